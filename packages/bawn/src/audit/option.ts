@@ -1,0 +1,14 @@
+import { z } from 'zod'
+
+export const auditOptions = z.strictObject({
+  file: z.string().min(1),
+  statements: z
+    .enum(['protected', 'all'])
+    .default('protected')
+    .describe('which SQL statements get a line: those that touch a protected table, or all'),
+  fsync: z
+    .enum(['interval', 'always'])
+    .default('interval')
+    .describe('interval: every 200 ms; always: before any answer that a line speaks of'),
+})
+export type AuditOptions = z.output<typeof auditOptions>

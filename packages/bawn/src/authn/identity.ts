@@ -1,0 +1,68 @@
+/** How a caller proved who it is. */
+export type MechanismName =
+  | 'trust'
+  | 'password'
+  | 'certificate'
+  | 'jwt'
+  | 'basic'
+  | 'digest'
+  | 'token'
+  | 'identity'
+  | 'api-key'
+  | 'scram'
+  | 'oauthbearer'
+
+export type DoorName = 'http' | 'postgres' | 'translator' | 'admin'
+
+/** Who is asking: the same type at every door. Frozen; made by mechanisms only. */
+export interface Identity {
+  /** The account's name, the certificate's CN, or the token's id claim. */
+  readonly id: string
+  /** Sorted, without repetition. */
+  readonly roles: readonly string[]
+  /** The token's claims; empty for other mechanisms. Made without a prototype. */
+  readonly claims: Readonly<Record<string, unknown>>
+  /** What selects keys where a field says `client_id: { from: identity }`: 128 hex digits for a certificate (spec: Acra). */
+  readonly clientId: string | undefined
+  readonly mechanism: MechanismName
+  /** Name of the account store or issuer that knows this identity. */
+  readonly source: string | undefined
+  /** When the proof runs out, in ms since 1970; `undefined` when it does not. */
+  readonly expiresAt: number | undefined
+}
+
+/**
+ * What a mechanism answers. A throw means "cannot decide" (keys of the issuer cannot be had, store is down): the door answers
+ * 503 or 57P03 and never lets the caller through.
+ */
+export type Outcome =
+  | { readonly kind: 'identified'; readonly identity: Identity }
+  /** No credential of this mechanism's kind: let the next one look. */
+  | { readonly kind: 'absent' }
+  /** A credential of this kind, and it is bad: stop, whatever the others would say. The reason is for the log and the audit trail; callers get one text for all. */
+  | { readonly kind: 'rejected'; readonly reason: RejectionReason }
+
+export type RejectionReason =
+  | 'malformed'
+  | 'expired'
+  | 'not-yet-valid'
+  | 'untrusted'
+  | 'wrong-audience'
+  | 'wrong-password'
+  | 'unknown-user'
+  | 'locked'
+  | 'name-mismatch'
+  | 'no-roles'
+
+/**
+ * Two identities of one class may see the same: plans and views are cached by it. It covers everything a field or a role rule
+ * may ask about: roles and client id.
+ */
+export function identityClass(identity: Identity): string {
+  return JSON.stringify([identity.roles, identity.clientId ?? null])
+}
+
+/** Freezes, sorts and deduplicates; the one way to make an `Identity`. */
+export function createIdentity(from: Omit<Identity, 'roles'> & { readonly roles: Iterable<string> }): Identity {
+  return Object.freeze({ ...from, roles: Object.freeze([...new Set(from.roles)].sort()) })
+}

@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { clientIdName } from '../keys/option.ts'
+import { name } from '../option.ts'
+
+const maskOptions = z.discriminatedUnion('mask', [
+  z.strictObject({ mask: z.literal('keep_first'), characters: z.int().min(0).max(1000) }),
+  z.strictObject({ mask: z.literal('keep_last'), characters: z.int().min(0).max(1000) }),
+  z.strictObject({ mask: z.literal('email') }),
+  z.strictObject({ mask: z.literal('fixed'), text: z.string().max(1000) }),
+])
+export type MaskOptions = z.output<typeof maskOptions>
+
+/** What one role sees. */
+export const revealOptions = z.union([z.literal('plain'), z.literal('nothing'), maskOptions])
+export type RevealOptions = z.output<typeof revealOptions>
+
+export const fieldOptions = z.strictObject({
+  name,
+  columns: z
+    .array(z.string().regex(/^[^.\s]+\.[^.\s]+\.[^.\s]+$/, 'must be schema.table.column'))
+    .default([])
+    .describe('SQL columns, of type bytea in the database'),
+  database: name.optional().describe('which database the columns are in; needed only where there are several'),
+  json: z
+    .array(
+      z.strictObject({
+        route: z.string().startsWith('/').describe('path of a route, or a prefix that ends in /*'),
+        path: z.string().startsWith('$').describe('$.a.b, $.items[*].email, $[*].email, $..email is refused'),
+        carries: z
+          .enum(['sealed', 'plain'])
+          .default('sealed')
+          .describe('what the upstream holds: a container (base64 or \\x hex), or the value itself'),
+      }),
+    )
+    .default([]),
+  type: z.enum(['text', 'bytes']).default('text').describe('what the value is once opened'),
+  protect: z
+    .strictObject({
+      encrypt: z.enum(['acrablock', 'acrastruct']).optional(),
+      searchable: z.boolean().default(false),
+    })
+    .default({ searchable: false }),
+  client_id: z.union([clientIdName, z.strictObject({ from: z.literal('identity') })]).optional(),
+  reveal: z
+    .object({ default: revealOptions.default('nothing') })
+    .catchall(revealOptions)
+    .describe('role: what it sees; of several roles the one that sees most decides'),
+  unreadable: z.enum(['error', 'nothing']).default('error').describe('what happens when a stored value does not open'),
+})
+export type FieldOptions = z.output<typeof fieldOptions>

@@ -1,0 +1,13 @@
+import { z } from 'zod'
+import { secretReference } from '../option.ts'
+
+export const clientIdName = z
+  .string()
+  .regex(/^[A-Za-z0-9 _-]{5,256}$/, 'must be 5 to 256 letters, digits, spaces, "_" or "-"')
+
+export const keysOptions = z.strictObject({
+  store: z.strictObject({ kind: z.literal('directory'), path: z.string().min(1) }),
+  master: secretReference.describe('base64 of at least 32 bytes'),
+  client_id: clientIdName.describe('whose keys protect fields that name no client id of their own'),
+})
+export type KeysOptions = z.output<typeof keysOptions>

@@ -1,0 +1,49 @@
+import { z } from 'zod'
+
+// Option parsers that more than one folder's schema uses. Every schema is strict: an unknown key stops the start.
+
+/** Where a secret is found: `env:NAME` or `file:path`; never the secret itself. Resolved once, at start, by `config/secret.ts`. */
+export const secretReference = z
+  .string()
+  .regex(/^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$/, 'must be env:NAME or file:path, never the secret itself')
+export type SecretReference = string
+
+/** `host:port`, `[v6]:port`; port 0 asks the system for a free one. */
+export const listenAddress = z
+  .string()
+  .regex(/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$/, 'must be host:port, for example 127.0.0.1:8080')
+
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+export function parseHostPort(text: string): HostPort {
+  const colon = text.lastIndexOf(':')
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) }
+}
+
+const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/** `250ms`, `5s`, `10m`, `1h`, `1d`; yields milliseconds. */
+export const duration = z
+  .string()
+  .regex(/^[0-9]+(ms|s|m|h|d)$/, 'must be a number and a unit: 250ms, 5s, 10m, 1h, 1d')
+  .transform(text => {
+    const unit = text.replace(/^[0-9]+/, '') as keyof typeof unitMs
+    return Number.parseInt(text, 10) * unitMs[unit]
+  })
+
+/** A name of ours: letters, digits, `_`, `-`, `.`; at most 128 characters. */
+export const name = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/, 'must be a name: letters, digits, "_", "-", "."')
+
+/** A door's TLS. Paths are relative to the configuration file. */
+export const serverTls = z.strictObject({
+  certificate: z.string().describe('PEM file: the certificate and its chain'),
+  key: z.string().describe('PEM file: the private key'),
+  client_ca: z.string().optional().describe('PEM file: authorities whose client certificates are believed'),
+  client_certificate: z.enum(['off', 'optional', 'required']).default('off'),
+})
+export type ServerTls = z.output<typeof serverTls>

@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import { duration, listenAddress, name, secretReference, serverTls } from '../option.ts'
+
+export const postgresListenerOptions = z.strictObject({
+  door: z.literal('postgres'),
+  address: listenAddress,
+  tls: serverTls.optional(),
+  databases: z.array(name).optional().describe('which databases may be reached here; default: all'),
+  authentication_timeout: duration.default(60_000),
+  max_connections: z.int().min(1).default(1_000),
+  max_frame_bytes: z
+    .int()
+    .min(65_536)
+    .max(1_073_741_823)
+    .default(67_108_864)
+    .describe('of a message that has to be opened; others are streamed'),
+  max_pending: z.int().min(1).default(10_000).describe('statements sent ahead whose answers are outstanding'),
+  max_prepared: z.int().min(1).default(5_000).describe('prepared statements and portals of one session'),
+})
+export type PostgresListenerOptions = z.output<typeof postgresListenerOptions>
+
+export const databaseOptions = z.strictObject({
+  host: z.string().min(1),
+  port: z.int().min(1).max(65_535).default(5432),
+  database: z.string().min(1).optional().describe('its name on that server; default: the key'),
+  tls: z
+    .union([z.literal('off'), z.strictObject({ ca: z.string().optional(), server_name: z.string().optional() })])
+    .default({})
+    .describe('verify-full by default; off is for a server on the same machine'),
+  login: z
+    .strictObject({ user: z.string().min(1), password: secretReference })
+    .describe('the gateway’s own credential; users never hold it'),
+  allow: z.array(name).min(1).describe('policies; one that permits may connect'),
+  connect_timeout: duration.default(5_000),
+})
+export type DatabaseOptions = z.output<typeof databaseOptions>

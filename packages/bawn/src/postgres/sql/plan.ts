@@ -1,0 +1,101 @@
+import type { ErrorCode } from '../../error.ts'
+import type { Field } from '../../fields/field.ts'
+
+/** A column of a relation that holds at least one protected column. */
+export interface RelationColumn {
+  readonly name: string
+  /** `pg_attribute.attnum`, from 1. */
+  readonly attnum: number
+  readonly typeOid: number
+  readonly hasDefault: boolean
+  readonly field: Field | undefined
+}
+
+/** A table (or partition, or inheritance child) with a protected column. */
+export interface ProtectedRelation {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  /** All live columns, in order: `INSERT` without a column list and `*` need them. */
+  readonly columns: readonly RelationColumn[]
+}
+
+/** What the catalogue of fields means in one database as it is now. Replaced whole when the schema changed; `epoch` then differs. */
+export interface SchemaSnapshot {
+  readonly epoch: number
+  readonly relations: readonly ProtectedRelation[]
+  /** By table OID, then by attnum: how result columns are recognised. */
+  readonly columns: ReadonlyMap<number, ReadonlyMap<number, Field>>
+  /** Views, materialized views and rules that read or write a protected relation: naming one is refused until issue 4 understands them. */
+  readonly dependents: readonly { readonly schema: string; readonly name: string }[]
+}
+
+/** Replaces bytes `start` to `end` of the statement text (UTF-8 byte offsets). */
+export type Edit =
+  /** By fixed text. */
+  | { readonly kind: 'text'; readonly start: number; readonly end: number; readonly text: string }
+  /** By a literal `'\x…'` of the sealed value or of the search hash; made anew at each execution. */
+  | {
+      readonly kind: 'value'
+      readonly start: number
+      readonly end: number
+      readonly field: Field
+      readonly as: 'sealed' | 'searched'
+      /** The literal's value as the client wrote it, unescaped. */
+      readonly plaintext: Uint8Array
+    }
+
+/** `$index` of the statement holds a protected value: its type towards the server is bytea (OID 17). */
+export interface ParameterUse {
+  /** From 1. */
+  readonly index: number
+  readonly field: Field
+  readonly as: 'sealed' | 'searched'
+}
+
+export type StatementPlan =
+  /** Nothing protected is touched: forward as it is, look at no row. */
+  | { readonly kind: 'pass'; readonly schemaChange: boolean }
+  /** Results may carry protected columns (found by OID in RowDescription); values on the way in are replaced. */
+  | {
+      readonly kind: 'protected'
+      /** `SELECT`, `INSERT` …; several joined by `+`. For the trail. */
+      readonly verb: string
+      /** `schema.table`, sorted; empty for `EXECUTE` and `FETCH`. For the trail. */
+      readonly tables: readonly string[]
+      /** In order, not overlapping. */
+      readonly edits: readonly Edit[]
+      readonly parameters: readonly ParameterUse[]
+      readonly schemaChange: boolean
+    }
+  /** Never forwarded. */
+  | {
+      readonly kind: 'refused'
+      readonly code: ErrorCode
+      readonly message: string
+      /** What the client can do instead; shown as ErrorResponse `H`. */
+      readonly hint: string
+      /** Byte offset in the text. */
+      readonly offset: number | undefined
+    }
+
+/** What a class of identities may do with a field in an expression: `search` only where the field is searchable and seen plain. */
+export type FieldAbility = (field: Field) => 'search' | 'none'
+
+/**
+ * Plans statements of one database. Pure but for its cache: a plan depends on text, snapshot epoch and class of identity only.
+ */
+export interface Planner {
+  /**
+   * @param text the statement as the client sent it, UTF-8, without the terminating NUL
+   * @param identityClass cache key of the abilities
+   * @returns at once when cached or when no parsing is needed
+   */
+  plan(
+    text: Uint8Array,
+    snapshot: SchemaSnapshot,
+    identityClass: string,
+    ability: FieldAbility,
+  ): StatementPlan | Promise<StatementPlan>
+  close(): Promise<void>
+}
