@@ -97,7 +97,7 @@ async function usable(found: Packaged): Promise<Binaries> {
   const copy = join(await cacheFolder(), `binaries-${found.version}`)
   if (!existsSync(copy)) {
     const building = await mkdtemp(`${copy}.`)
-    await cp(native, join(building, 'native'), { recursive: true })
+    await cp(native, join(building, 'native'), { recursive: true, verbatimSymlinks: true })
     linkInPlace(building, links)
     execFileSync('chmod', ['-R', 'a+rX', building])
     await moveIntoPlace(building, copy)

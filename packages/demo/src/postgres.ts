@@ -132,7 +132,12 @@ async function initialisedTemplate(binaries: Binaries): Promise<string> {
   mkdirSync(owned, { mode: 0o700 })
   giveAway(owned)
   const password = randomBytes(24).toString('base64url')
-  await initialise(binaries, join(owned, 'data'), password, ['--no-sync'])
+  try {
+    await initialise(binaries, join(owned, 'data'), password, ['--no-sync'])
+  } catch (error) {
+    rmSync(building, { recursive: true, force: true })
+    throw error
+  }
   writeFileSync(join(building, 'password'), password, { mode: 0o600 })
   await moveIntoPlace(building, template)
   return template
