@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { createServer, type Server } from 'node:http'
+import { createServer } from 'node:http'
 import Provider, { type Adapter, type AdapterPayload } from 'oidc-provider'
+import { listen } from './listen.ts'
 
 export interface Person {
   readonly id: string
@@ -128,14 +129,4 @@ function createMemoryAdapter(): Adapter {
       for (const [id, payload] of entries) if (payload.grantId === grantId) entries.delete(id)
     },
   }
-}
-
-function listen(server: Server, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, '127.0.0.1', () => {
-      const address = server.address()
-      resolve(typeof address === 'object' && address !== null ? address.port : port)
-    })
-  })
 }
