@@ -90,6 +90,12 @@ export const errors = {
     sqlstate: 'F0000',
     hint: 'Correct the lines named above and run: bawn check',
   },
+  'config.secret': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Set the environment variable, or write the file, that the reference names',
+  },
 
   // cli
   'cli.usage': { blame: 'operator', status: 400, sqlstate: '08000', hint: 'See: bawn help' },
