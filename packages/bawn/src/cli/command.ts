@@ -39,7 +39,7 @@ export interface Command {
   /** `keys generate`; one or two words. */
   readonly name: string
   readonly summary: string
-  /** Names of positional arguments, in order; one that ends in `?` may be left out, in `…` repeated. */
+  /** Names of positional arguments, in order; one with `?` may be left out, one with `…` repeated. */
   readonly positionals?: readonly string[]
   readonly options: Readonly<Record<string, OptionSpec>>
   /** Shown below the options. */

@@ -4,7 +4,9 @@ import { optionsOf } from './parse.ts'
 const pad = (text: string, width: number): string => text.padEnd(width)
 
 function usageLine(command: Command): string {
-  const positionals = (command.positionals ?? []).map(name => (name.endsWith('?') ? `[${name.slice(0, -1)}]` : name))
+  const positionals = (command.positionals ?? []).map(name =>
+    name.includes('?') ? `[${name.replace('?', '')}]` : name,
+  )
   return ['bawn', command.name, ...positionals, '[options]'].join(' ')
 }
 

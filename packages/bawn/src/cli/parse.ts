@@ -17,7 +17,7 @@ function usage(message: string, command: Command, suggestion?: string): CliError
 
 function checkPositionals(command: Command, given: readonly string[]): void {
   const wanted = command.positionals ?? []
-  const required = wanted.filter(name => !name.endsWith('?'))
+  const required = wanted.filter(name => !name.includes('?'))
   const missing = required[given.length]
   if (given.length < required.length && missing !== undefined) {
     throw usage(`bawn ${command.name} needs ${missing.replace('…', '')}`, command)
