@@ -23,6 +23,30 @@ export const errors = {
     sqlstate: '42704',
     hint: 'List the accounts that exist: bawn accounts list',
   },
+  'accounts.exists': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '42710',
+    hint: 'Choose another name, or change the account: bawn accounts passwd',
+  },
+  'accounts.invalid': {
+    blame: 'operator',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'A name has 1 to 128 characters and no control characters; a role has letters, digits, "_", "-", "."',
+  },
+  'accounts.unavailable': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The account store cannot be read or written: check the file, its folder, its owner and the free space',
+  },
+  'accounts.newer_schema': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The account file was written by a newer version of Bawn: run that version, or restore an older copy',
+  },
 
   // tokens
 
@@ -32,6 +56,48 @@ export const errors = {
     status: 401,
     sqlstate: '28000',
     hint: 'Send a credential that the WWW-Authenticate header of the answer names',
+  },
+  'authn.failed': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '28P01',
+    hint: 'Check name, password, token or certificate; the operator finds the reason in the log by the request id',
+  },
+  'authn.issuer_unreachable': {
+    blame: 'upstream',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The keys of the token issuer cannot be had now: try again; operator: check jwks of the issuer',
+  },
+  'authn.bad_issuer': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the entry under issuers: https for jwks (or insecure_http: true in tests), each issuer once',
+  },
+  'authn.bad_service': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Each common_name and each client_id belongs to one service only',
+  },
+  'authn.bad_address': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Write an IPv4 or IPv6 address, a network such as 10.0.0.0/8, or local',
+  },
+  'authn.bad_certificate': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '28000',
+    hint: 'Use an X.509 certificate in DER or PEM with a subject and a positive serial number',
+  },
+  'authn.upstream_scram': {
+    blame: 'upstream',
+    status: 502,
+    sqlstate: '08001',
+    hint: 'Check the password of the database credential and that the server is the right one',
   },
 
   // masking
@@ -43,6 +109,18 @@ export const errors = {
     sqlstate: 'XX000',
     hint: 'Somebody changed the audit file, or its key is another one: compare it with a copy kept elsewhere',
   },
+  'audit.unwritable': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '58030',
+    hint: 'Nothing is answered that cannot be written down: see that the audit file exists, its disk has room and nobody else writes it',
+  },
+  'audit.locked': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '55006',
+    hint: 'Give every gateway an audit file of its own, or stop the one that holds the lock',
+  },
 
   // policy
   'policy.denied': {
@@ -50,6 +128,18 @@ export const errors = {
     status: 403,
     sqlstate: '42501',
     hint: 'Ask the operator which role permits this; bawn explain names the rule',
+  },
+  'policy.unknown': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Name a policy that the configuration declares, or anyone or authenticated',
+  },
+  'policy.reserved_name': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Give the policy another name: anyone and authenticated are built in',
   },
 
   // keys
@@ -59,6 +149,42 @@ export const errors = {
     sqlstate: '58000',
     hint: 'List the keys that exist: bawn keys list',
   },
+  'keys.bad_client_id': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'A client id has 5 to 256 letters, digits, spaces, "_" or "-"',
+  },
+  'keys.bad_master_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'The master key is base64 of at least 32 bytes; make one with: bawn keys master',
+  },
+  'keys.insecure_mode': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Keys are for one user only: chmod 700 the directory and 600 the files',
+  },
+  'keys.unwrap_failed': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'The key file was made with another master key, for another client id, or is damaged',
+  },
+  'keys.unreadable': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'See that the key directory exists and that the gateway may read and write it',
+  },
+  'keys.exists': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '42710',
+    hint: 'The audit key is not replaced while lines depend on it: move the audit file away first',
+  },
 
   // fields
   'fields.unreadable': {
@@ -66,6 +192,24 @@ export const errors = {
     status: 500,
     sqlstate: 'XX000',
     hint: 'The stored value does not open with the keys of this field: check its client id and the keystore',
+  },
+  'fields.invalid': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the field in the configuration and run: bawn check',
+  },
+  'fields.no_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'Make the keys that the field needs: bawn keys generate',
+  },
+  'fields.not_searchable': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Only a searchable field that you see in plain can be compared',
   },
 
   // outbound
@@ -82,6 +226,44 @@ export const errors = {
   },
 
   // admin
+  'admin.host': {
+    blame: 'caller',
+    status: 421,
+    sqlstate: '08000',
+    hint: 'Name the machine as localhost or 127.0.0.1: other names are refused where the door listens on this machine only',
+  },
+  'admin.not_found': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '42704',
+    hint: 'The admin door has: /healthz /readyz /metrics /audit/head /reload',
+  },
+  'admin.method': { blame: 'caller', status: 405, sqlstate: '42501', hint: 'The Allow header names the method' },
+  'admin.body': { blame: 'caller', status: 413, sqlstate: '54000', hint: 'Send the request without a body' },
+  'admin.unauthorized': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '28000',
+    hint: 'Send the token that token_file holds as Authorization: Bearer; bawn reload does',
+  },
+  'admin.token_file': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'The gateway writes token_file at start: is it running, and are you the same user?',
+  },
+  'admin.listen': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'Another program may have this port: change address of the admin listener',
+  },
+  'admin.unreachable': {
+    blame: 'operator',
+    status: 502,
+    sqlstate: '08001',
+    hint: 'Is the gateway running, with this configuration file? Start it with: bawn start',
+  },
 
   // config
   'config.invalid': {
@@ -90,9 +272,21 @@ export const errors = {
     sqlstate: 'F0000',
     hint: 'Correct the lines named above and run: bawn check',
   },
+  'config.secret': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Set the environment variable, or write the file, that the reference names',
+  },
 
   // cli
   'cli.usage': { blame: 'operator', status: 400, sqlstate: '08000', hint: 'See: bawn help' },
+  'cli.failed': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'The message says what failed and why',
+  },
 
   // everything else
   'gateway.bug': {
