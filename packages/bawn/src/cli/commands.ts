@@ -4,6 +4,7 @@ import type { Command } from './command.ts'
 // need not read the parts that read configuration.
 
 export const nouns: Readonly<Record<string, () => Promise<readonly Command[]>>> = {
+  demo: async () => (await import('./demo.ts')).commands,
   start: async () => (await import('./start.ts')).commands,
   check: async () => [(await import('./check.ts')).check],
   schema: async () => [(await import('./check.ts')).schema],
