@@ -1,14 +1,7 @@
 import { z } from 'zod'
 import { clientIdName } from '../keys/option.ts'
+import { maskOptions } from '../masking/option.ts'
 import { name } from '../option.ts'
-
-const maskOptions = z.discriminatedUnion('mask', [
-  z.strictObject({ mask: z.literal('keep_first'), characters: z.int().min(0).max(1000) }),
-  z.strictObject({ mask: z.literal('keep_last'), characters: z.int().min(0).max(1000) }),
-  z.strictObject({ mask: z.literal('email') }),
-  z.strictObject({ mask: z.literal('fixed'), text: z.string().max(1000) }),
-])
-export type MaskOptions = z.output<typeof maskOptions>
 
 /** What one role sees. */
 export const revealOptions = z.union([z.literal('plain'), z.literal('nothing'), maskOptions])
