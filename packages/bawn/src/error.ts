@@ -226,6 +226,44 @@ export const errors = {
   },
 
   // admin
+  'admin.host': {
+    blame: 'caller',
+    status: 421,
+    sqlstate: '08000',
+    hint: 'Name the machine as localhost or 127.0.0.1: other names are refused where the door listens on this machine only',
+  },
+  'admin.not_found': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '42704',
+    hint: 'The admin door has: /healthz /readyz /metrics /audit/head /reload',
+  },
+  'admin.method': { blame: 'caller', status: 405, sqlstate: '42501', hint: 'The Allow header names the method' },
+  'admin.body': { blame: 'caller', status: 413, sqlstate: '54000', hint: 'Send the request without a body' },
+  'admin.unauthorized': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '28000',
+    hint: 'Send the token that token_file holds as Authorization: Bearer; bawn reload does',
+  },
+  'admin.token_file': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'The gateway writes token_file at start: is it running, and are you the same user?',
+  },
+  'admin.listen': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'Another program may have this port: change address of the admin listener',
+  },
+  'admin.unreachable': {
+    blame: 'operator',
+    status: 502,
+    sqlstate: '08001',
+    hint: 'Is the gateway running, with this configuration file? Start it with: bawn start',
+  },
 
   // config
   'config.invalid': {
@@ -233,6 +271,12 @@ export const errors = {
     status: 500,
     sqlstate: 'F0000',
     hint: 'Correct the lines named above and run: bawn check',
+  },
+  'config.secret': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Set the environment variable, or write the file, that the reference names',
   },
 
   // cli
