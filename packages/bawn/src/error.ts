@@ -23,6 +23,30 @@ export const errors = {
     sqlstate: '42704',
     hint: 'List the accounts that exist: bawn accounts list',
   },
+  'accounts.exists': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '42710',
+    hint: 'Choose another name, or change the account: bawn accounts passwd',
+  },
+  'accounts.invalid': {
+    blame: 'operator',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'A name has 1 to 128 characters and no control characters; a role has letters, digits, "_", "-", "."',
+  },
+  'accounts.unavailable': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The account store cannot be read or written: check the file, its folder, its owner and the free space',
+  },
+  'accounts.newer_schema': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The account file was written by a newer version of Bawn: run that version, or restore an older copy',
+  },
 
   // tokens
 
@@ -32,6 +56,48 @@ export const errors = {
     status: 401,
     sqlstate: '28000',
     hint: 'Send a credential that the WWW-Authenticate header of the answer names',
+  },
+  'authn.failed': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '28P01',
+    hint: 'Check name, password, token or certificate; the operator finds the reason in the log by the request id',
+  },
+  'authn.issuer_unreachable': {
+    blame: 'upstream',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The keys of the token issuer cannot be had now: try again; operator: check jwks of the issuer',
+  },
+  'authn.bad_issuer': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the entry under issuers: https for jwks (or insecure_http: true in tests), each issuer once',
+  },
+  'authn.bad_service': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Each common_name and each client_id belongs to one service only',
+  },
+  'authn.bad_address': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Write an IPv4 or IPv6 address, a network such as 10.0.0.0/8, or local',
+  },
+  'authn.bad_certificate': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '28000',
+    hint: 'Use an X.509 certificate in DER or PEM with a subject and a positive serial number',
+  },
+  'authn.upstream_scram': {
+    blame: 'upstream',
+    status: 502,
+    sqlstate: '08001',
+    hint: 'Check the password of the database credential and that the server is the right one',
   },
 
   // masking
