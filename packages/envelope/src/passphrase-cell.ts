@@ -42,7 +42,7 @@ export function sealWithIterations(
   const message = checkMessage(plaintext)
   const bound = contextOf(context)
   const secret = passphraseBytes(passphrase)
-  const cell = Buffer.allocUnsafeSlow(blockAt + blockSize + message.length)
+  const cell = Buffer.allocUnsafe(blockAt + blockSize + message.length)
   cell.writeUInt32LE(idWithPassphrase, 0)
   cell.writeUInt32LE(ivSize, 4)
   cell.writeUInt32LE(tagSize, 8)

@@ -118,10 +118,9 @@ test('a token and data of two values do not go together', () => {
   assert.throws(() => openTokenProtect(key, one.token, none), coded('envelope.malformed'))
 })
 
-test('what comes back shares its memory with nothing', () => {
+test('a plaintext shares its memory with nothing', () => {
   const opened = openCell(key, cell)
   assert.equal(opened.buffer.byteLength, opened.length)
-  assert.equal(cell.buffer.byteLength, cell.length)
 })
 
 test('an error holds neither key nor value', () => {
