@@ -254,6 +254,12 @@ export const errors = {
     sqlstate: '22P03',
     hint: 'Send the value as text (UTF-8) or as bytea; other types cannot be sealed',
   },
+  'postgres.not_text': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'XX000',
+    hint: 'The stored value is not UTF-8: declare the field with type bytes, or correct the value',
+  },
   'postgres.schema_unavailable': {
     blame: 'upstream',
     status: 503,
