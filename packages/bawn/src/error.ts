@@ -176,6 +176,12 @@ export const errors = {
     sqlstate: '3D000',
     hint: 'Ask the operator which databases this listener serves',
   },
+  'postgres.connect_denied': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Ask the operator which role may connect; bawn explain names the rule',
+  },
   'postgres.setting_refused': {
     blame: 'caller',
     status: 403,

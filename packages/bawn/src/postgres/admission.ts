@@ -7,7 +7,12 @@ import { WireError } from './wire/wire-error.ts'
 
 /** How the first bytes of a connection end. */
 export type Admission =
-  | { readonly kind: 'startup'; readonly message: StartupMessage; readonly input: ByteInput; readonly tls: TLSSocket | undefined }
+  | {
+      readonly kind: 'startup'
+      readonly message: StartupMessage
+      readonly input: ByteInput
+      readonly tls: TLSSocket | undefined
+    }
   | { readonly kind: 'cancel'; readonly request: CancelRequest; readonly input: ByteInput }
   /** Nothing that the protocol knows, or the client went away: close without a word. */
   | { readonly kind: 'closed'; readonly reason: string }

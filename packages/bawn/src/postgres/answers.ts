@@ -63,7 +63,8 @@ export class Answers {
         if (!opensDescription(head)) return 'stream'
         break
       default:
-        if (length > maxSmallBytes) throw new WireError(`a message of ${length} bytes from PostgreSQL is too long for its kind`)
+        if (length > maxSmallBytes)
+          throw new WireError(`a message of ${length} bytes from PostgreSQL is too long for its kind`)
         return 'open'
     }
     if (length > this.#talk.limits.maxFrameBytes) {
@@ -146,7 +147,8 @@ export class Answers {
   }
 
   #expect(head: Pending | undefined, ...kinds: readonly Pending['kind'][]): Pending {
-    if (head === undefined || !kinds.includes(head.kind)) throw new WireError('an answer from PostgreSQL to nothing that was asked')
+    if (head === undefined || !kinds.includes(head.kind))
+      throw new WireError('an answer from PostgreSQL to nothing that was asked')
     return head
   }
 
@@ -274,7 +276,9 @@ export class Answers {
     if (this.#muted) {
       // The client was told that the statement failed and will never send the data that the server now waits for.
       this.#dropping = true
-      talk.toServer.append(new MessageBuilder().begin(front.copyFail).cstring('the statement failed at the gateway').end().take())
+      talk.toServer.append(
+        new MessageBuilder().begin(front.copyFail).cstring('the statement failed at the gateway').end().take(),
+      )
       return
     }
     this.#expect(head, 'query', 'execute')
@@ -318,7 +322,10 @@ export class Answers {
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {
-    const touches = head.execution !== undefined || head.statement?.plan.kind === 'protected' || head.portal?.plan.kind === 'protected'
+    const touches =
+      head.execution !== undefined ||
+      head.statement?.plan.kind === 'protected' ||
+      head.portal?.plan.kind === 'protected'
     let changed = false
     if (fields.has('D') && (touches || this.#namesProtected(fields))) {
       // `Failing row contains (…)`, `Key (email)=(…)`: stored values, beside any rule of what may be shown.
@@ -347,7 +354,10 @@ export class Answers {
   #parameterStatus(): void {
     const { buffer, start, end } = this.reader
     const [name, value] = buffer.toString('utf8', start + 5, end).split('\0')
-    if ((name === 'client_encoding' && value !== 'UTF8') || (name === 'standard_conforming_strings' && value !== 'on')) {
+    if (
+      (name === 'client_encoding' && value !== 'UTF8') ||
+      (name === 'standard_conforming_strings' && value !== 'on')
+    ) {
       // From here on the server reads statement texts differently than we do.
       throw new PostgresError('postgres.encoding', `${name} was changed`)
     }
@@ -357,7 +367,9 @@ export class Answers {
 
 function opensDescription(head: Pending | undefined): boolean {
   return (
-    head?.execution !== undefined || head?.portal?.plan.kind === 'protected' || head?.statement?.plan.kind === 'protected'
+    head?.execution !== undefined ||
+    head?.portal?.plan.kind === 'protected' ||
+    head?.statement?.plan.kind === 'protected'
   )
 }
 

@@ -65,22 +65,30 @@ export async function login(state: DoorState, request: StartupRequest, context: 
         return await askScram(state, request, context, rule)
       case 'jwt':
         return await askToken(state, request, context, rule)
-      default:
+      case undefined:
         return failed(request, rule, use.includes('certificate') ? 'certificate' : undefined, 'untrusted')
     }
   } catch (cause) {
     if (cause instanceof WireError || cause instanceof ConnectionLost) throw cause
-    const error = new PostgresError('postgres.login_undecided', 'the identity cannot be verified at this time', { cause })
+    const error = new PostgresError('postgres.login_undecided', 'the identity cannot be verified at this time', {
+      cause,
+    })
     return { kind: 'failed', error, rule, reason: 'undecided' }
   }
 }
 
-function question(use: readonly UsableMechanism[], wish: UsableMechanism | undefined): UsableMechanism | undefined {
+/** The one question; `undefined` when the rule knows only certificates. */
+function question(use: readonly UsableMechanism[], wish: 'scram' | 'jwt' | undefined): 'scram' | 'jwt' | undefined {
   const asking = use.filter(mechanism => mechanism !== 'certificate')
   return wish !== undefined && asking.includes(wish) ? wish : asking[0]
 }
 
-async function askScram(state: DoorState, request: StartupRequest, context: LoginContext, rule: string): Promise<LoginResult> {
+async function askScram(
+  state: DoorState,
+  request: StartupRequest,
+  context: LoginContext,
+  rule: string,
+): Promise<LoginResult> {
   if (state.scram === undefined) return failed(request, rule, undefined, 'unknown-user')
   const nonce = formatScramNonce(randomBytes(18))
   const exchange = await state.scram.start(request.user, { channelBinding: context.channelBinding, nonce })
@@ -110,7 +118,12 @@ async function askScram(state: DoorState, request: StartupRequest, context: Logi
 }
 
 /** A token as the password: it would be readable on the way, so only inside TLS or on the machine itself. */
-async function askToken(state: DoorState, request: StartupRequest, context: LoginContext, rule: string): Promise<LoginResult> {
+async function askToken(
+  state: DoorState,
+  request: StartupRequest,
+  context: LoginContext,
+  rule: string,
+): Promise<LoginResult> {
   if (state.jwt === undefined) return failed(request, rule, undefined, 'untrusted')
   if (!context.tls && !isLoopback(context.address)) {
     const error = new PostgresError('postgres.login_refused', 'a token as password needs TLS')
@@ -129,12 +142,7 @@ async function askToken(state: DoorState, request: StartupRequest, context: Logi
   return judge(await state.jwt.authenticate(token), request, rule, undefined)
 }
 
-function judge(
-  outcome: Outcome,
-  request: StartupRequest,
-  rule: string,
-  by: 'certificate' | undefined,
-): LoginResult {
+function judge(outcome: Outcome, request: StartupRequest, rule: string, by: 'certificate' | undefined): LoginResult {
   switch (outcome.kind) {
     case 'identified':
       // The name that the client states is what host rules were matched by: it must be its own.
@@ -184,5 +192,8 @@ loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 
 function isLoopback(address: string): boolean {
-  return loopback.check(address.replace(/^::ffff:/, ''), address.includes(':') && !address.startsWith('::ffff:') ? 'ipv6' : 'ipv4')
+  return loopback.check(
+    address.replace(/^::ffff:/, ''),
+    address.includes(':') && !address.startsWith('::ffff:') ? 'ipv6' : 'ipv4',
+  )
 }

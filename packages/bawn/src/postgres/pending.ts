@@ -1,5 +1,5 @@
-import type { Execution } from './execution.ts'
 import type { EditedText } from './edits.ts'
+import type { Execution } from './execution.ts'
 import type { Portal, Statement } from './objects.ts'
 
 /**

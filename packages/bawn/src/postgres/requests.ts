@@ -1,13 +1,13 @@
 import type { ErrorCode, GatewayError } from '../error.ts'
 import type { Conversation } from './conversation.ts'
 import { characterPosition, type EditedText } from './edits.ts'
-import { emitStatement, Execution } from './execution.ts'
+import { Execution, emitStatement } from './execution.ts'
 import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { LivePlan, Portal, Statement } from './objects.ts'
 import type { Pending } from './pending.ts'
 import { isPromise, isSamePlan, type Planned, planStatement, unknownPlan } from './planning.ts'
-import { sealBind, sealedTypes, sealEdits } from './seal.ts'
+import { sealBind, sealEdits, sealedTypes } from './seal.ts'
 import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import { buildBind, parseBind, parseBindNames } from './wire/bind.ts'
 import { BodyReader } from './wire/body-reader.ts'
@@ -31,6 +31,10 @@ const flushMessage = Buffer.from([front.flush, 0, 0, 0, 4])
 /** What a frame leads to: the next one, or a wait until `resume` is called for the same one. */
 type Step = 'next' | 'wait'
 
+type PlanResult =
+  | { readonly kind: 'made'; readonly planned: Planned }
+  | { readonly kind: 'failed'; readonly thrown: unknown }
+
 /** Client to server. Statements are planned before they are forwarded; everything else goes on as it came. */
 export class Requests {
   readonly reader: FrameReader
@@ -41,7 +45,7 @@ export class Requests {
   /** Asked again after each answer of the server; the frame goes on when it says true. */
   #until: (() => boolean) | undefined
   /** What a promise brought for the frame that waits. */
-  #planned: { readonly kind: 'made'; readonly planned: Planned } | { readonly kind: 'failed'; readonly thrown: unknown } | undefined
+  #planned: PlanResult | undefined
   #planning = false
   #presented = false
   /** The pieces of the streamed frame that is arriving are thrown away. */
@@ -68,7 +72,7 @@ export class Requests {
       if (!this.#until()) return
       this.#until = undefined
     }
-    while (this.#presented || this.reader.next()) {
+    while (!this.terminated && (this.#presented || this.reader.next())) {
       this.#presented = true
       if (this.#frame() === 'wait') return
       this.#presented = false
@@ -158,7 +162,7 @@ export class Requests {
   #mustWait(): boolean {
     const talk = this.#talk
     const { expiresAt } = talk.audit.identity
-    if (expiresAt !== undefined && expiresAt <= Date.now()) {
+    if (expiresAt !== undefined && expiresAt <= talk.state.now()) {
       throw new PostgresError('postgres.session_ended', 'the proof of identity has expired')
     }
     if (talk.pending.length >= talk.limits.maxPending) {
@@ -167,7 +171,7 @@ export class Requests {
       return this.#waitUntil(() => talk.pending.length < talk.limits.maxPending)
     }
     // Whether the change took place, and what the schema is then, is known when it has been answered.
-    if (talk.schemaChanged && talk.pending.outstandingReady > 0) return this.#quiescent()
+    if (talk.schemaChanged && talk.pending.outstandingReady > 0 && talk.copyIn === 'no') return this.#quiescent()
     return false
   }
 
@@ -176,10 +180,15 @@ export class Requests {
     return true
   }
 
-  /** Waits until everything up to the last Sync is answered. */
+  /** Waits until everything up to the last Sync is answered. Not in COPY, which ends only by what the client sends. */
   #quiescent(): boolean {
-    const { pending } = this.#talk
-    return this.#waitUntil(() => pending.outstandingReady === 0)
+    const talk = this.#talk
+    return this.#waitUntil(() => talk.pending.outstandingReady === 0 || talk.copyIn !== 'no')
+  }
+
+  #wait(): Step {
+    this.#quiescent()
+    return 'wait'
   }
 
   /** Plans at once, or leaves the frame waiting: `undefined`. */
@@ -203,7 +212,7 @@ export class Requests {
     return undefined
   }
 
-  #planReady(result: NonNullable<typeof this.#planned>): void {
+  #planReady(result: PlanResult): void {
     this.#planned = result
     this.#planning = false
     this.#wake()
@@ -211,7 +220,12 @@ export class Requests {
 
   #planFailed(thrown: unknown): GatewayError {
     const error = toGatewayError(thrown)
-    this.#talk.state.log({ level: 'error', message: error.message, requestId: this.#talk.audit.sessionId, cause: thrown })
+    this.#talk.state.log({
+      level: 'error',
+      message: error.message,
+      requestId: this.#talk.audit.sessionId,
+      cause: thrown,
+    })
     return error
   }
 
@@ -278,7 +292,7 @@ export class Requests {
     const talk = this.#talk
     const names = parseBindNames(buffer, start + 5, end)
     const statement = talk.statements.get(names.statement)
-    if (!this.#isSure(statement)) return this.#quiescent() ? 'wait' : 'next'
+    if (!this.#isSure(statement)) return this.#wait()
     const current = this.#currentPlan(statement)
     if (current === 'wait') return 'wait'
     if (current === 'refused') return 'next'
@@ -339,7 +353,11 @@ export class Requests {
       return 'refused'
     }
     if (!isSamePlan(statement.plan, planned.plan)) {
-      this.#refuse('parse', 'postgres.plan_outdated', 'cached plan must not change: what the statement touches is protected differently now')
+      this.#refuse(
+        'parse',
+        'postgres.plan_outdated',
+        'cached plan must not change: what the statement touches is protected differently now',
+      )
       return 'refused'
     }
     statement.plan = planned.plan
@@ -353,8 +371,8 @@ export class Requests {
    */
   #isSure(object: { readonly confirmed: boolean; readonly batch: number } | undefined): boolean {
     const talk = this.#talk
-    if (object === undefined) return talk.pending.outstandingReady === 0
-    return object.confirmed || object.batch === talk.batch || talk.pending.outstandingReady === 0
+    if (talk.pending.outstandingReady === 0 || talk.copyIn !== 'no') return true
+    return object !== undefined && (object.confirmed || object.batch === talk.batch)
   }
 
   #execute(): Step {
@@ -365,7 +383,7 @@ export class Requests {
     body.int32()
     body.finish()
     const known = talk.portals.get(name)
-    if (!this.#isSure(known)) return this.#quiescent() ? 'wait' : 'next'
+    if (!this.#isSure(known)) return this.#wait()
     if (known?.plan.kind === 'pass') {
       this.#noteSchemaChange(known.plan)
       this.#push({ kind: 'execute' })
@@ -397,12 +415,12 @@ export class Requests {
     const target = parseTarget(buffer, start + 5, end)
     if (target === undefined || target.of === 'statement') {
       const known = target === undefined ? undefined : talk.statements.get(target.name)
-      if (!this.#isSure(known)) return this.#quiescent() ? 'wait' : 'next'
+      if (!this.#isSure(known)) return this.#wait()
       const statement = known ?? this.#unknownStatement()
       this.#push({ kind: 'describe-statement', statement })
     } else {
       const known = talk.portals.get(target.name)
-      if (!this.#isSure(known)) return this.#quiescent() ? 'wait' : 'next'
+      if (!this.#isSure(known)) return this.#wait()
       const portal = known ?? this.#unknownPortal()
       if (portal !== undefined) portal.describedIn = talk.batch
       this.#push({ kind: 'describe-portal', portal })
@@ -447,9 +465,14 @@ export class Requests {
   #tooManyObjects(known: object | undefined, name: string): boolean {
     const { limits, statements, portals } = this.#talk
     if (known !== undefined || statements.size + portals.size < limits.maxPrepared) return false
-    this.#refuse('parse', 'postgres.too_many_prepared', `more than ${limits.maxPrepared} prepared statements and portals`, {
-      name,
-    })
+    this.#refuse(
+      'parse',
+      'postgres.too_many_prepared',
+      `more than ${limits.maxPrepared} prepared statements and portals`,
+      {
+        name,
+      },
+    )
     return true
   }
 
@@ -460,7 +483,11 @@ export class Requests {
       return this.#refuse('query', 'postgres.function_call', 'the function call message is not supported')
     }
     const kind = type === front.query ? 'query' : 'parse'
-    return this.#refuse(kind, 'postgres.too_large', `a statement is longer than ${this.#talk.limits.maxFrameBytes} bytes`)
+    return this.#refuse(
+      kind,
+      'postgres.too_large',
+      `a statement is longer than ${this.#talk.limits.maxFrameBytes} bytes`,
+    )
   }
 
   #sealText(
@@ -487,7 +514,11 @@ export class Requests {
     name?: string,
   ): Step {
     const position = plan.offset === undefined ? undefined : characterPosition(text, plan.offset)
-    return this.#refuse(kind, plan.code, plan.message, { hint: plan.hint, position, ...(name === undefined ? {} : { name }) })
+    return this.#refuse(kind, plan.code, plan.message, {
+      hint: plan.hint,
+      position,
+      ...(name === undefined ? {} : { name }),
+    })
   }
 
   /** The statement fails at the server as well; the client gets our words for it, in their place among the answers. */

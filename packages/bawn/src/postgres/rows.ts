@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Field, FieldView } from '../fields/field.ts'
-import { FieldUses } from './field-uses.ts'
 import { PostgresError } from './failure.ts'
+import type { FieldUses } from './field-uses.ts'
 import type { SchemaSnapshot } from './sql/plan.ts'
 import type { MessageBuilder } from './wire/builder.ts'
 import { parseByteaText } from './wire/bytea.ts'

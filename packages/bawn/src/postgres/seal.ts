@@ -67,11 +67,19 @@ function sealValue(view: FieldView, as: 'sealed' | 'searched', plaintext: Uint8A
 }
 
 /** Types whose binary form is the bytes of the text. 0 and unknown: the client leaves it to the server, which we told bytea or text. */
-const textLike: ReadonlySet<number> = new Set([0, typeOid.text, typeOid.varchar, typeOid.bpchar, typeOid.name, typeOid.unknown])
+const textLike: ReadonlySet<number> = new Set([
+  0,
+  typeOid.text,
+  typeOid.varchar,
+  typeOid.bpchar,
+  typeOid.name,
+  typeOid.unknown,
+])
 
 function readParameter(value: Uint8Array, binary: boolean, type: number, field: Field, index: number): Uint8Array {
   const bytea = type === typeOid.bytea || (field.type === 'bytes' && textLike.has(type))
-  if (binary && !bytea && !textLike.has(type)) throw badParameter(index, 'a binary value of a type that cannot be sealed')
+  if (binary && !bytea && !textLike.has(type))
+    throw badParameter(index, 'a binary value of a type that cannot be sealed')
   const plaintext = bytea && !binary ? parseByteaText(value) : value
   if (plaintext === undefined) throw badParameter(index, 'no valid input for type bytea')
   if (field.type === 'text' && !isUtf8(plaintext)) throw badParameter(index, 'not UTF-8 text')

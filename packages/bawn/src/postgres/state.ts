@@ -82,6 +82,8 @@ export interface DoorState {
   /** Which statements get a line in the trail. */
   readonly auditStatements: 'protected' | 'all'
   readonly log: (entry: LogEntry) => void
+  /** Milliseconds since 1970. */
+  readonly now: () => number
 }
 
 /** For the operator. `cause` may be logged with its stack; it holds no secret, as no error of ours does. */

@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { serverEndPointHash } from '../authn/channel-binding.ts'
-import type { ScramCredential } from '../authn/scram-client.ts'
 import { formatScramNonce } from '../authn/scram.ts'
+import type { ScramCredential } from '../authn/scram-client.ts'
 import { ByteInput, ConnectionLost, type Message } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
 import type { UpstreamTarget } from './state.ts'
 import { BodyReader } from './wire/body-reader.ts'
 import { MessageBuilder } from './wire/builder.ts'
-import { type RawErrorFields, parseErrorResponse } from './wire/error-response.ts'
+import { parseErrorResponse, type RawErrorFields } from './wire/error-response.ts'
 import { authentication, back, front } from './wire/message.ts'
 import { buildCancelRequest, buildSslRequest, buildStartupMessage } from './wire/startup.ts'
 import { WireError } from './wire/wire-error.ts'
@@ -64,7 +64,9 @@ export async function openUpstream(
     socket.destroy()
     if (cause instanceof PostgresError || cause instanceof UpstreamRefusal) throw cause
     if (cause instanceof ConnectionLost) {
-      throw new PostgresError('postgres.upstream_unreachable', 'PostgreSQL closed the connection during login', { cause })
+      throw new PostgresError('postgres.upstream_unreachable', 'PostgreSQL closed the connection during login', {
+        cause,
+      })
     }
     throw new PostgresError('postgres.upstream_login', 'the gateway cannot log in to PostgreSQL', { cause })
   } finally {
@@ -126,7 +128,8 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
 
 function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fail = (error?: Error | boolean): void => reject(error instanceof Error ? error : new ConnectionLost('closed'))
+    const fail = (error?: Error | boolean): void =>
+      reject(error instanceof Error ? error : new ConnectionLost('closed'))
     socket.once('error', fail)
     socket.once('close', fail)
     socket.once(event, () => {
@@ -220,7 +223,14 @@ async function settle(input: ByteInput): Promise<Upstream> {
         key = body.bytes(body.left)
         break
       case back.readyForQuery:
-        return { socket: input.socket, greeting: Buffer.concat(greeting), parameters, processId, key, rest: input.release() }
+        return {
+          socket: input.socket,
+          greeting: Buffer.concat(greeting),
+          parameters,
+          processId,
+          key,
+          rest: input.release(),
+        }
       default:
         throw new WireError('an unexpected message before ReadyForQuery')
     }
