@@ -109,6 +109,18 @@ export const errors = {
     sqlstate: 'XX000',
     hint: 'Somebody changed the audit file, or its key is another one: compare it with a copy kept elsewhere',
   },
+  'audit.unwritable': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '58030',
+    hint: 'Nothing is answered that cannot be written down: see that the audit file exists, its disk has room and nobody else writes it',
+  },
+  'audit.locked': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '55006',
+    hint: 'Give every gateway an audit file of its own, or stop the one that holds the lock',
+  },
 
   // policy
   'policy.denied': {
@@ -116,6 +128,18 @@ export const errors = {
     status: 403,
     sqlstate: '42501',
     hint: 'Ask the operator which role permits this; bawn explain names the rule',
+  },
+  'policy.unknown': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Name a policy that the configuration declares, or anyone or authenticated',
+  },
+  'policy.reserved_name': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Give the policy another name: anyone and authenticated are built in',
   },
 
   // keys
@@ -125,6 +149,42 @@ export const errors = {
     sqlstate: '58000',
     hint: 'List the keys that exist: bawn keys list',
   },
+  'keys.bad_client_id': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'A client id has 5 to 256 letters, digits, spaces, "_" or "-"',
+  },
+  'keys.bad_master_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'The master key is base64 of at least 32 bytes; make one with: bawn keys master',
+  },
+  'keys.insecure_mode': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Keys are for one user only: chmod 700 the directory and 600 the files',
+  },
+  'keys.unwrap_failed': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'The key file was made with another master key, for another client id, or is damaged',
+  },
+  'keys.unreadable': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'See that the key directory exists and that the gateway may read and write it',
+  },
+  'keys.exists': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '42710',
+    hint: 'The audit key is not replaced while lines depend on it: move the audit file away first',
+  },
 
   // fields
   'fields.unreadable': {
@@ -132,6 +192,30 @@ export const errors = {
     status: 500,
     sqlstate: 'XX000',
     hint: 'The stored value does not open with the keys of this field: check its client id and the keystore',
+  },
+  'fields.invalid': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the field in the configuration and run: bawn check',
+  },
+  'fields.no_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'Make the keys that the field needs: bawn keys generate',
+  },
+  'fields.not_searchable': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Only a searchable field that you see in plain can be compared',
+  },
+  'fields.not_text': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22021',
+    hint: 'Send UTF-8, or declare the field with type: bytes',
   },
 
   // outbound
