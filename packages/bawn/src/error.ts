@@ -363,6 +363,49 @@ export const errors = {
     hint: 'The schema changed since the statement was prepared: prepare it again',
   },
 
+  'postgres.statement_refused': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '0A000',
+    hint: 'Protected columns can be selected, written and, where searchable, compared with =; the guide lists every form (docs/guide/sql.md)',
+  },
+  'postgres.column_protected': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Select the column itself; only who sees a searchable column in plain may compare it, with = or IN',
+  },
+  'postgres.statement_unreadable': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '42601',
+    hint: 'Correct the syntax: a statement that names a protected table is forwarded only when it was understood',
+  },
+  'postgres.statement_too_complex': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '54001',
+    hint: 'Split the statement, or pass long lists as parameters',
+  },
+  'postgres.setting_refused': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Leave this setting as the gateway set it: values could not be recognised otherwise',
+  },
+  'postgres.column_missing': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '42703',
+    hint: 'Create the column or correct its name in the configuration; until then its table cannot be used',
+  },
+  'postgres.column_not_bytea': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '42804',
+    hint: 'Change the column to bytea; until then its table cannot be used',
+  },
+
   // admin
 
   // config
