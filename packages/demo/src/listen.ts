@@ -18,3 +18,15 @@ export async function freePort(): Promise<number> {
   await new Promise(resolve => server.close(resolve))
   return port
 }
+
+/** Whether nobody listens on this port of 127.0.0.1 now. */
+export async function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  try {
+    await listen(server, port)
+    await new Promise(resolve => server.close(resolve))
+    return true
+  } catch {
+    return false
+  }
+}

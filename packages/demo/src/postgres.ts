@@ -1,10 +1,11 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
+import { spawnCompanion } from './companion.ts'
 import { freePort } from './listen.ts'
 import {
   type Binaries,
@@ -224,12 +225,6 @@ interface Server {
   kill(): void
 }
 
-/**
- * The shell becomes the server (`exec`), after leaving a watcher behind that waits on a pipe from us. When we die, even by
- * SIGKILL, the pipe closes and the watcher ends the server; when the server has ended, we send a line and the watcher just goes.
- */
-const watched = '{ read -r line <&3 || kill -s "$0" "$$"; } & exec "$@" 3<&-'
-
 async function launch(
   program: string,
   dataDirectory: string,
@@ -240,12 +235,8 @@ async function launch(
   // Between finding a free port and taking it somebody else may; and the predecessor in this folder may still be ending.
   for (let attempt = 1; ; attempt++) {
     const port = wanted ?? (await freePort())
-    const child = spawn(
-      '/bin/sh',
-      ['-c', watched, atOurDeath, program, '-D', dataDirectory, '-p', String(port), ...fixed, ...flags],
-      // Its own session: Ctrl-C in the terminal is for us, and we end it in order.
-      { cwd: '/', env: environment, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], detached: true, ...unprivileged },
-    )
+    const args = ['-D', dataDirectory, '-p', String(port), ...fixed, ...flags]
+    const child = spawnCompanion(program, args, { atOurDeath, cwd: '/', env: environment, ...unprivileged })
     const outcome = await ready(child)
     if (outcome.kind === 'ready') return watch(child, outcome.pid, port)
     const again = /Address already in use|lock file "postmaster.pid" already exists|pre-existing shared memory block/
@@ -264,7 +255,6 @@ function ready(child: ChildProcess): Promise<Readiness> {
   return new Promise((answer, reject) => {
     let log = ''
     const settle = (readiness: Readiness) => {
-      child.removeAllListeners()
       child.stderr?.removeAllListeners('data')
       answer(readiness)
     }
@@ -275,25 +265,15 @@ function ready(child: ChildProcess): Promise<Readiness> {
     })
     child.once('error', reject)
     child.once('exit', () => {
-      release(child)
       // What it said last may still be on its way.
       setImmediate(() => settle({ kind: 'ended', log: log === '' ? 'it ended without a word' : log }))
     })
   })
 }
 
-/** Tells the watcher that there is nothing left to watch. */
-function release(child: ChildProcess): void {
-  const pipe = child.stdio[3]
-  if (pipe != null && 'end' in pipe) pipe.on('error', () => {}).end('\n')
-}
-
 function watch(child: ChildProcess, pid: number, port: number): Server {
   const ended = new Promise<void>(resolve => {
-    child.once('exit', () => {
-      release(child)
-      resolve()
-    })
+    child.once('exit', () => resolve())
   })
   // Nobody reads its log any more, but a full pipe would stop the server.
   child.stderr?.on('error', () => {}).resume()
