@@ -398,6 +398,12 @@ export const errors = {
     sqlstate: '3D000',
     hint: 'Ask the operator which databases this listener serves',
   },
+  'postgres.connect_denied': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Ask the operator which role may connect; bawn explain names the rule',
+  },
   'postgres.setting_refused': {
     blame: 'caller',
     status: 403,
@@ -475,6 +481,12 @@ export const errors = {
     status: 400,
     sqlstate: '22P03',
     hint: 'Send the value as text (UTF-8) or as bytea; other types cannot be sealed',
+  },
+  'postgres.not_text': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'XX000',
+    hint: 'The stored value is not UTF-8: declare the field with type bytes, or correct the value',
   },
   'postgres.schema_unavailable': {
     blame: 'upstream',

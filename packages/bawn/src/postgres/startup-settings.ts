@@ -1,4 +1,3 @@
-import type { UsableMechanism } from '../authn/option.ts'
 import { PostgresError } from './failure.ts'
 import type { StartupMessage } from './wire/startup.ts'
 
@@ -7,7 +6,7 @@ export interface StartupRequest {
   readonly user: string
   readonly database: string
   /** `-c bawn.login=jwt` in `options`: which question the client wants to be asked. */
-  readonly login: UsableMechanism | undefined
+  readonly login: 'scram' | 'jwt' | undefined
   readonly applicationName: string
   /** Run-time settings that are passed on, in order. */
   readonly settings: readonly (readonly [name: string, value: string])[]
@@ -44,7 +43,7 @@ export function readStartupRequest(message: StartupMessage): StartupRequest {
   if (user === undefined || user === '') {
     throw new PostgresError('postgres.login_refused', 'no PostgreSQL user name specified in startup packet')
   }
-  let login: UsableMechanism | undefined
+  let login: 'scram' | 'jwt' | undefined
   let applicationName = application_name
   let refused: PostgresError | undefined
   const refuse = (error: PostgresError): void => {

@@ -1,8 +1,8 @@
 import type { X509Certificate } from 'node:crypto'
-import type { Account, ScramVerifier } from '../accounts/store.ts'
 import type { AuditTrail } from '../audit/event.ts'
 import type { Identity, Outcome } from '../authn/identity.ts'
 import type { UsableMechanism } from '../authn/option.ts'
+import type { ScramFinal, ScramFirst, ScramMechanismName } from '../authn/scram.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { Planner, SchemaSnapshot } from './sql/plan.ts'
@@ -53,27 +53,37 @@ export interface HostRuleQuestion {
   readonly database: string
 }
 
+/** As `ScramMechanism.start` of authn: unknown names get the exchange that others get. Rejects when it cannot be decided. */
+export type ScramStart = (
+  user: string,
+  login: { readonly channelBinding: Uint8Array | undefined; readonly nonce: string },
+) => Promise<ScramLogin>
+
+export interface ScramLogin {
+  readonly mechanisms: readonly ScramMechanismName[]
+  first(mechanism: string, message: Uint8Array): ScramFirst
+  final(
+    message: Uint8Array,
+  ):
+    | { readonly kind: 'identified'; readonly serverFinal: Uint8Array; readonly identity: Identity }
+    | Exclude<ScramFinal, { readonly kind: 'identified' }>
+}
+
 /** How callers may prove who they are. A method that throws or rejects cannot decide: the door answers 57P03. */
 export interface DoorState {
   readonly databases: ReadonlyMap<string, DatabaseState>
   readonly hostRules: { match(question: HostRuleQuestion): HostRuleMatch }
   /** Given a certificate whose chain was verified against the listener's `client_ca`. */
   readonly certificate: { authenticate(certificate: X509Certificate): Outcome | Promise<Outcome> } | undefined
-  readonly scram:
-    | {
-        /** Name of the account store. */
-        readonly source: string
-        find(user: string): Promise<Account | undefined>
-        /** The verifier that a name without an account seems to have: the same at each try. */
-        decoy(user: string): ScramVerifier
-      }
-    | undefined
+  readonly scram: { start: ScramStart } | undefined
   readonly jwt: { authenticate(token: string): Outcome | Promise<Outcome> } | undefined
   readonly catalogue: Catalogue
   readonly audit: AuditTrail
   /** Which statements get a line in the trail. */
   readonly auditStatements: 'protected' | 'all'
   readonly log: (entry: LogEntry) => void
+  /** Milliseconds since 1970. */
+  readonly now: () => number
 }
 
 /** For the operator. `cause` may be logged with its stack; it holds no secret, as no error of ours does. */

@@ -57,6 +57,11 @@ export class FrameReader {
     return total
   }
 
+  /** A streamed frame has been presented in part: what is written now would land in its middle. */
+  get isMidFrame(): boolean {
+    return this.#streaming > 0
+  }
+
   /** @param chunk must not change until `next` has answered false */
   push(chunk: Buffer): void {
     if (this.#at < this.#chunk.length || this.#later.length > 0) this.#later.push(chunk)
