@@ -211,6 +211,12 @@ export const errors = {
     sqlstate: '42501',
     hint: 'Only a searchable field that you see in plain can be compared',
   },
+  'fields.not_text': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22021',
+    hint: 'Send UTF-8, or declare the field with type: bytes',
+  },
 
   // outbound
 
