@@ -2,7 +2,8 @@ import { Client, type ClientConfig, escapeIdentifier, escapeLiteral } from 'pg'
 
 // The demo's table: made by the owner of the database, filled through the gateway's door, which seals.
 
-interface Login {
+/** A login at PostgreSQL itself. */
+export interface Login {
   readonly host: string
   readonly port: number
   readonly user: string
@@ -69,6 +70,7 @@ export async function fillTable({ straight, door, seal }: FillOptions): Promise<
   })
 }
 
+/** Connects, works, and hangs up whatever happened. */
 async function connected(config: ClientConfig, work: (client: Client) => Promise<void>): Promise<void> {
   const client = new Client(config)
   await client.connect()

@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { importPublicKey, sealAcraStruct } from '@bawn/envelope'
+import type { ClientConfig } from 'pg'
 import { clientId, demoConfiguration, type Ports } from './configuration.ts'
 import { type GatewayProcess, startGateway } from './gateway.ts'
 import type { Place } from './place.ts'
-import { fillTable, prepareDatabase } from './table.ts'
+import { fillTable, type Login, prepareDatabase } from './table.ts'
 
 const run = promisify(execFile)
 
@@ -22,7 +23,13 @@ export interface WorldOptions {
 /** Everything the demo runs on, up and filled. */
 export interface World {
   readonly ports: Ports
+  /** Owner of the database, at PostgreSQL itself. */
+  readonly owner: Login
+  /** At the PostgreSQL door, by certificate: sees the field plain. */
+  readonly billing: ClientConfig
   readonly gateway: GatewayProcess
+  /** Starts the gateway again after it was killed. */
+  restartGateway(): Promise<GatewayProcess>
   /** A shell file that sets the variables of the tour. */
   readonly envFile: string
   stop(): Promise<void>
@@ -81,30 +88,31 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     parts.push({ stop: shop.close })
 
     say('Bawn')
-    const gateway = await startGateway({
-      command: options.bawn,
-      config: place.path('bawn.yaml'),
-      logFile: place.path('data/gateway.log'),
-      readyUrl: `http://127.0.0.1:${ports.desk}/readyz`,
-    })
-    parts.push(gateway)
+    const start = async () => {
+      const gateway = await startGateway({
+        command: options.bawn,
+        config: place.path('bawn.yaml'),
+        logFile: place.path('data/gateway.log'),
+        readyUrl: `http://127.0.0.1:${ports.desk}/readyz`,
+      })
+      parts.push(gateway)
+      return gateway
+    }
+    const gateway = await start()
 
     say('1,000 people, through the PostgreSQL door')
-    await fillTable({
-      straight: shopLogin,
-      door: {
-        host: 'localhost',
-        port: ports.sql,
-        database: 'shop',
-        user: 'billing',
-        ssl: { ca: place.read('ca.pem'), cert: place.read('billing.pem'), key: place.read('billing.key') },
-      },
-      seal,
-    })
+    const billing = {
+      host: 'localhost',
+      port: ports.sql,
+      database: 'shop',
+      user: 'billing',
+      ssl: { ca: place.read('ca.pem'), cert: place.read('billing.pem'), key: place.read('billing.key') },
+    }
+    await fillTable({ straight: shopLogin, door: billing, seal })
 
     const envFile = place.path('env')
     place.write('env', environment(place, ports, tokens, passwords.shop_app))
-    return { ports, gateway, envFile, stop }
+    return { ports, owner: postgres, billing, gateway, restartGateway: start, envFile, stop }
   } catch (error) {
     await stop()
     throw error
