@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { nearest } from '../config/nearest.ts'
-import type { Command, ExitCode, Terminal } from './command.ts'
+import type { Command, RawCommand, Terminal } from './command.ts'
 import { nouns } from './commands.ts'
 import { CliError } from './error.ts'
 import { commandHelp, overview } from './help.ts'
@@ -15,7 +15,7 @@ function version(): string {
 }
 
 /** Every command, in the order of `nouns`. */
-export async function allCommands(): Promise<readonly Command[]> {
+export async function allCommands(): Promise<readonly (Command | RawCommand)[]> {
   return (await Promise.all(Object.values(nouns).map(load => load()))).flat()
 }
 
@@ -24,11 +24,13 @@ async function help(words: readonly string[]): Promise<string> {
   const commands = await commandsOf(words[0] ?? '')
   const wanted = words.join(' ')
   const exact = commands.find(command => command.name === wanted)
-  if (exact) return commandHelp(exact)
-  return commands.map(commandHelp).join('\n')
+  return (exact ? [exact] : commands).map(helpOf).join('\n')
 }
 
-async function commandsOf(noun: string): Promise<readonly Command[]> {
+const helpOf = (command: Command | RawCommand): string =>
+  'raw' in command ? `${command.summary}\n\nSee: bawn ${command.name} --help\n` : commandHelp(command)
+
+async function commandsOf(noun: string): Promise<readonly (Command | RawCommand)[]> {
   const load = Object.hasOwn(nouns, noun) ? nouns[noun] : undefined
   if (load) return load()
   const best = nearest(noun, [...Object.keys(nouns), 'help', 'version'])
@@ -36,7 +38,11 @@ async function commandsOf(noun: string): Promise<readonly Command[]> {
   throw new CliError('cli.usage', `there is no command "${noun}"`, { suggestion })
 }
 
-function findCommand(noun: string, verb: string | undefined, commands: readonly Command[]): Command {
+function findCommand(
+  noun: string,
+  verb: string | undefined,
+  commands: readonly (Command | RawCommand)[],
+): Command | RawCommand {
   const exact =
     commands.find(command => command.name === `${noun} ${verb}`) ?? commands.find(command => command.name === noun)
   if (exact) return exact
@@ -53,8 +59,9 @@ function findCommand(noun: string, verb: string | undefined, commands: readonly 
  * Runs one command. Never throws: whatever goes wrong is printed.
  *
  * @param args what stands after `bawn`
+ * @returns the exit status: 0 done, 1 refused or failed, 2 called wrongly
  */
-export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const [noun = 'help', verb] = args
   try {
     if (noun === 'version' || noun === '--version' || noun === '-V') {
@@ -66,11 +73,14 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       return 0
     }
     const commands = await commandsOf(noun)
+    const [only] = commands
+    if (only && 'raw' in only) return await only.raw(args.slice(1))
     if (verb === '--help' || verb === '-h') {
       terminal.out(await help([noun]))
       return 0
     }
     const command = findCommand(noun, verb, commands)
+    if ('raw' in command) return await command.raw(args.slice(1))
     const input = parseInput(command, args.slice(command.name.split(' ').length), terminal)
     if (input === 'help') {
       terminal.out(commandHelp(command))
