@@ -600,6 +600,12 @@ export const errors = {
 
   // cli
   'cli.usage': { blame: 'operator', status: 400, sqlstate: '08000', hint: 'See: bawn help' },
+  'cli.failed': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'The message says what failed and why',
+  },
 
   // everything else
   'gateway.bug': {

@@ -59,8 +59,8 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
           'give a listener of door postgres tls with client_ca and client_certificate: optional or required'
         report('error', path, 'value', 'certificate needs a listener that asks for client certificates', suggestion)
       }
-      if (draft.services.size === 0) {
-        report('warning', path, 'value', 'certificate lets nobody in: there is no entry under services')
+      if (draft.services.size === 0 && draft.accounts.size === 0) {
+        report('warning', path, 'value', 'certificate lets nobody in: there are neither services nor accounts')
       }
       return
     }

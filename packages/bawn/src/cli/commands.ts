@@ -1,0 +1,24 @@
+import type { Command, RawCommand } from './command.ts'
+
+// Every word that may stand after `bawn`, and the file that knows it. Files are loaded only when they are asked for: `bawn token`
+// need not read the parts that read configuration.
+
+/** Its `--help` is its own; what it needs is loaded when it runs. */
+const demo: RawCommand = {
+  name: 'demo',
+  summary: 'start everything on real parts and print a tour of commands',
+  raw: async args => (await import('./demo.ts')).demo(args),
+}
+
+export const nouns: Readonly<Record<string, () => Promise<readonly (Command | RawCommand)[]>>> = {
+  demo: async () => [demo],
+  start: async () => (await import('./start.ts')).commands,
+  check: async () => [(await import('./check.ts')).check],
+  schema: async () => [(await import('./check.ts')).schema],
+  reload: async () => [(await import('./reload.ts')).reload],
+  keys: async () => (await import('./keys.ts')).commands,
+  accounts: async () => (await import('./accounts.ts')).commands,
+  token: async () => (await import('./token.ts')).commands,
+  sql: async () => (await import('./sql.ts')).commands,
+  audit: async () => (await import('./audit.ts')).commands,
+}
