@@ -7,11 +7,15 @@ import { suggest } from '../config/nearest.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
 import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
-import { readSecret } from './secret-input.ts'
+import { readPipe, readSecret } from './secret-input.ts'
 
 const storeOption = {
   ...configOption,
   store: { value: 'NAME', help: 'which account store; needed where the configuration has several' },
+} as const
+
+const passwordOption = {
+  'password-stdin': { help: 'read the password from standard input, also at a terminal' },
 } as const
 
 /** Shorter ones are guessed at the door, whatever the verifier costs (NIST SP 800-63B section 5.1.1). */
@@ -49,7 +53,10 @@ async function withStore(input: Input, work: (store: SqliteAccountStore) => Prom
 }
 
 async function newVerifier(input: Input): Promise<ScramVerifier> {
-  const password = await readSecret(input.terminal, 'Password', true)
+  const { terminal } = input
+  const password = input.flag('password-stdin')
+    ? await readPipe(terminal)
+    : await readSecret(terminal, 'Password', true)
   if ([...password].length < minPasswordCharacters) {
     throw new CliError('cli.failed', `a password has at least ${minPasswordCharacters} characters`)
   }
@@ -72,6 +79,7 @@ const add: Command = {
   positionals: ['NAME'],
   options: {
     ...storeOption,
+    ...passwordOption,
     role: { value: 'ROLE', many: true, help: 'a role of the user' },
     'no-password': { help: 'for a user who logs in with a certificate only' },
   },
@@ -118,7 +126,7 @@ const passwd: Command = {
   name: 'accounts passwd',
   summary: 'give a user a new password',
   positionals: ['NAME'],
-  options: storeOption,
+  options: { ...storeOption, ...passwordOption },
   notes: [passwordNote],
   run: input =>
     withStore(input, async store => {

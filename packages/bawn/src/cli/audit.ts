@@ -9,19 +9,18 @@ import { CliError } from './error.ts'
 import { withMasterKey } from './keys.ts'
 import { printable } from './terminal-text.ts'
 
-const fileOption = { file: { value: 'FILE', help: 'another trail than the one of the configuration' } } as const
-
+/** The trail that the argument names, or the one of the configuration. */
 function auditFile(input: Input): string {
-  const file = input.text('file')
+  const [file] = input.positionals
   return file === undefined ? needConfig(input).audit.file : resolve(input.terminal.cwd, file)
 }
 
 const verify: Command = {
   name: 'audit verify',
   summary: 'check that no line of the audit trail was changed, removed or added',
+  positionals: ['FILE?'],
   options: {
     ...configOption,
-    ...fileOption,
     ...jsonOption,
     head: { value: 'HASH', help: 'a head noted earlier: shows whether lines were cut off at the end' },
   },
@@ -101,9 +100,9 @@ export function describeLine(line: string): string {
 const tail: Command = {
   name: 'audit tail',
   summary: 'print the last lines of the audit trail',
+  positionals: ['FILE?'],
   options: {
     ...configOption,
-    ...fileOption,
     lines: { value: 'N', short: 'n', help: 'how many (default: 20)' },
     json: { help: 'as they are in the file' },
   },

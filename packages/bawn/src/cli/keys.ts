@@ -1,11 +1,11 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { type ClientIdSource, clientIdOf } from '../authn/client-id.ts'
 import { suggest } from '../config/nearest.ts'
 import { resolveSecret } from '../config/secret.ts'
 import { type GeneratedKey, generateAuditKey, generateKeys } from '../keys/generate.ts'
-import { type KeyKind, keyKinds } from '../keys/key-file.ts'
+import { auditKeyFile, type KeyKind, keyKinds } from '../keys/key-file.ts'
 import { listKeys, publicKeyText } from '../keys/list.ts'
 import { generateMasterKey, parseMasterKey } from '../keys/master-key.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
@@ -41,10 +41,10 @@ const generate: Command = {
     ...configOption,
     'client-id': { value: 'ID', help: 'keys of this client id; an earlier one is kept and still opens' },
     kind: { value: 'KIND', many: true, help: `only ${keyKinds.join(', ')} (default: all)` },
-    audit: { help: 'the key of the audit chain' },
+    audit: { help: 'only the key of the audit chain; it is made along where there is none' },
     master: { help: 'print a new master key in base64; needs no configuration' },
   },
-  notes: ['At the first start: bawn keys generate --master, then --audit, then --client-id for each client id.'],
+  notes: ['Before the first start: bawn keys generate --master, then bawn keys generate --client-id ID.'],
   async run(input) {
     const { terminal } = input
     if (input.flag('master')) {
@@ -58,7 +58,9 @@ const generate: Command = {
     const kinds = kindsOf(input)
     const made = withMasterKey(input, (path, masterKey) => {
       const options = { path, masterKey, clock: terminal.now }
-      const all: GeneratedKey[] = input.flag('audit') ? [generateAuditKey(options)] : []
+      // Whoever makes the first keys needs this one too, and a second one would break the chain.
+      const isFirst = !existsSync(join(path, auditKeyFile))
+      const all: GeneratedKey[] = input.flag('audit') || isFirst ? [generateAuditKey(options)] : []
       if (clientId !== undefined)
         all.push(...generateKeys({ ...options, clientId, ...(kinds.length > 0 ? { kinds } : {}) }))
       return all

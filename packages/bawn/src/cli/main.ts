@@ -24,8 +24,7 @@ async function help(words: readonly string[]): Promise<string> {
   const commands = await commandsOf(words[0] ?? '')
   const wanted = words.join(' ')
   const exact = commands.find(command => command.name === wanted)
-  if (exact) return commandHelp(exact)
-  return commands.map(commandHelp).join('\n')
+  return (exact ? [exact] : commands).map(commandHelp).join('\n')
 }
 
 async function commandsOf(noun: string): Promise<readonly Command[]> {
@@ -53,6 +52,7 @@ function findCommand(noun: string, verb: string | undefined, commands: readonly 
  * Runs one command. Never throws: whatever goes wrong is printed.
  *
  * @param args what stands after `bawn`
+ * @returns the exit status: 0 done, 1 refused or failed, 2 called wrongly
  */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const [noun = 'help', verb] = args

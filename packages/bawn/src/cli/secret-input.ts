@@ -38,7 +38,8 @@ function promptHidden(terminal: Terminal, label: string): Promise<string> {
   })
 }
 
-async function readPipe(terminal: Terminal): Promise<string> {
+/** The one line of standard input. @throws {CliError} `cli.usage` when there is more */
+export async function readPipe(terminal: Terminal): Promise<string> {
   const pieces: Buffer[] = []
   let length = 0
   for await (const piece of terminal.stdin) {
