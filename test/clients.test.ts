@@ -12,7 +12,7 @@ before(async () => {
   await asOwner('create table public.notes (id int primary key, text text)')
   await asOwner('grant all on notes to gateway')
 })
-after(() => world.remove())
+after(() => world?.remove())
 
 async function asOwner(text: string): Promise<readonly Record<string, unknown>[]> {
   const client = new pg.Client({ ...world.owner, ssl: false })
