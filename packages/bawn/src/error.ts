@@ -408,7 +408,7 @@ export const errors = {
     blame: 'caller',
     status: 403,
     sqlstate: '42501',
-    hint: 'Leave the parameter out of the connection string; settings that change meaning or identity are not taken from clients',
+    hint: 'Leave this setting as the gateway set it, out of the connection string too: it changes meaning or identity',
   },
   'postgres.encoding': {
     blame: 'caller',
@@ -524,12 +524,6 @@ export const errors = {
     status: 400,
     sqlstate: '54001',
     hint: 'Split the statement, or pass long lists as parameters',
-  },
-  'postgres.setting_refused': {
-    blame: 'caller',
-    status: 403,
-    sqlstate: '42501',
-    hint: 'Leave this setting as the gateway set it: values could not be recognised otherwise',
   },
   'postgres.column_missing': {
     blame: 'operator',
