@@ -404,7 +404,7 @@ export const errors = {
     sqlstate: '42501',
     hint: 'Ask the operator which role may connect; bawn explain names the rule',
   },
-  'postgres.setting_refused': {
+  'postgres.startup_setting': {
     blame: 'caller',
     status: 403,
     sqlstate: '42501',
