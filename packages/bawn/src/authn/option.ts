@@ -13,6 +13,7 @@ export const signatureAlgorithms = [
   'ES512',
   'EdDSA',
 ] as const
+export type SignatureAlgorithm = (typeof signatureAlgorithms)[number]
 
 /** Whose tokens we believe. */
 export const issuerOptions = z.strictObject({
