@@ -1,0 +1,38 @@
+import { headerClass } from './header-class.ts'
+
+/**
+ * The headers of an upstream's answer as the client gets them. Hop-by-hop ones and those that Connection names go; `X-Request-Id` is
+ * ours; Server and the like are left alone.
+ *
+ * @param raw flat: name, value
+ * @param length Content-Length of what is sent on; `undefined` leaves it to the front (chunked, or until close)
+ * @param replaced the body is ours now (a route with fields): what refers to the bytes of the upstream's body goes as well, and no
+ *   cache may keep what was opened for one caller
+ */
+export function answerHeaders(
+  raw: readonly string[],
+  requestId: string,
+  length: number | undefined,
+  replaced: boolean,
+): string[] {
+  let named: string[] | undefined
+  for (let at = 0; at < raw.length; at += 2) {
+    if (headerClass(raw[at] ?? '').name === 'connection') {
+      named ??= []
+      for (const option of (raw[at + 1] ?? '').split(',')) named.push(option.trim().toLowerCase())
+    }
+  }
+  const headers: string[] = []
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at] ?? ''
+    const header = headerClass(name)
+    if (header.kind === 'hop' || header.kind === 'framing' || header.name === 'x-request-id') continue
+    if (named?.includes(header.name)) continue
+    if (replaced && (header.kind === 'validator' || header.name === 'content-encoding')) continue
+    headers.push(name, raw[at + 1] ?? '')
+  }
+  if (replaced) headers.push('Cache-Control', 'private, no-store')
+  if (length !== undefined) headers.push('Content-Length', String(length))
+  headers.push('X-Request-Id', requestId)
+  return headers
+}

@@ -1,0 +1,85 @@
+import type { AnswerWatcher, BodySink, BodySource, FrontAnswer } from './engine.ts'
+import { HttpError } from './problem.ts'
+
+/**
+ * Reads a whole body.
+ *
+ * @param max bytes; one more, and the rest is not read
+ * @param tooLarge makes the error for that
+ */
+export function collectBody(source: BodySource, max: number, tooLarge: () => HttpError): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = []
+    let size = 0
+    source.start({
+      chunk: bytes => {
+        size += bytes.length
+        if (size <= max) {
+          pieces.push(bytes)
+          return true
+        }
+        source.cancel()
+        reject(tooLarge())
+        return true
+      },
+      end: () => resolve(Buffer.concat(pieces)),
+      fail: reject,
+    })
+  })
+}
+
+/** Passes a body on, and no more than `max` bytes of it. @param exceeded called once; nothing follows */
+export function limitBody(source: BodySource, max: number, exceeded: () => void): BodySource {
+  let size = 0
+  return {
+    start: sink =>
+      source.start({
+        chunk: bytes => {
+          size += bytes.length
+          if (size <= max) return sink.chunk(bytes)
+          source.cancel()
+          sink.fail(new HttpError('http.body_too_large', `a body of more than ${max} bytes`))
+          exceeded()
+          return true
+        },
+        end: () => sink.end(),
+        fail: cause => sink.fail(cause),
+      }),
+    resume: () => source.resume(),
+    cancel: () => source.cancel(),
+  }
+}
+
+/**
+ * Streams an upstream's body to the client, as fast as the slower of the two.
+ *
+ * @param done once, with the error when the upstream broke off; the client then sees a truncated answer
+ * @param closed the client left
+ */
+export function pump(
+  source: BodySource,
+  answer: FrontAnswer,
+  done: (cause: Error | undefined) => void,
+  closed: () => void,
+): void {
+  const watcher: AnswerWatcher = {
+    drained: () => source.resume(),
+    closed: () => {
+      source.cancel()
+      closed()
+    },
+  }
+  const sink: BodySink = {
+    chunk: bytes => answer.write(bytes),
+    end: () => {
+      answer.end()
+      done(undefined)
+    },
+    fail: cause => {
+      answer.abort()
+      done(cause)
+    },
+  }
+  answer.watch(watcher)
+  source.start(sink)
+}

@@ -1,0 +1,103 @@
+import { admit } from './admit.ts'
+import type { Front, FrontLimits, FrontTls } from './engine.ts'
+import { forward } from './forward.ts'
+import { createNodeFront } from './node-front.ts'
+import type { HttpListenerOptions } from './option.ts'
+import { problem } from './problem.ts'
+import { respond } from './respond.ts'
+import type { HttpLog, HttpState } from './state.ts'
+import { Turn } from './turn.ts'
+
+export interface HttpDoorOptions {
+  /** As in the configuration; its TLS files are read by whoever composes. */
+  readonly listener: Omit<HttpListenerOptions, 'tls' | 'door'>
+  readonly tls: FrontTls | undefined
+  /** How long a client may leave a written piece unread; default 30 s. */
+  readonly writeTimeoutMs?: number
+}
+
+export interface HttpDoorDeps {
+  /** Monotonic, in ms; default `performance.now`. */
+  readonly clock?: () => number
+  /** A new one for each request; goes into a header, so letters, digits and '-'. */
+  readonly requestId: () => string
+  readonly log: HttpLog
+}
+
+export interface HttpDoor {
+  /** Binds the configured address. @returns where, with the port that the system chose for 0 */
+  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>
+  /** For every request that begins from now on; those under way end on the state that they began with. */
+  swap(next: HttpState): void
+  /** Takes no new connections and waits for the requests under way; what is left after the time is cut. */
+  drain(timeoutMs: number): Promise<void>
+  /** Cuts everything now. */
+  close(): void
+}
+
+export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps: HttpDoorDeps): HttpDoor {
+  const { listener } = options
+  const clock = deps.clock ?? (() => performance.now())
+  const turnDeps = { clock, log: deps.log }
+  let current = state
+
+  const limits: FrontLimits = {
+    maxHeaderBytes: listener.max_header_bytes,
+    headerTimeoutMs: listener.header_timeout,
+    requestTimeoutMs: listener.request_timeout,
+    keepAliveTimeoutMs: listener.keep_alive_timeout,
+    maxConnections: listener.max_connections,
+    writeTimeoutMs: options.writeTimeoutMs ?? 30_000,
+  }
+  const front: Front = createNodeFront(limits, options.tls, {
+    request: (request, answer) => {
+      const turn = new Turn(deps.requestId(), current, request, answer, turnDeps)
+      serve(turn, listener.max_body_bytes).catch(error => turn.fail(error))
+    },
+    refuse: (code, remoteAddress) => {
+      const requestId = deps.requestId()
+      const document = problem(code, requestId)
+      if (remoteAddress === undefined) return document
+      current.trail.emit({
+        kind: 'request',
+        requestId,
+        door: 'http',
+        identity: undefined,
+        address: remoteAddress,
+        action: 'unreadable',
+        resource: 'none',
+        decision: 'error',
+        rule: 'well-formed request',
+        code,
+      })
+      current.metrics.request('none', 'unreadable', document.status, 0)
+      return document
+    },
+  })
+
+  return {
+    listen: (host, port) => front.listen(host, port),
+    swap: next => {
+      const before = current
+      current = next
+      for (const upstream of before.upstreams) if (!next.upstreams.includes(upstream)) upstream.retire()
+    },
+    drain: async timeoutMs => {
+      const timer = setTimeout(() => front.close(), timeoutMs)
+      await front.drain()
+      clearTimeout(timer)
+      for (const upstream of current.upstreams) upstream.retire()
+    },
+    close: () => {
+      front.close()
+      for (const upstream of current.upstreams) upstream.retire()
+    },
+  }
+}
+
+async function serve(turn: Turn, maxBodyBytes: number): Promise<void> {
+  const admitted = await admit(turn)
+  if (admitted === undefined) return
+  const forwarded = await forward(turn, admitted, maxBodyBytes)
+  await respond(turn, forwarded, admitted.route.maxJsonBytes)
+}

@@ -1,0 +1,105 @@
+import type { HttpCode, Problem } from './problem.ts'
+
+// What the door knows of sockets. A front speaks HTTP/1.1 to clients and implements the interfaces below; node-front.ts is
+// the one there is. Another (llhttp on raw sockets, HTTP/2) takes its place without a change in the door.
+
+/** Takes a body, piece by piece. Exactly one of `end` and `fail` is called, once, after the last `chunk`. */
+export interface BodySink {
+  /** The bytes belong to the sink from now on. @returns false to be left alone until it calls `resume()` on the source */
+  chunk(bytes: Buffer): boolean
+  end(): void
+  fail(cause: Error): void
+}
+
+/** Gives a body, piece by piece, transfer coding removed and trailers dropped. Nothing flows before `start`, called once. */
+export interface BodySource {
+  start(sink: BodySink): void
+  /** After a `chunk` that returned false. */
+  resume(): void
+  /** Nobody wants the rest. No call reaches the sink afterwards. */
+  cancel(): void
+}
+
+/** A request as a front hands it over: message framing is already settled (RFC 9112 section 6), everything else is unchecked. */
+export interface FrontRequest {
+  readonly method: string
+  /** The request target as it came, in any of the four forms of RFC 9112 section 3.2. */
+  readonly target: string
+  /** `1.1`; anything else is the door's to refuse. */
+  readonly httpVersion: string
+  /** Flat, as they came: name, value, name, value. Latin-1. No CR, LF or NUL, no folded line. */
+  readonly rawHeaders: readonly string[]
+  readonly secure: boolean
+  readonly remoteAddress: string
+  /** A source that ends at once when there is no body. A waiting `Expect: 100-continue` is answered when it is started. */
+  readonly body: BodySource
+}
+
+/** What a front tells the door while an answer is under way. */
+export interface AnswerWatcher {
+  /** What was written has left; after a `write` that returned false. */
+  drained(): void
+  /**
+   * The client is gone, or was refused, before the answer was complete. At most once, and never after it was complete.
+   *
+   * @param code why the front refused the rest of this request (its body was malformed or too slow); undefined: the client left
+   */
+  closed(code: HttpCode | undefined): void
+}
+
+/** Where an answer goes. Either `send`, or `head`, `write`… and `end`, or `refuse`; and `abort` at any time. */
+export interface FrontAnswer {
+  watch(watcher: AnswerWatcher): void
+  /** A whole answer. A front slices a large body, so that a slow reader is noticed. @param body undefined: none (HEAD, 204, 304) */
+  send(status: number, headers: readonly string[], body: Buffer | undefined): void
+  /** Hop-by-hop headers are the front's own; `headers` has none of them. */
+  head(status: number, headers: readonly string[]): void
+  /** @returns false when the client is slower than we are: wait for `drained` */
+  write(bytes: Buffer): boolean
+  end(): void
+  /**
+   * The request is malformed: a whole answer, and nothing that came behind it on this connection is looked at. Must be called before
+   * `FrontHandlers.request` returns, so that it is not looked at before either.
+   */
+  refuse(problem: Problem): void
+  /** Closes the connection so that the client sees a truncated answer and not a complete one. */
+  abort(): void
+}
+
+export interface FrontHandlers {
+  request(request: FrontRequest, answer: FrontAnswer): void
+  /**
+   * Something that is no request. The front sends what is returned, as it is, and closes.
+   *
+   * @param remoteAddress `undefined` when it was the rest of a request that the door knows, and hears of by `closed`
+   */
+  refuse(code: HttpCode, remoteAddress: string | undefined): Problem
+}
+
+export interface FrontLimits {
+  readonly maxHeaderBytes: number
+  readonly headerTimeoutMs: number
+  readonly requestTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+  readonly maxConnections: number
+  /** How long a client may leave a written piece unread before it is dropped. */
+  readonly writeTimeoutMs: number
+}
+
+export interface FrontTls {
+  /** PEM. */
+  readonly certificate: string | Buffer
+  /** PEM. */
+  readonly key: string | Buffer
+  /** PEM; client certificates are asked for when given. */
+  readonly clientCa?: string | Buffer | undefined
+  readonly clientCertificate?: 'off' | 'optional' | 'required' | undefined
+}
+
+export interface Front {
+  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>
+  /** Takes no new connections, closes idle ones, and each of the others after its answer. Resolves when none is left. */
+  drain(): Promise<void>
+  /** Closes everything now. */
+  close(): void
+}

@@ -1,0 +1,198 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AnswerWatcher, FrontAnswer } from './engine.ts'
+import type { HttpCode, Problem } from './problem.ts'
+
+/** What is written at once; a client that cannot take this much in the write time-out is dropped. */
+const sliceBytes = 65_536
+/** After an answer that came before the end of the request's body: so much of the rest is read and dropped, so long. */
+const lingerBytes = 1_048_576
+const lingerMs = 1_000
+
+export interface AnswerContext {
+  readonly writeTimeoutMs: number
+  /** The answer is in it until it is complete or lost. */
+  readonly unanswered: Set<NodeAnswer>
+  /** The client waits for a 100 before it sends its body. */
+  readonly uninvited: boolean
+  refuse(problem: Problem): void
+}
+
+/** One answer on node's ServerResponse. */
+export class NodeAnswer implements FrontAnswer {
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #context: AnswerContext
+  #watcher: AnswerWatcher | undefined
+  #timer: NodeJS.Timeout | undefined
+  #close = false
+  #gone = false
+  /** The door has given everything. */
+  #ended = false
+  #written = false
+
+  constructor(request: IncomingMessage, response: ServerResponse, context: AnswerContext) {
+    const { unanswered } = context
+    this.#context = context
+    unanswered.add(this)
+    this.#request = request
+    this.#response = response
+    response.on('drain', () => {
+      this.#disarm()
+      this.#watcher?.drained()
+    })
+    response.on('close', () => {
+      unanswered.delete(this)
+      this.#disarm()
+      if (!response.writableFinished) this.lost()
+    })
+    response.on('error', () => this.lost())
+  }
+
+  /** Some of the request is still to come. */
+  get isReceiving(): boolean {
+    return !this.#request.complete
+  }
+
+  /** A part of it is on its way. */
+  get begun(): boolean {
+    return this.#response.headersSent
+  }
+
+  closeAfterwards(): void {
+    this.#close = true
+  }
+
+  watch(watcher: AnswerWatcher): void {
+    this.#watcher = watcher
+    if (this.#gone) watcher.closed(undefined)
+  }
+
+  /** The client is gone, or was refused: whatever the door still sends goes nowhere. */
+  lost(code?: HttpCode): void {
+    if (this.#gone) return
+    this.#gone = true
+    this.#disarm()
+    if (!this.#ended) this.#watcher?.closed(code)
+  }
+
+  send(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    if (this.#gone || this.#ended) return
+    this.#writeHead(status, headers)
+    if (body === undefined || body.length <= sliceBytes) this.#finish(body)
+    else this.#slices(body)
+  }
+
+  head(status: number, headers: readonly string[]): void {
+    if (this.#gone || this.#ended) return
+    this.#writeHead(status, headers)
+    // A body that is there already leaves together with the head; one that comes later does not hold it up.
+    process.nextTick(() => {
+      if (!this.#written && !this.#ended && !this.#gone) this.#response.flushHeaders()
+    })
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#gone) return true
+    this.#written = true
+    if (this.#response.write(bytes)) return true
+    this.#arm()
+    return false
+  }
+
+  end(): void {
+    if (!this.#gone && !this.#ended) this.#finish(undefined)
+  }
+
+  refuse(problem: Problem): void {
+    if (this.#gone || this.#ended) return
+    this.#ended = true
+    this.#context.refuse(problem)
+  }
+
+  abort(): void {
+    this.#ended = true
+    this.#response.destroy()
+    this.#request.socket.destroy()
+  }
+
+  #writeHead(status: number, headers: readonly string[]): void {
+    // An answer before the end of the request: the rest is not worth waiting for, and nothing can follow it.
+    if (!this.#request.complete && (this.#context.uninvited || !this.#mayDiscard())) this.#close = true
+    this.#response.writeHead(status, this.#close ? [...headers, 'Connection', 'close'] : [...headers])
+  }
+
+  /** A body that nobody reads, small enough to be read and dropped in the ordinary way. */
+  #mayDiscard(): boolean {
+    const length = this.#request.headers['content-length']
+    if (this.#request.headers['transfer-encoding'] !== undefined || this.#request.headers.expect !== undefined)
+      return false
+    return length === undefined || Number(length) <= sliceBytes
+  }
+
+  #slices(body: Buffer): void {
+    let at = 0
+    const door = this.#watcher
+    const next = (): void => {
+      while (at < body.length && !this.#gone) {
+        const piece = body.subarray(at, at + sliceBytes)
+        at += piece.length
+        if (!this.write(piece)) return
+      }
+      if (!this.#gone) this.#finish(undefined)
+    }
+    this.#watcher = {
+      drained: () => {
+        if (!this.#ended) next()
+      },
+      closed: code => door?.closed(code),
+    }
+    next()
+  }
+
+  #finish(last: Buffer | undefined): void {
+    this.#ended = true
+    if (!this.#request.complete && this.#close) {
+      this.#linger(last)
+      return
+    }
+    // What is small goes out with the head in one write: node joins strings, and only strings, with it.
+    if (last === undefined) this.#response.end()
+    else if (last.length <= 16_384) this.#response.end(last.toString('latin1'), 'latin1')
+    else this.#response.end(last)
+    if (this.#response.writableLength > 0) this.#arm()
+  }
+
+  /**
+   * Closing a socket that has unread bytes resets the connection, and a reset takes the answer from the client. So the answer is sent,
+   * and the rest of the request dropped for a while, before the close (RFC 9112 section 9.6).
+   */
+  #linger(last: Buffer | undefined): void {
+    const request = this.#request
+    const { socket } = request
+    let left = lingerBytes
+    const timer = setTimeout(() => socket.destroy(), lingerMs).unref()
+    const count = (bytes: Buffer): void => {
+      left -= bytes.length
+      if (left < 0) socket.destroy()
+    }
+    request.on('data', count)
+    request.once('end', () => socket.destroySoon())
+    socket.once('close', () => clearTimeout(timer))
+    // Half a close: the client reads to the end, and we go on to read what it sends.
+    this.#response.write(last ?? '', () => socket.end())
+    request.resume()
+  }
+
+  #arm(): void {
+    this.#timer ??= setTimeout(() => {
+      if (this.#response.writableFinished) return
+      this.lost()
+      this.#request.socket.destroy()
+    }, this.#context.writeTimeoutMs).unref()
+  }
+
+  #disarm(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+}

@@ -1,0 +1,175 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
+import { createServer as createSecureServer, type ServerOptions } from 'node:https'
+import type { Socket } from 'node:net'
+import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
+import { NodeAnswer } from './node-answer.ts'
+import { nodeBody } from './node-body.ts'
+import type { HttpCode, Problem } from './problem.ts'
+
+/** How long a refused client may take to read why. */
+const lingerMs = 1_000
+/** Requests of one connection that may be under way at once. */
+const maxPipelined = 16
+
+/**
+ * The front on node:http: llhttp in its strict mode settles message framing; what it lets through is checked by
+ * request-head.ts. Whatever is no request is answered with a problem document and a closed connection.
+ */
+export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, handlers: FrontHandlers): Front {
+  const options: ServerOptions = {
+    insecureHTTPParser: false,
+    // The check for Host is the door's: node's own answers without a problem document.
+    requireHostHeader: false,
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: Math.min(limits.headerTimeoutMs, limits.requestTimeoutMs),
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    // How often node looks for requests that are over their time.
+    connectionsCheckingInterval: Math.max(20, Math.min(1_000, limits.headerTimeoutMs / 4)),
+    noDelay: true,
+    ...(tls === undefined ? {} : tlsOptions(tls)),
+  }
+  let draining = false
+  /** Connections whose client was refused: what still comes in on them is nobody's. */
+  const refused = new WeakSet<Socket>()
+  /** Answers that are not complete, oldest first; several when a client pipelines. */
+  const unanswered = new WeakMap<Socket, Set<NodeAnswer>>()
+  const upgrades = new WeakSet<IncomingMessage>()
+  // After a request that asks for an upgrade, node drops what was pipelined behind it: so nothing may come behind it.
+  options.shouldUpgradeCallback = request => {
+    upgrades.add(request)
+    return false
+  }
+
+  const serve = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
+    const socket = request.socket
+    if (refused.has(socket)) return
+    let open = unanswered.get(socket)
+    if (open === undefined) {
+      open = new Set()
+      unanswered.set(socket, open)
+    }
+    if (open.size >= maxPipelined) {
+      refuse('http.bad_request', socket)
+      return
+    }
+    const answer = new NodeAnswer(request, response, {
+      writeTimeoutMs: limits.writeTimeoutMs,
+      unanswered: open,
+      uninvited: expectsContinue,
+      refuse: problem => close(socket, problem),
+    })
+    if (draining || upgrades.has(request)) answer.closeAfterwards()
+    handlers.request(
+      {
+        method: request.method ?? '',
+        target: request.url ?? '',
+        httpVersion: request.httpVersion,
+        rawHeaders: request.rawHeaders,
+        secure: tls !== undefined,
+        remoteAddress: plainAddress(socket.remoteAddress),
+        body: nodeBody(request, expectsContinue ? () => answer.begun || response.writeContinue() : undefined),
+      },
+      answer,
+    )
+  }
+
+  /** Answers past node's own bookkeeping, and takes nothing more from this connection. */
+  const close = (socket: Socket, problem: Problem): void => {
+    refused.add(socket)
+    // In the middle of an answer, ours would be read as a part of it.
+    if (!socket.writable || [...(unanswered.get(socket) ?? [])].some(answer => answer.begun)) {
+      socket.destroy()
+      return
+    }
+    let head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}\r\n`
+    for (let at = 0; at < problem.headers.length; at += 2)
+      head += `${problem.headers[at]}: ${problem.headers[at + 1]}\r\n`
+    socket.end(Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`, 'latin1'), problem.body]))
+    // A reset would take the answer from the client, and comes at once when unread bytes are thrown away with the socket.
+    const timer = setTimeout(() => socket.destroy(), lingerMs).unref()
+    socket.once('close', () => clearTimeout(timer))
+  }
+
+  const refuse = (code: HttpCode, socket: Socket): void => {
+    if (refused.has(socket)) return
+    const open = [...(unanswered.get(socket) ?? [])]
+    const known = open.some(answer => answer.isReceiving)
+    for (const answer of open) answer.lost(answer.isReceiving ? code : undefined)
+    close(socket, handlers.refuse(code, known ? undefined : plainAddress(socket.remoteAddress)))
+  }
+
+  const onRequest: RequestListener = (request, response) => serve(request, response, false)
+  const server: Server = tls === undefined ? createServer(options, onRequest) : createSecureServer(options, onRequest)
+  // request-head.ts counts them, and refuses; node would drop those above its own limit silently.
+  server.maxHeadersCount = 0
+  server.maxConnections = limits.maxConnections
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => serve(request, response, true))
+  server.on('checkExpectation', onRequest)
+  server.on('connect', (_request: IncomingMessage, socket: Socket) => refuse('http.bad_request', socket))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // A client that left needs no answer.
+    if (error.code === 'ECONNRESET' || error.code === 'EPIPE' || socket.destroyed) {
+      socket.destroy()
+      return
+    }
+    if (error.code === 'HPE_HEADER_OVERFLOW') refuse('http.header_too_large', socket)
+    else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') refuse('http.request_timeout', socket)
+    else refuse('http.bad_request', socket)
+  })
+  // Port scans and clients that do not trust us: TLS has told them already.
+  server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
+
+  return {
+    listen: (host, port) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ host, port }, () => {
+          server.off('error', reject)
+          const address = server.address()
+          if (address === null || typeof address === 'string') reject(new Error('no address'))
+          else resolve({ host: address.address, port: address.port })
+        })
+      }),
+    drain: () =>
+      new Promise(resolve => {
+        draining = true
+        server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
+          response.once('close', () => server.closeIdleConnections())
+        })
+        server.close(() => resolve())
+        server.closeIdleConnections()
+      }),
+    close: () => {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
+
+function tlsOptions(tls: FrontTls): ServerOptions {
+  const asks = tls.clientCertificate !== undefined && tls.clientCertificate !== 'off'
+  return {
+    cert: tls.certificate,
+    key: tls.key,
+    minVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+    handshakeTimeout: 10_000,
+    requestCert: asks,
+    rejectUnauthorized: asks,
+    ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }),
+  }
+}
+
+/** `::ffff:10.0.0.1` is 10.0.0.1 on a socket that takes both families; rules and logs speak of the latter. */
+function plainAddress(address: string | undefined): string {
+  if (address === undefined) return ''
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}

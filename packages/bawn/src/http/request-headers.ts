@@ -1,0 +1,99 @@
+import type { Identity } from '../authn/identity.ts'
+import type { HeaderClass } from './header-class.ts'
+import type { RequestHead } from './request-head.ts'
+
+/** What a route says of headers, compiled. Names are lower case. */
+export interface HeaderPolicy {
+  /** Allow list; `undefined`: everything but credentials. Hop-by-hop, forwarding, identity and override headers pass neither way. */
+  readonly allowed: ReadonlySet<string> | undefined
+  /** Every identity header of every route: what one upstream believes, no client may send to any. */
+  readonly reserved: ReadonlySet<string>
+  /** Names as configured. */
+  readonly identity: { readonly id: string | undefined; readonly roles: string | undefined }
+}
+
+export interface Forwarding {
+  readonly method: string
+  /** Path and query as the upstream gets them. */
+  readonly target: string
+  /** The upstream's own Host. */
+  readonly host: string
+  readonly peer: string
+  readonly secure: boolean
+  readonly requestId: string
+  /** Fields stand in this request's or its answer's body: the upstream must answer whole and uncompressed. */
+  readonly opensBodies: boolean
+}
+
+/**
+ * The head that goes to the upstream: request line and header lines, each ended by CRLF; framing headers and the empty line are the
+ * upstream client's. Latin-1.
+ */
+export function upstreamHead(
+  head: RequestHead,
+  policy: HeaderPolicy,
+  forwarding: Forwarding,
+  identity: Identity | undefined,
+): string {
+  const { rawHeaders, classes, connectionNames } = head
+  let text = `${forwarding.method} ${forwarding.target} HTTP/1.1\r\nHost: ${forwarding.host}\r\n`
+  for (let at = 0; at < classes.length; at++) {
+    const header = classes[at]
+    if (header === undefined || !passes(header, policy, forwarding)) continue
+    if (connectionNames.length > 0 && connectionNames.includes(header.name)) continue
+    text += `${rawHeaders[2 * at]}: ${rawHeaders[2 * at + 1]}\r\n`
+  }
+  if (forwarding.opensBodies) text += 'Accept-Encoding: identity\r\n'
+  text += `X-Forwarded-For: ${forwarding.peer}\r\nX-Forwarded-Proto: ${forwarding.secure ? 'https' : 'http'}\r\n`
+  text += `X-Forwarded-Host: ${head.host}\r\nX-Request-Id: ${forwarding.requestId}\r\n`
+  if (identity !== undefined) {
+    if (policy.identity.id !== undefined) text += `${policy.identity.id}: ${headerValue(identity.id)}\r\n`
+    if (policy.identity.roles !== undefined) {
+      text += `${policy.identity.roles}: ${identity.roles.map(headerValue).join(',')}\r\n`
+    }
+  }
+  return text
+}
+
+function passes({ name, kind }: HeaderClass, policy: HeaderPolicy, { opensBodies, method }: Forwarding): boolean {
+  switch (kind) {
+    case 'hop':
+    case 'framing':
+    case 'host':
+    case 'forwarding':
+    case 'identity':
+    case 'override':
+    case 'odd':
+      return false
+    case 'credential':
+      return policy.allowed?.has(name) === true && !policy.reserved.has(name)
+    case 'content':
+      return true
+    case 'validator':
+      if (opensBodies && !keepsPrecondition(name, method)) return false
+      break
+  }
+  if (policy.reserved.has(name)) return false
+  if (opensBodies && name === 'accept-encoding') return false
+  return policy.allowed === undefined || policy.allowed.has(name)
+}
+
+/**
+ * On a route with fields the answer's bytes are ours, so a range or a "not modified" would speak of other bytes. A precondition of a
+ * write stays: without it, the write would happen where the client said that it must not.
+ */
+function keepsPrecondition(name: string, method: string): boolean {
+  const unsafe = method !== 'GET' && method !== 'HEAD'
+  return unsafe && name.startsWith('if-') && name !== 'if-range'
+}
+
+/**
+ * A header value that no reader can take for two: visible ASCII stays; spaces, commas (which separate roles), `%`, quotes, control
+ * characters and everything else are percent-encoded as UTF-8 (RFC 3986 section 2.1).
+ */
+export function headerValue(text: string): string {
+  if (/^[A-Za-z0-9._~@:/+|=-]*$/.test(text)) return text
+  return encodeURIComponent(text.toWellFormed())
+    .replace(/%(?:40|3A|2F|2B|7C|3D)/g, encoded => decodeURIComponent(encoded))
+    .replace(/[!'()*]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+}

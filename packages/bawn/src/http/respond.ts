@@ -1,0 +1,125 @@
+import { answerHeaders } from './answer-headers.ts'
+import { collectBody, pump } from './body.ts'
+import { bodyKind } from './content-type.ts'
+import { type OpenedBody, revealBody } from './field-body.ts'
+import type { FieldPlan } from './field-plan.ts'
+import type { Forwarded } from './forward.ts'
+import { headerClass } from './header-class.ts'
+import { HttpError, problem } from './problem.ts'
+import { nobody } from './state.ts'
+import type { Turn } from './turn.ts'
+import type { AnswerHead } from './upstream/answer-parser.ts'
+import type { UpstreamAnswer } from './upstream/upstream.ts'
+
+/**
+ * Gives an upstream's answer to the client. Nothing of it leaves before the trail has its line, and nothing of a body with opened fields
+ * before that line is written.
+ *
+ * @param maxJsonBytes of a body in which fields are opened
+ */
+export async function respond(turn: Turn, forwarded: Forwarded, maxJsonBytes: number): Promise<void> {
+  const { answer, plan } = forwarded
+  if (plan !== undefined) await respondOpened(turn, forwarded, plan, maxJsonBytes)
+  else passOn(turn, answer)
+}
+
+function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
+  turn.record('permit', head.status)
+  if (!turn.claimAnswer()) return
+  const { answer, requestId } = turn
+  if (whole !== undefined) {
+    const empty = head.framing.kind === 'none'
+    const length = empty ? (head.status === 204 ? undefined : head.length) : whole.length
+    answer.send(head.status, answerHeaders(head.headers, requestId, length, false), empty ? undefined : whole)
+    return
+  }
+  answer.head(head.status, answerHeaders(head.headers, requestId, head.length, false))
+  pump(
+    body,
+    answer,
+    cause => {
+      if (cause !== undefined) turn.brokeOff(cause)
+    },
+    () => turn.giveUp?.(),
+  )
+}
+
+async function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, maxJsonBytes: number): Promise<void> {
+  const { head } = forwarded.answer
+  const document = await wholeBody(forwarded.answer, maxJsonBytes)
+  if (document.length === 0) {
+    const length = head.framing.kind === 'none' ? undefined : 0
+    send(turn, head.status, answerHeaders(head.headers, turn.requestId, length, true), undefined, forwarded.sealed)
+    return
+  }
+  const opened = open(turn, head, document, plan)
+  if (opened !== undefined) {
+    const headers = answerHeaders(head.headers, turn.requestId, opened.bytes.length, true)
+    send(turn, head.status, headers, opened.bytes, [...forwarded.sealed, ...opened.uses])
+    return
+  }
+  // An error page or a redirect: its status is told, what it says is not.
+  const instead = problem('http.upstream_error', turn.requestId, [], head.status)
+  const kept: string[] = []
+  for (let at = 0; at < head.headers.length; at += 2) {
+    if (headerClass(head.headers[at] ?? '').kind !== 'content')
+      kept.push(head.headers[at] ?? '', head.headers[at + 1] ?? '')
+  }
+  const headers = answerHeaders(kept, turn.requestId, instead.body.length, true)
+  send(turn, head.status, [...headers, 'Content-Type', 'application/problem+json'], instead.body, forwarded.sealed)
+}
+
+async function wholeBody({ head, whole, body }: UpstreamAnswer, max: number): Promise<Buffer> {
+  const tooLarge = (): HttpError =>
+    new HttpError('http.answer_too_large', `an answer of more than ${max} bytes, with fields`)
+  if (head.framing.kind === 'none') return Buffer.alloc(0)
+  if ((head.framing.kind === 'length' && head.framing.length > max) || (whole?.length ?? 0) > max) {
+    body.cancel()
+    throw tooLarge()
+  }
+  return whole ?? (await collectBody(body, max, tooLarge))
+}
+
+/** @returns undefined when it cannot be opened and its status says that it is no document of the route's */
+function open(turn: Turn, head: AnswerHead, document: Buffer, plan: FieldPlan): OpenedBody | undefined {
+  const isError = head.status >= 300
+  try {
+    checkReadable(head)
+    return revealBody(document, plan, turn.state.catalogue, turn.identity ?? nobody)
+  } catch (error) {
+    if (isError && error instanceof HttpError) return undefined
+    throw error
+  }
+}
+
+function checkReadable(head: AnswerHead): void {
+  const types: string[] = []
+  for (let at = 0; at < head.headers.length; at += 2) {
+    const { name } = headerClass(head.headers[at] ?? '')
+    const value = head.headers[at + 1] ?? ''
+    if (name === 'content-type') types.push(value)
+    if (name === 'content-encoding' && value.toLowerCase() !== 'identity') {
+      throw new HttpError('http.unreadable_answer', 'the upstream compressed its answer, on a route with fields')
+    }
+  }
+  if (head.status === 206)
+    throw new HttpError('http.unreadable_answer', 'the upstream sent a part, on a route with fields')
+  if (types.length !== 1 || bodyKind(types[0]) !== 'json') {
+    throw new HttpError(
+      'http.unreadable_answer',
+      'the upstream sent something else than JSON in UTF-8, on a route with fields',
+    )
+  }
+}
+
+function send(
+  turn: Turn,
+  status: number,
+  headers: readonly string[],
+  body: Buffer | undefined,
+  uses: Forwarded['sealed'],
+): void {
+  turn.record('permit', status, undefined, uses)
+  if (uses.length > 0) turn.state.trail.commit()
+  if (turn.claimAnswer()) turn.answer.send(status, headers, body)
+}

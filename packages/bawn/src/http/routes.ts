@@ -1,0 +1,186 @@
+import type { Catalogue } from '../fields/field.ts'
+import type { Gate } from '../policy/policy.ts'
+import { compileFieldPlans, type FieldPlan } from './field-plan.ts'
+import { headerClass } from './header-class.ts'
+import type { RouteOptions } from './option.ts'
+import { HttpError } from './problem.ts'
+import type { HeaderPolicy } from './request-headers.ts'
+import { parsePattern, type RoutePattern } from './route-pattern.ts'
+import type { Upstream } from './upstream/upstream.ts'
+
+/** A route, compiled. */
+export interface Route {
+  readonly pattern: RoutePattern
+  readonly gate: Gate
+  readonly upstream: Upstream
+  readonly headers: HeaderPolicy
+  /** Nobody is to be identified here: `anyone` may come, and the credential is the upstream's own (delegated). */
+  readonly delegated: boolean
+  readonly maxJsonBytes: number
+  /** What of this route's bodies is protected, for the path of a request; `undefined` when nothing is. */
+  fields(segments: readonly string[]): FieldPlan | undefined
+}
+
+/** All routes of one shape of path. */
+export interface RouteMatch {
+  readonly methods: ReadonlyMap<string, Route>
+  /** For the Allow header. */
+  readonly allow: string
+}
+
+export interface RouteTable {
+  readonly routes: readonly Route[]
+  /** Most specific first: at each segment from the left, a literal before a parameter before the rest. Not the method decides which. */
+  match(segments: readonly string[]): RouteMatch | undefined
+}
+
+export interface RouteContext {
+  readonly upstreams: ReadonlyMap<string, Upstream>
+  /** Compiles a route's `allow`. @param where for the error: the route */
+  gate(allow: readonly string[], where: string): Gate
+  readonly catalogue: Catalogue
+}
+
+interface Node {
+  readonly literals: Map<string, Node>
+  parameter: Node | undefined
+  here: Map<string, Route> | undefined
+  rest: Map<string, Route> | undefined
+}
+
+/**
+ * Compiles the routes of a configuration.
+ *
+ * @throws {HttpError} `http.bad_route`: a pattern that is none, an unknown upstream, two routes for one method and path, a field's place
+ *   that no route leads to, headers that cannot be what they are said to be
+ */
+export function compileRoutes(options: readonly RouteOptions[], context: RouteContext): RouteTable {
+  const reserved = new Set<string>()
+  for (const route of options) {
+    for (const name of [route.identity_headers?.id, route.identity_headers?.roles]) {
+      if (name !== undefined) reserved.add(identityHeader(route.path, name))
+    }
+  }
+  const patterns = options.map(route => pattern(route.path))
+  const plans = compileFieldPlans(context.catalogue, patterns)
+  const root = node()
+  const routes = options.map((option, at) => {
+    const parsed = patterns[at] ?? pattern(option.path)
+    const route = compile(option, parsed, plans(parsed), reserved, context)
+    insert(root, route, option.methods)
+    return route
+  })
+  const matches = new Map<Map<string, Route>, RouteMatch>()
+  return Object.freeze({
+    routes: Object.freeze(routes),
+    match: segments => {
+      const methods = find(root, segments, 0)
+      if (methods === undefined) return undefined
+      let match = matches.get(methods)
+      if (match === undefined) {
+        match = { methods, allow: [...methods.keys()].sort().join(', ') }
+        matches.set(methods, match)
+      }
+      return match
+    },
+  } satisfies RouteTable)
+}
+
+function bad(path: string, what: string): HttpError {
+  return new HttpError('http.bad_route', `route ${path}: ${what}`)
+}
+
+function pattern(path: string): RoutePattern {
+  const parsed = parsePattern(path)
+  if (typeof parsed === 'string') throw bad(path, parsed)
+  return parsed
+}
+
+function compile(
+  option: RouteOptions,
+  parsed: RoutePattern,
+  fields: Route['fields'],
+  reserved: ReadonlySet<string>,
+  context: RouteContext,
+): Route {
+  const upstream = context.upstreams.get(option.upstream)
+  if (upstream === undefined) {
+    throw bad(
+      option.path,
+      `no upstream is named ${option.upstream}; there are: ${[...context.upstreams.keys()].join(', ')}`,
+    )
+  }
+  const allowed = option.request_headers?.map(name => allowedHeader(option.path, name, reserved))
+  const gate = context.gate(option.allow, `route ${option.path}`)
+  const allowedSet = allowed === undefined ? undefined : new Set(allowed)
+  return Object.freeze({
+    pattern: parsed,
+    gate,
+    upstream,
+    headers: {
+      allowed: allowedSet,
+      reserved,
+      identity: { id: option.identity_headers?.id, roles: option.identity_headers?.roles },
+    },
+    delegated: gate.open && allowedSet?.has('authorization') === true,
+    maxJsonBytes: option.max_json_bytes,
+    fields,
+  })
+}
+
+function identityHeader(path: string, name: string): string {
+  const { name: lower, kind } = headerClass(name)
+  const ours = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-request-id', 'forwarded', 'via']
+  if (['hop', 'framing', 'host', 'content', 'credential', 'override'].includes(kind) || ours.includes(lower)) {
+    throw bad(path, `identity_headers: ${name} has a meaning of its own; X-User-Id would do`)
+  }
+  return lower
+}
+
+function allowedHeader(path: string, name: string, reserved: ReadonlySet<string>): string {
+  const { name: lower, kind } = headerClass(name)
+  if (!['pass', 'credential', 'validator', 'content'].includes(kind) || reserved.has(lower)) {
+    throw bad(path, `request_headers: ${name} is never taken from a caller`)
+  }
+  return lower
+}
+
+function node(): Node {
+  return { literals: new Map(), parameter: undefined, here: undefined, rest: undefined }
+}
+
+function insert(root: Node, route: Route, methods: readonly string[]): void {
+  let at = root
+  for (const segment of route.pattern.segments) {
+    let next = segment.kind === 'literal' ? at.literals.get(segment.text) : at.parameter
+    if (next === undefined) {
+      next = node()
+      if (segment.kind === 'literal') at.literals.set(segment.text, next)
+      else at.parameter = next
+    }
+    at = next
+  }
+  const table = (route.pattern.rest ? at.rest : at.here) ?? new Map<string, Route>()
+  if (route.pattern.rest) at.rest = table
+  else at.here = table
+  for (const method of methods) {
+    const other = table.get(method)
+    if (other !== undefined) {
+      throw bad(
+        route.pattern.text,
+        `${method} can never get here: ${other.pattern.text} has the same paths and stands before it`,
+      )
+    }
+    table.set(method, route)
+  }
+}
+
+function find(at: Node, segments: readonly string[], depth: number): Map<string, Route> | undefined {
+  const segment = segments[depth]
+  if (segment === undefined) return at.here ?? at.rest
+  const literal = at.literals.get(segment)
+  const deeper = literal === undefined ? undefined : find(literal, segments, depth + 1)
+  if (deeper !== undefined) return deeper
+  const through = at.parameter === undefined ? undefined : find(at.parameter, segments, depth + 1)
+  return through ?? at.rest
+}

@@ -1,0 +1,55 @@
+import type { AuditTrail } from '../audit/event.ts'
+import type { Identity, Outcome } from '../authn/identity.ts'
+import type { Catalogue } from '../fields/field.ts'
+import type { RouteTable } from './routes.ts'
+import type { Upstream } from './upstream/upstream.ts'
+
+/** What this door needs of `authn/host-rules.ts`. */
+export interface HostRuleMatcher {
+  match(client: {
+    readonly door: 'http'
+    readonly user: undefined
+    readonly address: string
+    readonly tls: boolean
+    readonly database: undefined
+  }): { readonly kind: 'matched'; readonly rule: string; readonly use: readonly string[] } | { readonly kind: 'none' }
+}
+
+/** What this door needs of `authn/jwt.ts`. A throw or a rejection means "cannot decide": 503. */
+export interface BearerMechanism {
+  authenticate(token: string): Outcome | Promise<Outcome>
+}
+
+/** Counters and a histogram; labels are route patterns, never paths. */
+export interface HttpMetrics {
+  /** @param route the route's pattern, or `none` @param durationMs until the answer's head was given to the client's connection */
+  request(route: string, method: string, status: number, durationMs: number): void
+}
+
+/** For the operator. Never a token, value, header or path of a request. */
+export interface HttpLog {
+  error(message: string, detail: Readonly<Record<string, unknown>>): void
+}
+
+/** Everything that a reload replaces: built whole beside the running one, swapped as one reference. */
+export interface HttpState {
+  readonly routes: RouteTable
+  readonly upstreams: readonly Upstream[]
+  readonly hostRules: HostRuleMatcher
+  /** `undefined`: no issuer is configured. */
+  readonly jwt: BearerMechanism | undefined
+  readonly catalogue: Catalogue
+  readonly trail: AuditTrail
+  readonly metrics: HttpMetrics
+}
+
+/** Whoever came without a credential on a route that permits `anyone`: no role, so fields show what they show by default. */
+export const nobody: Identity = Object.freeze({
+  id: 'anonymous',
+  roles: Object.freeze([]),
+  claims: Object.freeze(Object.create(null)),
+  clientId: undefined,
+  mechanism: 'trust',
+  source: undefined,
+  expiresAt: undefined,
+})

@@ -1,0 +1,128 @@
+import type { FieldUse } from '../audit/event.ts'
+import type { Identity } from '../authn/identity.ts'
+import { type ErrorCode, errors, GatewayError } from '../error.ts'
+import type { AnswerWatcher, FrontAnswer, FrontRequest } from './engine.ts'
+import { isForTheLog, problem } from './problem.ts'
+import type { HttpLog, HttpState } from './state.ts'
+
+export interface TurnDeps {
+  /** Monotonic, in ms. */
+  readonly clock: () => number
+  readonly log: HttpLog
+}
+
+export interface Refusal {
+  readonly code: ErrorCode
+  /** Who decided, for the trail. */
+  readonly rule: string
+  readonly decision: 'deny' | 'error'
+  /** More headers, flat. */
+  readonly headers?: readonly string[]
+  /** Nothing more is taken from this connection. */
+  readonly malformed?: boolean
+  /** What the trail learns beyond the code. */
+  readonly reason?: string | undefined
+}
+
+/** One request from its head to the end of its answer: what is known of it, its one line in the trail, and its one answer. */
+export class Turn {
+  readonly requestId: string
+  readonly state: HttpState
+  readonly request: FrontRequest
+  readonly answer: FrontAnswer
+  identity: Identity | undefined
+  resource = 'none'
+  rule = 'none'
+  /** Gives up what is under way at the upstream. */
+  giveUp: (() => void) | undefined
+  readonly #deps: TurnDeps
+  readonly #begun: number
+  #recorded = false
+  #answered = false
+
+  constructor(requestId: string, state: HttpState, request: FrontRequest, answer: FrontAnswer, deps: TurnDeps) {
+    this.requestId = requestId
+    this.state = state
+    this.request = request
+    this.answer = answer
+    this.#deps = deps
+    this.#begun = deps.clock()
+    answer.watch(this.watcher)
+  }
+
+  /** The client left: nothing that is still to come is of use to anybody. */
+  readonly watcher: AnswerWatcher = {
+    drained: () => {},
+    closed: code => {
+      this.giveUp?.()
+      this.#answered = true
+      const why = code ?? 'http.client_left'
+      this.record('error', errors[why].status, why)
+    },
+  }
+
+  /** The trail's line and the metrics; once, whatever is called later. */
+  record(decision: 'permit' | 'deny' | 'error', status: number, code?: string, fields: readonly FieldUse[] = []): void {
+    if (this.#recorded) return
+    this.#recorded = true
+    const { request, state } = this
+    state.trail.emit({
+      kind: 'request',
+      requestId: this.requestId,
+      door: 'http',
+      identity: this.identity,
+      address: request.remoteAddress,
+      action: request.method,
+      resource: this.resource,
+      decision,
+      rule: this.rule,
+      ...(fields.length === 0 ? {} : { fields }),
+      ...(code === undefined ? {} : { code }),
+    })
+    state.metrics.request(this.resource, request.method, status, this.#deps.clock() - this.#begun)
+  }
+
+  /** Whether the answer can still be given; whoever asks gives it. */
+  claimAnswer(): boolean {
+    if (this.#answered) return false
+    this.#answered = true
+    return true
+  }
+
+  refuse(refusal: Refusal): void {
+    this.rule = refusal.rule
+    const document = problem(refusal.code, this.requestId, refusal.headers)
+    this.record(refusal.decision, document.status, refusal.reason ?? refusal.code)
+    if (refusal.malformed !== true) this.#send(document)
+    else if (this.claimAnswer()) this.answer.refuse(document)
+  }
+
+  /** The one place where an error becomes an answer. `blame` decides who learns what. */
+  fail(error: unknown): void {
+    const code = error instanceof GatewayError ? error.code : 'gateway.bug'
+    if (isForTheLog(error)) this.log('a request failed', error)
+    this.giveUp?.()
+    const document = problem(code, this.requestId)
+    try {
+      this.record('error', document.status, code)
+    } catch (cause) {
+      this.log('the audit trail cannot be written', cause)
+    }
+    this.#send(document)
+  }
+
+  /** The answer broke off after its head was sent: the client sees that it is cut. */
+  brokeOff(error: unknown): void {
+    this.log('an answer broke off', error)
+  }
+
+  log(message: string, error: unknown): void {
+    const code = error instanceof GatewayError ? error.code : 'gateway.bug'
+    this.#deps.log.error(message, { requestId: this.requestId, resource: this.resource, code, error })
+  }
+
+  #send(document: ReturnType<typeof problem>): void {
+    if (!this.claimAnswer()) return
+    this.answer.send(document.status, document.headers, this.request.method === 'HEAD' ? undefined : document.body)
+  }
+}

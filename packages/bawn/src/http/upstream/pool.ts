@@ -1,0 +1,195 @@
+import { readFileSync } from 'node:fs'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { UpstreamOptions } from '../option.ts'
+import { HttpError } from '../problem.ts'
+import { Connection, type ConnectionOwner, type ConnectionTimes } from './connection.ts'
+import { Exchange } from './exchange.ts'
+import type { AnswerReceiver, Upstream, UpstreamRequest } from './upstream.ts'
+
+export interface UpstreamDeps {
+  /** Monotonic, in ms. */
+  readonly now?: () => number
+  /** Reads the `ca` file. */
+  readonly readFile?: (path: string) => string | Buffer
+  /** How many requests may wait for a connection; default: 4 for each connection. */
+  readonly maxWaiting?: number
+  /** How long an unused connection is kept when the upstream does not say; default 4 s, under what servers commonly do. */
+  readonly keepMs?: number
+}
+
+interface Waiting {
+  readonly exchange: Exchange
+  readonly deadline: number
+}
+
+/**
+ * Connects one backend.
+ *
+ * @throws {HttpError} `http.bad_upstream` when the URL or the `ca` file cannot be used
+ */
+export function createUpstream(name: string, options: UpstreamOptions, deps: UpstreamDeps = {}): Upstream {
+  const url = parseUrl(name, options.url)
+  const ca =
+    options.ca === undefined ? undefined : readCa(name, options.ca, deps.readFile ?? (path => readFileSync(path)))
+  return new Pool(name, url, options, ca, deps)
+}
+
+class Pool implements Upstream, ConnectionOwner {
+  readonly name: string
+  readonly host: string
+  readonly prefix: string
+  readonly now: () => number
+  readonly #open: () => Socket
+  readonly #connectEvent: 'connect' | 'secureConnect'
+  readonly #times: ConnectionTimes
+  readonly #max: number
+  readonly #maxWaiting: number
+  readonly #all = new Set<Connection>()
+  /** Last used is used first: the others run out. */
+  readonly #idle: Connection[] = []
+  #waiting: Waiting[] = []
+  #sweep: NodeJS.Timeout | undefined
+  readonly #sweepMs: number
+  #retired = false
+
+  constructor(name: string, url: URL, options: UpstreamOptions, ca: string | Buffer | undefined, deps: UpstreamDeps) {
+    this.name = name
+    this.host = url.host
+    this.prefix = url.pathname.replace(/\/$/, '')
+    this.now = deps.now ?? (() => performance.now())
+    this.#max = options.max_connections
+    this.#maxWaiting = deps.maxWaiting ?? options.max_connections * 4
+    this.#times = {
+      connectMs: options.connect_timeout,
+      responseMs: options.response_timeout,
+      idleMs: options.idle_timeout,
+      keepMs: deps.keepMs ?? 4_000,
+    }
+    this.#sweepMs = Math.max(5, Math.min(500, ...Object.values(this.#times).map(ms => ms / 8)))
+    const secure = url.protocol === 'https:'
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port)
+    this.#connectEvent = secure ? 'secureConnect' : 'connect'
+    this.#open = secure
+      ? () =>
+          connectTls({
+            host,
+            port,
+            // Chain and name are verified (RFC 9110 section 4.3.4); SNI carries no address (RFC 6066 section 3).
+            rejectUnauthorized: true,
+            minVersion: 'TLSv1.2',
+            ALPNProtocols: ['http/1.1'],
+            ...(isIP(host) === 0 ? { servername: host } : {}),
+            ...(ca === undefined ? {} : { ca }),
+          })
+      : () => connectTcp({ host, port, noDelay: true })
+  }
+
+  send(request: UpstreamRequest, receiver: AnswerReceiver): () => void {
+    const exchange = new Exchange(request, receiver)
+    for (let kept = this.#idle.pop(); kept !== undefined; kept = this.#idle.pop()) {
+      if (kept.usable) {
+        kept.run(exchange)
+        return () => this.#abandon(exchange)
+      }
+      kept.destroy()
+    }
+    if (this.#all.size < this.#max) this.#connect(exchange)
+    else if (this.#waiting.length < this.#maxWaiting) {
+      this.#waiting.push({ exchange, deadline: this.now() + this.#times.connectMs })
+    } else {
+      exchange.settled = true
+      receiver.fail(
+        new HttpError('http.upstream_busy', `${this.name}: all ${this.#max} connections busy, and the queue is full`),
+      )
+    }
+    return () => this.#abandon(exchange)
+  }
+
+  retire(): void {
+    this.#retired = true
+    for (const connection of [...this.#all]) connection.retire()
+  }
+
+  free(connection: Connection): void {
+    const next = this.#nextWaiting()
+    if (next !== undefined) connection.run(next)
+    else this.#idle.push(connection)
+  }
+
+  gone(connection: Connection): void {
+    this.#all.delete(connection)
+    const at = this.#idle.indexOf(connection)
+    if (at !== -1) this.#idle.splice(at, 1)
+    const next = this.#nextWaiting()
+    if (next !== undefined) this.#connect(next)
+    else if (this.#all.size === 0) this.#stopSweep()
+  }
+
+  again(exchange: Exchange): void {
+    // Another kept connection may be as dead as the first: a new one is not.
+    this.#connect(exchange)
+  }
+
+  #nextWaiting(): Exchange | undefined {
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      if (!next.exchange.settled) return next.exchange
+    }
+    return undefined
+  }
+
+  #connect(exchange: Exchange): void {
+    const socket = this.#open()
+    const connection = new Connection(socket, this.#times, this, exchange)
+    this.#all.add(connection)
+    if (this.#retired) connection.retire()
+    socket.once(this.#connectEvent, () => connection.connected())
+    this.#sweep ??= setInterval(() => this.#expire(), this.#sweepMs).unref()
+  }
+
+  #abandon(exchange: Exchange): void {
+    if (exchange.settled) return
+    exchange.settled = true
+    for (const connection of this.#all) connection.abandon(exchange)
+  }
+
+  #expire(): void {
+    const now = this.now()
+    for (const connection of [...this.#all]) if (now >= connection.deadline) connection.expire()
+    for (const waiting of this.#waiting) {
+      if (now < waiting.deadline) break
+      if (waiting.exchange.settled) continue
+      waiting.exchange.settled = true
+      waiting.exchange.receiver.fail(
+        new HttpError('http.upstream_busy', `${this.name}: no connection became free in time`),
+      )
+    }
+    this.#waiting = this.#waiting.filter(waiting => !waiting.exchange.settled)
+    if (this.#all.size === 0) this.#stopSweep()
+  }
+
+  #stopSweep(): void {
+    clearInterval(this.#sweep)
+    this.#sweep = undefined
+  }
+}
+
+function parseUrl(name: string, text: string): URL {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+    throw new HttpError(
+      'http.bad_upstream',
+      `upstream ${name}: the URL is not http(s)://host:port, without a user and a password`,
+    )
+  }
+  return url
+}
+
+function readCa(name: string, path: string, readFile: (path: string) => string | Buffer): string | Buffer {
+  try {
+    return readFile(path)
+  } catch (cause) {
+    throw new HttpError('http.bad_upstream', `upstream ${name}: cannot read ca ${path}`, { cause })
+  }
+}
