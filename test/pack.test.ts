@@ -96,3 +96,14 @@ test('the installed command checks a configuration', () => {
     },
   )
 })
+
+test('without the demo’s package, the installed command says what to install', () => {
+  assert.throws(
+    () => run('npx', ['--no-install', 'bawn', 'demo', '--check']),
+    (error: Error & { stderr?: string; status?: number }) => {
+      assert.equal(error.status, 1)
+      assert.match(String(error.stderr), /npm install @bawn\/demo/)
+      return true
+    },
+  )
+})

@@ -159,7 +159,7 @@ export const errors = {
     blame: 'operator',
     status: 500,
     sqlstate: 'F0000',
-    hint: 'The master key is base64 of at least 32 bytes; make one with: bawn keys master',
+    hint: 'The master key is base64 of at least 32 bytes; make one with: bawn keys generate --master',
   },
   'keys.insecure_mode': {
     blame: 'operator',

@@ -47,13 +47,6 @@ export interface Command {
   run(input: Input): Promise<ExitCode>
 }
 
-/** A command that reads its arguments itself. */
-export interface RawCommand {
-  readonly name: string
-  readonly summary: string
-  raw(args: readonly string[]): Promise<number>
-}
-
 export const configOption = {
   config: { value: 'FILE', short: 'c', help: 'configuration file (default: bawn.yaml)' },
 } as const satisfies Record<string, OptionSpec>

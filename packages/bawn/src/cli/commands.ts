@@ -1,17 +1,10 @@
-import type { Command, RawCommand } from './command.ts'
+import type { Command } from './command.ts'
 
 // Every word that may stand after `bawn`, and the file that knows it. Files are loaded only when they are asked for: `bawn token`
 // need not read the parts that read configuration.
 
-/** Its `--help` is its own; what it needs is loaded when it runs. */
-const demo: RawCommand = {
-  name: 'demo',
-  summary: 'start everything on real parts and print a tour of commands',
-  raw: async args => (await import('./demo.ts')).demo(args),
-}
-
-export const nouns: Readonly<Record<string, () => Promise<readonly (Command | RawCommand)[]>>> = {
-  demo: async () => [demo],
+export const nouns: Readonly<Record<string, () => Promise<readonly Command[]>>> = {
+  demo: async () => (await import('./demo.ts')).commands,
   start: async () => (await import('./start.ts')).commands,
   check: async () => [(await import('./check.ts')).check],
   schema: async () => [(await import('./check.ts')).schema],

@@ -1,122 +1,91 @@
-import { parseArgs } from 'node:util'
+import type { Command, ExitCode, Input } from './command.ts'
 import { checkTour, findTools } from './demo/check.ts'
 import { get } from './demo/get.ts'
-import { createPlace } from './demo/place.ts'
+import { createPlace, type Place } from './demo/place.ts'
 import { makeTour, renderTour } from './demo/tour.ts'
 import { startWorld } from './demo/world.ts'
+import { CliError } from './error.ts'
 
-export const demoHelp = `bawn demo [--check] [--data DIR] [--keep] [--ports WEB,SQL,DESK]
-
-Starts PostgreSQL, an OpenID provider, a sample shop API and Bawn in front of them, and prints a tour of commands for another terminal.
-Ctrl-C stops everything and removes what was made.
-
-  --check    run the tour here, compare each result with what is promised; exit 0 or 1
-  --data     keep everything in DIR; started again with the same DIR it goes on where it was
-  --keep     do not remove the temporary folder at the end
-  --ports    of the HTTP, PostgreSQL and admin doors (default 8080,9393,9191; a free one where taken)
-`
-
-/**
- * `bawn demo`.
- *
- * @param args what follows `demo` on the command line
- * @returns the exit status: 0 ok, 1 failed, 2 usage
- */
-export async function demo(args: readonly string[]): Promise<number> {
-  if (args[0] === 'get') return await get(args.slice(1))
-  let options: DemoOptions
-  try {
-    options = parseOptions(args)
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${demoHelp}`)
-    return 2
-  }
-  if (options.help) {
-    console.log(demoHelp)
-    return 0
-  }
-  const interrupted = untilInterrupted()
-  const place = createPlace(options.data, options.keep)
-  try {
-    return await show(options, place, interrupted)
-  } catch (error) {
-    console.error(explain(error))
-    return 1
-  } finally {
-    if (place.temporary) place.remove()
-    else console.log(`Kept: ${place.folder}`)
-  }
+const demo: Command = {
+  name: 'demo',
+  summary: 'start PostgreSQL, an OpenID provider, a sample API and Bawn here, and print a tour of commands',
+  options: {
+    check: { help: 'run the tour, compare each result with what is promised; exit 0 or 1' },
+    data: { value: 'DIR', help: 'keep everything there; started again with it, the demo goes on where it was' },
+    keep: { help: 'do not remove the temporary folder at the end' },
+    ports: { value: 'WEB,SQL,DESK', help: 'of the doors (default 8080,9393,9191; a free one where taken)' },
+  },
+  notes: ['Ctrl-C stops everything and removes what was made.'],
+  async run(input) {
+    const ports = portsOf(input)
+    const interrupted = untilInterrupted()
+    const place = createPlace(input.text('data'), input.flag('keep'))
+    try {
+      return await show(input, place, ports, interrupted)
+    } catch (error) {
+      if (isPackageMissing(error)) {
+        const suggestion = 'It has real parts that a gateway in production does not need: npm install @bawn/demo'
+        throw new CliError('cli.failed', 'the demo needs the package @bawn/demo', { cause: error, suggestion })
+      }
+      // By name: its class is in the package that may be missing.
+      if (error instanceof Error && error.name === 'PostgresUnavailable') {
+        throw new CliError('cli.failed', error.message, { cause: error })
+      }
+      if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
+        const suggestion =
+          'Does another demo run in this folder? ports.json there has the ports; removed, new ones are chosen'
+        throw new CliError('cli.failed', error.message, { cause: error, suggestion })
+      }
+      throw error
+    } finally {
+      if (place.temporary) place.remove()
+      else input.terminal.out(`Kept: ${place.folder}\n`)
+    }
+  },
 }
 
-async function show(options: DemoOptions, place: ReturnType<typeof createPlace>, interrupted: Promise<void>) {
+async function show(input: Input, place: Place, ports: DoorPorts, interrupted: Promise<void>): Promise<ExitCode> {
+  const { terminal } = input
+  const say = (line: string) => terminal.out(`${line}\n`)
   const entry = process.argv[1]
-  if (entry === undefined) throw new Error('started in a way that does not tell which file to start the gateway with')
-  const started = Date.now()
-  const world = await startWorld({
-    place,
-    ports: options.ports,
-    bawn: [process.execPath, entry],
-    say: line => console.log(`  ${line}`),
-  })
+  if (entry === undefined) throw new CliError('cli.failed', 'cannot tell which file to start the gateway with')
+  const started = terminal.now()
+  const world = await startWorld({ place, ports, bawn: [process.execPath, entry], say: line => say(`  ${line}`) })
   try {
     const tour = makeTour(findTools())
-    if (options.check) return (await checkTour(tour, world.envFile, line => console.log(line))) === 0 ? 0 : 1
-    console.log(`\nReady after ${((Date.now() - started) / 1000).toFixed(1)} s.\n`)
-    console.log(renderTour(tour, world.envFile))
-    console.log(
-      `The gateway is process ${world.gateway.pid}. Kill it (kill -9 ${world.gateway.pid}) and start it again:\n`,
-    )
-    console.log(`    npx bawn start --config ${place.path('bawn.yaml')}\n`)
-    console.log(`Its log: ${place.path('data/gateway.log')}. Ctrl-C here stops everything.`)
-    void world.gateway.ended.then(how => console.log(`\nThe gateway ended (${how}).`))
+    if (input.flag('check')) return (await checkTour(tour, world.envFile, say)) === 0 ? 0 : 1
+    say(`\nReady after ${((terminal.now() - started) / 1000).toFixed(1)} s.\n`)
+    say(renderTour(tour, world.envFile))
+    say(`The gateway is process ${world.gateway.pid}. Kill it (kill -9 ${world.gateway.pid}) and start it again:\n`)
+    say(`    npx bawn start --config ${place.path('bawn.yaml')}\n`)
+    say(`Its log: ${place.path('data/gateway.log')}. Ctrl-C here stops everything.`)
+    void world.gateway.ended.then(how => say(`The gateway ended (${how}).`))
     await interrupted
     return 0
   } finally {
-    console.log('Stopping.')
+    say('Stopping.')
     await world.stop()
   }
 }
 
-interface DemoOptions {
-  readonly check: boolean
-  readonly data: string | undefined
-  readonly keep: boolean
-  readonly help: boolean
-  readonly ports: { readonly web?: number; readonly sql?: number; readonly desk?: number }
+interface DoorPorts {
+  readonly web?: number
+  readonly sql?: number
+  readonly desk?: number
 }
 
-function parseOptions(args: readonly string[]): DemoOptions {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      check: { type: 'boolean', default: false },
-      data: { type: 'string' },
-      keep: { type: 'boolean', default: false },
-      ports: { type: 'string' },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  })
-  // Unattended runs must not depend on what else runs here.
-  const ports = values.ports ?? (values.check ? undefined : '8080,9393,9191')
-  return { ...values, data: values.data, ports: ports === undefined ? {} : parsePorts(ports) }
+function portsOf(input: Input): DoorPorts {
+  const text = input.text('ports')
+  // Unattended runs must not depend on what else listens here.
+  if (text === undefined) return input.flag('check') ? {} : { web: 8080, sql: 9393, desk: 9191 }
+  const [, web, sql, desk] = /^([0-9]{1,5}),([0-9]{1,5}),([0-9]{1,5})$/.exec(text)?.map(Number) ?? []
+  const isPort = (port: number | undefined): port is number => port !== undefined && port > 0 && port < 65_536
+  if (isPort(web) && isPort(sql) && isPort(desk)) return { web, sql, desk }
+  throw new CliError('cli.usage', '--ports is three numbers of ports, for example 8080,9393,9191')
 }
 
-function parsePorts(text: string): DemoOptions['ports'] {
-  const [web, sql, desk, ...more] = text.split(',').map(Number)
-  const isPort = (port: number | undefined) => port !== undefined && Number.isInteger(port) && port > 0 && port < 65_536
-  if (!isPort(web) || !isPort(sql) || !isPort(desk) || more.length > 0) {
-    throw new Error(`--ports wants three port numbers, for example 8080,9393,9191`)
-  }
-  return { ...(web && { web }), ...(sql && { sql }), ...(desk && { desk }) }
-}
-
-/** The demo lives in a package of its own, which whoever installs the gateway alone does not have. */
-function explain(error: unknown): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
-    return `The demo needs the package @bawn/demo: npm install @bawn/demo\n(${error.message})`
-  }
-  if (error instanceof Error && 'stderr' in error) return `${error.message}\n${String(error.stderr)}`
-  return error instanceof Error ? error.message : String(error)
+function isPackageMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND'
 }
 
 function untilInterrupted(): Promise<void> {
@@ -124,3 +93,5 @@ function untilInterrupted(): Promise<void> {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve())
   })
 }
+
+export const commands: readonly Command[] = [demo, get]

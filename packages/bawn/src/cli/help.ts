@@ -1,4 +1,4 @@
-import type { Command, RawCommand } from './command.ts'
+import type { Command } from './command.ts'
 import { optionsOf } from './parse.ts'
 
 const pad = (text: string, width: number): string => text.padEnd(width)
@@ -30,7 +30,7 @@ export function commandHelp(command: Command): string {
 }
 
 /** All commands, a line each. */
-export function overview(commands: readonly (Command | RawCommand)[]): string {
+export function overview(commands: readonly Command[]): string {
   const width = Math.max(...commands.map(command => command.name.length)) + 4
   const lines = [
     'Bawn: one gateway in front of your HTTP APIs, your PostgreSQL and the sensitive fields inside both.',

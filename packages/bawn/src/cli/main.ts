@@ -1,6 +1,7 @@
 import { nearest } from '../config/nearest.ts'
 import { packageVersion } from '../version.ts'
 import type { Command, RawCommand, Terminal } from './command.ts'
+import type { Command, Terminal } from './command.ts'
 import { nouns } from './commands.ts'
 import { CliError } from './error.ts'
 import { commandHelp, overview } from './help.ts'
@@ -8,7 +9,7 @@ import { parseInput } from './parse.ts'
 import { reportError } from './report.ts'
 
 /** Every command, in the order of `nouns`. */
-export async function allCommands(): Promise<readonly (Command | RawCommand)[]> {
+export async function allCommands(): Promise<readonly Command[]> {
   return (await Promise.all(Object.values(nouns).map(load => load()))).flat()
 }
 
@@ -17,13 +18,10 @@ async function help(words: readonly string[]): Promise<string> {
   const commands = await commandsOf(words[0] ?? '')
   const wanted = words.join(' ')
   const exact = commands.find(command => command.name === wanted)
-  return (exact ? [exact] : commands).map(helpOf).join('\n')
+  return (exact ? [exact] : commands).map(commandHelp).join('\n')
 }
 
-const helpOf = (command: Command | RawCommand): string =>
-  'raw' in command ? `${command.summary}\n\nSee: bawn ${command.name} --help\n` : commandHelp(command)
-
-async function commandsOf(noun: string): Promise<readonly (Command | RawCommand)[]> {
+async function commandsOf(noun: string): Promise<readonly Command[]> {
   const load = Object.hasOwn(nouns, noun) ? nouns[noun] : undefined
   if (load) return load()
   const best = nearest(noun, [...Object.keys(nouns), 'help', 'version'])
@@ -31,11 +29,7 @@ async function commandsOf(noun: string): Promise<readonly (Command | RawCommand)
   throw new CliError('cli.usage', `there is no command "${noun}"`, { suggestion })
 }
 
-function findCommand(
-  noun: string,
-  verb: string | undefined,
-  commands: readonly (Command | RawCommand)[],
-): Command | RawCommand {
+function findCommand(noun: string, verb: string | undefined, commands: readonly Command[]): Command {
   const exact =
     commands.find(command => command.name === `${noun} ${verb}`) ?? commands.find(command => command.name === noun)
   if (exact) return exact
@@ -66,14 +60,11 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
       return 0
     }
     const commands = await commandsOf(noun)
-    const [only] = commands
-    if (only && 'raw' in only) return await only.raw(args.slice(1))
     if (verb === '--help' || verb === '-h') {
       terminal.out(await help([noun]))
       return 0
     }
     const command = findCommand(noun, verb, commands)
-    if ('raw' in command) return await command.raw(args.slice(1))
     const input = parseInput(command, args.slice(command.name.split(' ').length), terminal)
     if (input === 'help') {
       terminal.out(commandHelp(command))

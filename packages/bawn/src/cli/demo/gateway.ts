@@ -1,4 +1,5 @@
 import { openSync, readFileSync, writeSync } from 'node:fs'
+import { CliError } from '../error.ts'
 
 /** The gateway as a process of its own, so that it can be killed and started again. */
 export interface GatewayProcess {
@@ -17,12 +18,12 @@ export interface GatewayOptions {
   readonly readyUrl: string
 }
 
-/** Starts `bawn start` and waits until it says that it is ready. @throws when it ends before that, with the end of its log */
+/** Starts `bawn start` and waits until it says that it is ready. @throws {CliError} `cli.failed` when it ends before that, with the end of its log */
 export async function startGateway(options: GatewayOptions): Promise<GatewayProcess> {
   const { spawnCompanion } = await import('@bawn/demo/companion')
   const log = openSync(options.logFile, 'a', 0o600)
   const [program, ...first] = options.command
-  const child = spawnCompanion(program, [...first, 'start', '--config', options.config], {
+  const child = spawnCompanion(program, [...first, 'start', '--config', options.config, '--drain', '3s'], {
     atOurDeath: 'TERM',
     cwd: process.cwd(),
     env: process.env,
@@ -42,7 +43,9 @@ export async function startGateway(options: GatewayOptions): Promise<GatewayProc
     if (end !== undefined || Date.now() > deadline) {
       child.kill('SIGKILL')
       const lines = readFileSync(options.logFile, 'utf8').trimEnd().split('\n').slice(-15)
-      throw new Error(`the gateway did not start (${end ?? 'not ready after 30 s'}):\n${lines.join('\n')}`)
+      throw new CliError('cli.failed', `the gateway did not start (${end ?? 'not ready after 30 s'})`, {
+        suggestion: `Its log ends with:\n${lines.join('\n')}`,
+      })
     }
     await new Promise(resume => setTimeout(resume, 50))
   }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { importPublicKey, sealAcraStruct } from '@bawn/envelope'
 import type { ClientConfig } from 'pg'
+import { CliError } from '../error.ts'
 import { clientId, demoConfiguration, type Ports } from './configuration.ts'
 import { type GatewayProcess, startGateway } from './gateway.ts'
 import type { Place } from './place.ts'
@@ -174,10 +175,20 @@ async function prepareFiles({ place, bawn, say }: WorldOptions, ports: Ports): P
   place.write('master.key', randomBytes(32).toString('base64'))
   place.write('bawn.yaml', demoConfiguration(ports))
   const config = ['--config', place.path('bawn.yaml')]
-  const [program, ...first] = bawn
-  await run(program, [...first, 'keys', 'generate', ...config, '--client-id', clientId])
-  const added = run(program, [...first, 'accounts', 'add', 'olga', '--role', 'support', '--password-stdin', ...config])
-  added.child.stdin?.end(`${place.read('olga.password')}\n`)
-  await added
+  await command(bawn, ['keys', 'generate', ...config, '--audit', '--client-id', clientId])
+  await command(bawn, ['accounts', 'add', 'olga', '--role', 'support', ...config], place.read('olga.password'))
   place.write('complete', '')
+}
+
+/** Runs one of our own commands to its end. */
+async function command(bawn: WorldOptions['bawn'], args: readonly string[], input = ''): Promise<void> {
+  const [program, ...first] = bawn
+  const running = run(program, [...first, ...args])
+  running.child.stdin?.end(`${input}\n`)
+  try {
+    await running
+  } catch (cause) {
+    const stderr = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim() : String(cause)
+    throw new CliError('cli.failed', `bawn ${args.slice(0, 2).join(' ')} failed`, { cause, suggestion: stderr })
+  }
 }
