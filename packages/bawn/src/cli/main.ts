@@ -1,7 +1,6 @@
 import { nearest } from '../config/nearest.ts'
 import { packageVersion } from '../version.ts'
-import type { Command, RawCommand, Terminal } from './command.ts'
-import type { Command, Terminal } from './command.ts'
+import type { Command, ExitCode, Terminal } from './command.ts'
 import { nouns } from './commands.ts'
 import { CliError } from './error.ts'
 import { commandHelp, overview } from './help.ts'
@@ -48,7 +47,7 @@ function findCommand(noun: string, verb: string | undefined, commands: readonly 
  * @param args what stands after `bawn`
  * @returns the exit status: 0 done, 1 refused or failed, 2 called wrongly
  */
-export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const [noun = 'help', verb] = args
   try {
     if (noun === 'version' || noun === '--version' || noun === '-V') {
