@@ -159,7 +159,7 @@ export const errors = {
     blame: 'operator',
     status: 500,
     sqlstate: 'F0000',
-    hint: 'The master key is base64 of at least 32 bytes; make one with: bawn keys master',
+    hint: 'The master key is base64 of at least 32 bytes; make one with: bawn keys generate --master',
   },
   'keys.insecure_mode': {
     blame: 'operator',
@@ -404,7 +404,7 @@ export const errors = {
     sqlstate: '42501',
     hint: 'Ask the operator which role may connect; bawn explain names the rule',
   },
-  'postgres.setting_refused': {
+  'postgres.startup_setting': {
     blame: 'caller',
     status: 403,
     sqlstate: '42501',

@@ -8,15 +8,21 @@ import { CliError } from './error.ts'
  */
 function reasonOf(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('syscall' in cause && cause !== error) return cause.message
+    const isSystem =
+      'code' in cause && typeof cause.code === 'string' && /^(E[A-Z0-9]+|UND_ERR_[A-Z_]+)$/.test(cause.code)
+    if (isSystem && cause !== error && !(cause instanceof AggregateError)) return cause.message
     // Several addresses were tried: the first failure speaks for all.
     if (cause instanceof AggregateError && cause.errors[0] instanceof Error) return cause.errors[0].message
   }
   return undefined
 }
 
-const hintOf = (error: GatewayError): string =>
-  error instanceof CliError && error.suggestion !== undefined ? error.suggestion : error.spec.hint
+/** What to do next; `undefined` where the message says all that we know. */
+function hintOf(error: GatewayError): string | undefined {
+  if (error instanceof CliError && (error.suggestion !== undefined || error.code === 'cli.failed'))
+    return error.suggestion
+  return error.spec.hint
+}
 
 /**
  * Prints an error the one way that all commands do.
@@ -36,7 +42,8 @@ export function reportError(error: unknown, terminal: Terminal, asJson: boolean)
     terminal.out(`${JSON.stringify({ error: { code, message, reason, hint: hintOf(error) } })}\n`)
   } else {
     terminal.err(`error: ${error.code}: ${error.message}${reason === undefined ? '' : ` (${reason})`}\n`)
-    terminal.err(`hint: ${hintOf(error)}\n`)
+    const hint = hintOf(error)
+    if (hint !== undefined) terminal.err(`hint: ${hint}\n`)
   }
   return error.code === 'cli.usage' ? 2 : 1
 }

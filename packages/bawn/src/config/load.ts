@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { GatewayError } from '../error.ts'
+import type { Frozen } from '../option.ts'
 import { checkDraft } from './check.ts'
 import { draftOf } from './draft.ts'
 import { explainIssues } from './issue.ts'
@@ -10,10 +12,11 @@ import { type ConfigOptions, configOptions } from './schema.ts'
 import { findUnsafe } from './unsafe.ts'
 import { parseYaml, type Source } from './yaml.ts'
 
-type DeepReadonly<T> = T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T
+/** The configuration cannot be served; its problems were told one by one. */
+export class ConfigError extends GatewayError<'config.invalid'> {}
 
 /** One configuration file, fully checked and frozen at every level; paths and `file:` references are absolute. */
-export type Config = DeepReadonly<ConfigOptions>
+export type Config = ConfigOptions
 
 export type LoadedConfig =
   | {
@@ -26,12 +29,12 @@ export type LoadedConfig =
     }
   | { readonly kind: 'invalid'; readonly problems: readonly Problem[] }
 
-function deepFreeze<T>(value: T): DeepReadonly<T> {
+function deepFreeze<T>(value: T): Frozen<T> {
   if (typeof value === 'object' && value !== null) {
     for (const inner of Object.values(value)) deepFreeze(inner)
     Object.freeze(value)
   }
-  return value as DeepReadonly<T>
+  return value as Frozen<T>
 }
 
 /**

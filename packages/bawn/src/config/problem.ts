@@ -26,7 +26,7 @@ export const maxShownProblems = 20
 
 /** A value behind a key that names a secret and that is no reference: somebody wrote the secret itself. */
 const literalSecret =
-  /((?:password|passwd|secret|master|token|passphrase|credential|api_?key)(?:[A-Za-z0-9-]|_(?!file))*["']?\s*:\s*)(?!\s|env:|file:|[{[&|>])(?:"[^"]*"?|'[^']*'?|[^,}\s][^,}]*)/gi
+  /((?:password|passwd|secret|master|token|passphrase|credential|api_?key)(?:[A-Za-z0-9-]|_(?!file))*["']?\s*:\s*)(?!\s|env:|file:|[{[&|>])(?:"[^"]*"?|'[^']*'?|[^,}\s#][^,}\s]*(?: +[^,}\s#][^,}\s]*)*)/gi
 
 /** A line fit for a terminal or a log: literal secrets and control characters replaced, long lines cut. */
 export function excerptOf(line: string): string {

@@ -28,7 +28,7 @@ export async function admit(turn: Turn): Promise<Admitted | undefined> {
       code: outcome.code,
       rule: 'well-formed request',
       decision: 'error',
-      headers: ['Connection', 'close'],
+      malformed: true,
     })
     return undefined
   }

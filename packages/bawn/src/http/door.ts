@@ -57,6 +57,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
     refuse: (code, remoteAddress) => {
       const requestId = deps.requestId()
       const document = problem(code, requestId)
+      if (remoteAddress === undefined) return document
       current.trail.emit({
         kind: 'request',
         requestId,

@@ -39,11 +39,15 @@ export interface FrontRequest {
 export interface AnswerWatcher {
   /** What was written has left; after a `write` that returned false. */
   drained(): void
-  /** The client is gone before the answer was complete. At most once, and never after `end` was complete. */
-  closed(): void
+  /**
+   * The client is gone, or was refused, before the answer was complete. At most once, and never after it was complete.
+   *
+   * @param code why the front refused the rest of this request (its body was malformed or too slow); undefined: the client left
+   */
+  closed(code: HttpCode | undefined): void
 }
 
-/** Where an answer goes. Either `send`, or `head`, `write`… and `end`; or `abort` at any time. */
+/** Where an answer goes. Either `send`, or `head`, `write`… and `end`, or `refuse`; and `abort` at any time. */
 export interface FrontAnswer {
   watch(watcher: AnswerWatcher): void
   /** A whole answer. A front slices a large body, so that a slow reader is noticed. @param body undefined: none (HEAD, 204, 304) */
@@ -53,14 +57,23 @@ export interface FrontAnswer {
   /** @returns false when the client is slower than we are: wait for `drained` */
   write(bytes: Buffer): boolean
   end(): void
+  /**
+   * The request is malformed: a whole answer, and nothing that came behind it on this connection is looked at. Must be called before
+   * `FrontHandlers.request` returns, so that it is not looked at before either.
+   */
+  refuse(problem: Problem): void
   /** Closes the connection so that the client sees a truncated answer and not a complete one. */
   abort(): void
 }
 
 export interface FrontHandlers {
   request(request: FrontRequest, answer: FrontAnswer): void
-  /** A message that never became a request. The front sends what is returned, as it is, and closes. */
-  refuse(code: HttpCode, remoteAddress: string): Problem
+  /**
+   * Something that is no request. The front sends what is returned, as it is, and closes.
+   *
+   * @param remoteAddress `undefined` when it was the rest of a request that the door knows, and hears of by `closed`
+   */
+  refuse(code: HttpCode, remoteAddress: string | undefined): Problem
 }
 
 export interface FrontLimits {

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AnswerWatcher, FrontAnswer } from './engine.ts'
+import type { HttpCode, Problem } from './problem.ts'
 
 /** What is written at once; a client that cannot take this much in the write time-out is dropped. */
 const sliceBytes = 65_536
@@ -7,11 +8,20 @@ const sliceBytes = 65_536
 const lingerBytes = 1_048_576
 const lingerMs = 1_000
 
+export interface AnswerContext {
+  readonly writeTimeoutMs: number
+  /** The answer is in it until it is complete or lost. */
+  readonly unanswered: Set<NodeAnswer>
+  /** The client waits for a 100 before it sends its body. */
+  readonly uninvited: boolean
+  refuse(problem: Problem): void
+}
+
 /** One answer on node's ServerResponse. */
 export class NodeAnswer implements FrontAnswer {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
-  readonly #writeTimeoutMs: number
+  readonly #context: AnswerContext
   #watcher: AnswerWatcher | undefined
   #timer: NodeJS.Timeout | undefined
   #close = false
@@ -20,12 +30,12 @@ export class NodeAnswer implements FrontAnswer {
   #ended = false
   #written = false
 
-  /** @param unanswered the answer is in it until it is complete or lost */
-  constructor(request: IncomingMessage, response: ServerResponse, writeTimeoutMs: number, unanswered: Set<NodeAnswer>) {
+  constructor(request: IncomingMessage, response: ServerResponse, context: AnswerContext) {
+    const { unanswered } = context
+    this.#context = context
     unanswered.add(this)
     this.#request = request
     this.#response = response
-    this.#writeTimeoutMs = writeTimeoutMs
     response.on('drain', () => {
       this.#disarm()
       this.#watcher?.drained()
@@ -36,6 +46,11 @@ export class NodeAnswer implements FrontAnswer {
       if (!response.writableFinished) this.lost()
     })
     response.on('error', () => this.lost())
+  }
+
+  /** Some of the request is still to come. */
+  get isReceiving(): boolean {
+    return !this.#request.complete
   }
 
   /** A part of it is on its way. */
@@ -49,15 +64,15 @@ export class NodeAnswer implements FrontAnswer {
 
   watch(watcher: AnswerWatcher): void {
     this.#watcher = watcher
-    if (this.#gone) watcher.closed()
+    if (this.#gone) watcher.closed(undefined)
   }
 
   /** The client is gone, or was refused: whatever the door still sends goes nowhere. */
-  lost(): void {
+  lost(code?: HttpCode): void {
     if (this.#gone) return
     this.#gone = true
     this.#disarm()
-    this.#watcher?.closed()
+    if (!this.#ended) this.#watcher?.closed(code)
   }
 
   send(status: number, headers: readonly string[], body: Buffer | undefined): void {
@@ -88,6 +103,12 @@ export class NodeAnswer implements FrontAnswer {
     if (!this.#gone && !this.#ended) this.#finish(undefined)
   }
 
+  refuse(problem: Problem): void {
+    if (this.#gone || this.#ended) return
+    this.#ended = true
+    this.#context.refuse(problem)
+  }
+
   abort(): void {
     this.#ended = true
     this.#response.destroy()
@@ -96,7 +117,7 @@ export class NodeAnswer implements FrontAnswer {
 
   #writeHead(status: number, headers: readonly string[]): void {
     // An answer before the end of the request: the rest is not worth waiting for, and nothing can follow it.
-    if (!this.#request.complete && !this.#mayDiscard()) this.#close = true
+    if (!this.#request.complete && (this.#context.uninvited || !this.#mayDiscard())) this.#close = true
     this.#response.writeHead(status, this.#close ? [...headers, 'Connection', 'close'] : [...headers])
   }
 
@@ -123,7 +144,7 @@ export class NodeAnswer implements FrontAnswer {
       drained: () => {
         if (!this.#ended) next()
       },
-      closed: () => door?.closed(),
+      closed: code => door?.closed(code),
     }
     next()
   }
@@ -147,21 +168,18 @@ export class NodeAnswer implements FrontAnswer {
    */
   #linger(last: Buffer | undefined): void {
     const request = this.#request
-    if (last !== undefined) this.#response.write(last)
+    const { socket } = request
     let left = lingerBytes
-    let timer: NodeJS.Timeout | undefined
-    const done = (): void => {
-      clearTimeout(timer)
-      request.off('data', count)
-      this.#response.end()
-    }
+    const timer = setTimeout(() => socket.destroy(), lingerMs).unref()
     const count = (bytes: Buffer): void => {
       left -= bytes.length
-      if (left < 0) done()
+      if (left < 0) socket.destroy()
     }
-    timer = setTimeout(done, lingerMs).unref()
     request.on('data', count)
-    request.once('close', done)
+    request.once('end', () => socket.destroySoon())
+    socket.once('close', () => clearTimeout(timer))
+    // Half a close: the client reads to the end, and we go on to read what it sends.
+    this.#response.write(last ?? '', () => socket.end())
     request.resume()
   }
 
@@ -170,7 +188,7 @@ export class NodeAnswer implements FrontAnswer {
       if (this.#response.writableFinished) return
       this.lost()
       this.#request.socket.destroy()
-    }, this.#writeTimeoutMs).unref()
+    }, this.#context.writeTimeoutMs).unref()
   }
 
   #disarm(): void {

@@ -1,10 +1,17 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
 import { createServer as createSecureServer, type ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
 import { NodeAnswer } from './node-answer.ts'
 import { nodeBody } from './node-body.ts'
-import type { HttpCode } from './problem.ts'
+import type { HttpCode, Problem } from './problem.ts'
 
 /** How long a refused client may take to read why. */
 const lingerMs = 1_000
@@ -53,7 +60,12 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
       refuse('http.bad_request', socket)
       return
     }
-    const answer = new NodeAnswer(request, response, limits.writeTimeoutMs, open)
+    const answer = new NodeAnswer(request, response, {
+      writeTimeoutMs: limits.writeTimeoutMs,
+      unanswered: open,
+      uninvited: expectsContinue,
+      refuse: problem => close(socket, problem),
+    })
     if (draining || upgrades.has(request)) answer.closeAfterwards()
     handlers.request(
       {
@@ -69,26 +81,29 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     )
   }
 
-  const refuse = (code: HttpCode, socket: Socket): void => {
-    if (refused.has(socket)) return
+  /** Answers past node's own bookkeeping, and takes nothing more from this connection. */
+  const close = (socket: Socket, problem: Problem): void => {
     refused.add(socket)
-    const open = [...(unanswered.get(socket) ?? [])]
-    const begun = open.some(answer => answer.begun)
-    const remote = plainAddress(socket.remoteAddress)
-    for (const answer of open) answer.lost()
-    const problem = handlers.refuse(code, remote)
     // In the middle of an answer, ours would be read as a part of it.
-    if (begun || !socket.writable) {
+    if (!socket.writable || [...(unanswered.get(socket) ?? [])].some(answer => answer.begun)) {
       socket.destroy()
       return
     }
-    let head = `HTTP/1.1 ${problem.status} ${problem.status === 431 ? 'Request Header Fields Too Large' : 'Refused'}\r\n`
+    let head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}\r\n`
     for (let at = 0; at < problem.headers.length; at += 2)
       head += `${problem.headers[at]}: ${problem.headers[at + 1]}\r\n`
     socket.end(Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`, 'latin1'), problem.body]))
     // A reset would take the answer from the client, and comes at once when unread bytes are thrown away with the socket.
     const timer = setTimeout(() => socket.destroy(), lingerMs).unref()
     socket.once('close', () => clearTimeout(timer))
+  }
+
+  const refuse = (code: HttpCode, socket: Socket): void => {
+    if (refused.has(socket)) return
+    const open = [...(unanswered.get(socket) ?? [])]
+    const known = open.some(answer => answer.isReceiving)
+    for (const answer of open) answer.lost(answer.isReceiving ? code : undefined)
+    close(socket, handlers.refuse(code, known ? undefined : plainAddress(socket.remoteAddress)))
   }
 
   const onRequest: RequestListener = (request, response) => serve(request, response, false)

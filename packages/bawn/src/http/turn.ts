@@ -1,6 +1,6 @@
 import type { FieldUse } from '../audit/event.ts'
 import type { Identity } from '../authn/identity.ts'
-import { type ErrorCode, GatewayError } from '../error.ts'
+import { type ErrorCode, errors, GatewayError } from '../error.ts'
 import type { AnswerWatcher, FrontAnswer, FrontRequest } from './engine.ts'
 import { isForTheLog, problem } from './problem.ts'
 import type { HttpLog, HttpState } from './state.ts'
@@ -18,6 +18,8 @@ export interface Refusal {
   readonly decision: 'deny' | 'error'
   /** More headers, flat. */
   readonly headers?: readonly string[]
+  /** Nothing more is taken from this connection. */
+  readonly malformed?: boolean
   /** What the trail learns beyond the code. */
   readonly reason?: string | undefined
 }
@@ -51,10 +53,11 @@ export class Turn {
   /** The client left: nothing that is still to come is of use to anybody. */
   readonly watcher: AnswerWatcher = {
     drained: () => {},
-    closed: () => {
+    closed: code => {
       this.giveUp?.()
       this.#answered = true
-      this.record('error', 499, 'http.client_left')
+      const why = code ?? 'http.client_left'
+      this.record('error', errors[why].status, why)
     },
   }
 
@@ -90,7 +93,8 @@ export class Turn {
     this.rule = refusal.rule
     const document = problem(refusal.code, this.requestId, refusal.headers)
     this.record(refusal.decision, document.status, refusal.reason ?? refusal.code)
-    this.#send(document)
+    if (refusal.malformed !== true) this.#send(document)
+    else if (this.claimAnswer()) this.answer.refuse(document)
   }
 
   /** The one place where an error becomes an answer. `blame` decides who learns what. */

@@ -36,8 +36,11 @@ export class Conversation {
   batch = 0
   /** Of the last ReadyForQuery. */
   transaction: number = status.idle
-  /** A statement that may have changed the schema was sent, and the schema was not read again yet. */
-  schemaChanged = false
+  /**
+   * A statement that may have changed the schema was sent, and the schema was not read again yet: number of the ReadyForQuery that
+   * ends it (`PendingQueue.readySent`).
+   */
+  schemaChangedAt: number | undefined
   /** The server reads CopyData; `skipping-sync` while it reads over Sync too. */
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
   /** Lines were added to the trail that must be written before this turn's bytes leave. */
@@ -58,6 +61,12 @@ export class Conversation {
   }
 
   readonly viewOf = (field: Field): FieldView => this.state.catalogue.view(field, this.audit.identity)
+
+  /** The change has been answered and committed or rolled back: others can see it, and so can the schema's loader. */
+  get isSchemaStale(): boolean {
+    const { schemaChangedAt: at, pending, transaction } = this
+    return at !== undefined && pending.readySent >= at && pending.outstandingReady === 0 && transaction === status.idle
+  }
 
   /** Ties an answer, its line in the trail and the log together. */
   nextRequestId(): string {

@@ -58,7 +58,12 @@ export async function login(state: DoorState, request: StartupRequest, context: 
   const { rule, use } = match
   try {
     if (use.includes('certificate') && context.certificate !== undefined && state.certificate !== undefined) {
-      return judge(await state.certificate.authenticate(context.certificate), request, rule, 'certificate')
+      return judge(
+        await state.certificate.authenticate(context.certificate, request.user, state.now()),
+        request,
+        rule,
+        'certificate',
+      )
     }
     switch (question(use, request.login)) {
       case 'scram':

@@ -39,6 +39,8 @@ export class PendingQueue {
   #head = 0
   /** ReadyForQuery messages that are still to come. */
   outstandingReady = 0
+  /** ReadyForQuery messages that were asked for since the session began. */
+  readySent = 0
 
   get length(): number {
     return this.#entries.length - this.#head
@@ -46,7 +48,9 @@ export class PendingQueue {
 
   push(entry: Pending): void {
     this.#entries.push(entry)
-    if (entry.kind === 'sync' || entry.kind === 'query') this.outstandingReady += 1
+    if (entry.kind !== 'sync' && entry.kind !== 'query') return
+    this.outstandingReady += 1
+    this.readySent += 1
   }
 
   /** The message that the next answer belongs to. */
@@ -89,6 +93,7 @@ export class PendingQueue {
     const end = rest.findIndex(entry => entry.kind === 'copy-end')
     const kept = rest.filter((entry, index) => entry.kind !== 'sync' || (end !== -1 && index > end))
     this.outstandingReady -= rest.length - kept.length
+    this.readySent -= rest.length - kept.length
     this.#entries = kept
     this.#head = 0
     return end !== -1

@@ -2,7 +2,9 @@ import type { Conversation } from './conversation.ts'
 import { PostgresError } from './failure.ts'
 import type { LivePlan } from './objects.ts'
 import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
-import { status } from './wire/message.ts'
+
+/** How old what we know of the schema may be: changes beside the gateway are not announced by anything. */
+export const maxSchemaAgeMs = 10_000
 
 /** A plan and the schema it was made with. */
 export interface Planned {
@@ -27,10 +29,9 @@ export const unknownPlan: LivePlan = Object.freeze({
 export function planStatement(talk: Conversation, text: Uint8Array): Planned | Promise<Planned> {
   const { schema } = talk.database
   // Inside a transaction the change is not visible to anybody else yet: it is read after the commit.
-  const stale = talk.schemaChanged && talk.transaction === status.idle
-  if (stale) return refreshAndPlan(talk, text)
-  const snapshot = schema.current()
-  if (isPromise(snapshot)) return snapshot.then(now => planWith(talk, text, now), unavailable)
+  if (talk.isSchemaStale) return refreshAndPlan(talk, text)
+  const snapshot = schema.fresh(maxSchemaAgeMs)
+  if (isPromise(snapshot)) return snapshot.catch(unavailable).then(now => planWith(talk, text, now))
   return planWith(talk, text, snapshot)
 }
 
@@ -41,7 +42,7 @@ async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Pla
   } catch (cause) {
     return unavailable(cause)
   }
-  talk.schemaChanged = false
+  talk.schemaChangedAt = undefined
   return await planWith(talk, text, snapshot)
 }
 

@@ -6,7 +6,7 @@ import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { LivePlan, Portal, Statement } from './objects.ts'
 import type { Pending } from './pending.ts'
-import { isPromise, isSamePlan, type Planned, planStatement, unknownPlan } from './planning.ts'
+import { isPromise, isSamePlan, maxSchemaAgeMs, type Planned, planStatement, unknownPlan } from './planning.ts'
 import { sealBind, sealEdits, sealedTypes } from './seal.ts'
 import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import { buildBind, parseBind, parseBindNames } from './wire/bind.ts'
@@ -76,6 +76,8 @@ export class Requests {
       this.#presented = true
       if (this.#frame() === 'wait') return
       this.#presented = false
+      // A plan that came and was not needed must not be taken for the next statement's.
+      this.#planned = undefined
     }
   }
 
@@ -171,7 +173,8 @@ export class Requests {
       return this.#waitUntil(() => talk.pending.length < talk.limits.maxPending)
     }
     // Whether the change took place, and what the schema is then, is known when it has been answered.
-    if (talk.schemaChanged && talk.pending.outstandingReady > 0 && talk.copyIn === 'no') return this.#quiescent()
+    if (talk.schemaChangedAt !== undefined && talk.pending.outstandingReady > 0 && talk.copyIn === 'no')
+      return this.#quiescent()
     return false
   }
 
@@ -332,7 +335,7 @@ export class Requests {
     statement: Statement | undefined,
   ): { readonly plan: LivePlan; readonly snapshot: SchemaSnapshot } | 'wait' | 'refused' {
     const talk = this.#talk
-    const now = talk.database.schema.current()
+    const now = talk.database.schema.fresh(maxSchemaAgeMs)
     if (statement === undefined) {
       if (isPromise(now)) {
         const planned = this.#plan(Buffer.alloc(0))
@@ -345,7 +348,7 @@ export class Requests {
       }
       return { plan: unknownPlan, snapshot: now }
     }
-    if (!isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.schemaChanged) return statement
+    if (!isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale) return statement
     const planned = this.#plan(statement.text)
     if (planned === undefined) return 'wait'
     if (planned instanceof Error) {
@@ -561,7 +564,7 @@ export class Requests {
   }
 
   #noteSchemaChange(plan: LivePlan): void {
-    if (plan.schemaChange) this.#talk.schemaChanged = true
+    if (plan.schemaChange) this.#talk.schemaChangedAt = this.#talk.pending.readySent + 1
   }
 
   #tellPass(): void {

@@ -75,7 +75,7 @@ export function readStartupRequest(message: StartupMessage): StartupRequest {
 const shown = (name: string): string => name.slice(0, 63).replaceAll(/[^\x20-\x7e]/g, '?')
 
 function settingRefused(name: string): PostgresError {
-  return new PostgresError('postgres.setting_refused', `parameter "${shown(name)}" may not be set at connection start`)
+  return new PostgresError('postgres.startup_setting', `parameter "${shown(name)}" may not be set at connection start`)
 }
 
 function encodingRefused(value: string): PostgresError {

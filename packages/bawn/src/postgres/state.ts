@@ -1,11 +1,12 @@
-import type { X509Certificate } from 'node:crypto'
 import type { AuditTrail } from '../audit/event.ts'
+import type { CertificateMechanism } from '../authn/certificate.ts'
 import type { Identity, Outcome } from '../authn/identity.ts'
 import type { UsableMechanism } from '../authn/option.ts'
-import type { ScramFinal, ScramFirst, ScramMechanismName } from '../authn/scram.ts'
+import type { ScramMechanism } from '../authn/scram-mechanism.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { Gate } from '../policy/policy.ts'
-import type { Planner, SchemaSnapshot } from './sql/plan.ts'
+import type { Planner } from './sql/plan.ts'
+import type { SchemaSource } from './sql/schema.ts'
 
 // What the door is given, as interfaces: whoever composes the gateway builds one `DoorState` and swaps it whole on a reload.
 
@@ -15,7 +16,7 @@ export interface DatabaseState {
   readonly upstream: UpstreamTarget
   /** Who may connect. */
   readonly gate: Gate
-  readonly schema: SchemaSource
+  readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
   readonly planner: Planner
 }
 
@@ -32,14 +33,6 @@ export interface UpstreamTarget {
   readonly connectTimeoutMs: number
 }
 
-/** The catalogue of fields as the database's schema makes it at this moment. */
-export interface SchemaSource {
-  /** Rejects when it cannot be read: then no statement is let through. */
-  current(): SchemaSnapshot | Promise<SchemaSnapshot>
-  /** Reads the schema again, after a statement that may have changed it. Rejects as `current` does. */
-  refresh(): Promise<SchemaSnapshot>
-}
-
 /** A matched rule names itself; `none` refuses. */
 export type HostRuleMatch =
   | { readonly kind: 'matched'; readonly rule: string; readonly use: readonly UsableMechanism[] }
@@ -53,29 +46,13 @@ export interface HostRuleQuestion {
   readonly database: string
 }
 
-/** As `ScramMechanism.start` of authn: unknown names get the exchange that others get. Rejects when it cannot be decided. */
-export type ScramStart = (
-  user: string,
-  login: { readonly channelBinding: Uint8Array | undefined; readonly nonce: string },
-) => Promise<ScramLogin>
-
-export interface ScramLogin {
-  readonly mechanisms: readonly ScramMechanismName[]
-  first(mechanism: string, message: Uint8Array): ScramFirst
-  final(
-    message: Uint8Array,
-  ):
-    | { readonly kind: 'identified'; readonly serverFinal: Uint8Array; readonly identity: Identity }
-    | Exclude<ScramFinal, { readonly kind: 'identified' }>
-}
-
 /** How callers may prove who they are. A method that throws or rejects cannot decide: the door answers 57P03. */
 export interface DoorState {
   readonly databases: ReadonlyMap<string, DatabaseState>
   readonly hostRules: { match(question: HostRuleQuestion): HostRuleMatch }
   /** Given a certificate whose chain was verified against the listener's `client_ca`. */
-  readonly certificate: { authenticate(certificate: X509Certificate): Outcome | Promise<Outcome> } | undefined
-  readonly scram: { start: ScramStart } | undefined
+  readonly certificate: Pick<CertificateMechanism, 'authenticate'> | undefined
+  readonly scram: ScramMechanism | undefined
   readonly jwt: { authenticate(token: string): Outcome | Promise<Outcome> } | undefined
   readonly catalogue: Catalogue
   readonly audit: AuditTrail

@@ -1,0 +1,351 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import type { BodySource } from '../engine.ts'
+import { startRawUpstream } from '../kit.test.ts'
+import { upstreamOptions } from '../option.ts'
+import { HttpError } from '../problem.ts'
+import { createUpstream, type UpstreamDeps } from './pool.ts'
+import type { Upstream, UpstreamRequest } from './upstream.ts'
+
+interface Got {
+  readonly status: number
+  readonly body: string
+}
+
+function ask(upstream: Upstream, request: Partial<UpstreamRequest> = {}): Promise<Got> {
+  const method = request.method ?? 'GET'
+  return new Promise((resolve, reject) => {
+    upstream.send(
+      { method, head: `${method} / HTTP/1.1\r\nHost: a\r\n`, body: { kind: 'none' }, ...request },
+      {
+        fail: reject,
+        answer: ({ head, whole, body }) => {
+          if (whole !== undefined) {
+            resolve({ status: head.status, body: whole.toString('latin1') })
+            return
+          }
+          let text = ''
+          body.start({
+            chunk: bytes => {
+              text += bytes.toString('latin1')
+              return true
+            },
+            end: () => resolve({ status: head.status, body: text }),
+            fail: reject,
+          })
+        },
+      },
+    )
+  })
+}
+
+async function pool(
+  t: TestContext,
+  speak: (socket: Socket, count: number) => void,
+  options: Record<string, unknown> = {},
+  deps: UpstreamDeps = {},
+): Promise<Upstream> {
+  const url = await startRawUpstream(t, speak)
+  const upstream = createUpstream('main', upstreamOptions.parse({ url, ...options }), deps)
+  t.after(() => upstream.retire())
+  return upstream
+}
+
+const code = (expected: string) => (error: unknown) => {
+  assert.ok(error instanceof HttpError, String(error))
+  assert.equal(error.code, expected, error.message)
+  return true
+}
+
+const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+
+test('a connection is kept and used again', async t => {
+  let connections = 0
+  const upstream = await pool(t, (socket, count) => {
+    connections = count
+    socket.on('data', () => socket.write(ok))
+  })
+  for (let round = 0; round < 5; round++) assert.deepEqual(await ask(upstream), { status: 200, body: 'ok' })
+  assert.equal(connections, 1)
+})
+
+test('a connection that said close, ran until close, or said too much is not used again', async t => {
+  const answers = [
+    'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok',
+    `${ok}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged`,
+    'HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok',
+  ]
+  let connections = 0
+  const upstream = await pool(t, (socket, count) => {
+    connections = count
+    socket.on('data', () => socket.write(answers[count - 1] ?? ok))
+  })
+  for (let round = 0; round < 4; round++) assert.deepEqual(await ask(upstream), { status: 200, body: 'ok' })
+  assert.equal(connections, 4)
+})
+
+test('bytes that nobody asked for end an idle connection', async t => {
+  let connections = 0
+  const upstream = await pool(t, (socket, count) => {
+    connections = count
+    socket.on('data', () => {
+      socket.write(ok)
+      if (count === 1) setImmediate(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged'))
+    })
+    if (count === 1) socket.on('close', () => closed.resolve())
+  })
+  const closed = Promise.withResolvers<void>()
+  assert.equal((await ask(upstream)).body, 'ok')
+  await closed.promise
+  assert.equal((await ask(upstream)).body, 'ok')
+  assert.equal(connections, 2)
+})
+
+/** Answers once, and closes at the second request without a byte, as a server does whose idle time is up. */
+function closesAtSecond(socket: Socket, count: number): void {
+  let requests = 0
+  socket.on('data', () => {
+    requests++
+    if (count === 1 && requests === 2) socket.destroy()
+    else socket.write(ok)
+  })
+}
+
+test('a request on a kept connection that had been closed is sent again when that is safe', async t => {
+  const upstream = await pool(t, closesAtSecond)
+  assert.equal((await ask(upstream)).body, 'ok')
+  assert.equal((await ask(upstream)).body, 'ok')
+})
+
+test('a POST is not sent again', async t => {
+  const upstream = await pool(t, closesAtSecond)
+  assert.equal((await ask(upstream)).body, 'ok')
+  await assert.rejects(ask(upstream, { method: 'POST' }), code('http.bad_answer'))
+})
+
+test('a request whose answer began is not sent again', async t => {
+  const upstream = await pool(t, (socket, count) => {
+    let requests = 0
+    socket.on('data', () => {
+      if (count === 1 && ++requests === 2) socket.end('HTTP/1.1 2')
+      else socket.write(ok)
+    })
+  })
+  assert.equal((await ask(upstream)).body, 'ok')
+  await assert.rejects(ask(upstream), code('http.bad_answer'))
+})
+
+test('a first connection that is closed at once is not tried again', async t => {
+  let connections = 0
+  const upstream = await pool(t, (socket, count) => {
+    connections = count
+    socket.on('data', () => socket.destroy())
+  })
+  await assert.rejects(ask(upstream), code('http.bad_answer'))
+  assert.equal(connections, 1)
+})
+
+test('times out: no connection, no answer, no more of the answer', async t => {
+  const silent = await pool(t, () => {}, { response_timeout: '40ms' })
+  await assert.rejects(ask(silent), code('http.upstream_timeout'))
+  const stalling = await pool(
+    t,
+    socket => socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe')),
+    {
+      idle_timeout: '40ms',
+    },
+  )
+  await assert.rejects(ask(stalling), code('http.upstream_timeout'))
+  const dripping = await pool(t, socket => socket.on('data', () => socket.write('HTTP/1.1 20')), {
+    response_timeout: '40ms',
+  })
+  await assert.rejects(ask(dripping), code('http.upstream_timeout'))
+})
+
+test('an upstream that is not there is unreachable', async t => {
+  const url = await startRawUpstream(t, () => {})
+  const upstream = createUpstream('main', upstreamOptions.parse({ url: url.replace(/\d+$/, '1') }))
+  await assert.rejects(ask(upstream), code('http.upstream_unreachable'))
+})
+
+test('requests wait for a connection, in order, no more than the queue holds, and not for ever', async t => {
+  const held: Socket[] = []
+  const upstream = await pool(
+    t,
+    socket => socket.on('data', () => held.push(socket)),
+    { max_connections: 1, connect_timeout: '60ms' },
+    { maxWaiting: 1 },
+  )
+  const first = ask(upstream)
+  const second = ask(upstream)
+  const third = ask(upstream)
+  await assert.rejects(third, code('http.upstream_busy'))
+  await assert.rejects(second, code('http.upstream_busy'))
+  const fourth = ask(upstream)
+  held[0]?.write(ok)
+  assert.equal((await first).body, 'ok')
+  while (held.length < 2) await new Promise(resolve => setImmediate(resolve))
+  held[1]?.write(ok)
+  assert.equal((await fourth).body, 'ok')
+})
+
+test('a reader that waits makes the upstream wait', async t => {
+  const total = 32 * 1024 * 1024
+  let written = 0
+  const upstream = await pool(t, socket => {
+    socket.once('data', () => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`)
+      const piece = Buffer.alloc(65_536)
+      const more = (): void => {
+        while (written < total) {
+          written += piece.length
+          if (!socket.write(piece)) {
+            socket.once('drain', more)
+            return
+          }
+        }
+      }
+      more()
+    })
+  })
+  const size = await new Promise<number>((resolve, reject) => {
+    upstream.send(
+      { method: 'GET', head: 'GET / HTTP/1.1\r\nHost: a\r\n', body: { kind: 'none' } },
+      {
+        fail: reject,
+        answer: ({ body }) => {
+          let got = 0
+          let waited = false
+          body.start({
+            chunk: bytes => {
+              got += bytes.length
+              if (waited) return true
+              waited = true
+              // A hundred turns of the loop: what the upstream can write into sockets, it has written by then.
+              let turns = 100
+              const turn = (): void => {
+                if (turns-- > 0) setImmediate(turn)
+                else {
+                  assert.ok(written < total, 'the upstream wrote everything while nobody read')
+                  body.resume()
+                }
+              }
+              turn()
+              return false
+            },
+            end: () => resolve(got),
+            fail: reject,
+          })
+        },
+      },
+    )
+  })
+  assert.equal(size, total)
+})
+
+/** A body of pieces, each after `resume` or a turn of the loop. */
+function source(pieces: readonly string[]): BodySource & { cancelled: boolean } {
+  return {
+    cancelled: false,
+    start(sink) {
+      const next = (at: number): void => {
+        if (this.cancelled) return
+        const piece = pieces[at]
+        if (piece === undefined) sink.end()
+        else {
+          sink.chunk(Buffer.from(piece))
+          setImmediate(next, at + 1)
+        }
+      }
+      next(0)
+    },
+    resume: () => {},
+    cancel() {
+      this.cancelled = true
+    },
+  }
+}
+
+test('bodies are framed by their length, or in chunks', async t => {
+  let seen = ''
+  const upstream = await pool(t, socket =>
+    socket.on('data', bytes => {
+      seen += bytes.toString('latin1')
+      if (/hello world$|0\r\n\r\n$|small$/.test(seen)) socket.write(ok)
+    }),
+  )
+  const pieces = ['hello', ' ', 'world']
+  await ask(upstream, { method: 'POST', body: { kind: 'stream', source: source(pieces), length: 11 } })
+  assert.match(seen, /\r\nContent-Length: 11\r\n\r\nhello world$/)
+  seen = ''
+  await ask(upstream, { method: 'POST', body: { kind: 'stream', source: source(pieces), length: undefined } })
+  assert.match(seen, /\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\n\r\n$/)
+  seen = ''
+  await ask(upstream, { method: 'PUT', body: { kind: 'bytes', bytes: Buffer.from('small') } })
+  assert.match(seen, /\r\nContent-Length: 5\r\n\r\nsmall$/)
+  seen = ''
+  const empty = ask(upstream, { method: 'POST' })
+  while (!seen.endsWith('\r\n\r\n')) await new Promise(resolve => setImmediate(resolve))
+  assert.match(seen, /\r\nContent-Length: 0\r\n\r\n$/)
+  upstream.retire()
+  empty.catch(() => {})
+})
+
+test('an answer that comes before the end of the request ends the request, and the connection', async t => {
+  let connections = 0
+  const upstream = await pool(t, (socket, count) => {
+    connections = count
+    socket.once('data', () => socket.write('HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno'))
+  })
+  const endless: BodySource & { cancelled: boolean } = source(Array.from({ length: 1_000_000 }, () => 'x'))
+  const got = await ask(upstream, { method: 'POST', body: { kind: 'stream', source: endless, length: undefined } })
+  assert.deepEqual(got, { status: 413, body: 'no' })
+  assert.equal(endless.cancelled, true)
+  await ask(upstream)
+  assert.equal(connections, 2)
+})
+
+test('who gives up closes the connection', async t => {
+  const closed = Promise.withResolvers<void>()
+  const arrived = Promise.withResolvers<void>()
+  const upstream = await pool(t, socket => {
+    socket.on('data', () => arrived.resolve())
+    socket.on('close', () => closed.resolve())
+  })
+  const giveUp = upstream.send(
+    { method: 'GET', head: 'GET / HTTP/1.1\r\nHost: a\r\n', body: { kind: 'none' } },
+    { answer: () => assert.fail('answered'), fail: () => assert.fail('failed') },
+  )
+  await arrived.promise
+  giveUp()
+  await closed.promise
+})
+
+test('an idle connection is closed before the upstream would, and all of them when retired', async t => {
+  const upstream = await pool(
+    t,
+    socket => {
+      socket.on('data', () => socket.write(ok))
+      socket.on('close', () => closed.resolve())
+    },
+    {},
+    { keepMs: 20 },
+  )
+  const closed = Promise.withResolvers<void>()
+  await ask(upstream)
+  await closed.promise
+  const [socket] = await new Promise<Socket[]>(resolve => {
+    const seen: Socket[] = []
+    pool(t, peer => {
+      seen.push(peer)
+      peer.on('data', () => peer.write(ok))
+    }).then(async other => {
+      await ask(other)
+      other.retire()
+      resolve(seen)
+    })
+  })
+  if (socket?.destroyed === false) await once(socket, 'close')
+})
