@@ -501,6 +501,12 @@ export const errors = {
     hint: 'The schema changed since the statement was prepared: prepare it again',
   },
 
+  'postgres.setting_refused': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Leave this setting as the gateway set it, out of the connection string too: it changes meaning or identity',
+  },
   'postgres.statement_refused': {
     blame: 'caller',
     status: 400,
