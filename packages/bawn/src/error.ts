@@ -23,6 +23,30 @@ export const errors = {
     sqlstate: '42704',
     hint: 'List the accounts that exist: bawn accounts list',
   },
+  'accounts.exists': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '42710',
+    hint: 'Choose another name, or change the account: bawn accounts passwd',
+  },
+  'accounts.invalid': {
+    blame: 'operator',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'A name has 1 to 128 characters and no control characters; a role has letters, digits, "_", "-", "."',
+  },
+  'accounts.unavailable': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The account store cannot be read or written: check the file, its folder, its owner and the free space',
+  },
+  'accounts.newer_schema': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The account file was written by a newer version of Bawn: run that version, or restore an older copy',
+  },
 
   // tokens
 
@@ -32,6 +56,48 @@ export const errors = {
     status: 401,
     sqlstate: '28000',
     hint: 'Send a credential that the WWW-Authenticate header of the answer names',
+  },
+  'authn.failed': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '28P01',
+    hint: 'Check name, password, token or certificate; the operator finds the reason in the log by the request id',
+  },
+  'authn.issuer_unreachable': {
+    blame: 'upstream',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The keys of the token issuer cannot be had now: try again; operator: check jwks of the issuer',
+  },
+  'authn.bad_issuer': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the entry under issuers: https for jwks (or insecure_http: true in tests), each issuer once',
+  },
+  'authn.bad_service': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Each common_name and each client_id belongs to one service only',
+  },
+  'authn.bad_address': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Write an IPv4 or IPv6 address, a network such as 10.0.0.0/8, or local',
+  },
+  'authn.bad_certificate': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '28000',
+    hint: 'Use an X.509 certificate in DER or PEM with a subject and a positive serial number',
+  },
+  'authn.upstream_scram': {
+    blame: 'upstream',
+    status: 502,
+    sqlstate: '08001',
+    hint: 'Check the password of the database credential and that the server is the right one',
   },
 
   // masking
@@ -43,6 +109,18 @@ export const errors = {
     sqlstate: 'XX000',
     hint: 'Somebody changed the audit file, or its key is another one: compare it with a copy kept elsewhere',
   },
+  'audit.unwritable': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '58030',
+    hint: 'Nothing is answered that cannot be written down: see that the audit file exists, its disk has room and nobody else writes it',
+  },
+  'audit.locked': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '55006',
+    hint: 'Give every gateway an audit file of its own, or stop the one that holds the lock',
+  },
 
   // policy
   'policy.denied': {
@@ -50,6 +128,18 @@ export const errors = {
     status: 403,
     sqlstate: '42501',
     hint: 'Ask the operator which role permits this; bawn explain names the rule',
+  },
+  'policy.unknown': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Name a policy that the configuration declares, or anyone or authenticated',
+  },
+  'policy.reserved_name': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Give the policy another name: anyone and authenticated are built in',
   },
 
   // keys
@@ -59,6 +149,42 @@ export const errors = {
     sqlstate: '58000',
     hint: 'List the keys that exist: bawn keys list',
   },
+  'keys.bad_client_id': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'A client id has 5 to 256 letters, digits, spaces, "_" or "-"',
+  },
+  'keys.bad_master_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'The master key is base64 of at least 32 bytes; make one with: bawn keys generate --master',
+  },
+  'keys.insecure_mode': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Keys are for one user only: chmod 700 the directory and 600 the files',
+  },
+  'keys.unwrap_failed': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'The key file was made with another master key, for another client id, or is damaged',
+  },
+  'keys.unreadable': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'See that the key directory exists and that the gateway may read and write it',
+  },
+  'keys.exists': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '42710',
+    hint: 'The audit key is not replaced while lines depend on it: move the audit file away first',
+  },
 
   // fields
   'fields.unreadable': {
@@ -66,6 +192,30 @@ export const errors = {
     status: 500,
     sqlstate: 'XX000',
     hint: 'The stored value does not open with the keys of this field: check its client id and the keystore',
+  },
+  'fields.invalid': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the field in the configuration and run: bawn check',
+  },
+  'fields.no_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'Make the keys that the field needs: bawn keys generate',
+  },
+  'fields.not_searchable': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Only a searchable field that you see in plain can be compared',
+  },
+  'fields.not_text': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22021',
+    hint: 'Send UTF-8, or declare the field with type: bytes',
   },
 
   // outbound
@@ -218,8 +368,221 @@ export const errors = {
     sqlstate: '08P01',
     hint: 'The client sent a message that the PostgreSQL protocol does not allow here',
   },
+  'postgres.unsupported_version': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '0A000',
+    hint: 'Connect with protocol 3.0 to 3.2',
+  },
+  'postgres.login_failed': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '28P01',
+    hint: 'Check user name and password; the operator finds the reason in the audit trail',
+  },
+  'postgres.login_refused': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'Another user, address, database, certificate or TLS setting may be needed: ask the operator which host rule fits',
+  },
+  'postgres.login_undecided': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'Who you are cannot be decided just now; try again later',
+  },
+  'postgres.unknown_database': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '3D000',
+    hint: 'Ask the operator which databases this listener serves',
+  },
+  'postgres.connect_denied': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Ask the operator which role may connect; bawn explain names the rule',
+  },
+  'postgres.startup_setting': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Leave this setting as the gateway set it, out of the connection string too: it changes meaning or identity',
+  },
+  'postgres.encoding': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '0A000',
+    hint: 'Use client_encoding UTF8 (PGCLIENTENCODING=UTF8) and leave standard_conforming_strings on',
+  },
+  'postgres.replication_refused': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '0A000',
+    hint: 'Replication shows whole tables and does not go through the gateway; connect to the server itself',
+  },
+  'postgres.too_many_connections': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '53300',
+    hint: 'Close idle sessions, or raise max_connections of the listener',
+  },
+  'postgres.shutting_down': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P01',
+    hint: 'The gateway stops or restarts; connect again',
+  },
+  'postgres.session_ended': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '57P01',
+    hint: 'The proof of identity ran out or was revoked; log in again',
+  },
+  'postgres.upstream_unreachable': {
+    blame: 'upstream',
+    status: 502,
+    sqlstate: '08001',
+    hint: 'PostgreSQL does not answer; the log of the gateway says why',
+  },
+  'postgres.upstream_login': {
+    blame: 'operator',
+    status: 502,
+    sqlstate: '08004',
+    hint: 'PostgreSQL refuses the credential of the gateway or a setting; the log of the gateway says why',
+  },
+  'postgres.upstream_lost': {
+    blame: 'upstream',
+    status: 502,
+    sqlstate: '08006',
+    hint: 'The connection to PostgreSQL broke; connect again',
+  },
+  'postgres.function_call': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '0A000',
+    hint: 'Call the function in a SELECT; the function call message bypasses SQL',
+  },
+  'postgres.too_large': {
+    blame: 'caller',
+    status: 413,
+    sqlstate: '54000',
+    hint: 'Send less in one message (COPY streams), or ask the operator to raise max_frame_bytes',
+  },
+  'postgres.too_many_prepared': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53400',
+    hint: 'Close prepared statements and portals that are not used any more, or ask the operator to raise max_prepared',
+  },
+  'postgres.bad_parameter': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22P03',
+    hint: 'Send the value as text (UTF-8) or as bytea; other types cannot be sealed',
+  },
+  'postgres.not_text': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'XX000',
+    hint: 'The stored value is not UTF-8: declare the field with type bytes, or correct the value',
+  },
+  'postgres.schema_unavailable': {
+    blame: 'upstream',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The gateway cannot read the schema, so it cannot tell what is protected; try again later',
+  },
+  'postgres.plan_outdated': {
+    blame: 'caller',
+    status: 409,
+    sqlstate: '0A000',
+    hint: 'The schema changed since the statement was prepared: prepare it again',
+  },
+
+  'postgres.setting_refused': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Leave this setting as the gateway set it, out of the connection string too: it changes meaning or identity',
+  },
+  'postgres.statement_refused': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '0A000',
+    hint: 'Protected columns can be selected, written and, where searchable, compared with =; the guide lists every form (docs/guide/sql.md)',
+  },
+  'postgres.column_protected': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Select the column itself; only who sees a searchable column in plain may compare it, with = or IN',
+  },
+  'postgres.statement_unreadable': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '42601',
+    hint: 'Correct the syntax: a statement that names a protected table is forwarded only when it was understood',
+  },
+  'postgres.statement_too_complex': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '54001',
+    hint: 'Split the statement, or pass long lists as parameters',
+  },
+  'postgres.column_missing': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '42703',
+    hint: 'Create the column or correct its name in the configuration; until then its table cannot be used',
+  },
+  'postgres.column_not_bytea': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '42804',
+    hint: 'Change the column to bytea; until then its table cannot be used',
+  },
 
   // admin
+  'admin.host': {
+    blame: 'caller',
+    status: 421,
+    sqlstate: '08000',
+    hint: 'Name the machine as localhost or 127.0.0.1: other names are refused where the door listens on this machine only',
+  },
+  'admin.not_found': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '42704',
+    hint: 'The admin door has: /healthz /readyz /metrics /audit/head /reload',
+  },
+  'admin.method': { blame: 'caller', status: 405, sqlstate: '42501', hint: 'The Allow header names the method' },
+  'admin.body': { blame: 'caller', status: 413, sqlstate: '54000', hint: 'Send the request without a body' },
+  'admin.unauthorized': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '28000',
+    hint: 'Send the token that token_file holds as Authorization: Bearer; bawn reload does',
+  },
+  'admin.token_file': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'The gateway writes token_file at start: is it running, and are you the same user?',
+  },
+  'admin.listen': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'Another program may have this port: change address of the admin listener',
+  },
+  'admin.unreachable': {
+    blame: 'operator',
+    status: 502,
+    sqlstate: '08001',
+    hint: 'Is the gateway running, with this configuration file? Start it with: bawn start',
+  },
 
   // config
   'config.invalid': {
@@ -228,9 +591,21 @@ export const errors = {
     sqlstate: 'F0000',
     hint: 'Correct the lines named above and run: bawn check',
   },
+  'config.secret': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Set the environment variable, or write the file, that the reference names',
+  },
 
   // cli
   'cli.usage': { blame: 'operator', status: 400, sqlstate: '08000', hint: 'See: bawn help' },
+  'cli.failed': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58000',
+    hint: 'The message says what failed and why',
+  },
 
   // everything else
   'gateway.bug': {

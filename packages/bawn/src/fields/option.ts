@@ -1,23 +1,32 @@
 import { z } from 'zod'
 import { clientIdName } from '../keys/option.ts'
-import { name } from '../option.ts'
+import { maskOptions } from '../masking/option.ts'
+import { type Frozen, name } from '../option.ts'
+import { parseColumnPath } from './column-name.ts'
+import { parseJsonPath } from './json-path.ts'
 
-const maskOptions = z.discriminatedUnion('mask', [
-  z.strictObject({ mask: z.literal('keep_first'), characters: z.int().min(0).max(1000) }),
-  z.strictObject({ mask: z.literal('keep_last'), characters: z.int().min(0).max(1000) }),
-  z.strictObject({ mask: z.literal('email') }),
-  z.strictObject({ mask: z.literal('fixed'), text: z.string().max(1000) }),
-])
-export type MaskOptions = z.output<typeof maskOptions>
+function checkJsonPath(text: string, context: z.RefinementCtx): void {
+  const parsed = parseJsonPath(text)
+  if (parsed.kind === 'fault') {
+    context.addIssue({ code: 'custom', message: `character ${parsed.position}: ${parsed.fault}` })
+  }
+}
 
 /** What one role sees. */
 export const revealOptions = z.union([z.literal('plain'), z.literal('nothing'), maskOptions])
-export type RevealOptions = z.output<typeof revealOptions>
+export type RevealOptions = Frozen<z.output<typeof revealOptions>>
 
 export const fieldOptions = z.strictObject({
   name,
   columns: z
-    .array(z.string().regex(/^[^.\s]+\.[^.\s]+\.[^.\s]+$/, 'must be schema.table.column'))
+    .array(
+      z
+        .string()
+        .refine(
+          text => parseColumnPath(text) !== undefined,
+          'must be schema.table.column; a name with capitals, dots or spaces stands in double quotes',
+        ),
+    )
     .default([])
     .describe('SQL columns, of type bytea in the database'),
   database: name.optional().describe('which database the columns are in; needed only where there are several'),
@@ -25,7 +34,10 @@ export const fieldOptions = z.strictObject({
     .array(
       z.strictObject({
         route: z.string().startsWith('/').describe('path of a route, or a prefix that ends in /*'),
-        path: z.string().startsWith('$').describe('$.a.b, $.items[*].email, $[*].email, $..email is refused'),
+        path: z
+          .string()
+          .superRefine(checkJsonPath)
+          .describe('$.a.b, $.items[*].email, $[*].email, $..email is refused'),
         carries: z
           .enum(['sealed', 'plain'])
           .default('sealed')
@@ -47,4 +59,4 @@ export const fieldOptions = z.strictObject({
     .describe('role: what it sees; of several roles the one that sees most decides'),
   unreadable: z.enum(['error', 'nothing']).default('error').describe('what happens when a stored value does not open'),
 })
-export type FieldOptions = z.output<typeof fieldOptions>
+export type FieldOptions = Frozen<z.output<typeof fieldOptions>>

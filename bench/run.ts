@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+
+// `npm run bench`: every benchmark, one after the other, in one run, because only figures of one run on one machine may be compared.
+// Each prints Markdown to stdout and its progress to stderr. With --write the result becomes docs/performance.md. Names on the
+// command line choose: npm run bench -- envelope
+
+const benchmarks = {
+  envelope: 'Sealing and opening values',
+  postgres: 'The PostgreSQL door',
+  http: 'The HTTP door',
+} as const
+
+const root = join(import.meta.dirname, '..')
+
+function conditions(): string {
+  const processors = cpus()
+  return [
+    `- ${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}, ${Math.round(totalmem() / 2 ** 30)} GiB of memory`,
+    `- ${process.platform} ${release()}, Node ${process.versions.node}, OpenSSL ${process.versions.openssl}`,
+    `- ${new Date().toISOString().slice(0, 10)}; load average at the start: ${loadavg()
+      .map(load => load.toFixed(1))
+      .join(', ')}`,
+  ].join('\n')
+}
+
+async function run(name: string): Promise<string> {
+  const file = join(root, 'bench', `${name}.ts`)
+  if (!existsSync(file)) throw new Error(`there is no bench/${name}.ts`)
+  const child = spawn(process.execPath, [file], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+    process.stdout.write(text)
+  })
+  const [status] = await once(child, 'close')
+  if (status !== 0) throw new Error(`bench/${name}.ts failed`)
+  return output.trim()
+}
+
+const args = process.argv.slice(2)
+const chosen = args.filter(arg => arg !== '--write')
+const unknown = chosen.filter(name => !(name in benchmarks))
+if (unknown.length > 0) throw new Error(`no benchmark is called ${unknown}; there are ${Object.keys(benchmarks)}`)
+
+const parts = ['## Conditions', conditions()]
+console.log(`${parts.join('\n\n')}\n`)
+for (const [name, title] of Object.entries(benchmarks)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue
+  console.log(`## ${title}\n`)
+  parts.push(`## ${title}`, await run(name))
+}
+
+if (args.includes('--write')) {
+  if (chosen.length > 0) throw new Error('--write is for a run of all benchmarks')
+  const page = join(root, 'docs/performance.md')
+  // What stands above the first heading of the second level is written by hand.
+  const before = existsSync(page) ? readFileSync(page, 'utf8').split(/^## /m)[0] : '# Performance\n\n'
+  writeFileSync(page, `${before}${parts.join('\n\n')}\n`)
+  console.log(`\nWritten to ${page}`)
+}

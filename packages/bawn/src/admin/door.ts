@@ -1,0 +1,214 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { errors } from '../error.ts'
+import { parseHostPort } from '../option.ts'
+import { type AdminCode, AdminError } from './error.ts'
+import { createHostCheck } from './host.ts'
+import type { ReloadResult } from './reload.ts'
+import { createAdminToken, createTokenCheck, writeAdminToken } from './token.ts'
+
+/** One thing that must hold before traffic may come. `detail` is for operators and holds no secret. */
+export interface ReadyCheck {
+  readonly name: string
+  readonly ok: boolean
+  readonly detail?: string | undefined
+}
+
+/** What the door asks the gateway. */
+export interface AdminSource {
+  /** Members of the `/healthz` document besides `status`: version, uptime. */
+  health(): Readonly<Record<string, string | number>>
+  /** Databases reachable, issuers have keys, audit writable, not draining. */
+  ready(): readonly ReadyCheck[] | Promise<readonly ReadyCheck[]>
+  /** Prometheus text format 0.0.4. */
+  metrics(): string | Promise<string>
+  /** Hash of the last audit line, hex. */
+  head(): string
+  reload(): Promise<ReloadResult>
+}
+
+export interface AdminDoor {
+  /** `host:port` that it really listens on. */
+  readonly address: string
+  /** Stops listening and ends connections; resolves when none is left. */
+  close(): Promise<void>
+}
+
+/** Nothing here is a page, and nothing may be kept, framed or sniffed. */
+const securityHeaders = {
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+} as const
+
+interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+const json = (status: number, document: unknown): Answer => ({
+  status,
+  type: 'application/json',
+  body: `${JSON.stringify(document)}\n`,
+})
+
+/** RFC 9457. The hint is for operators: who reaches this door is one. */
+function problemOf(code: AdminCode | 'gateway.bug', requestId: string, headers: Answer['headers'] = {}): Answer {
+  const { status, hint } = errors[code]
+  const document = {
+    type: `urn:bawn:error:${code}`,
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    code,
+    detail: hint,
+    request_id: requestId,
+  }
+  return { status, type: 'application/problem+json', body: `${JSON.stringify(document)}\n`, headers }
+}
+
+function reloadAnswer(result: ReloadResult): Answer {
+  return json(result.kind === 'reloaded' ? 200 : 422, result)
+}
+
+interface Route {
+  readonly method: 'GET' | 'POST'
+  answer(request: IncomingMessage): Answer | Promise<Answer>
+}
+
+function createRoutes(source: AdminSource, isToken: (text: string) => boolean): ReadonlyMap<string, Route> {
+  let last: Promise<unknown> = Promise.resolve()
+  /** One after the other: two reloads at once would build two next states. */
+  const reload = (): Promise<ReloadResult> => {
+    const next = last.then(() => source.reload())
+    last = next.catch(() => undefined)
+    return next
+  }
+  const get = (answer: Route['answer']): Route => ({ method: 'GET', answer })
+  return new Map<string, Route>([
+    ['/healthz', get(() => json(200, { status: 'ok', ...source.health() }))],
+    [
+      '/readyz',
+      get(async () => {
+        const checks = await source.ready()
+        const isReady = checks.every(check => check.ok)
+        return json(isReady ? 200 : 503, { ready: isReady, checks })
+      }),
+    ],
+    [
+      '/metrics',
+      get(async () => ({
+        status: 200,
+        type: 'text/plain; version=0.0.4; charset=utf-8',
+        body: await source.metrics(),
+      })),
+    ],
+    ['/audit/head', get(() => json(200, { head: source.head() }))],
+    [
+      '/reload',
+      {
+        method: 'POST',
+        answer: async request => {
+          const [, presented] = /^Bearer +([A-Za-z0-9._~+/=-]{1,256})$/i.exec(request.headers.authorization ?? '') ?? []
+          if (presented === undefined || !isToken(presented)) {
+            throw new AdminError('admin.unauthorized', 'POST /reload without the admin token')
+          }
+          return reloadAnswer(await reload())
+        },
+      },
+    ],
+  ])
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) !== 0
+}
+
+/**
+ * Opens the door for operators. A new token is written to `tokenFile` before the first request can come.
+ *
+ * @param options.address `host:port`; port 0 takes a free one
+ * @param options.onError hears of faults that no operator's request caused; the answer to it was `gateway.bug`
+ * @throws {AdminError} `admin.token_file`, `admin.listen`
+ */
+export async function createAdminDoor(
+  options: {
+    readonly address: string
+    readonly tokenFile: string
+    readonly onError?: (error: unknown, requestId: string) => void
+  },
+  source: AdminSource,
+): Promise<AdminDoor> {
+  const { host, port } = parseHostPort(options.address)
+  const token = createAdminToken()
+  const routes = createRoutes(source, createTokenCheck(token))
+  const isOurHost = createHostCheck(host)
+
+  const answerTo = async (request: IncomingMessage, requestId: string): Promise<Answer> => {
+    // Several Host lines are joined by Node; one with a comma is none of ours.
+    if (!isOurHost(request.headers.host)) return problemOf('admin.host', requestId)
+    if (hasBody(request)) return problemOf('admin.body', requestId)
+    const route = routes.get((request.url ?? '').split('?')[0] ?? '')
+    if (!route) return problemOf('admin.not_found', requestId)
+    if (request.method !== route.method) return problemOf('admin.method', requestId, { Allow: route.method })
+    try {
+      return await route.answer(request)
+    } catch (error) {
+      if (error instanceof AdminError && error.code === 'admin.unauthorized') {
+        return problemOf(error.code, requestId, { 'WWW-Authenticate': 'Bearer realm="bawn admin"' })
+      }
+      options.onError?.(error, requestId)
+      return problemOf(error instanceof AdminError ? error.code : 'gateway.bug', requestId)
+    }
+  }
+  const send = (response: ServerResponse, answer: Answer, requestId: string, close: boolean): void => {
+    response.writeHead(answer.status, {
+      ...securityHeaders,
+      'Content-Type': answer.type,
+      'Content-Length': Buffer.byteLength(answer.body),
+      'X-Request-Id': requestId,
+      ...(close ? { Connection: 'close' } : {}),
+      ...answer.headers,
+    })
+    response.end(answer.body)
+  }
+
+  const server = createServer(
+    {
+      maxHeaderSize: 8192,
+      headersTimeout: 5_000,
+      requestTimeout: 10_000,
+      keepAliveTimeout: 5_000,
+      connectionsCheckingInterval: 1_000,
+      requireHostHeader: true,
+      insecureHTTPParser: false,
+    },
+    (request, response) => {
+      const requestId = randomUUID()
+      void answerTo(request, requestId).then(answer => send(response, answer, requestId, hasBody(request)))
+    },
+  )
+  server.maxConnections = 64
+  server.maxHeadersCount = 64
+
+  writeAdminToken(options.tokenFile, token)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', cause =>
+      reject(new AdminError('admin.listen', `cannot listen on ${options.address}`, { cause })),
+    )
+    server.listen({ host, port }, resolve)
+  })
+  const bound = server.address()
+  const isV6 = host.includes(':')
+  return {
+    address: `${isV6 ? `[${host}]` : host}:${typeof bound === 'object' && bound ? bound.port : port}`,
+    close: () =>
+      new Promise<void>((resolve, reject) => {
+        server.close(error => (error ? reject(error) : resolve()))
+        server.closeAllConnections()
+      }),
+  }
+}

@@ -1,0 +1,4 @@
+import { GatewayError } from '../error.ts'
+
+/** What goes wrong with the audit trail. */
+export class AuditError extends GatewayError<'audit.unwritable' | 'audit.locked' | 'audit.broken_chain'> {}

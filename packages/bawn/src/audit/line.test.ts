@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { createSecretKey, randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { createIdentity } from '../authn/identity.ts'
+import type { AuditEvent } from './event.ts'
+import { formatBody, formatLine, genesisMac, macOf, maxLineBytes, parseLine } from './line.ts'
+
+const key = createSecretKey(Buffer.alloc(32, 1))
+const at = Date.UTC(2026, 0, 2, 3, 4, 5, 6)
+const event: AuditEvent = {
+  kind: 'login',
+  requestId: 'r1',
+  door: 'postgres',
+  identity: undefined,
+  claimedName: 'alice',
+  address: '10.0.0.1',
+  action: 'connect',
+  resource: 'shop',
+  decision: 'deny',
+  rule: 'host rule 2',
+  code: 'wrong-password',
+}
+
+test('the line of docs/format/audit.md', () => {
+  const body = formatBody(1, at, event)
+  const line = formatLine(body, macOf(key, genesisMac, body))
+  assert.equal(
+    line,
+    '{"n":1,"at":"2026-01-02T03:04:05.006Z","kind":"login","request":"r1","door":"postgres","claimedName":"alice","address":"10.0.0.1","action":"connect","resource":"shop","decision":"deny","rule":"host rule 2","code":"wrong-password","mac":"9fc1fd9ea012fc87ff9356ff62ede50859a25b9fda63d281c84b25d1f0e461af"}\n',
+  )
+})
+
+test('a line is JSON, and parses into what was signed', () => {
+  const identity = createIdentity({
+    id: 'a',
+    roles: ['x', 'y'],
+    claims: { secret: 1 },
+    clientId: 'client',
+    mechanism: 'scram',
+    source: 's',
+    expiresAt: 5,
+  })
+  const body = formatBody(12, at, { ...event, identity, fields: [{ field: 'email', as: 'plain', count: 3 }] })
+  const line = Buffer.from(formatLine(body, macOf(key, genesisMac, body)))
+  const parsed = parseLine(line.subarray(0, -1))
+  assert.equal(parsed?.n, 12)
+  assert.equal(parsed.body.toString(), body)
+  const value = JSON.parse(line.toString())
+  assert.deepEqual(value.identity, { id: 'a', roles: ['x', 'y'], mechanism: 'scram', source: 's', clientId: 'client' })
+  assert.deepEqual(value.fields, [{ field: 'email', as: 'plain', count: 3 }])
+  assert.equal(Object.keys(value).at(-1), 'mac')
+})
+
+test('nothing of a client forges a member, ends a line or moves a terminal', () => {
+  const hostile = 'x","mac":"\n\r\u001b[2J\u009b31m\u202e\u2028\ud800\u0000'
+  const body = formatBody(1, at, { ...event, claimedName: hostile, resource: hostile })
+  assert.match(body, /^[\x20-\x7e]*$/)
+  assert.equal(body.includes(',"mac":"'), false)
+  assert.equal(JSON.parse(`${body}}`).resource, hostile)
+})
+
+test('no event makes a line longer than the limit', () => {
+  const long = '\u0001'.repeat(10_000)
+  const identity = createIdentity({
+    id: long,
+    roles: Array.from({ length: 5000 }, (_, i) => `${i}${long}`),
+    claims: {},
+    clientId: long,
+    mechanism: 'jwt',
+    source: long,
+    expiresAt: undefined,
+  })
+  const body = formatBody(Number.MAX_SAFE_INTEGER, at, {
+    ...event,
+    identity,
+    requestId: long,
+    claimedName: long,
+    address: long,
+    action: long,
+    resource: long,
+    rule: long,
+    code: long,
+    fields: Array.from({ length: 5000 }, () => ({ field: long, as: 'withheld', count: Number.MAX_SAFE_INTEGER })),
+  })
+  assert.ok(Buffer.byteLength(formatLine(body, genesisMac)) < maxLineBytes)
+  const value = JSON.parse(`${body}}`)
+  assert.equal(value.moreFields, 5000 - 128)
+  assert.equal(value.identity.moreRoles, 5000 - 64)
+  assert.equal(value.claimedName, `${'\u0001'.repeat(128)}…`)
+})
+
+test('random and cut input is no line', () => {
+  for (let round = 0; round < 2000; round++) assert.equal(parseLine(randomBytes(round % 200)), undefined)
+  const line = Buffer.from(formatLine(formatBody(1, at, event), genesisMac)).subarray(0, -1)
+  for (let cut = 0; cut < line.length; cut++) {
+    assert.equal(parseLine(line.subarray(0, cut)), undefined)
+    assert.equal(parseLine(line.subarray(cut + 1)), undefined)
+  }
+})

@@ -1,0 +1,12 @@
+import { GatewayError } from '../error.ts'
+
+export class AuthnError extends GatewayError<
+  | 'authn.required'
+  | 'authn.failed'
+  | 'authn.issuer_unreachable'
+  | 'authn.bad_issuer'
+  | 'authn.bad_service'
+  | 'authn.bad_address'
+  | 'authn.bad_certificate'
+  | 'authn.upstream_scram'
+> {}

@@ -1,0 +1,229 @@
+import { readFile } from 'node:fs/promises'
+import { AuthnError } from './error.ts'
+import { parseKeySet, type VerificationKey } from './jwk.ts'
+
+/** What the key sets need of the world outside. */
+export interface KeySetSurroundings {
+  readonly fetch: typeof fetch
+  /** ms since 1970 */
+  readonly clock: () => number
+  /** For key sets in files; the file system when it is not given. */
+  readonly readFile?: (path: string) => Promise<Uint8Array>
+}
+
+export interface KeySetVersion {
+  /** Another number means other keys. */
+  readonly generation: number
+  readonly keys: readonly VerificationKey[]
+}
+
+/**
+ * The keys of one issuer: fresh for a while, then refreshed in the background while the old ones go on being used, and no longer used
+ * at all when they could not be refreshed for too long. Nothing is fetched unless somebody asks; never twice at a time.
+ */
+export interface KeySet {
+  /** The keys that may be used now. `undefined`: `load` them first. */
+  current(): KeySetVersion | undefined
+  /** @throws {AuthnError} `authn.issuer_unreachable`: there are none that may be used */
+  load(): Promise<KeySetVersion>
+  /**
+   * The keys after looking once more for one that is missing; at most one look in 30 s, whatever is asked for.
+   *
+   * @throws {AuthnError} `authn.issuer_unreachable` when looking failed: the key may exist
+   */
+  reloadFor(kid: string | undefined): Promise<KeySetVersion>
+  /** Fetches now, whatever is fresh. @throws {AuthnError} `authn.issuer_unreachable` */
+  refresh(): Promise<void>
+  status(): KeySetStatus
+  close(): void
+}
+
+export interface KeySetStatus {
+  readonly source: string
+  readonly keys: number
+  /** Keys of the set that cannot be used, and why. */
+  readonly skipped: readonly string[]
+  /** ms since 1970; `undefined` before the first time. */
+  readonly fetchedAt: number | undefined
+  readonly usable: boolean
+  /** What the last attempt failed with. */
+  readonly failure: string | undefined
+}
+
+export const maxKeySetBytes = 1_048_576
+const fetchTimeoutMs = 5_000
+/** Between two attempts for keys that we do not have. */
+const cooldownMs = 30_000
+/** After an attempt that failed, before the next for keys that we need. */
+const retryMs = 2_000
+const maxMissingKids = 1_000
+
+/**
+ * @param options.name of the issuer, for messages
+ * @param options.jwks https URL, or a file's path
+ * @param options.refresh ms that fetched keys are fresh
+ * @param options.stale ms after that in which they are still used while the issuer cannot be reached
+ * @throws {AuthnError} `authn.bad_issuer` when the URL is not one, or not https
+ */
+export function createKeySet(
+  options: {
+    readonly name: string
+    readonly jwks: string
+    readonly insecure_http: boolean
+    readonly refresh: number
+    readonly stale: number
+  },
+  surroundings: KeySetSurroundings,
+): KeySet {
+  const { clock } = surroundings
+  const url = parseSource(options)
+  const closing = new AbortController()
+  const missing = new Map<string, number>()
+  let version: KeySetVersion | undefined
+  let digest: string | undefined
+  let skipped: readonly string[] = []
+  let fetchedAt = 0
+  let attemptedAt: number | undefined
+  let failure: AuthnError | undefined
+  let inFlight: Promise<KeySetVersion> | undefined
+
+  // A clock that was set back must not keep keys alive: a negative age counts as a long one wherever that is the safe side.
+  const isWithin = (since: number, ms: number): boolean => clock() >= since && clock() - since <= ms
+  const isUsable = () => version !== undefined && isWithin(fetchedAt, options.refresh + options.stale)
+  const hasJustFailed = () => failure !== undefined && attemptedAt !== undefined && isWithin(attemptedAt, retryMs)
+
+  const attempt = (): Promise<KeySetVersion> => {
+    if (inFlight !== undefined) return inFlight
+    const startedAt = clock()
+    attemptedAt = startedAt
+    inFlight = read()
+      .then(
+        reading => {
+          failure = undefined
+          fetchedAt = startedAt
+          skipped = reading.skipped
+          if (version === undefined || digest !== reading.digest) {
+            digest = reading.digest
+            version = { generation: (version?.generation ?? 0) + 1, keys: reading.keys }
+            missing.clear()
+          }
+          return version
+        },
+        (cause: unknown) => {
+          const detail = cause instanceof Error ? cause.message : 'unknown'
+          failure = new AuthnError('authn.issuer_unreachable', `no keys from issuer ${options.name}: ${detail}`, {
+            cause,
+          })
+          throw failure
+        },
+      )
+      .finally(() => {
+        inFlight = undefined
+      })
+    return inFlight
+  }
+
+  const read = async () => {
+    closing.signal.throwIfAborted()
+    const bytes =
+      url === undefined
+        ? await readKeyFile(options.jwks, surroundings)
+        : await fetchBody(url, surroundings.fetch, closing.signal)
+    const reading = parseKeySet(bytes)
+    if (reading.kind === 'malformed') throw new Error(reading.detail)
+    return reading
+  }
+
+  const set: KeySet = {
+    current() {
+      if (version === undefined) return undefined
+      if (!isWithin(fetchedAt, options.refresh) && inFlight === undefined && !hasJustFailed()) attempt().catch(() => {})
+      return isUsable() ? version : undefined
+    },
+
+    async load() {
+      const usable = set.current()
+      if (usable !== undefined) return usable
+      if (inFlight === undefined && failure !== undefined && hasJustFailed()) throw failure
+      return attempt()
+    },
+
+    async reloadFor(kid) {
+      if (inFlight === undefined && version !== undefined) {
+        const until = kid === undefined ? undefined : missing.get(kid)
+        const looked =
+          (attemptedAt !== undefined && isWithin(attemptedAt, cooldownMs)) || (until !== undefined && clock() < until)
+        if (looked) {
+          if (failure !== undefined) throw failure
+          return version
+        }
+      }
+      const found = await attempt()
+      if (kid !== undefined && found.keys.every(key => key.kid !== kid)) {
+        missing.set(kid, clock() + options.refresh)
+        if (missing.size > maxMissingKids) missing.delete(missing.keys().next().value ?? '')
+      }
+      return found
+    },
+
+    async refresh() {
+      await attempt()
+    },
+
+    status: () => ({
+      source: url?.href ?? options.jwks,
+      keys: version?.keys.length ?? 0,
+      skipped,
+      fetchedAt: version === undefined ? undefined : fetchedAt,
+      usable: isUsable(),
+      failure: failure?.message,
+    }),
+
+    close: () => closing.abort(new Error('the gateway is stopping')),
+  }
+  return set
+}
+
+/** `undefined` for a file. */
+function parseSource(options: {
+  readonly name: string
+  readonly jwks: string
+  readonly insecure_http: boolean
+}): URL | undefined {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(options.jwks)) return undefined
+  const url = URL.parse(options.jwks)
+  if (url === null || url.username !== '' || url.password !== '') {
+    throw new AuthnError('authn.bad_issuer', `issuer ${options.name}: jwks is not a URL without credentials`)
+  }
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && options.insecure_http)) {
+    throw new AuthnError('authn.bad_issuer', `issuer ${options.name}: jwks is not an https URL`)
+  }
+  return url
+}
+
+async function fetchBody(url: URL, fetchUrl: typeof fetch, closing: AbortSignal): Promise<Uint8Array> {
+  const response = await fetchUrl(url, {
+    // Where a redirect leads, nobody wrote into the configuration.
+    redirect: 'error',
+    headers: { accept: 'application/jwk-set+json, application/json' },
+    signal: AbortSignal.any([closing, AbortSignal.timeout(fetchTimeoutMs)]),
+  })
+  if (response.status !== 200) {
+    await response.body?.cancel()
+    throw new Error(`status ${response.status}`)
+  }
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of response.body ?? []) {
+    length += chunk.length
+    if (length > maxKeySetBytes) throw new Error(`more than ${maxKeySetBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+async function readKeyFile(path: string, surroundings: KeySetSurroundings): Promise<Uint8Array> {
+  const bytes = await (surroundings.readFile ?? readFile)(path)
+  if (bytes.length > maxKeySetBytes) throw new Error(`more than ${maxKeySetBytes} bytes`)
+  return bytes
+}

@@ -1,0 +1,94 @@
+import { isAccountName, isRoleName } from '../accounts/store.ts'
+import { createIdentity, type Identity, type RejectionReason } from './identity.ts'
+import type { Json, JsonObject } from './json.ts'
+import { isJsonObject } from './json.ts'
+import type { IssuerOptions } from './option.ts'
+
+export type ClaimsReading =
+  | {
+      readonly kind: 'accepted'
+      readonly identity: Identity
+      /** ms since 1970, leeway included: from when and until before when the token is good. */
+      readonly notBefore: number
+      readonly expiresAt: number
+    }
+  | { readonly kind: 'rejected'; readonly reason: RejectionReason }
+
+/** A token may say that it was made this much ahead of our clock, leeway apart: `iat` is for the record, not a condition. */
+const issuedAheadMs = 60_000
+
+/** Seconds; a Date holds no more. */
+const maxNumericDate = 8_640_000_000_000
+
+/**
+ * Judges the claims of a token whose signature is good (RFC 7519 section 4.1). `exp` is required: a token that never ends cannot be
+ * taken back.
+ *
+ * @param source the issuer's name in the configuration
+ * @param now ms since 1970
+ */
+export function checkClaims(claims: JsonObject, source: string, options: IssuerOptions, now: number): ClaimsReading {
+  if (claims['iss'] !== options.issuer) return rejected('untrusted')
+  const audience = readAudience(claims['aud'])
+  if (audience === undefined) return rejected('malformed')
+  if (!options.audience.some(ours => audience.includes(ours))) return rejected('wrong-audience')
+
+  const exp = readDate(claims['exp'])
+  const nbf = claims['nbf'] === undefined ? -Infinity : readDate(claims['nbf'])
+  const iat = claims['iat'] === undefined ? -Infinity : readDate(claims['iat'])
+  if (exp === undefined || nbf === undefined || iat === undefined || iat > exp) return rejected('malformed')
+  const expiresAt = exp + options.leeway
+  const notBefore = Math.max(nbf - options.leeway, iat - options.leeway - issuedAheadMs)
+  if (now >= expiresAt) return rejected('expired')
+  if (now < notBefore) return rejected('not-yet-valid')
+
+  const id = claimAt(claims, options.id_claim)
+  if (typeof id !== 'string' || !isAccountName(id)) return rejected('malformed')
+  const identity = createIdentity({
+    id,
+    roles: readRoles(claimAt(claims, options.roles_claim)),
+    claims,
+    clientId: undefined,
+    mechanism: 'jwt',
+    source,
+    expiresAt,
+  })
+  return { kind: 'accepted', identity, notBefore, expiresAt }
+}
+
+/** `undefined` for what is no audience; a token without one is for nobody. */
+function readAudience(aud: Json | undefined): readonly string[] | undefined {
+  if (aud === undefined) return []
+  if (typeof aud === 'string') return [aud]
+  return isList(aud) && aud.every(item => typeof item === 'string') ? aud : undefined
+}
+
+/** NumericDate (RFC 7519 section 2) as ms; fractions are allowed. */
+function readDate(value: Json | undefined): number | undefined {
+  return typeof value === 'number' && Math.abs(value) <= maxNumericDate ? value * 1000 : undefined
+}
+
+/** The member of that very name (names like `https://example.org/roles` have dots), or else what the dotted path leads to. */
+function claimAt(claims: JsonObject, path: string): Json | undefined {
+  if (path in claims) return claims[path]
+  let value: Json | undefined = claims
+  for (const step of path.split('.')) {
+    if (!isJsonObject(value)) return undefined
+    value = value[step]
+  }
+  return value
+}
+
+/** A list of names, or names with spaces between. Whatever can be no role's name is left out: it could only be mistaken for one. */
+function readRoles(value: Json | undefined): readonly string[] {
+  const found = typeof value === 'string' ? value.split(' ') : isList(value) ? value : []
+  return found.filter(role => typeof role === 'string').filter(isRoleName)
+}
+
+function isList(value: Json | undefined): value is readonly Json[] {
+  return Array.isArray(value)
+}
+
+function rejected(reason: RejectionReason): ClaimsReading {
+  return { kind: 'rejected', reason }
+}

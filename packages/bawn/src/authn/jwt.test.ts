@@ -1,0 +1,450 @@
+import assert from 'node:assert/strict'
+import {
+  constants,
+  createHmac,
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  randomInt,
+  sign,
+} from 'node:crypto'
+import { test } from 'node:test'
+import { exportJWK, jwtVerify, SignJWT } from 'jose'
+import { createJwtMechanism, type JwtMechanism } from './jwt.ts'
+import { type IssuerOptions, issuerOptions } from './option.ts'
+
+const issuer = 'https://id.example'
+const now = 1_800_000_000_000
+const seconds = now / 1000
+
+const pairs = {
+  rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  p256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  p384: generateKeyPairSync('ec', { namedCurve: 'P-384' }),
+  p521: generateKeyPairSync('ec', { namedCurve: 'P-521' }),
+  ed: generateKeyPairSync('ed25519'),
+  ed448: generateKeyPairSync('ed448'),
+  stranger: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+}
+type PairName = keyof typeof pairs
+
+const jwkOf = async (name: PairName, more: object = {}) => ({
+  ...(await exportJWK(pairs[name].publicKey)),
+  kid: name,
+  ...more,
+})
+const allKeys = {
+  keys: await Promise.all((['rsa', 'p256', 'p384', 'p521', 'ed', 'ed448'] as const).map(name => jwkOf(name))),
+}
+const allAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
+
+function options(more: object = {}): IssuerOptions {
+  return issuerOptions.parse({
+    issuer,
+    audience: ['shop', 'desk'],
+    jwks: 'https://id.example/jwks',
+    algorithms: allAlgorithms,
+    ...more,
+  })
+}
+
+function mechanism(more: object = {}, keys: object = allKeys, clock = () => now): JwtMechanism {
+  return createJwtMechanism({ corp: options(more) }, { fetch: async () => Response.json(keys), clock })
+}
+
+const part = (value: unknown) =>
+  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+const claims = { iss: issuer, aud: 'shop', sub: 'alice', exp: seconds + 300, roles: ['support'] }
+
+/** Signs whatever header and payload are given, with P-256. */
+function forge(header: unknown, payload: unknown, key: KeyObject = pairs.p256.privateKey): string {
+  const input = `${part(header)}.${part(payload)}`
+  return `${input}.${sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
+}
+const good = forge({ alg: 'ES256', kid: 'p256' }, claims)
+
+async function verdict(of: JwtMechanism, token: string): Promise<string> {
+  const outcome = await of.authenticate(token)
+  if (outcome.kind === 'identified') return `${outcome.identity.id}: ${outcome.identity.roles.join()}`
+  return outcome.kind === 'rejected' ? outcome.reason : outcome.kind
+}
+
+const signers: readonly { readonly alg: string; readonly key: PairName }[] = [
+  ...(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const).map(alg => ({ alg, key: 'rsa' as const })),
+  { alg: 'ES256', key: 'p256' },
+  { alg: 'ES384', key: 'p384' },
+  { alg: 'ES512', key: 'p521' },
+  { alg: 'EdDSA', key: 'ed' },
+]
+for (const { alg, key } of signers) {
+  test(`what jose signs with ${alg} is verified, and what is changed in it is not`, async () => {
+    const token = await new SignJWT(claims).setProtectedHeader({ alg, kid: key }).sign(pairs[key].privateKey)
+    const ours = mechanism()
+    assert.equal(await verdict(ours, token), 'alice: support')
+    const [header = '', payload = '', signature = ''] = token.split('.')
+    for (let round = 0; round < 40; round++) {
+      const bytes = Buffer.from(signature, 'base64url')
+      const at = randomInt(bytes.length)
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << randomInt(8))
+      assert.equal(await verdict(ours, `${header}.${payload}.${bytes.toString('base64url')}`), 'untrusted')
+    }
+    assert.equal(await verdict(ours, `${header}.${part({ ...claims, sub: 'admin' })}.${signature}`), 'untrusted')
+    // The same key under an issuer that does not list the algorithm.
+    const other = allAlgorithms.filter(allowed => allowed !== alg)
+    assert.equal(await verdict(mechanism({ algorithms: other }), token), 'untrusted')
+  })
+}
+
+test('our signatures in the two forms of ECDSA agree with jose for every length of r and s', async () => {
+  const ours = mechanism()
+  for (let round = 0; round < 300; round++) {
+    const token = forge({ alg: 'ES256', kid: 'p256' }, { ...claims, jti: round })
+    assert.equal(await verdict(ours, token), 'alice: support')
+    if (round % 30 === 0) await jwtVerify(token, pairs.p256.publicKey, { currentDate: new Date(now) })
+  }
+})
+
+test('RFC 7515 appendix A.3 and RFC 8037 appendix A.4', async () => {
+  const { parseKeySet } = await import('./jwk.ts')
+  const { isSignatureOf, parseCompactJws } = await import('./jws.ts')
+  for (const example of [
+    {
+      alg: 'ES256' as const,
+      jwk: {
+        kty: 'EC',
+        crv: 'P-256',
+        x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+        y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
+      },
+      jws: 'eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q',
+    },
+    {
+      alg: 'EdDSA' as const,
+      jwk: { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' },
+      jws: 'eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg',
+    },
+  ]) {
+    const set = parseKeySet(Buffer.from(JSON.stringify({ keys: [example.jwk] })))
+    const jws = parseCompactJws(example.jws)
+    assert.ok(set.kind === 'keys' && set.keys[0] !== undefined && jws !== undefined)
+    assert.equal(isSignatureOf(set.keys[0], example.alg, jws), true)
+    assert.equal(isSignatureOf(set.keys[0], 'RS256', jws), false)
+  }
+})
+
+// RFC 8725 and what was found in other libraries: nothing of it gets in.
+const es = { alg: 'ES256', kid: 'p256' }
+const rsaPublicPem = pairs.rsa.publicKey.export({ format: 'pem', type: 'spki' })
+const hmacWith = (key: string | Buffer, header: object) => {
+  const input = `${part(header)}.${part(claims)}`
+  return `${input}.${createHmac('sha256', key).update(input).digest('base64url')}`
+}
+const strangerJwk = await exportJWK(pairs.stranger.publicKey)
+const [goodHeader = '', goodPayload = '', goodSignature = ''] = good.split('.')
+const derSignature = sign('sha256', Buffer.from(`${goodHeader}.${goodPayload}`), pairs.p256.privateKey).toString(
+  'base64url',
+)
+const zeros = Buffer.alloc(64).toString('base64url')
+const order = 'ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551'
+const lastSignatureCharacter = goodSignature.at(-1) ?? ''
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+const stray =
+  alphabet[(alphabet.indexOf(lastSignatureCharacter) & ~15) | ((alphabet.indexOf(lastSignatureCharacter) + 1) & 15)]
+const attacks: readonly { readonly name: string; readonly token: string; readonly reason: string }[] = [
+  { name: 'alg none, no signature', token: `${part({ alg: 'none' })}.${part(claims)}.`, reason: 'malformed' },
+  { name: 'alg none, some signature', token: `${part({ alg: 'none' })}.${part(claims)}.AA`, reason: 'untrusted' },
+  { name: 'alg nOnE', token: `${part({ alg: 'nOnE', kid: 'rsa' })}.${part(claims)}.AA`, reason: 'untrusted' },
+  {
+    name: 'HS256 with the RSA key in PEM',
+    token: hmacWith(String(rsaPublicPem), { alg: 'HS256', kid: 'rsa' }),
+    reason: 'untrusted',
+  },
+  {
+    name: 'HS256 with the RSA key in DER',
+    token: hmacWith(pairs.rsa.publicKey.export({ format: 'der', type: 'spki' }), { alg: 'HS256', kid: 'rsa' }),
+    reason: 'untrusted',
+  },
+  { name: 'HS256 with an empty key', token: hmacWith('', { alg: 'HS256' }), reason: 'untrusted' },
+  { name: 'RS256 over the kid of an EC key', token: forge({ alg: 'RS256', kid: 'p256' }, claims), reason: 'untrusted' },
+  {
+    name: 'an embedded jwk',
+    token: forge({ ...es, jwk: strangerJwk }, claims, pairs.stranger.privateKey),
+    reason: 'untrusted',
+  },
+  {
+    name: 'an embedded jwk without kid',
+    token: forge({ alg: 'ES256', jwk: strangerJwk }, claims, pairs.stranger.privateKey),
+    reason: 'untrusted',
+  },
+  {
+    name: 'jku',
+    token: forge({ ...es, jku: 'https://evil.example/jwks' }, claims, pairs.stranger.privateKey),
+    reason: 'untrusted',
+  },
+  {
+    name: 'x5u',
+    token: forge({ ...es, x5u: 'https://evil.example/cert' }, claims, pairs.stranger.privateKey),
+    reason: 'untrusted',
+  },
+  { name: 'x5c', token: forge({ ...es, x5c: ['MIIB'] }, claims, pairs.stranger.privateKey), reason: 'untrusted' },
+  { name: 'kid of a path', token: forge({ alg: 'ES256', kid: '../../../dev/null' }, claims), reason: 'untrusted' },
+  { name: 'kid of SQL', token: forge({ alg: 'ES256', kid: "x' UNION SELECT 'key" }, claims), reason: 'untrusted' },
+  { name: 'kid of the prototype', token: forge({ alg: 'ES256', kid: '__proto__' }, claims), reason: 'untrusted' },
+  { name: 'kid that is a number', token: forge({ alg: 'ES256', kid: 1 }, claims), reason: 'malformed' },
+  { name: 'kid that is long', token: forge({ alg: 'ES256', kid: 'k'.repeat(257) }, claims), reason: 'malformed' },
+  { name: 'signature of zeros', token: `${goodHeader}.${goodPayload}.${zeros}`, reason: 'untrusted' },
+  {
+    name: 'signature of the order',
+    token: `${goodHeader}.${goodPayload}.${Buffer.from(order + order, 'hex').toString('base64url')}`,
+    reason: 'untrusted',
+  },
+  { name: 'signature in DER', token: `${goodHeader}.${goodPayload}.${derSignature}`, reason: 'untrusted' },
+  {
+    name: 'signature with a byte more',
+    token: `${goodHeader}.${goodPayload}.${Buffer.concat([Buffer.from(goodSignature, 'base64url'), Buffer.alloc(2)]).toString('base64url')}`,
+    reason: 'untrusted',
+  },
+  { name: 'crit unknown', token: forge({ ...es, crit: ['x'], x: 1 }, claims), reason: 'untrusted' },
+  { name: 'crit empty', token: forge({ ...es, crit: [] }, claims), reason: 'untrusted' },
+  { name: 'crit exp', token: forge({ ...es, crit: ['exp'], exp: seconds + 9 }, claims), reason: 'untrusted' },
+  { name: 'crit null', token: forge({ ...es, crit: null }, claims), reason: 'untrusted' },
+  { name: 'b64 false', token: forge({ ...es, b64: false, crit: ['b64'] }, claims), reason: 'untrusted' },
+  { name: 'b64 without crit', token: forge({ ...es, b64: false }, claims), reason: 'untrusted' },
+  { name: 'nested', token: forge({ ...es, cty: 'JWT' }, good), reason: 'malformed' },
+  { name: 'nested that is an object', token: forge({ ...es, cty: 'JWT' }, claims), reason: 'untrusted' },
+  { name: 'a logout token', token: forge({ ...es, typ: 'logout+jwt' }, claims), reason: 'untrusted' },
+  { name: 'a DPoP proof', token: forge({ ...es, typ: 'dpop+jwt' }, claims), reason: 'untrusted' },
+  { name: 'alg twice', token: forge('{"alg":"ES256","alg":"none","kid":"p256"}', claims), reason: 'malformed' },
+  {
+    name: 'a claim twice',
+    token: forge(es, `{"sub":"alice","iss":"${issuer}","aud":"shop","exp":${seconds + 9},"sub":"admin"}`),
+    reason: 'malformed',
+  },
+  {
+    name: 'a claim twice, once escaped',
+    token: forge(es, `{"sub":"alice","iss":"${issuer}","aud":"shop","exp":${seconds + 9},"\\u0073ub":"admin"}`),
+    reason: 'malformed',
+  },
+  { name: 'payload is a string', token: forge(es, '"alice"'), reason: 'malformed' },
+  { name: 'payload is a list', token: forge(es, [claims]), reason: 'malformed' },
+  { name: 'payload is null', token: forge(es, 'null'), reason: 'malformed' },
+  { name: 'payload is empty', token: forge(es, ''), reason: 'malformed' },
+  { name: 'header is a list', token: forge([es], claims), reason: 'malformed' },
+  {
+    name: 'JSON serialization',
+    token: JSON.stringify({ payload: goodPayload, protected: goodHeader, signature: goodSignature }),
+    reason: 'malformed',
+  },
+  { name: 'JWE', token: `${good}.AA.AA`, reason: 'malformed' },
+  { name: 'two parts', token: `${goodHeader}.${goodPayload}`, reason: 'malformed' },
+  { name: 'four parts', token: `${good}.`, reason: 'malformed' },
+  { name: 'padding', token: `${good}==`, reason: 'malformed' },
+  { name: 'a line end', token: `${good}\n`, reason: 'malformed' },
+  { name: 'a space before', token: ` ${good}`, reason: 'malformed' },
+  { name: 'stray bits', token: good.slice(0, -1) + stray, reason: 'malformed' },
+  {
+    name: 'base64 instead of base64url',
+    token: `${goodHeader}.${goodPayload}.${'+/'.repeat(43)}`,
+    reason: 'malformed',
+  },
+  { name: 'empty', token: '', reason: 'malformed' },
+  { name: 'dots', token: '..', reason: 'malformed' },
+  { name: 'huge', token: forge(es, { ...claims, x: 'x'.repeat(17_000) }), reason: 'malformed' },
+  { name: 'many dots', token: '.'.repeat(16_000), reason: 'malformed' },
+  { name: 'deep', token: forge(es, `{"a":${'['.repeat(2_000)}${']'.repeat(2_000)}}`), reason: 'malformed' },
+  { name: 'another issuer', token: forge(es, { ...claims, iss: 'https://evil.example' }), reason: 'untrusted' },
+  { name: 'issuer with a slash more', token: forge(es, { ...claims, iss: `${issuer}/` }), reason: 'untrusted' },
+  { name: 'issuer in a list', token: forge(es, { ...claims, iss: [issuer] }), reason: 'untrusted' },
+  { name: 'no issuer', token: forge(es, { ...claims, iss: undefined }), reason: 'untrusted' },
+  { name: 'another audience', token: forge(es, { ...claims, aud: 'shopping' }), reason: 'wrong-audience' },
+  { name: 'no audience', token: forge(es, { ...claims, aud: undefined }), reason: 'wrong-audience' },
+  { name: 'an audience that is an object', token: forge(es, { ...claims, aud: { shop: 1 } }), reason: 'malformed' },
+  { name: 'an audience list with a number', token: forge(es, { ...claims, aud: ['shop', 1] }), reason: 'malformed' },
+  { name: 'no exp', token: forge(es, { ...claims, exp: undefined }), reason: 'malformed' },
+  { name: 'exp is a string', token: forge(es, { ...claims, exp: String(seconds + 9) }), reason: 'malformed' },
+  { name: 'exp is null', token: forge(es, { ...claims, exp: null }), reason: 'malformed' },
+  { name: 'exp is beyond time', token: forge(es, { ...claims, exp: 1e300 }), reason: 'malformed' },
+  {
+    name: 'exp is infinite',
+    token: forge(es, `{"iss":"${issuer}","aud":"shop","sub":"alice","exp":1e999}`),
+    reason: 'malformed',
+  },
+  { name: 'exp is now', token: forge(es, { ...claims, exp: seconds }), reason: 'expired' },
+  { name: 'exp is negative', token: forge(es, { ...claims, exp: -1 }), reason: 'expired' },
+  { name: 'nbf is to come', token: forge(es, { ...claims, nbf: seconds + 1 }), reason: 'not-yet-valid' },
+  { name: 'nbf is no number', token: forge(es, { ...claims, nbf: 'now' }), reason: 'malformed' },
+  {
+    name: 'iat is an hour ahead',
+    token: forge(es, { ...claims, iat: seconds + 3_600, exp: seconds + 7_200 }),
+    reason: 'not-yet-valid',
+  },
+  { name: 'iat is after exp', token: forge(es, { ...claims, iat: seconds + 301 }), reason: 'malformed' },
+  { name: 'no sub', token: forge(es, { ...claims, sub: undefined }), reason: 'malformed' },
+  { name: 'sub is empty', token: forge(es, { ...claims, sub: '' }), reason: 'malformed' },
+  { name: 'sub has a control character', token: forge(es, { ...claims, sub: 'a\nb' }), reason: 'malformed' },
+  { name: 'sub is long', token: forge(es, { ...claims, sub: 'a'.repeat(129) }), reason: 'malformed' },
+  { name: 'sub is a number', token: forge(es, { ...claims, sub: 7 }), reason: 'malformed' },
+  {
+    name: 'sub only on __proto__',
+    token: forge(es, `{"iss":"${issuer}","aud":"shop","exp":${seconds + 9},"__proto__":{"sub":"admin"}}`),
+    reason: 'malformed',
+  },
+]
+for (const attack of attacks) {
+  test(`refused: ${attack.name}`, async () => {
+    const ours = mechanism()
+    assert.equal(await verdict(ours, attack.token), attack.reason)
+    assert.equal(await verdict(ours, attack.token), attack.reason, 'the second time too')
+  })
+}
+
+const accepted: readonly {
+  readonly name: string
+  readonly token: string
+  readonly more?: object
+  readonly verdict: string
+}[] = [
+  { name: 'the plain one', token: good, verdict: 'alice: support' },
+  { name: 'typ JWT', token: forge({ ...es, typ: 'JWT' }, claims), verdict: 'alice: support' },
+  { name: 'typ at+jwt (RFC 9068)', token: forge({ ...es, typ: 'at+jwt' }, claims), verdict: 'alice: support' },
+  { name: 'without kid', token: forge({ alg: 'ES256' }, claims), verdict: 'alice: support' },
+  { name: 'a list of audiences', token: forge(es, { ...claims, aud: ['x', 'desk'] }), verdict: 'alice: support' },
+  { name: 'roles as a string', token: forge(es, { ...claims, roles: 'b a  b' }), verdict: 'alice: a,b' },
+  { name: 'no roles', token: forge(es, { ...claims, roles: undefined }), verdict: 'alice: ' },
+  {
+    name: 'roles that can be none',
+    token: forge(es, { ...claims, roles: ['ok', 'not ok', '', 7, null, ['x'], '$all'] }),
+    verdict: 'alice: ok',
+  },
+  { name: 'roles that are an object', token: forge(es, { ...claims, roles: { admin: true } }), verdict: 'alice: ' },
+  {
+    name: 'roles along a path',
+    more: { roles_claim: 'realm_access.roles' },
+    token: forge(es, { ...claims, realm_access: { roles: ['r'] } }),
+    verdict: 'alice: r',
+  },
+  {
+    name: 'roles by a name with dots',
+    more: { roles_claim: 'https://x.example/roles' },
+    token: forge(es, { ...claims, 'https://x.example/roles': ['r'] }),
+    verdict: 'alice: r',
+  },
+  { name: 'a path to nowhere', more: { roles_claim: 'constructor.name' }, token: good, verdict: 'alice: ' },
+  {
+    name: 'another id claim',
+    more: { id_claim: 'user.mail' },
+    token: forge(es, { ...claims, user: { mail: 'a@b.example' } }),
+    verdict: 'a@b.example: support',
+  },
+  {
+    name: 'exp within the leeway',
+    more: { leeway: '10s' },
+    token: forge(es, { ...claims, exp: seconds - 9 }),
+    verdict: 'alice: support',
+  },
+  {
+    name: 'nbf within the leeway',
+    more: { leeway: '10s' },
+    token: forge(es, { ...claims, nbf: seconds + 10 }),
+    verdict: 'alice: support',
+  },
+  { name: 'iat a little ahead', token: forge(es, { ...claims, iat: seconds + 30 }), verdict: 'alice: support' },
+  { name: 'exp with a fraction', token: forge(es, { ...claims, exp: seconds + 0.5 }), verdict: 'alice: support' },
+]
+for (const row of accepted) {
+  test(`accepted: ${row.name}`, async () => assert.equal(await verdict(mechanism(row.more), row.token), row.verdict))
+}
+
+test('the identity is frozen, without a prototype in its claims, and says who vouches and how long', async () => {
+  const outcome = await mechanism({ leeway: '5s' }).authenticate(
+    forge(es, { ...claims, ['__proto__']: { admin: true } }),
+  )
+  assert.ok(outcome.kind === 'identified')
+  const { identity } = outcome
+  assert.equal(identity.source, 'corp')
+  assert.equal(identity.mechanism, 'jwt')
+  assert.equal(identity.clientId, undefined)
+  assert.equal(identity.expiresAt, now + 305_000)
+  assert.equal(Object.getPrototypeOf(identity.claims), null)
+  assert.equal(identity.claims['admin'], undefined)
+  assert.ok(Object.isFrozen(identity) && Object.isFrozen(identity.claims) && Object.isFrozen(identity.claims['roles']))
+})
+
+test('PS256 is verified with a salt as long as the hash, and no other', async () => {
+  const input = `${part({ alg: 'PS256', kid: 'rsa' })}.${part(claims)}`
+  for (const [saltLength, expected] of [
+    [32, 'alice: support'],
+    [20, 'untrusted'],
+    [0, 'untrusted'],
+  ] as const) {
+    const key = { key: pairs.rsa.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength }
+    const token = `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`
+    assert.equal(await verdict(mechanism(), token), expected)
+  }
+})
+
+test('of several keys without a name three are tried', async () => {
+  const { kid: _kid, ...p256 } = await jwkOf('p256')
+  const others = await Promise.all(
+    [1, 2, 3].map(() => exportJWK(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey)),
+  )
+  const token = forge({ alg: 'ES256' }, claims)
+  assert.equal(await verdict(mechanism({}, { keys: [...others.slice(0, 2), p256] }), token), 'alice: support')
+  assert.equal(await verdict(mechanism({}, { keys: [...others, p256] }), token), 'untrusted')
+  // Keys of another type do not count.
+  const rsa = await jwkOf('rsa')
+  assert.equal(await verdict(mechanism({}, { keys: [rsa, rsa, rsa, p256] }), token), 'alice: support')
+  // A kid in the token must be a kid of the set.
+  assert.equal(await verdict(mechanism({}, { keys: [p256] }), good), 'untrusted')
+})
+
+test('each issuer has its own keys, even where their names are the same', async () => {
+  const strangerKeys = { keys: [{ ...strangerJwk, kid: 'p256' }] }
+  const ours = createJwtMechanism(
+    { corp: options(), partner: options({ issuer: 'https://partner.example', jwks: 'https://partner.example/jwks' }) },
+    { clock: () => now, fetch: async url => Response.json(String(url).includes('partner') ? strangerKeys : allKeys) },
+  )
+  const partnerClaims = { ...claims, iss: 'https://partner.example' }
+  assert.equal(await verdict(ours, good), 'alice: support')
+  assert.equal(await verdict(ours, forge(es, partnerClaims, pairs.stranger.privateKey)), 'alice: support')
+  assert.equal(await verdict(ours, forge(es, partnerClaims)), 'untrusted')
+  assert.equal(await verdict(ours, forge(es, claims, pairs.stranger.privateKey)), 'untrusted')
+})
+
+test('two entries for one issuer, and a key set over plain HTTP, stop the start', () => {
+  const surroundings = { fetch: async () => Response.json(allKeys), clock: () => now }
+  assert.throws(() => createJwtMechanism({ a: options(), b: options() }, surroundings), { code: 'authn.bad_issuer' })
+  for (const jwks of [
+    'http://id.example/jwks',
+    'ftp://id.example/jwks',
+    'https://user:pw@id.example/jwks',
+    'https://',
+  ]) {
+    assert.throws(() => createJwtMechanism({ a: options({ jwks }) }, surroundings), { code: 'authn.bad_issuer' })
+  }
+  createJwtMechanism({ a: options({ jwks: 'http://127.0.0.1:1/jwks', insecure_http: true }) }, surroundings)
+})
+
+test('cut, flipped and random tokens are refused', async () => {
+  const ours = mechanism()
+  await ours.prime()
+  for (let cut = 0; cut < good.length; cut++) {
+    const outcome = await ours.authenticate(good.slice(0, cut))
+    assert.equal(outcome.kind, 'rejected')
+  }
+  for (let round = 0; round < 2_000; round++) {
+    const at = round % good.length
+    const replaced = good.slice(0, at) + String.fromCharCode(randomInt(128)) + good.slice(at + 1)
+    if (replaced !== good) assert.equal((await ours.authenticate(replaced)).kind, 'rejected')
+    assert.equal((await ours.authenticate(randomBytes(round % 200).toString('latin1'))).kind, 'rejected')
+  }
+})
+
+test('an RSA key below 2048 bits verifies nothing', async () => {
+  const small = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  const keys = { keys: [{ ...(await exportJWK(small.publicKey)), kid: 'small' }, await jwkOf('p256')] }
+  const input = `${part({ alg: 'RS256', kid: 'small' })}.${part(claims)}`
+  const token = `${input}.${sign('sha256', Buffer.from(input), createPrivateKey(small.privateKey.export({ format: 'pem', type: 'pkcs8' }))).toString('base64url')}`
+  assert.equal(await verdict(mechanism({}, keys), token), 'untrusted')
+})

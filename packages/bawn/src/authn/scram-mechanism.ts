@@ -1,0 +1,80 @@
+import { decoyScramVerifier } from '../accounts/scram-verifier.ts'
+import type { Account, AccountStore } from '../accounts/store.ts'
+import { createIdentity, type Identity } from './identity.ts'
+import { createScramExchange, type ScramFinal, type ScramFirst, type ScramMechanismName } from './scram.ts'
+
+/** SCRAM against our own accounts. A name that is unknown, locked or without a password gets the exchange that others get. */
+export interface ScramMechanism {
+  /**
+   * @param user the name that the client stated
+   * @param login as for `createScramExchange`
+   * @throws what an account store throws: it cannot be decided who this is
+   */
+  start(
+    user: string,
+    login: { readonly channelBinding: Uint8Array | undefined; readonly nonce: string },
+  ): Promise<ScramLogin>
+}
+
+/** `ScramExchange` whose end names the identity. */
+export interface ScramLogin {
+  readonly mechanisms: readonly ScramMechanismName[]
+  first(mechanism: string, message: Uint8Array): ScramFirst
+  final(message: Uint8Array): ScramLoginFinal
+}
+
+export type ScramLoginFinal =
+  | { readonly kind: 'identified'; readonly serverFinal: Uint8Array; readonly identity: Identity }
+  | Exclude<ScramFinal, { readonly kind: 'identified' }>
+
+/**
+ * @param options.stores in order: the first that knows the name decides. All are asked for every name, so that the time of an answer
+ *   does not tell which knows it.
+ * @param options.decoySecret see `decoyScramVerifier`
+ * @param options.decoyIterations what real accounts have
+ */
+export function createScramMechanism(options: {
+  readonly stores: readonly AccountStore[]
+  readonly decoySecret: Uint8Array
+  readonly decoyIterations?: number
+}): ScramMechanism {
+  return {
+    async start(user, { channelBinding, nonce }) {
+      const found = await Promise.all(options.stores.map(store => store.find(user)))
+      const at = found.findIndex(account => account !== undefined)
+      const account = found[at]
+      // Made for known names too: the cost is part of the exchange.
+      const decoy = decoyScramVerifier(options.decoySecret, user, options.decoyIterations)
+      const exchange = createScramExchange({
+        verifier: account?.scram ?? decoy,
+        decoy: account?.scram === undefined,
+        channelBinding,
+        nonce,
+      })
+      return {
+        mechanisms: exchange.mechanisms,
+        first: (mechanism, message) => exchange.first(mechanism, message),
+        final: message => identify(exchange.final(message), account, options.stores[at]?.name),
+      }
+    },
+  }
+}
+
+function identify(final: ScramFinal, account: Account | undefined, source: string | undefined): ScramLoginFinal {
+  if (final.kind === 'rejected' && final.reason === 'unknown-user' && account !== undefined) {
+    return { kind: 'rejected', reason: 'wrong-password', detail: 'the account has no password' }
+  }
+  if (final.kind !== 'identified') return final
+  if (account === undefined) return { kind: 'rejected', reason: 'unknown-user', detail: 'no such account' }
+  if (account.locked) return { kind: 'rejected', reason: 'locked', detail: 'the account is locked' }
+  const identity = createIdentity({
+    id: account.name,
+    roles: account.roles,
+    claims: Object.freeze(Object.create(null)),
+    clientId: undefined,
+    mechanism: 'scram',
+    source,
+    expiresAt: undefined,
+  })
+  return { kind: 'identified', serverFinal: final.serverFinal, identity }
+}

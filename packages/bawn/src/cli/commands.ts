@@ -1,0 +1,17 @@
+import type { Command } from './command.ts'
+
+// Every word that may stand after `bawn`, and the file that knows it. Files are loaded only when they are asked for: `bawn token`
+// need not read the parts that read configuration.
+
+export const nouns: Readonly<Record<string, () => Promise<readonly Command[]>>> = {
+  demo: async () => (await import('./demo.ts')).commands,
+  start: async () => (await import('./start.ts')).commands,
+  check: async () => [(await import('./check.ts')).check],
+  schema: async () => [(await import('./check.ts')).schema],
+  reload: async () => [(await import('./reload.ts')).reload],
+  keys: async () => (await import('./keys.ts')).commands,
+  accounts: async () => (await import('./accounts.ts')).commands,
+  token: async () => (await import('./token.ts')).commands,
+  sql: async () => (await import('./sql.ts')).commands,
+  audit: async () => (await import('./audit.ts')).commands,
+}

@@ -1,0 +1,141 @@
+import { isIP } from 'node:net'
+import type { HostRuleOptions, UsableMechanism } from '../authn/option.ts'
+import type { Draft } from './draft.ts'
+import type { ConfigPath } from './problem.ts'
+import { checkNames, type Report } from './report.ts'
+
+const doors = ['http', 'postgres'] as const
+type Door = (typeof doors)[number]
+
+/** Mechanisms that each door can ask for today. */
+const mechanismsOf: Readonly<Record<Door, readonly UsableMechanism[]>> = {
+  http: ['jwt'],
+  postgres: ['certificate', 'scram', 'jwt'],
+}
+
+/** Which doors a rule speaks of; all of them when it does not say. */
+export function doorsOf(rule: HostRuleOptions): readonly Door[] {
+  return rule.door ?? doors
+}
+
+/** Is it `address`, `address/bits` or `local`? */
+function isAddress(text: string): boolean {
+  if (text === 'local') return true
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+/** What a mechanism needs elsewhere in the file. */
+function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, index: number, place: number): void {
+  const path: ConfigPath = ['host_rules', index, 'use', place]
+  switch (rule.use[place]) {
+    case 'jwt':
+      if (draft.issuers.size === 0) {
+        report('error', path, 'value', 'jwt needs an issuer', 'name whose tokens are believed under issuers')
+      }
+      return
+    case 'scram':
+      if (draft.accounts.size === 0) {
+        report(
+          'error',
+          path,
+          'value',
+          'scram needs an account store',
+          'name one under accounts: { kind: sqlite, path: … }',
+        )
+      }
+      return
+    case 'certificate': {
+      const listeners = [...draft.listeners.values()]
+      const asks = listeners.some(
+        listener =>
+          listener?.door === 'postgres' && listener.tls?.client_ca && listener.tls.client_certificate !== 'off',
+      )
+      // A listener that could not be read may be the one.
+      if (!asks && !listeners.includes(undefined)) {
+        const suggestion =
+          'give a listener of door postgres tls with client_ca and client_certificate: optional or required'
+        report('error', path, 'value', 'certificate needs a listener that asks for client certificates', suggestion)
+      }
+      if (draft.services.size === 0 && draft.accounts.size === 0) {
+        report('warning', path, 'value', 'certificate lets nobody in: there are neither services nor accounts')
+      }
+      return
+    }
+    case undefined:
+  }
+}
+
+function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: number): void {
+  const path: ConfigPath = ['host_rules', index]
+  const onlyHttp = rule.door?.every(door => door === 'http') ?? false
+  for (const place of rule.use.keys()) checkMechanism(draft, report, rule, index, place)
+  for (const door of rule.door ?? []) {
+    // A rule for one door must not offer what that door cannot ask for; a rule for both offers each what it can.
+    const others = doorsOf(rule).filter(other => other !== door)
+    for (const [place, mechanism] of rule.use.entries()) {
+      if (mechanismsOf[door].includes(mechanism) || others.some(other => mechanismsOf[other].includes(mechanism)))
+        continue
+      const suggestion = `door ${door} has: ${mechanismsOf[door].join(', ')}`
+      report('error', [...path, 'use', place], 'value', `door ${door} has no mechanism ${mechanism}`, suggestion)
+    }
+  }
+  for (const key of ['user', 'database'] as const) {
+    if (!onlyHttp || rule[key] === undefined) continue
+    // It would never hold, and the rule that was to refuse somebody would be passed over.
+    report('error', [...path, key], 'key', `door http has no ${key}: this condition never holds`)
+  }
+  for (const [place, address] of (rule.address ?? []).entries()) {
+    if (isAddress(address)) continue
+    report(
+      'error',
+      [...path, 'address', place],
+      'value',
+      `"${address}" is no address`,
+      'write 10.0.0.7, 10.0.0.0/8, fd00::/8 or local',
+    )
+  }
+  if (rule.database && draft.databases.size > 0) {
+    checkNames(report, [...path, 'database'], rule.database, [...draft.databases.keys()], 'database')
+  }
+}
+
+const isCatchAll = (rule: HostRuleOptions): boolean => !rule.user && !rule.address && !rule.tls && !rule.database
+
+function checkReach(draft: Draft, report: Report): void {
+  const listening = new Set([...draft.listeners.values()].map(listener => listener?.door))
+  const closed = new Map<Door, number>()
+  for (const [index, rule] of draft.host_rules.entries()) {
+    if (!rule) continue
+    const open = doorsOf(rule).filter(door => !closed.has(door))
+    if (open.length === 0) {
+      const by = closed.get(doorsOf(rule)[0] ?? 'http') ?? 0
+      report(
+        'warning',
+        ['host_rules', index],
+        'value',
+        `this rule is never reached: host_rules[${by}] holds for everybody`,
+      )
+    }
+    if (isCatchAll(rule)) for (const door of open) closed.set(door, index)
+  }
+  for (const door of doors) {
+    if (!listening.has(door) || draft.host_rules.includes(undefined)) continue
+    const usable = draft.host_rules.some(
+      rule =>
+        rule && doorsOf(rule).includes(door) && rule.use.some(mechanism => mechanismsOf[door].includes(mechanism)),
+    )
+    if (usable) continue
+    const message = `no host rule lets anybody identify at door ${door}: everybody is refused`
+    const suggestion = `add one: { door: ${door}, use: [${mechanismsOf[door].join(', ')}] }`
+    report('warning', ['host_rules'], 'key', message, suggestion)
+  }
+}
+
+/** Host rules that cannot work, or that nobody reaches. */
+export function checkHostRules(draft: Draft, report: Report): void {
+  for (const [index, rule] of draft.host_rules.entries()) if (rule) checkRule(draft, report, rule, index)
+  checkReach(draft, report)
+}

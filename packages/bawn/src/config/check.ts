@@ -1,0 +1,108 @@
+import { parseHostPort } from '../option.ts'
+import { checkFields } from './check-fields.ts'
+import { checkHostRules } from './check-host-rules.ts'
+import type { Draft } from './draft.ts'
+import { suggest } from './nearest.ts'
+import { checkNames, type Report } from './report.ts'
+
+// What no single entry can tell: names that lead nowhere, entries that exclude each other. Whether a setting is unsafe is said in
+// unsafe.ts.
+
+/** Policies that are always there. */
+export const builtinPolicies = ['anyone', 'authenticated']
+
+/** Do both listen on the same port of the same address? Port 0 is never the same. */
+function clash(first: string, second: string): boolean {
+  const [a, b] = [parseHostPort(first), parseHostPort(second)]
+  if (a.port !== b.port || a.port === 0) return false
+  const isAny = (host: string): boolean => host === '0.0.0.0' || host === '::'
+  const plain = (host: string): string => (host === 'localhost' ? '127.0.0.1' : host.toLowerCase())
+  return isAny(a.host) || isAny(b.host) || plain(a.host) === plain(b.host)
+}
+
+function checkListeners(draft: Draft, report: Report): void {
+  const seen: [name: string, address: string][] = []
+  for (const [name, listener] of draft.listeners) {
+    if (!listener) continue
+    const path = ['listeners', name]
+    if (parseHostPort(listener.address).port > 65_535) {
+      report('error', [...path, 'address'], 'value', 'a port is at most 65535')
+    }
+    const other = seen.find(([, address]) => clash(address, listener.address))
+    if (other) {
+      const message = `listener ${other[0]} has ${other[1]} already`
+      report('error', [...path, 'address'], 'value', message, 'give each listener a port of its own')
+    }
+    seen.push([name, listener.address])
+    if (listener.door === 'admin') continue
+    const { tls } = listener
+    if (tls && tls.client_certificate !== 'off' && tls.client_ca === undefined) {
+      const suggestion = 'name the authorities whose client certificates are believed'
+      report('error', [...path, 'tls', 'client_certificate'], 'key', 'client_certificate needs client_ca', suggestion)
+    }
+    if (listener.door === 'postgres' && listener.databases) {
+      checkNames(report, [...path, 'databases'], listener.databases, [...draft.databases.keys()], 'database')
+    }
+  }
+}
+
+/** A template with its parameters made equal: `/orders/{id}` and `/orders/{customer}` are the same path. */
+const templateOf = (path: string): string => path.replace(/\{[^/}]*\}/g, '{}')
+
+function checkRoutes(draft: Draft, report: Report): void {
+  const policies = [...builtinPolicies, ...draft.policies.keys()]
+  const taken = new Map<string, number>()
+  for (const [index, route] of draft.routes.entries()) {
+    if (!route) continue
+    const path = ['routes', index]
+    if (!draft.upstreams.has(route.upstream)) {
+      const suggestion = suggest(route.upstream, [...draft.upstreams.keys()])
+      report('error', [...path, 'upstream'], 'value', `no upstream is called "${route.upstream}"`, suggestion)
+    }
+    checkNames(report, [...path, 'allow'], route.allow, policies, 'policy')
+    for (const [place, method] of route.methods.entries()) {
+      const key = `${method} ${templateOf(route.path)}`
+      const first = taken.get(key)
+      if (first !== undefined) {
+        report('error', [...path, 'methods', place], 'value', `routes[${first}] has ${method} ${route.path} already`)
+      }
+      taken.set(key, first ?? index)
+    }
+  }
+}
+
+function checkDatabases(draft: Draft, report: Report): void {
+  const policies = [...builtinPolicies, ...draft.policies.keys()]
+  for (const [name, database] of draft.databases) {
+    if (database) checkNames(report, ['databases', name, 'allow'], database.allow, policies, 'policy')
+  }
+}
+
+function checkIssuers(draft: Draft, report: Report): void {
+  for (const [name, issuer] of draft.issuers) {
+    if (!issuer) continue
+    const path = ['issuers', name, 'jwks']
+    if (/^http:/i.test(issuer.jwks) && !issuer.insecure_http) {
+      const message = 'a key set over plain HTTP can be replaced on the way'
+      report('error', path, 'value', message, 'use https, or say insecure_http: true where this is a test')
+    }
+  }
+}
+
+function checkPolicies(draft: Draft, report: Report): void {
+  for (const name of draft.policies.keys()) {
+    if (!builtinPolicies.includes(name)) continue
+    report('error', ['policies', name], 'key', `"${name}" is built in: choose another name`)
+  }
+}
+
+/** Finds what is wrong between entries; entries with problems of their own are passed over. */
+export function checkDraft(draft: Draft, report: Report): void {
+  checkListeners(draft, report)
+  checkDatabases(draft, report)
+  checkIssuers(draft, report)
+  checkPolicies(draft, report)
+  checkHostRules(draft, report)
+  checkRoutes(draft, report)
+  checkFields(draft, report)
+}

@@ -1,0 +1,52 @@
+import { accessSync, constants, existsSync } from 'node:fs'
+import type { Config } from './load.ts'
+import type { ConfigPath, Problem } from './problem.ts'
+import { sortProblems } from './problem.ts'
+import { resolveSecret, SecretError } from './secret.ts'
+import type { Source } from './yaml.ts'
+
+/**
+ * Looks at everything outside the file that it names: certificates, key sets, secrets. `bawn check` and a start do this, so that a
+ * misspelt path has a line too. Nothing is kept, no content is parsed.
+ *
+ * @param environment where `env:` references are looked up: `process.env`
+ * @returns errors (missing, unreadable) and warnings (a secret that others may read), in order of the file
+ */
+export function probeFiles(config: Config, source: Source, environment: NodeJS.ProcessEnv): readonly Problem[] {
+  const found: Problem[] = []
+  const add = (level: Problem['level'], path: ConfigPath, message: string, suggestion?: string): void => {
+    found.push(source.problem(level, source.locate(path, 'value'), path, message, suggestion))
+  }
+  const file = (path: ConfigPath, name: string | undefined): void => {
+    if (name === undefined) return
+    try {
+      accessSync(name, constants.R_OK)
+    } catch {
+      add('error', path, existsSync(name) ? `${name} cannot be read by this user` : `there is no file ${name}`)
+    }
+  }
+  const secret = (path: ConfigPath, reference: string): void => {
+    try {
+      const { warning } = resolveSecret(reference, environment)
+      if (warning !== undefined) add('warning', path, warning)
+    } catch (error) {
+      if (!(error instanceof SecretError)) throw error
+      add('error', path, error.message, error.spec.hint)
+    }
+  }
+  for (const [name, listener] of Object.entries(config.listeners)) {
+    if (listener.door === 'admin' || !listener.tls) continue
+    for (const key of ['certificate', 'key', 'client_ca'] as const)
+      file(['listeners', name, 'tls', key], listener.tls[key])
+  }
+  for (const [name, database] of Object.entries(config.databases)) {
+    if (database.tls !== 'off') file(['databases', name, 'tls', 'ca'], database.tls.ca)
+    secret(['databases', name, 'login', 'password'], database.login.password)
+  }
+  for (const [name, upstream] of Object.entries(config.upstreams)) file(['upstreams', name, 'ca'], upstream.ca)
+  for (const [name, issuer] of Object.entries(config.issuers)) {
+    if (!/^https?:/i.test(issuer.jwks)) file(['issuers', name, 'jwks'], issuer.jwks)
+  }
+  secret(['keys', 'master'], config.keys.master)
+  return sortProblems(found)
+}

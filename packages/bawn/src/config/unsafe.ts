@@ -1,0 +1,100 @@
+import { isIP } from 'node:net'
+import { parseHostPort } from '../option.ts'
+import { doorsOf } from './check-host-rules.ts'
+import type { Draft } from './draft.ts'
+import type { Report } from './report.ts'
+
+// Settings that are allowed and weaken security. `bawn check` and `bawn start` say each of them aloud.
+
+/** Does the address stay on this machine? Names other than localhost are taken to leave it. */
+export function isLoopback(host: string): boolean {
+  const plain = host.toLowerCase()
+  if (plain === 'localhost' || plain === '::1') return true
+  return isIP(plain) === 4 && plain.startsWith('127.')
+}
+
+function unsafeListeners(draft: Draft, report: Report): void {
+  for (const [name, listener] of draft.listeners) {
+    if (!listener || isLoopback(parseHostPort(listener.address).host)) continue
+    const path = ['listeners', name, 'address']
+    if (listener.door === 'admin') {
+      report(
+        'warning',
+        path,
+        'value',
+        'UNSAFE: the admin door has no TLS and is reachable from other machines',
+        'listen on 127.0.0.1',
+      )
+      continue
+    }
+    if (listener.tls) continue
+    if (listener.door === 'http') {
+      report(
+        'warning',
+        path,
+        'value',
+        'UNSAFE: tokens and answers cross the network in clear',
+        'add tls, or listen on 127.0.0.1',
+      )
+      continue
+    }
+    const clear = draft.host_rules.some(
+      rule => rule && doorsOf(rule).includes('postgres') && rule.tls !== 'required' && rule.use.length > 0,
+    )
+    const what = clear ? 'logins and rows' : 'rows'
+    report('warning', path, 'value', `UNSAFE: ${what} cross the network in clear`, 'add tls, or listen on 127.0.0.1')
+    const jwt = draft.host_rules.findIndex(
+      rule => rule && doorsOf(rule).includes('postgres') && rule.tls !== 'required' && rule.use.includes('jwt'),
+    )
+    if (jwt >= 0) {
+      const message = `UNSAFE: over listener ${name} a token is sent as a password in clear`
+      report('warning', ['host_rules', jwt, 'use'], 'key', message, 'add tls: required to this rule')
+    }
+  }
+}
+
+function unsafeConnections(draft: Draft, report: Report): void {
+  for (const [name, database] of draft.databases) {
+    if (database?.tls !== 'off' || isLoopback(database.host) || database.host.startsWith('/')) continue
+    report('warning', ['databases', name, 'tls'], 'key', `UNSAFE: the connection to ${database.host} is not encrypted`)
+  }
+  for (const [name, upstream] of draft.upstreams) {
+    if (!upstream || !URL.canParse(upstream.url)) continue
+    const { protocol, hostname } = new URL(upstream.url)
+    if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) continue
+    report(
+      'warning',
+      ['upstreams', name, 'url'],
+      'value',
+      `UNSAFE: requests to ${hostname} are not encrypted`,
+      'use https',
+    )
+  }
+  for (const [name, issuer] of draft.issuers) {
+    if (!issuer?.insecure_http) continue
+    const message = `UNSAFE: whoever is on the way to ${name} can make tokens that we believe`
+    report('warning', ['issuers', name, 'insecure_http'], 'key', message)
+  }
+}
+
+function unsafePolicies(draft: Draft, report: Report): void {
+  for (const [index, route] of draft.routes.entries()) {
+    const place = route?.allow.indexOf('anyone') ?? -1
+    if (place < 0) continue
+    const message = `PUBLIC: ${route?.path} is open to whoever reaches the listener, without any credential`
+    report('warning', ['routes', index, 'allow', place], 'value', message)
+  }
+  for (const [name, database] of draft.databases) {
+    const place = database?.allow.indexOf('anyone') ?? -1
+    if (place < 0) continue
+    const message = `anyone who can identify may connect to ${name}`
+    report('warning', ['databases', name, 'allow', place], 'value', message, 'authenticated says the same more plainly')
+  }
+}
+
+/** Reports what is permitted and unsafe. */
+export function findUnsafe(draft: Draft, report: Report): void {
+  unsafeListeners(draft, report)
+  unsafeConnections(draft, report)
+  unsafePolicies(draft, report)
+}

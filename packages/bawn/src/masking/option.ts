@@ -1,0 +1,11 @@
+import { z } from 'zod'
+import type { Frozen } from '../option.ts'
+
+/** Which mask a role's view of a field has. `characters` are Unicode code points. */
+export const maskOptions = z.discriminatedUnion('mask', [
+  z.strictObject({ mask: z.literal('keep_first'), characters: z.int().min(0).max(1000) }),
+  z.strictObject({ mask: z.literal('keep_last'), characters: z.int().min(0).max(1000) }),
+  z.strictObject({ mask: z.literal('email') }),
+  z.strictObject({ mask: z.literal('fixed'), text: z.string().max(1000) }),
+])
+export type MaskOptions = Frozen<z.output<typeof maskOptions>>

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize, relative } from 'node:path'
+import { test } from 'node:test'
+
+// Who may import whom in packages/bawn/src (ARCHITECTURE.md). Types count. An arrow that is not here means that the code is in the
+// wrong folder, or that this table deserves a decision record.
+
+const doors = ['http', 'postgres', 'translator'] as const
+const belowDoors = ['accounts', 'tokens', 'authn', 'audit', 'policy', 'fields', 'outbound'] as const
+
+const arrows: Readonly<Record<string, readonly string[]>> = {
+  accounts: [],
+  tokens: ['accounts'],
+  authn: ['accounts', 'tokens'],
+  masking: [],
+  audit: ['authn'],
+  policy: ['accounts', 'authn'],
+  keys: [],
+  fields: ['authn', 'masking', 'audit', 'policy', 'keys'],
+  outbound: [],
+  http: belowDoors,
+  postgres: belowDoors,
+  translator: belowDoors,
+  admin: [...belowDoors, 'masking', 'keys'],
+  config: [...belowDoors, 'masking', 'keys', ...doors, 'admin'],
+  convert: ['config'],
+  cli: ['accounts', 'audit', 'authn', 'config', 'convert', 'admin', 'keys', 'fields', 'policy'],
+}
+
+/** Files directly in src; all may import those of `everywhere`. */
+const everywhere = ['error.ts', 'option.ts']
+const composing = ['server.ts', 'builtin.ts', 'index.ts', 'plugin.ts']
+
+const source = join(import.meta.dirname, '../packages/bawn/src')
+const files = globSync('**/*.ts', { cwd: source }).sort()
+
+interface Import {
+  readonly from: string
+  readonly to: string
+}
+
+function importsOf(file: string): readonly Import[] {
+  const text = readFileSync(join(source, file), 'utf8')
+  const found = text.matchAll(/^(?:import|export)\b[^'"]*?from '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm)
+  return [...found]
+    .map(match => match[1] ?? match[2] ?? match[3] ?? '')
+    .filter(specifier => specifier.startsWith('.'))
+    .map(specifier => ({ from: file, to: normalize(join(dirname(file), specifier)) }))
+}
+
+const folderOf = (file: string) => (file.includes('/') ? file.slice(0, file.indexOf('/')) : '')
+const imports = files.flatMap(importsOf)
+
+test('every folder is a word of the field, in the table', () => {
+  const folders = new Set(files.map(folderOf).filter(folder => folder !== ''))
+  assert.deepEqual(
+    [...folders].filter(folder => !(folder in arrows)),
+    [],
+  )
+  const empty = /(^|\/)(utils?|helpers?|commons?|shared|libs?|core|misc|types|services?)(\/|\.ts$)/
+  const everyFile = globSync('packages/*/src/**/*.ts', { cwd: join(source, '../../..') })
+  assert.deepEqual(
+    everyFile.filter(file => empty.test(file.replace(/^packages\/[^/]+\/src\//, ''))),
+    [],
+  )
+})
+
+test('a folder imports only along the arrows', () => {
+  const wrong = imports.filter(({ from, to }) => {
+    const [source, target] = [folderOf(from), folderOf(to)]
+    if (source === '' || source === target) return false
+    // The command line stands on top of everything: it starts the server.
+    if (target === '') return !everywhere.includes(to) && !(source === 'cli' && composing.includes(to))
+    return !arrows[source]?.includes(target)
+  })
+  assert.deepEqual(wrong, [])
+})
+
+test('config takes the option schemas of others and nothing else', () => {
+  const wrong = imports.filter(({ from, to }) => {
+    const target = folderOf(to)
+    return folderOf(from) === 'config' && target !== 'config' && target !== '' && !isOption(to)
+  })
+  assert.deepEqual(wrong, [])
+})
+
+const isOption = (file: string) => file.endsWith('/option.ts')
+
+test('doors never import each other, nor keys', () => {
+  const wrong = imports.filter(({ from, to }) => {
+    const door = [...doors, 'admin'].find(name => name === folderOf(from))
+    const target = folderOf(to)
+    if (door === undefined || target === door) return false
+    return [...doors, 'admin'].some(name => name === target) || (target === 'keys' && door !== 'admin')
+  })
+  assert.deepEqual(wrong, [])
+})
+
+test('only fields, keys and the command line know the envelope', () => {
+  const users = files.filter(file => readFileSync(join(source, file), 'utf8').includes("from '@bawn/envelope'"))
+  const permitted = ['fields', 'keys', 'cli']
+  assert.deepEqual(
+    users.filter(file => !permitted.includes(folderOf(file)) && !composing.includes(file)),
+    [],
+  )
+})
+
+/** Every code of every area in one place, on purpose. */
+const isOneTable = (file: string) => file === 'packages/bawn/src/error.ts'
+
+test('folders are at most two deep, files but for tables of tests at most 400 lines, index.ts is the package’s door alone', () => {
+  for (const name of ['bawn', 'envelope', 'demo']) {
+    const folder = join(source, '../..', name, 'src')
+    for (const file of globSync('**/*.ts', { cwd: folder })) {
+      const where = `packages/${name}/src/${file}`
+      assert(file.split('/').length <= 3, `${where} is too deep`)
+      assert(!file.endsWith('/index.ts'), `${where} hides who depends on whom`)
+      if (file.endsWith('.test.ts')) continue
+      if (isOneTable(where)) continue
+      const lines = readFileSync(join(folder, file), 'utf8').split('\n').length
+      assert(lines <= 401, `${where} has ${lines} lines`)
+    }
+  }
+})
+
+test('one package imports another by its name', () => {
+  const packages = join(source, '../..')
+  const wrong = globSync('*/src/**/*.ts', { cwd: packages }).flatMap(file => {
+    const own = file.slice(0, file.indexOf('/'))
+    const found = readFileSync(join(packages, file), 'utf8').matchAll(/from '(\.[^']*)'/g)
+    return [...found]
+      .map(match => relative(packages, join(packages, dirname(file), match[1] ?? '')))
+      .filter(target => !target.startsWith(`${own}/`))
+      .map(target => `${file} -> ${target}`)
+  })
+  assert.deepEqual(wrong, [])
+})
+
+test('the envelope imports nothing but Node', () => {
+  const folder = join(source, '../../envelope/src')
+  const wrong = globSync('**/*.ts', { cwd: folder })
+    .filter(file => !file.endsWith('.test.ts'))
+    .flatMap(file => {
+      const found = readFileSync(join(folder, file), 'utf8').matchAll(/from '([^']+)'/g)
+      return [...found].map(match => match[1] ?? '').filter(name => !/^(\.|node:)/.test(name))
+    })
+  assert.deepEqual(wrong, [])
+})
+
+test('there is something to look at', () => {
+  assert(imports.length > 10)
+})

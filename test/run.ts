@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
+
+// `npm test`: types, then style, then every test; stops at the first of them that fails. `npm run test:clients` runs the suite that
+// needs programs npm cannot install (CONTRIBUTING.md).
+
+const root = dirname(import.meta.dirname)
+const major = Number(process.versions.node.split('.')[0])
+assert(major >= 24, `needs Node 24, not ${process.version}`)
+
+// Ours first: the tests start `node`, `npx bawn` and `tsc` by name.
+process.env['PATH'] = [join(root, 'node_modules/.bin'), dirname(process.execPath), process.env['PATH']].join(':')
+process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/node')
+
+const suites = {
+  all: ['packages/*/src/**/*.test.ts', 'test/*.test.ts'],
+  clients: ['test/clients/*.test.ts'],
+}
+
+const wanted = process.argv[2]
+if (wanted === undefined) {
+  await step('tsc', ['-p', 'tsconfig.json'])
+  await step('biome', ['check', '.'])
+  await tests(suites.all)
+} else if (wanted === 'clients') {
+  await tests(suites.clients)
+} else {
+  // Some files, for whoever works on them: npm test -- packages/bawn/src/http/*.test.ts
+  await tests(process.argv.slice(2))
+}
+
+async function step(program: string, args: readonly string[]): Promise<void> {
+  console.log(`> ${program} ${args.join(' ')}`)
+  await exit(spawn(program, args, { cwd: root, stdio: 'inherit' }), program)
+}
+
+async function tests(patterns: readonly string[]): Promise<void> {
+  const args = [
+    '--test',
+    `--test-concurrency=${Math.min(4, availableParallelism())}`,
+    '--test-timeout=240000',
+    ...patterns,
+  ]
+  console.log(`> node ${args.join(' ')}`)
+  const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    env: { ...process.env, ...color },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let tail = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    tail = (tail + text).slice(-65_536)
+    process.stdout.write(text)
+  })
+  await exit(child, 'node --test')
+  assert(count(tail, 'tests') > 0, 'no test ran')
+  assert.equal(count(tail, 'skipped') + count(tail, 'todo'), 0, 'a test did not run')
+}
+
+/** A line of the summary, such as `ℹ tests 12`; TAP begins it with `#`. */
+function count(output: string, what: string): number {
+  return Number(new RegExp(`(?:ℹ|#) ${what} ([0-9]+)`).exec(output)?.[1] ?? 0)
+}
+
+async function exit(child: ReturnType<typeof spawn>, what: string): Promise<void> {
+  const [status] = await once(child, 'close')
+  if (status === 0) return
+  console.error(`${what} failed`)
+  process.exit(1)
+}
