@@ -264,12 +264,6 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Send one Authorization header',
   },
-  'http.rejected': {
-    blame: 'caller',
-    status: 401,
-    sqlstate: '28000',
-    hint: 'Get a new token from the issuer and send it as: Authorization: Bearer <token>',
-  },
   'http.refused_here': {
     blame: 'caller',
     status: 403,
