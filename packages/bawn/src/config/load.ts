@@ -10,10 +10,11 @@ import { type ConfigOptions, configOptions } from './schema.ts'
 import { findUnsafe } from './unsafe.ts'
 import { parseYaml, type Source } from './yaml.ts'
 
-type DeepReadonly<T> = T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T
-
-/** One configuration file, fully checked and frozen at every level; paths and `file:` references are absolute. */
-export type Config = DeepReadonly<ConfigOptions>
+/**
+ * One configuration file, fully checked; paths and `file:` references are absolute. Frozen at every level: the type says so at the
+ * first only, because sections are handed to folders that take their own options.
+ */
+export type Config = Readonly<ConfigOptions>
 
 export type LoadedConfig =
   | {
@@ -26,12 +27,12 @@ export type LoadedConfig =
     }
   | { readonly kind: 'invalid'; readonly problems: readonly Problem[] }
 
-function deepFreeze<T>(value: T): DeepReadonly<T> {
+function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) {
     for (const inner of Object.values(value)) deepFreeze(inner)
     Object.freeze(value)
   }
-  return value as DeepReadonly<T>
+  return value
 }
 
 /**
