@@ -1,5 +1,8 @@
 import { z } from 'zod'
 
+/** An option as everybody but its schema sees it: nothing of it can be changed. */
+export type Frozen<T> = T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T
+
 // Option parsers that more than one folder's schema uses. Every schema is strict: an unknown key stops the start.
 
 /** Where a secret is found: `env:NAME` or `file:path`; never the secret itself. Resolved once, at start, by `config/secret.ts`. */
@@ -46,4 +49,4 @@ export const serverTls = z.strictObject({
   client_ca: z.string().optional().describe('PEM file: authorities whose client certificates are believed'),
   client_certificate: z.enum(['off', 'optional', 'required']).default('off'),
 })
-export type ServerTls = z.output<typeof serverTls>
+export type ServerTls = Frozen<z.output<typeof serverTls>>

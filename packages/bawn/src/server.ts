@@ -1,5 +1,20 @@
-import type { ReloadResult } from './admin/reload.ts'
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.ts'
+import type { ReloadProblem, ReloadResult } from './admin/reload.ts'
+import { createMetrics } from './audit/metrics.ts'
+import { openAuditTrail } from './audit/trail.ts'
+import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
+import { describeChanges, listenersThatDiffer } from './config/changes.ts'
+import { type Config, ConfigError, type LoadedConfig, loadConfig } from './config/load.ts'
+import { probeFiles } from './config/probe.ts'
 import { GatewayError } from './error.ts'
+import { createHttpDoor, type HttpDoor } from './http/door.ts'
+import { createMeteredTrail } from './metered-trail.ts'
+import { parseHostPort, type ServerTls } from './option.ts'
+import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
+import type { LogEntry } from './postgres/state.ts'
+import { packageVersion } from './version.ts'
 
 /** What the command line starts; composed of every folder. */
 export interface RunningServer {
@@ -19,7 +34,306 @@ export interface StartOptions {
   readonly clock: () => number
 }
 
+type GoodConfig = Extract<LoadedConfig, { kind: 'ok' }>
+
+/** How long an admin connection may take to end: nothing that it answers is long. */
+const adminCloseMs = 1_000
+
 /** Starts every listener of a configuration file. @throws {GatewayError} whatever keeps it from starting */
-export async function startServer(_options: StartOptions): Promise<RunningServer> {
-  throw new GatewayError('gateway.bug', 'not composed yet')
+export async function startServer({ configPath, log, clock }: StartOptions): Promise<RunningServer> {
+  const loaded = goodConfig(configPath)
+  const { config } = loaded
+  const startedAt = clock()
+  const version = packageVersion()
+  const metrics = createMetrics({ version }, startedAt)
+  const entry = logWriter(log, clock)
+  const trail = createMeteredTrail(
+    openAuditTrail({
+      file: config.audit.file,
+      key: openKeystore(config, process.env).audit(),
+      fsync: config.audit.fsync,
+      clock,
+      onUnwritable: cause => {
+        metrics.auditWritable.set(0)
+        entry({
+          level: 'error',
+          message: 'the audit trail cannot be written: nothing is answered',
+          requestId: '-',
+          cause,
+        })
+      },
+    }),
+    metrics,
+  )
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry }
+  const server = new Server(configPath, loaded, surroundings, version, startedAt)
+  try {
+    await server.start()
+    return server
+  } catch (error) {
+    await server.close(0)
+    throw error
+  }
+}
+
+class Server implements RunningServer {
+  readonly #configPath: string
+  readonly #surroundings: Surroundings
+  readonly #version: string
+  readonly #startedAt: number
+  #loaded: GoodConfig
+  #current: Composition | undefined
+  #draining = false
+  readonly #http: HttpDoor[] = []
+  readonly #postgres: PostgresListener[] = []
+  readonly #admin: AdminDoor[] = []
+  readonly #addresses: Record<string, string> = {}
+
+  constructor(configPath: string, loaded: GoodConfig, surroundings: Surroundings, version: string, startedAt: number) {
+    this.#configPath = configPath
+    this.#loaded = loaded
+    this.#surroundings = surroundings
+    this.#version = version
+    this.#startedAt = startedAt
+  }
+
+  get addresses(): Readonly<Record<string, string>> {
+    return this.#addresses
+  }
+
+  async start(): Promise<void> {
+    const { config } = this.#loaded
+    const composition = await compose(config, this.#surroundings, process.env)
+    this.#current = composition
+    await composition.prime()
+    for (const [name, listener] of Object.entries(config.listeners)) {
+      this.#addresses[name] = await this.#listen(name, listener, composition)
+    }
+    this.#tell('start', 'permit')
+  }
+
+  async #listen(name: string, listener: Config['listeners'][string], state: Composition): Promise<string> {
+    const address = parseHostPort(listener.address)
+    const { log } = this.#surroundings
+    switch (listener.door) {
+      case 'http': {
+        const door = createHttpDoor({ listener, tls: readTls(listener.tls) }, state.http, {
+          requestId: randomUUID,
+          log: {
+            error: (message, detail) =>
+              log({
+                level: 'error',
+                message,
+                requestId: String(detail['requestId'] ?? '-'),
+                cause: detail['error'] ?? detail['cause'],
+              }),
+          },
+        })
+        const bound = await door.listen(address.host, address.port)
+        this.#http.push(door)
+        return hostPort(bound)
+      }
+      case 'postgres': {
+        const opened = await listenPostgres(
+          address,
+          { ...listener, databases: listener.databases, name, tls: readTls(listener.tls) },
+          state.postgres,
+        )
+        this.#postgres.push(opened)
+        return hostPort(opened.address)
+      }
+      case 'admin': {
+        const door = await createAdminDoor(
+          { address: listener.address, tokenFile: listener.token_file },
+          {
+            health: () => ({
+              version: this.#version,
+              uptime_seconds: Math.round((this.#surroundings.clock() - this.#startedAt) / 1000),
+            }),
+            ready: () => this.#ready(),
+            metrics: () => this.#expose(),
+            head: () => this.#surroundings.trail.head,
+            reload: () => this.reload(),
+          },
+        )
+        this.#admin.push(door)
+        return door.address
+      }
+    }
+  }
+
+  async #ready(): Promise<readonly ReadyCheck[]> {
+    const checks = (await this.#current?.checks()) ?? []
+    return [...checks, { name: 'audit', ok: this.#auditWritable() }, { name: 'not draining', ok: !this.#draining }]
+  }
+
+  #auditWritable(): boolean {
+    try {
+      this.#surroundings.trail.commit()
+      this.#surroundings.metrics.auditWritable.set(1)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #expose(): string {
+    const { metrics } = this.#surroundings
+    const sessions = this.#postgres.reduce((sum, listener) => sum + listener.sessions().length, 0)
+    metrics.sessions.set(sessions, 'postgres')
+    return metrics.expose()
+  }
+
+  async reload(): Promise<ReloadResult> {
+    const { metrics } = this.#surroundings
+    const result = await this.#swap()
+    metrics.reloads.add(result.kind === 'reloaded' ? 'swapped' : 'refused')
+    this.#tell('reload', result.kind === 'reloaded' ? 'permit' : 'error')
+    return result
+  }
+
+  async #swap(): Promise<ReloadResult> {
+    const next = loadConfig(this.#configPath)
+    if (next.kind === 'invalid') return { kind: 'refused', problems: next.problems }
+    const outside = probeFiles(next.config, next.source, process.env)
+    const problems = [...outside.filter(({ level }) => level === 'error'), ...this.#needsRestart(next)]
+    if (problems.length > 0) return { kind: 'refused', problems }
+    let composition: Composition
+    try {
+      composition = await compose(next.config, this.#surroundings, process.env)
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error
+      return { kind: 'refused', problems: [problemOf(this.#configPath, error)] }
+    }
+    await composition.prime()
+    const before = this.#current
+    this.#current = composition
+    for (const door of this.#http) door.swap(composition.http)
+    for (const listener of this.#postgres) listener.swap(composition.postgres)
+    before?.retire()
+    const changes = describeChanges(this.#loaded.config, next.config)
+    this.#loaded = next
+    return { kind: 'reloaded', changes, warnings: [...next.warnings, ...outside] }
+  }
+
+  /** What is bound for good at start: addresses, and the trail. */
+  #needsRestart({ config, source }: GoodConfig): readonly ReloadProblem[] {
+    const before = this.#loaded.config
+    const paths = listenersThatDiffer(before, config).map(name => ['listeners', name])
+    if (JSON.stringify(before.audit) !== JSON.stringify({ ...config.audit, statements: before.audit.statements })) {
+      paths.push(['audit'])
+    }
+    return paths.map(path =>
+      source.problem(
+        'error',
+        source.locate(path, 'key'),
+        path,
+        'this cannot change while the gateway runs',
+        'restart it',
+      ),
+    )
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    this.#draining = true
+    await Promise.all([
+      ...this.#http.map(door => door.drain(timeoutMs)),
+      ...this.#postgres.map(listener => listener.drain(timeoutMs)),
+    ])
+    await Promise.race([Promise.all(this.#admin.map(door => door.close())), expired(adminCloseMs)])
+    this.#tell('stop', 'permit')
+    await this.#current?.close()
+    await this.#surroundings.trail.close()
+  }
+
+  #tell(action: string, decision: 'permit' | 'error'): void {
+    const { trail, log } = this.#surroundings
+    try {
+      trail.emit({
+        kind: 'gateway',
+        requestId: randomUUID(),
+        door: 'gateway',
+        identity: undefined,
+        address: undefined,
+        action,
+        resource: 'gateway',
+        decision,
+        rule: 'operator',
+      })
+      trail.commit()
+    } catch (cause) {
+      log({ level: 'error', message: `${action} is not in the audit trail`, requestId: '-', cause })
+    }
+  }
+}
+
+function goodConfig(configPath: string): GoodConfig {
+  const loaded = loadConfig(configPath)
+  if (loaded.kind === 'ok') return loaded
+  throw new ConfigError('config.invalid', `${configPath} has ${loaded.problems.length} problems`)
+}
+
+function problemOf(file: string, error: GatewayError): ReloadProblem {
+  return {
+    level: 'error',
+    file,
+    line: 1,
+    column: 1,
+    length: 1,
+    path: '',
+    excerpt: '',
+    message: `${error.code}: ${error.message}`,
+    suggestion: error.spec.hint,
+  }
+}
+
+function readTls(tls: ServerTls | undefined) {
+  if (tls === undefined) return undefined
+  return {
+    certificate: readFileSync(tls.certificate, 'utf8'),
+    key: readFileSync(tls.key, 'utf8'),
+    clientCa: tls.client_ca === undefined ? undefined : readFileSync(tls.client_ca, 'utf8'),
+    clientCertificate: tls.client_certificate,
+  } as const
+}
+
+function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+function expired(ms: number): Promise<void> {
+  return new Promise(resolve => {
+    setTimeout(resolve, ms).unref()
+  })
+}
+
+/** One JSON line an entry. Messages of our errors hold no secret; of others only name and code are kept, for they may quote anything. */
+function logWriter(log: (line: string) => void, clock: () => number): (entry: LogEntry) => void {
+  return ({ level, message, requestId, cause }) => {
+    log(
+      JSON.stringify({
+        at: new Date(clock()).toISOString(),
+        level,
+        message,
+        request_id: requestId,
+        ...describeCause(cause),
+      }),
+    )
+  }
+}
+
+function describeCause(cause: unknown): Readonly<Record<string, unknown>> {
+  if (cause === undefined) return {}
+  if (cause instanceof GatewayError) {
+    const deeper = cause.cause === undefined ? {} : { because: describeCause(cause.cause) }
+    return { code: cause.code, detail: cause.message, ...deeper }
+  }
+  if (!(cause instanceof Error)) return { error: typeof cause }
+  const code = 'code' in cause ? { error_code: String(cause.code) } : {}
+  // The first lines of a stack name our code; the message in it may quote a value.
+  const frames = (cause.stack ?? '')
+    .split('\n')
+    .filter(line => line.startsWith('    at '))
+    .slice(0, 8)
+  return { error: cause.name, ...code, stack: frames.map(frame => frame.trim()) }
 }

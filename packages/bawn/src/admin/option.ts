@@ -1,9 +1,9 @@
 import { z } from 'zod'
-import { listenAddress } from '../option.ts'
+import { type Frozen, listenAddress } from '../option.ts'
 
 export const adminListenerOptions = z.strictObject({
   door: z.literal('admin'),
   address: listenAddress,
   token_file: z.string().default('data/admin.token').describe('made at start, mode 0600; bawn reload reads it'),
 })
-export type AdminListenerOptions = z.output<typeof adminListenerOptions>
+export type AdminListenerOptions = Frozen<z.output<typeof adminListenerOptions>>

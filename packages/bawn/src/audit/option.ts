@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Frozen } from '../option.ts'
 
 export const auditOptions = z.strictObject({
   file: z.string().min(1),
@@ -11,4 +12,4 @@ export const auditOptions = z.strictObject({
     .default('interval')
     .describe('interval: every 200 ms; always: before any answer that a line speaks of'),
 })
-export type AuditOptions = z.output<typeof auditOptions>
+export type AuditOptions = Frozen<z.output<typeof auditOptions>>

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, name } from '../option.ts'
+import { duration, type Frozen, name } from '../option.ts'
 
 export const signatureAlgorithms = [
   'RS256',
@@ -33,7 +33,7 @@ export const issuerOptions = z.strictObject({
     .default(3_600_000)
     .describe('how long the last good key set is still used while the issuer cannot be reached'),
 })
-export type IssuerOptions = z.output<typeof issuerOptions>
+export type IssuerOptions = Frozen<z.output<typeof issuerOptions>>
 
 /** A service that logs in with a certificate: the CN (or client id) that it must have, and its roles. */
 export const serviceOptions = z
@@ -49,7 +49,7 @@ export const serviceOptions = z
     service => service.common_name !== undefined || service.client_id !== undefined,
     'needs common_name or client_id',
   )
-export type ServiceOptions = z.output<typeof serviceOptions>
+export type ServiceOptions = Frozen<z.output<typeof serviceOptions>>
 
 /** Mechanisms that exist today. */
 export const usableMechanisms = ['certificate', 'scram', 'jwt'] as const
@@ -67,4 +67,4 @@ export const hostRuleOptions = z.strictObject({
   database: oneOrMany(z.string().min(1)).optional(),
   use: z.array(z.enum(usableMechanisms)).describe('mechanisms that may be used, in order; empty refuses'),
 })
-export type HostRuleOptions = z.output<typeof hostRuleOptions>
+export type HostRuleOptions = Frozen<z.output<typeof hostRuleOptions>>

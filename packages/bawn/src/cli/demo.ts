@@ -3,7 +3,6 @@ import { checkTour, findTools } from './demo/check.ts'
 import { get } from './demo/get.ts'
 import { createPlace, type Place } from './demo/place.ts'
 import { makeTour, renderTour } from './demo/tour.ts'
-import { startWorld } from './demo/world.ts'
 import { CliError } from './error.ts'
 
 const demo: Command = {
@@ -50,6 +49,7 @@ async function show(input: Input, place: Place, ports: DoorPorts, interrupted: P
   const entry = process.argv[1]
   if (entry === undefined) throw new CliError('cli.failed', 'cannot tell which file to start the gateway with')
   const started = terminal.now()
+  const { startWorld } = await import('./demo/world.ts')
   const world = await startWorld({ place, ports, bawn: [process.execPath, entry], say: line => say(`  ${line}`) })
   try {
     const tour = makeTour(findTools())

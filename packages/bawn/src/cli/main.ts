@@ -1,18 +1,11 @@
-import { readFileSync } from 'node:fs'
 import { nearest } from '../config/nearest.ts'
-import type { Command, Terminal } from './command.ts'
+import { packageVersion } from '../version.ts'
+import type { Command, ExitCode, Terminal } from './command.ts'
 import { nouns } from './commands.ts'
 import { CliError } from './error.ts'
 import { commandHelp, overview } from './help.ts'
 import { parseInput } from './parse.ts'
 import { reportError } from './report.ts'
-
-function version(): string {
-  // Two folders up in a checkout and in what npm installs alike.
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  const text = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : undefined
-  return typeof text === 'string' ? text : 'unknown'
-}
 
 /** Every command, in the order of `nouns`. */
 export async function allCommands(): Promise<readonly Command[]> {
@@ -54,11 +47,11 @@ function findCommand(noun: string, verb: string | undefined, commands: readonly 
  * @param args what stands after `bawn`
  * @returns the exit status: 0 done, 1 refused or failed, 2 called wrongly
  */
-export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const [noun = 'help', verb] = args
   try {
     if (noun === 'version' || noun === '--version' || noun === '-V') {
-      terminal.out(`bawn ${version()} (node ${process.version})\n`)
+      terminal.out(`bawn ${packageVersion()} (node ${process.version})\n`)
       return 0
     }
     if (noun === 'help' || noun === '--help' || noun === '-h') {

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { GatewayError } from '../error.ts'
+import type { Frozen } from '../option.ts'
 import { checkDraft } from './check.ts'
 import { draftOf } from './draft.ts'
 import { explainIssues } from './issue.ts'
@@ -10,11 +12,11 @@ import { type ConfigOptions, configOptions } from './schema.ts'
 import { findUnsafe } from './unsafe.ts'
 import { parseYaml, type Source } from './yaml.ts'
 
-/**
- * One configuration file, fully checked; paths and `file:` references are absolute. Frozen at every level: the type says so at the
- * first only, because sections are handed to folders that take their own options.
- */
-export type Config = Readonly<ConfigOptions>
+/** The configuration cannot be served; its problems were told one by one. */
+export class ConfigError extends GatewayError<'config.invalid'> {}
+
+/** One configuration file, fully checked and frozen at every level; paths and `file:` references are absolute. */
+export type Config = ConfigOptions
 
 export type LoadedConfig =
   | {
@@ -27,12 +29,12 @@ export type LoadedConfig =
     }
   | { readonly kind: 'invalid'; readonly problems: readonly Problem[] }
 
-function deepFreeze<T>(value: T): T {
+function deepFreeze<T>(value: T): Frozen<T> {
   if (typeof value === 'object' && value !== null) {
     for (const inner of Object.values(value)) deepFreeze(inner)
     Object.freeze(value)
   }
-  return value
+  return value as Frozen<T>
 }
 
 /**

@@ -6,7 +6,7 @@ import { hostRuleOptions, issuerOptions, serviceOptions } from '../authn/option.
 import { fieldOptions } from '../fields/option.ts'
 import { httpListenerOptions, routeOptions, upstreamOptions } from '../http/option.ts'
 import { keysOptions } from '../keys/option.ts'
-import { name } from '../option.ts'
+import { type Frozen, name } from '../option.ts'
 import { policyOptions } from '../policy/option.ts'
 import { databaseOptions, postgresListenerOptions } from '../postgres/option.ts'
 
@@ -19,7 +19,7 @@ export const listenerOptions = z.discriminatedUnion('door', [
   postgresListenerOptions,
   adminListenerOptions,
 ])
-export type ListenerOptions = z.output<typeof listenerOptions>
+export type ListenerOptions = Frozen<z.output<typeof listenerOptions>>
 
 /** Sections that are `name: entry`, with the schema of an entry. */
 export const recordSections = {
@@ -68,4 +68,4 @@ export const configOptions = z.strictObject({
 })
 
 /** What the schema makes of a file: every default filled in, durations in milliseconds. */
-export type ConfigOptions = z.output<typeof configOptions>
+export type ConfigOptions = Frozen<z.output<typeof configOptions>>

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { clientIdName } from '../keys/option.ts'
 import { maskOptions } from '../masking/option.ts'
-import { name } from '../option.ts'
+import { type Frozen, name } from '../option.ts'
 import { parseColumnPath } from './column-name.ts'
 import { parseJsonPath } from './json-path.ts'
 
@@ -14,7 +14,7 @@ function checkJsonPath(text: string, context: z.RefinementCtx): void {
 
 /** What one role sees. */
 export const revealOptions = z.union([z.literal('plain'), z.literal('nothing'), maskOptions])
-export type RevealOptions = z.output<typeof revealOptions>
+export type RevealOptions = Frozen<z.output<typeof revealOptions>>
 
 export const fieldOptions = z.strictObject({
   name,
@@ -59,4 +59,4 @@ export const fieldOptions = z.strictObject({
     .describe('role: what it sees; of several roles the one that sees most decides'),
   unreadable: z.enum(['error', 'nothing']).default('error').describe('what happens when a stored value does not open'),
 })
-export type FieldOptions = z.output<typeof fieldOptions>
+export type FieldOptions = Frozen<z.output<typeof fieldOptions>>

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, listenAddress, name, serverTls } from '../option.ts'
+import { duration, type Frozen, listenAddress, name, serverTls } from '../option.ts'
 
 export const httpListenerOptions = z.strictObject({
   door: z.literal('http'),
@@ -13,7 +13,7 @@ export const httpListenerOptions = z.strictObject({
   keep_alive_timeout: duration.default(65_000),
   max_connections: z.int().min(1).default(10_000),
 })
-export type HttpListenerOptions = z.output<typeof httpListenerOptions>
+export type HttpListenerOptions = Frozen<z.output<typeof httpListenerOptions>>
 
 export const upstreamOptions = z.strictObject({
   url: z.string().regex(/^https?:\/\/[^/?#]+(\/[^?#]*)?$/, 'must be http(s)://host:port or http(s)://host:port/prefix'),
@@ -23,7 +23,7 @@ export const upstreamOptions = z.strictObject({
   idle_timeout: duration.default(30_000).describe('between two pieces of a response body'),
   max_connections: z.int().min(1).default(256),
 })
-export type UpstreamOptions = z.output<typeof upstreamOptions>
+export type UpstreamOptions = Frozen<z.output<typeof upstreamOptions>>
 
 export const routeOptions = z.strictObject({
   path: z.string().startsWith('/').describe('/orders, /orders/{customer}, /files/*'),
@@ -51,4 +51,4 @@ export const routeOptions = z.strictObject({
     .describe('headers in which the upstream learns who is asking; a caller’s own are always removed'),
   max_json_bytes: z.int().min(1).default(8_388_608).describe('of a body in which fields are opened'),
 })
-export type RouteOptions = z.output<typeof routeOptions>
+export type RouteOptions = Frozen<z.output<typeof routeOptions>>

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { secretReference } from '../option.ts'
+import { type Frozen, secretReference } from '../option.ts'
 
 export const clientIdName = z
   .string()
@@ -10,4 +10,4 @@ export const keysOptions = z.strictObject({
   master: secretReference.describe('base64 of at least 32 bytes'),
   client_id: clientIdName.describe('whose keys protect fields that name no client id of their own'),
 })
-export type KeysOptions = z.output<typeof keysOptions>
+export type KeysOptions = Frozen<z.output<typeof keysOptions>>

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Frozen } from '../option.ts'
 
 /** Which mask a role's view of a field has. `characters` are Unicode code points. */
 export const maskOptions = z.discriminatedUnion('mask', [
@@ -7,4 +8,4 @@ export const maskOptions = z.discriminatedUnion('mask', [
   z.strictObject({ mask: z.literal('email') }),
   z.strictObject({ mask: z.literal('fixed'), text: z.string().max(1000) }),
 ])
-export type MaskOptions = z.output<typeof maskOptions>
+export type MaskOptions = Frozen<z.output<typeof maskOptions>>

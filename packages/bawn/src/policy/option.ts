@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { name } from '../option.ts'
+import { type Frozen, name } from '../option.ts'
 
 /** A named rule. `roles`: the identity must have at least one of them. */
 export const policyOptions = z.strictObject({
   roles: z.array(name).min(1),
 })
-export type PolicyOptions = z.output<typeof policyOptions>
+export type PolicyOptions = Frozen<z.output<typeof policyOptions>>

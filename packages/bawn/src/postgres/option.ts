@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, listenAddress, name, secretReference, serverTls } from '../option.ts'
+import { duration, type Frozen, listenAddress, name, secretReference, serverTls } from '../option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
@@ -17,7 +17,7 @@ export const postgresListenerOptions = z.strictObject({
   max_pending: z.int().min(1).default(10_000).describe('statements sent ahead whose answers are outstanding'),
   max_prepared: z.int().min(1).default(5_000).describe('prepared statements and portals of one session'),
 })
-export type PostgresListenerOptions = z.output<typeof postgresListenerOptions>
+export type PostgresListenerOptions = Frozen<z.output<typeof postgresListenerOptions>>
 
 export const databaseOptions = z.strictObject({
   host: z.string().min(1),
@@ -33,4 +33,4 @@ export const databaseOptions = z.strictObject({
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
   connect_timeout: duration.default(5_000),
 })
-export type DatabaseOptions = z.output<typeof databaseOptions>
+export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

@@ -170,7 +170,7 @@ export function makeTour(tools: Tools): readonly Step[] {
     {
       title: 'One byte of a copy is changed',
       command:
-        'sed "3s/\\"kind\\":\\"./\\"kind\\":\\"X/" "$DEMO/data/audit.jsonl" > "$DEMO/forged.jsonl"; npx bawn audit verify --config "$DEMO/bawn.yaml" --file "$DEMO/forged.jsonl"',
+        'sed "3s/\\"kind\\":\\"./\\"kind\\":\\"X/" "$DEMO/data/audit.jsonl" > "$DEMO/forged.jsonl"; npx bawn audit verify --config "$DEMO/bawn.yaml" "$DEMO/forged.jsonl"',
       see: 'it fails and names line 3',
       exit: 'not zero',
       shows: [/line 3\b/],

@@ -20,6 +20,17 @@ export interface ProtectedRelation {
   readonly columns: readonly RelationColumn[]
 }
 
+/** Why a declared column cannot be protected as the database is now. Statements that read or write its table are refused until it can; schema changes are not. */
+export interface SchemaProblem {
+  readonly code: 'postgres.column_missing' | 'postgres.column_not_bytea'
+  readonly schema: string
+  readonly table: string
+  readonly column: string
+  /** What is wrong, with names; nothing secret. */
+  readonly message: string
+  readonly hint: string
+}
+
 /** What the catalogue of fields means in one database as it is now. Replaced whole when the schema changed; `epoch` then differs. */
 export interface SchemaSnapshot {
   readonly epoch: number
@@ -28,6 +39,9 @@ export interface SchemaSnapshot {
   readonly columns: ReadonlyMap<number, ReadonlyMap<number, Field>>
   /** Views, materialized views and rules that read or write a protected relation: naming one is refused until issue 4 understands them. */
   readonly dependents: readonly { readonly schema: string; readonly name: string }[]
+  /** Other relations with the name of a protected one: an unqualified name may mean them, so values are then written and searched only by `schema.table`. */
+  readonly homonyms: readonly { readonly schema: string; readonly name: string }[]
+  readonly problems: readonly SchemaProblem[]
 }
 
 /** Replaces bytes `start` to `end` of the statement text (UTF-8 byte offsets). */

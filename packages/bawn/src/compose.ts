@@ -1,0 +1,223 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { openSqliteAccounts, type SqliteAccountStore } from './accounts/sqlite.ts'
+import type { ReadyCheck } from './admin/door.ts'
+import type { AuditTrail } from './audit/event.ts'
+import type { Metrics } from './audit/metrics.ts'
+import { createCertificateMechanism } from './authn/certificate.ts'
+import { createHostRules } from './authn/host-rules.ts'
+import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
+import { createScramMechanism } from './authn/scram-mechanism.ts'
+import type { Config } from './config/load.ts'
+import { resolveSecret } from './config/secret.ts'
+import { createDatabaseQuery } from './database-query.ts'
+import { createCatalogue } from './fields/catalogue.ts'
+import type { Catalogue } from './fields/field.ts'
+import { compileRoutes } from './http/routes.ts'
+import type { HttpState } from './http/state.ts'
+import { createUpstream } from './http/upstream/pool.ts'
+import type { Upstream } from './http/upstream/upstream.ts'
+import { openDirectoryKeystore } from './keys/directory.ts'
+import type { Keystore } from './keys/keystore.ts'
+import { parseMasterKey } from './keys/master-key.ts'
+import { createGate } from './policy/gate.ts'
+import { createPlanner } from './postgres/sql/planner.ts'
+import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
+import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
+
+// Makes of one configuration everything that a reload replaces. Nothing here listens, and nothing of a running state is touched.
+
+/** A schema that nobody changed through us is looked at again after this long. */
+const schemaAgeMs = 10_000
+/** Requests that began on a retired state are over by then; what they use is closed after it. */
+const retireMs = 60_000
+
+/** What outlives a reload. */
+export interface Surroundings {
+  readonly trail: AuditTrail
+  readonly metrics: Metrics
+  /** Milliseconds since 1970. */
+  readonly clock: () => number
+  readonly log: (entry: LogEntry) => void
+}
+
+/** One configuration, compiled. */
+export interface Composition {
+  readonly http: HttpState
+  readonly postgres: DoorState
+  /** Fetches what the first request would have to wait for. Never rejects: `checks` tells what could not be had. */
+  prime(): Promise<void>
+  /** Databases can be asked; issuers have keys. */
+  checks(): Promise<readonly ReadyCheck[]>
+  /** Another composition serves now: gives everything back once what is under way has ended. */
+  retire(): void
+  close(): Promise<void>
+}
+
+/** Opens the keystore that a configuration names. */
+export function openKeystore(config: Config, environment: NodeJS.ProcessEnv): Keystore {
+  const masterKey = parseMasterKey(resolveSecret(config.keys.master, environment).value)
+  try {
+    return openDirectoryKeystore({ path: config.keys.store.path, masterKey })
+  } finally {
+    masterKey.fill(0)
+  }
+}
+
+/** The catalogue of fields of a configuration. */
+export function composeCatalogue(config: Config, keystore: Keystore): Catalogue {
+  return createCatalogue(config.fields, {
+    keystore,
+    defaultClientId: config.keys.client_id,
+    databases: Object.keys(config.databases),
+  })
+}
+
+/** @throws {GatewayError} whatever keeps the configuration from being served */
+export async function compose(
+  config: Config,
+  surroundings: Surroundings,
+  environment: NodeJS.ProcessEnv,
+): Promise<Composition> {
+  const { trail, metrics, clock, log } = surroundings
+  const catalogue = composeCatalogue(config, openKeystore(config, environment))
+  const hostRules = createHostRules(config.host_rules)
+  const issuers = Object.keys(config.issuers).length > 0
+  const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock }) : undefined
+  const upstreams = new Map(
+    Object.entries(config.upstreams).map(([name, options]) => [name, createUpstream(name, options)]),
+  )
+  const routes = compileRoutes(config.routes, {
+    upstreams,
+    gate: allow => createGate(allow, config.policies),
+    catalogue,
+  })
+  const databases = await composeDatabases(config, catalogue, environment)
+  const stores = openStores(config)
+  try {
+    return assemble()
+  } catch (error) {
+    for (const store of stores) await store.close()
+    throw error
+  }
+
+  function assemble(): Composition {
+    const certificate = createCertificateMechanism(config.services, stores)
+    const scram =
+      stores.length === 0
+        ? undefined
+        : createScramMechanism({ stores, decoySecret: stores[0]?.decoySecret ?? randomBytes(32) })
+    const close = async (): Promise<void> => {
+      jwt?.close()
+      await Promise.allSettled([...stores.map(store => store.close()), ...databases.map(({ close }) => close())])
+    }
+    return {
+      http: Object.freeze({
+        routes,
+        upstreams: Object.freeze([...upstreams.values()] satisfies Upstream[]),
+        hostRules,
+        jwt,
+        catalogue,
+        trail,
+        metrics: {
+          request: (_route: string, _method: string, _status: number, durationMs: number) =>
+            metrics.requestSeconds.observe(durationMs / 1000, 'http'),
+        },
+      }),
+      postgres: Object.freeze({
+        databases: new Map(databases.map(({ state }) => [state.name, state])),
+        hostRules,
+        certificate: { authenticate: peer => certificate.authenticate(peer, undefined, clock()) },
+        scram,
+        jwt,
+        catalogue,
+        audit: trail,
+        auditStatements: config.audit.statements,
+        log,
+        now: clock,
+      } satisfies DoorState),
+      async prime() {
+        await Promise.allSettled([jwt?.prime(), ...databases.map(({ source }) => source.refresh())])
+      },
+      checks: async () => [...issuerChecks(jwt), ...(await Promise.all(databases.map(databaseCheck)))],
+      retire() {
+        setTimeout(() => void close(), retireMs).unref()
+      },
+      close,
+    }
+  }
+}
+
+interface OpenDatabase {
+  readonly state: DatabaseState
+  readonly source: SchemaSource
+  close(): Promise<void>
+}
+
+function composeDatabases(
+  config: Config,
+  catalogue: Catalogue,
+  environment: NodeJS.ProcessEnv,
+): Promise<readonly OpenDatabase[]> {
+  return Promise.all(
+    Object.entries(config.databases).map(async ([name, options]) => {
+      const upstream: UpstreamTarget = {
+        host: options.host,
+        port: options.port,
+        database: options.database ?? name,
+        tls:
+          options.tls === 'off'
+            ? undefined
+            : {
+                ca: options.tls.ca === undefined ? undefined : readFileSync(options.tls.ca, 'utf8'),
+                serverName: options.tls.server_name,
+              },
+        user: options.login.user,
+        password: resolveSecret(options.login.password, environment).value,
+        connectTimeoutMs: options.connect_timeout,
+      }
+      const asked = createDatabaseQuery(upstream)
+      const source = createSchemaSource({ query: asked.query, fields: catalogue.fields, database: name })
+      const state: DatabaseState = {
+        name,
+        upstream,
+        gate: createGate(options.allow, config.policies),
+        schema: source,
+        planner: await createPlanner(),
+      }
+      return { state, source, close: () => asked.close() }
+    }),
+  )
+}
+
+function openStores(config: Config): readonly SqliteAccountStore[] {
+  const stores: SqliteAccountStore[] = []
+  try {
+    for (const [name, { path }] of Object.entries(config.accounts)) stores.push(openSqliteAccounts({ name, path }))
+    return stores
+  } catch (error) {
+    for (const store of stores) void store.close()
+    throw error
+  }
+}
+
+function issuerChecks(jwt: JwtMechanism | undefined): readonly ReadyCheck[] {
+  return (jwt?.status() ?? []).map(({ name, usable, failure }) => ({
+    name: `issuer ${name}`,
+    ok: usable,
+    detail: usable ? undefined : (failure ?? 'its keys were not fetched yet'),
+  }))
+}
+
+async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {
+  const name = `database ${state.name}`
+  try {
+    const { problems } = await source.fresh(schemaAgeMs)
+    // Statements that need such a column are refused, everything else is served: somebody may be about to create it.
+    const missing = problems.map(problem => problem.message).join('; ')
+    return missing === '' ? { name, ok: true } : { name, ok: true, detail: missing }
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreachable'
+    return { name, ok: false, detail: `its schema cannot be read (${code})` }
+  }
+}

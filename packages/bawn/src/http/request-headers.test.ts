@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createIdentity } from '../authn/identity.ts'
+import { answerHeaders } from './answer-headers.ts'
+import { bodyKind } from './content-type.ts'
+import { parseRequestHead } from './request-head.ts'
+import { type HeaderPolicy, headerValue, upstreamHead } from './request-headers.ts'
+
+const who = createIdentity({
+  id: 'a,\r\nX-Admin: 1',
+  roles: ['b,c', 'a'],
+  claims: {},
+  clientId: undefined,
+  mechanism: 'jwt',
+  source: undefined,
+  expiresAt: undefined,
+})
+
+function sent(
+  headers: readonly string[],
+  policy: Partial<HeaderPolicy> = {},
+  method = 'GET',
+  opensBodies = false,
+): string[] {
+  const raw = ['Host', 'gate.example', ...headers]
+  const outcome = parseRequestHead(method, '/', '1.1', raw)
+  assert.equal(outcome.kind, 'head')
+  if (outcome.kind !== 'head') return []
+  const text = upstreamHead(
+    outcome.head,
+    { allowed: undefined, reserved: new Set(['x-who']), identity: { id: undefined, roles: undefined }, ...policy },
+    { method, target: '/', host: 'back:1', peer: '10.0.0.9', secure: true, requestId: 'r-1', opensBodies },
+    who,
+  )
+  assert.ok(text.endsWith('\r\n'))
+  const lines = text.split('\r\n').slice(0, -1)
+  assert.deepEqual(lines.slice(0, 2), [`${method} / HTTP/1.1`, 'Host: back:1'])
+  return lines.slice(2)
+}
+
+const ours = [
+  'X-Forwarded-For: 10.0.0.9',
+  'X-Forwarded-Proto: https',
+  'X-Forwarded-Host: gate.example',
+  'X-Request-Id: r-1',
+]
+
+test('what belongs to others than the upstream never gets there', () => {
+  const dropped = [
+    ...[
+      'Connection',
+      'Keep-Alive',
+      'Proxy-Connection',
+      'TE',
+      'Trailer',
+      'Upgrade',
+      'Proxy-Authorization',
+      'HTTP2-Settings',
+    ],
+    ...[
+      'X-Forwarded-For',
+      'x-forwarded-for',
+      'X-Forwarded-User',
+      'X-Forwarded-Whatever',
+      'Forwarded',
+      'Via',
+      'X-Real-IP',
+    ],
+    ...['X-Request-Id', 'X-User', 'Remote-User', 'X-Client-Cert', 'X-Bawn-Anything', 'X-Who', 'X-WHO'],
+    ...['X_Forwarded_For', 'X_User', 'Content_Length', 'x-who_', 'X.Who', 'X-Original-URL', 'X-HTTP-Method-Override'],
+    ...['Authorization', 'Cookie', 'X-Api-Key'],
+  ]
+  for (const name of dropped) assert.deepEqual(sent([name, 'x']), ours, name)
+  assert.deepEqual(sent(['Expect', '100-continue', 'Content-Length', '5']), ours)
+})
+
+test('the rest passes as it came', () => {
+  assert.deepEqual(sent(['accept', 'a', 'X-Thing', ' b', 'Accept', 'c', 'User-Agent', 'curl']), [
+    'accept: a',
+    'X-Thing:  b',
+    'Accept: c',
+    'User-Agent: curl',
+    ...ours,
+  ])
+})
+
+test('what Connection names is dropped, and only of the caller’s', () => {
+  assert.deepEqual(
+    sent(['Connection', 'close, X-Thing,x-forwarded-for , X-Request-Id', 'X-Thing', 'a', 'Accept', 'b']),
+    ['Accept: b', ...ours],
+  )
+  assert.deepEqual(sent(['Connection', 'X-A', 'Connection', 'X-B', 'X-A', '1', 'X-B', '2', 'X-C', '3']), [
+    'X-C: 3',
+    ...ours,
+  ])
+})
+
+test('an allow list passes what it names, credentials included, and what a body is read by', () => {
+  const allowed = new Set(['authorization', 'accept'])
+  assert.deepEqual(
+    sent(['Authorization', 'Bearer x', 'Accept', 'a', 'X-Thing', 'b', 'Cookie', 'c', 'Content-Type', 'text/plain'], {
+      allowed,
+    }),
+    ['Authorization: Bearer x', 'Accept: a', 'Content-Type: text/plain', ...ours],
+  )
+})
+
+test('identity headers are set so that no reader takes them for more', () => {
+  const lines = sent(['X-Id', 'root', 'x_id', 'root'], {
+    reserved: new Set(['x-id']),
+    identity: { id: 'X-Id', roles: 'X-Roles' },
+  })
+  assert.deepEqual(lines, [...ours, 'X-Id: a%2C%0D%0AX-Admin:%201', 'X-Roles: a,b%2Cc'])
+  assert.equal(headerValue('alice@example.org'), 'alice@example.org')
+  assert.equal(headerValue('100% ünique'), '100%25%20%C3%BCnique')
+  assert.equal(headerValue('\ud800'), '%EF%BF%BD')
+  for (let code = 0; code < 0x300; code++) assert.match(headerValue(String.fromCharCode(code)), /^[\x21-\x7e]+$/)
+})
+
+test('a route with fields asks for a whole, plain answer; a write keeps its precondition', () => {
+  const conditional = [
+    'Range',
+    'bytes=0-1',
+    'If-Range',
+    'x',
+    'If-None-Match',
+    'x',
+    'If-Match',
+    'y',
+    'Accept-Encoding',
+    'gzip',
+  ]
+  assert.deepEqual(sent(conditional, {}, 'GET', true), ['Accept-Encoding: identity', ...ours])
+  assert.deepEqual(sent(conditional, {}, 'PUT', true), [
+    'If-None-Match: x',
+    'If-Match: y',
+    'Accept-Encoding: identity',
+    ...ours,
+  ])
+  assert.equal(sent(conditional).length, 5 + ours.length)
+})
+
+test('an answer keeps what is the upstream’s and loses what is between two neighbours', () => {
+  const raw = [
+    ...[
+      'Server',
+      'x',
+      'Connection',
+      'close, X-Hop',
+      'X-Hop',
+      '1',
+      'Keep-Alive',
+      'timeout=5',
+      'Transfer-Encoding',
+      'chunked',
+    ],
+    ...[
+      'Set-Cookie',
+      'a',
+      'Set-Cookie',
+      'b',
+      'ETag',
+      '"e"',
+      'X-Request-Id',
+      'forged',
+      'Cache-Control',
+      'public',
+      'Alt-Svc',
+      'h3=":1"',
+    ],
+  ]
+  assert.deepEqual(answerHeaders(raw, 'r-1', 5, false), [
+    ...[
+      'Server',
+      'x',
+      'Set-Cookie',
+      'a',
+      'Set-Cookie',
+      'b',
+      'ETag',
+      '"e"',
+      'Cache-Control',
+      'public',
+      'Content-Length',
+      '5',
+    ],
+    ...['X-Request-Id', 'r-1'],
+  ])
+  assert.deepEqual(answerHeaders(raw, 'r-1', undefined, true), [
+    ...[
+      'Server',
+      'x',
+      'Set-Cookie',
+      'a',
+      'Set-Cookie',
+      'b',
+      'Cache-Control',
+      'private, no-store',
+      'X-Request-Id',
+      'r-1',
+    ],
+  ])
+})
+
+test('what counts as JSON', () => {
+  const rows: readonly (readonly [string | undefined, ReturnType<typeof bodyKind>])[] = [
+    ['application/json', 'json'],
+    ['Application/JSON ; charset=UTF-8', 'json'],
+    ['application/json; charset="utf-8"', 'json'],
+    ['application/problem+json', 'json'],
+    ['application/vnd.shop.v1+json', 'json'],
+    ['application/json; charset=utf-16', 'unreadable'],
+    ['application/json; charset=latin1', 'unreadable'],
+    ['application/json-patch+json', 'other'],
+    ['application/x-ndjson', 'other'],
+    ['application/json-seq', 'other'],
+    ['application/jsonp', 'other'],
+    ['text/json', 'other'],
+    ['text/html', 'other'],
+    ['', 'other'],
+    [undefined, 'other'],
+  ]
+  for (const [type, kind] of rows) assert.equal(bodyKind(type), kind, type)
+})

@@ -1,0 +1,48 @@
+import type { AuditEvent, AuditTrail } from './audit/event.ts'
+import type { LoginOutcome, Metrics } from './audit/metrics.ts'
+
+const loginOutcomes: readonly string[] = [
+  'malformed',
+  'expired',
+  'not-yet-valid',
+  'untrusted',
+  'wrong-audience',
+  'wrong-password',
+  'unknown-user',
+  'locked',
+  'name-mismatch',
+  'no-roles',
+] satisfies readonly LoginOutcome[]
+
+function isLoginOutcome(text: string | undefined): text is LoginOutcome {
+  return text !== undefined && loginOutcomes.includes(text)
+}
+
+function count(metrics: Metrics, event: AuditEvent): void {
+  const { door } = event
+  if (door === 'gateway') return
+  if (event.kind === 'login') {
+    const failed: LoginOutcome = isLoginOutcome(event.code) ? event.code : 'undecided'
+    const outcome = event.identity === undefined ? failed : 'identified'
+    metrics.logins.add(door, event.identity?.mechanism ?? 'none', outcome)
+  } else {
+    metrics.requests.add(door, event.decision)
+    if (event.code?.includes('.') === true) metrics.errors.add(door, event.code)
+  }
+  for (const { field, as, count: values } of event.fields ?? []) metrics.fields.addMany(values, field, as)
+}
+
+/** The trail, with every event counted once it was accepted: what is measured is what the trail says. */
+export function createMeteredTrail(trail: AuditTrail, metrics: Metrics): AuditTrail {
+  return {
+    emit(event) {
+      trail.emit(event)
+      count(metrics, event)
+    },
+    commit: () => trail.commit(),
+    get head() {
+      return trail.head
+    },
+    close: () => trail.close(),
+  }
+}

@@ -1,0 +1,383 @@
+import type { GatewayError } from '../error.ts'
+import type { Conversation } from './conversation.ts'
+import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
+import type { Pending } from './pending.ts'
+import { logicalColumns, planRow, type RowPlan, revealRow } from './rows.ts'
+import { MessageBuilder } from './wire/builder.ts'
+import { parseErrorResponse, rebuildErrorResponse } from './wire/error-response.ts'
+import { type Disposition, FrameReader } from './wire/frame-reader.ts'
+import { back, front, status, typeOid } from './wire/message.ts'
+import {
+  buildParameterDescription,
+  buildRowDescription,
+  parseParameterDescription,
+  parseRowDescription,
+} from './wire/row-description.ts'
+import { WireError } from './wire/wire-error.ts'
+
+const maxSmallBytes = 1024 * 1024
+
+/**
+ * Server to client. Each message is matched with the oldest unanswered request; what cannot be matched ends the session, for then
+ * nobody knows whose answer it is. Rows of results without protected columns are forwarded unread.
+ */
+export class Answers {
+  readonly reader: FrameReader
+  readonly #talk: Conversation
+  readonly #rows = new MessageBuilder(16 * 1024)
+  #rowsView: DataView = new DataView(new ArrayBuffer(0))
+  #rowsBuffer: Buffer | undefined
+  /** The pieces of the streamed frame that is arriving are thrown away. */
+  #dropping = false
+  /** After an unreadable value: nothing of the statement is shown any more, until ReadyForQuery. */
+  #muted = false
+  /** The server ends the connection and has said why. */
+  endedByServer = false
+
+  constructor(talk: Conversation) {
+    this.#talk = talk
+    this.reader = new FrameReader((type, length) => this.#decide(type, length))
+  }
+
+  /** Takes received bytes; what they lead to is in the conversation's outputs. @throws {WireError} */
+  receive(chunk: Buffer): void {
+    this.reader.push(chunk)
+    while (this.reader.next()) this.#frame()
+    this.#flushRows()
+    this.#rowsBuffer = undefined
+  }
+
+  #decide(type: number, length: number): Disposition {
+    const head = this.#talk.pending.head()
+    switch (type) {
+      case back.copyData:
+      case back.notice:
+      case back.notification:
+      case back.functionResult:
+        return 'stream'
+      case back.dataRow:
+        if (this.#muted || head === undefined || rowsOf(head) === undefined) return 'stream'
+        break
+      case back.rowDescription:
+      case back.parameterDescription:
+        if (!opensDescription(head)) return 'stream'
+        break
+      default:
+        if (length > maxSmallBytes)
+          throw new WireError(`a message of ${length} bytes from PostgreSQL is too long for its kind`)
+        return 'open'
+    }
+    if (length > this.#talk.limits.maxFrameBytes) {
+      throw new PostgresError('postgres.too_large', 'a row with protected columns is longer than max_frame_bytes')
+    }
+    return 'open'
+  }
+
+  #frame(): void {
+    const { piece, type } = this.reader
+    if (piece === 'middle' || piece === 'end') {
+      if (!this.#dropping) this.#forward()
+      return
+    }
+    this.#dropping = false
+    const talk = this.#talk
+    const head = talk.pending.head()
+    switch (type) {
+      case back.dataRow:
+        this.#dataRow(this.#expect(head, 'query', 'execute'))
+        return
+      case back.copyData:
+      case back.copyDone:
+        this.#expect(head, 'query', 'execute')
+        this.#show()
+        return
+      case back.commandComplete:
+      case back.emptyQuery:
+      case back.portalSuspended:
+        this.#complete(this.#expect(head, 'query', 'execute'))
+        return
+      case back.rowDescription:
+        this.#rowDescription(this.#expect(head, 'query', 'describe-statement', 'describe-portal'))
+        return
+      case back.noData:
+        this.#noData(this.#expect(head, 'describe-statement', 'describe-portal'))
+        return
+      case back.parameterDescription:
+        this.#parameterDescription(this.#expect(head, 'describe-statement'))
+        return
+      case back.parseComplete: {
+        const { statement } = this.#expect(head, 'parse')
+        if (statement !== undefined) statement.confirmed = true
+        this.#answered(head)
+        return
+      }
+      case back.bindComplete: {
+        const { portal } = this.#expect(head, 'bind')
+        if (portal !== undefined) portal.confirmed = true
+        this.#answered(head)
+        return
+      }
+      case back.closeComplete:
+        this.#expect(head, 'close')
+        this.#answered(head)
+        return
+      case back.readyForQuery:
+        this.#ready(this.#expect(head, 'query', 'sync'))
+        return
+      case back.error:
+        this.#error(head)
+        return
+      case back.copyIn:
+        this.#copyIn(this.#expect(head, 'query', 'execute'))
+        return
+      case back.copyOut:
+        this.#expect(head, 'query', 'execute')
+        this.#show()
+        return
+      case back.parameterStatus:
+        this.#parameterStatus()
+        return
+      case back.notice:
+      case back.notification:
+        this.#forward()
+        return
+      default:
+        throw new WireError('an unexpected message from PostgreSQL')
+    }
+  }
+
+  #expect(head: Pending | undefined, ...kinds: readonly Pending['kind'][]): Pending {
+    if (head === undefined || !kinds.includes(head.kind))
+      throw new WireError('an answer from PostgreSQL to nothing that was asked')
+    return head
+  }
+
+  #forward(): void {
+    const { buffer, start, end, borrowed } = this.reader
+    this.#flushRows()
+    this.#talk.toClient.slice(buffer, start, end, borrowed)
+  }
+
+  #send(bytes: Buffer): void {
+    this.#flushRows()
+    this.#talk.toClient.append(bytes)
+  }
+
+  /** Forwards, unless the client was told already that the statement failed. */
+  #show(): void {
+    if (this.#muted) this.#dropping = true
+    else this.#forward()
+  }
+
+  /** The one answer of a message of the extended protocol. */
+  #answered(head: Pending | undefined): void {
+    if (head?.swallow === true || this.#muted) this.#dropping = true
+    else this.#forward()
+    this.#talk.pending.shift()
+  }
+
+  #dataRow(head: Pending): void {
+    const { execution } = head
+    const rows = rowsOf(head)
+    if (execution === undefined || rows === undefined || this.#muted) {
+      this.#show()
+      return
+    }
+    const { buffer, start, end } = this.reader
+    if (this.#rowsBuffer !== buffer) {
+      this.#rowsBuffer = buffer
+      this.#rowsView = new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
+    }
+    const before = this.#rows.length
+    try {
+      revealRow(buffer, this.#rowsView, start, end, rows, this.#rows, execution.uses)
+      this.#talk.untold = execution
+    } catch (thrown) {
+      this.#rows.truncate(before)
+      if (thrown instanceof WireError) throw thrown
+      this.#unreadable(head, toGatewayError(thrown))
+    }
+  }
+
+  /** Rows that were rewritten go out before whatever comes next. */
+  #flushRows(): void {
+    if (this.#rows.length > 0) this.#talk.toClient.append(this.#rows.take())
+  }
+
+  /** The rest of the result is dropped and the client learns why; the connection stays usable from ReadyForQuery on. */
+  #unreadable(head: Pending, error: GatewayError): void {
+    const { execution } = head
+    this.#muted = true
+    const requestId = execution?.requestId ?? ''
+    this.#send(errorResponse(error.code, error.message, requestId))
+    if (execution !== undefined) this.#talk.tellEnd(execution, 'error', error.code)
+    this.#talk.state.log({ level: 'error', message: error.message, requestId, cause: error })
+  }
+
+  #rowDescription(head: Pending): void {
+    const { execution, portal, statement } = head
+    if (!opensDescription(head)) {
+      this.#describeDone(head)
+      return
+    }
+    const { buffer, start, end } = this.reader
+    const description = parseRowDescription(buffer, start + 5, end)
+    const snapshot = execution?.snapshot ?? portal?.snapshot ?? statement?.snapshot
+    if (snapshot === undefined) throw new WireError('a description of nothing')
+    if (head.kind !== 'describe-statement') {
+      const rows = planRow(description, snapshot, this.#talk.viewOf)
+      if (execution !== undefined) execution.rows = rows
+      if (portal !== undefined) portal.rows = rows ?? 'none'
+    }
+    if (head.swallow !== true && !this.#muted) this.#send(buildRowDescription(logicalColumns(description, snapshot)))
+    if (head.kind !== 'query') this.#talk.pending.shift()
+  }
+
+  #noData(head: Pending): void {
+    if (head.portal !== undefined) head.portal.rows = 'none'
+    this.#answered(head)
+  }
+
+  /** A description that is forwarded as it is. */
+  #describeDone(head: Pending): void {
+    if (head.kind === 'query') this.#show()
+    else this.#answered(head)
+  }
+
+  #parameterDescription(head: Pending): void {
+    const plan = head.statement?.plan
+    if (plan?.kind !== 'protected' || plan.parameters.length === 0) {
+      this.#show()
+      return
+    }
+    const { buffer, start, end } = this.reader
+    const types = parseParameterDescription(buffer, start + 5, end)
+    for (const { index, field } of plan.parameters) {
+      if (index <= types.length) types[index - 1] = field.type === 'text' ? typeOid.text : typeOid.bytea
+    }
+    if (!this.#muted) this.#send(buildParameterDescription(types))
+  }
+
+  #complete(head: Pending): void {
+    const talk = this.#talk
+    talk.copyIn = 'no'
+    if (head.kind === 'execute') {
+      if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
+      this.#answered(head)
+      return
+    }
+    // The next statement of the same string has a result of its own.
+    if (head.execution !== undefined) head.execution.rows = undefined
+    this.#show()
+  }
+
+  #copyIn(head: Pending): void {
+    const talk = this.#talk
+    if (this.#muted) {
+      // The client was told that the statement failed and will never send the data that the server now waits for.
+      this.#dropping = true
+      talk.toServer.append(
+        new MessageBuilder().begin(front.copyFail).cstring('the statement failed at the gateway').end().take(),
+      )
+      return
+    }
+    this.#expect(head, 'query', 'execute')
+    talk.copyIn = talk.pending.dropSyncsInCopy() ? 'ending' : 'skipping-sync'
+    this.#forward()
+  }
+
+  #ready(head: Pending): void {
+    const talk = this.#talk
+    const { buffer, start, end } = this.reader
+    if (end - start !== 6) throw new WireError('ReadyForQuery of another length')
+    talk.transaction = buffer.readUInt8(start + 5)
+    talk.copyIn = 'no'
+    this.#muted = false
+    if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
+    talk.pending.shift()
+    // Portals live as long as their transaction (a cursor WITH HOLD is no portal of ours: it is planned as unknown).
+    if (talk.transaction === status.idle && talk.portals.size > 0) {
+      talk.portals.deleteWhere(portal => portal.batch <= head.batch)
+    }
+    this.#forward()
+  }
+
+  #error(head: Pending | undefined): void {
+    const talk = this.#talk
+    const { buffer, start, end } = this.reader
+    const fields = parseErrorResponse(buffer, start + 5, end)
+    const severity = fields.get('V') ?? fields.get('S') ?? ''
+    talk.copyIn = 'no'
+    if (severity === 'FATAL' || severity === 'PANIC') {
+      this.endedByServer = true
+      this.#send(rebuildErrorResponse(fields))
+      return
+    }
+    if (head === undefined) throw new WireError('an error from PostgreSQL to nothing that was asked')
+    if (head.execution !== undefined) talk.tellEnd(head.execution, 'error', fields.get('C') ?? 'unknown')
+    if (head.refusal !== undefined) this.#send(head.refusal)
+    else if (!this.#muted) this.#relayError(head, fields)
+    // A simple query stays until its ReadyForQuery; everything else is skipped by the server up to Sync.
+    if (head.kind !== 'query' && head.kind !== 'sync') talk.pending.dropToSync()
+  }
+
+  #relayError(head: Pending, fields: Map<string, string>): void {
+    const touches =
+      head.execution !== undefined ||
+      head.statement?.plan.kind === 'protected' ||
+      head.portal?.plan.kind === 'protected'
+    let changed = false
+    if (fields.has('D') && (touches || this.#namesProtected(fields))) {
+      // `Failing row contains (…)`, `Key (email)=(…)`: stored values, beside any rule of what may be shown.
+      fields.delete('D')
+      changed = true
+    }
+    const position = Number(fields.get('P'))
+    if (head.edited !== undefined && Number.isInteger(position) && position > 0) {
+      fields.set('P', String(head.edited.originalPosition(position)))
+      changed = true
+    }
+    if (changed) this.#send(rebuildErrorResponse(fields))
+    else this.#forward()
+  }
+
+  #namesProtected(fields: Map<string, string>): boolean {
+    const snapshot = this.#talk.pending.head()?.execution?.snapshot ?? this.#talk.snapshot
+    const [schema, table] = [fields.get('s'), fields.get('t')]
+    return (
+      snapshot !== undefined &&
+      table !== undefined &&
+      snapshot.relations.some(relation => relation.schema === schema && relation.name === table)
+    )
+  }
+
+  #parameterStatus(): void {
+    const { buffer, start, end } = this.reader
+    const [name, value] = buffer.toString('utf8', start + 5, end).split('\0')
+    if (
+      (name === 'client_encoding' && value !== 'UTF8') ||
+      (name === 'standard_conforming_strings' && value !== 'on')
+    ) {
+      // From here on the server reads statement texts differently than we do.
+      throw new PostgresError('postgres.encoding', `${name} was changed`)
+    }
+    this.#forward()
+  }
+}
+
+function opensDescription(head: Pending | undefined): boolean {
+  return (
+    head?.execution !== undefined ||
+    head?.portal?.plan.kind === 'protected' ||
+    head?.statement?.plan.kind === 'protected'
+  )
+}
+
+/** What to do with the rows that answer `head`; `undefined` when none of their columns is protected. */
+function rowsOf(head: Pending): RowPlan | undefined {
+  const { execution, portal } = head
+  if (execution === undefined || head.kind === 'query') return execution?.rows
+  // Fail closed: the description that was asked for with every protected portal has not come.
+  if (portal?.rows === undefined) throw new WireError('rows from PostgreSQL without their description')
+  return portal.rows === 'none' ? undefined : portal.rows
+}

@@ -1,0 +1,108 @@
+import type { Socket } from 'node:net'
+import { WireError } from './wire/wire-error.ts'
+
+/** The other side closed, or the connection broke, while something was awaited. */
+export class ConnectionLost extends Error {}
+
+/** One message with its letter; the body is memory of its own. */
+export interface Message {
+  readonly type: number
+  readonly body: Buffer
+}
+
+const maxHeld = 256 * 1024
+
+/**
+ * Awaitable reading for the phases that are a conversation: start-up and login, on both sides. The relay that follows takes over
+ * with `release`. Holds at most one message and one chunk.
+ */
+export class ByteInput {
+  readonly socket: Socket
+  #held: Buffer = Buffer.alloc(0)
+  #ended = false
+  #wake: (() => void) | undefined
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk])
+    if (this.#held.length > maxHeld) this.socket.pause()
+    this.#wake?.()
+  }
+  readonly #onEnd = (): void => {
+    this.#ended = true
+    this.#wake?.()
+  }
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+    socket.on('close', this.#onEnd)
+    if (socket.destroyed) this.#ended = true
+  }
+
+  /** Bytes received and not yet read. */
+  get held(): number {
+    return this.#held.length
+  }
+
+  /** Resolves with at least `count` bytes, which stay unread. @throws {ConnectionLost} */
+  async peek(count: number): Promise<Buffer> {
+    while (this.#held.length < count) {
+      if (this.#ended) throw new ConnectionLost('connection closed')
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+      this.#wake = undefined
+    }
+    return this.#held
+  }
+
+  /** @throws {ConnectionLost} */
+  async read(count: number): Promise<Buffer> {
+    const held = await this.peek(count)
+    this.#held = held.subarray(count)
+    if (this.#held.length <= maxHeld && this.socket.isPaused()) this.socket.resume()
+    return held.subarray(0, count)
+  }
+
+  /** A packet that begins with its own length. @throws {WireError | ConnectionLost} */
+  async readPacket(limits: { readonly min: number; readonly max: number }): Promise<Buffer> {
+    const length = (await this.peek(4)).readInt32BE(0)
+    if (length < limits.min || length > limits.max) throw new WireError('invalid length of startup packet')
+    return await this.read(length)
+  }
+
+  /** @param maxBytes most that the length may announce, checked before the body is kept @throws {WireError | ConnectionLost} */
+  async readMessage(maxBytes: number): Promise<Message> {
+    const head = await this.peek(5)
+    const type = head.readUInt8(0)
+    const length = head.readInt32BE(1)
+    if (length < 4 || length > maxBytes) throw new WireError('invalid message length')
+    const whole = await this.read(length + 1)
+    return { type, body: Buffer.from(whole.subarray(5)) }
+  }
+
+  /** Stops reading; the socket is paused and the unread bytes are the caller's. */
+  release(): Buffer {
+    this.socket.off('data', this.#onData)
+    this.socket.off('end', this.#onEnd)
+    this.socket.off('close', this.#onEnd)
+    this.socket.pause()
+    return this.#held
+  }
+}
+
+const lingerMs = 2_000
+
+/** Sends last words and closes; a peer that does not close its side in time is cut off. */
+export function endSocket(socket: Socket, lastWords?: Buffer): void {
+  if (socket.destroyed) return
+  if (lastWords === undefined) socket.end()
+  else socket.end(lastWords)
+  // What still arrives is read over: unread bytes would turn the close into a reset, and that can overtake the last words.
+  socket.on('data', () => {})
+  socket.resume()
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  timer.unref()
+  socket.once('close', () => clearTimeout(timer))
+}

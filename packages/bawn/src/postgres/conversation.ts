@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto'
+import { identityClass } from '../authn/identity.ts'
+import type { Field, FieldView } from '../fields/field.ts'
+import type { AuditContext, Execution } from './execution.ts'
+import { ObjectTable, type Portal, type Statement } from './objects.ts'
+import { Output } from './output.ts'
+import { PendingQueue } from './pending.ts'
+import type { FieldAbility, SchemaSnapshot } from './sql/plan.ts'
+import type { DatabaseState, DoorState } from './state.ts'
+import { status } from './wire/message.ts'
+
+/** Bounds of one session, from the listener's options. */
+export interface SessionLimits {
+  readonly maxFrameBytes: number
+  readonly maxPending: number
+  readonly maxPrepared: number
+}
+
+/** What both directions of one session know. Requests add to it, answers take from it. */
+export class Conversation {
+  readonly state: DoorState
+  readonly database: DatabaseState
+  readonly audit: AuditContext
+  readonly limits: SessionLimits
+  /** Cache key of plans: what this identity may see. */
+  readonly identityClass: string
+  readonly ability: FieldAbility
+
+  readonly toServer = new Output()
+  readonly toClient = new Output()
+  readonly pending = new PendingQueue()
+  readonly statements = new ObjectTable<Statement>()
+  readonly portals = new ObjectTable<Portal>()
+
+  /** Syncs sent so far; numbers what lies between two of them. */
+  batch = 0
+  /** Of the last ReadyForQuery. */
+  transaction: number = status.idle
+  /**
+   * A statement that may have changed the schema was sent, and the schema was not read again yet: number of the ReadyForQuery that
+   * ends it (`PendingQueue.readySent`).
+   */
+  schemaChangedAt: number | undefined
+  /** The server reads CopyData; `skipping-sync` while it reads over Sync too. */
+  copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
+  /** Lines were added to the trail that must be written before this turn's bytes leave. */
+  uncommitted = false
+  /** Opened values of this run are in `toClient` and nothing in the trail speaks of them yet. */
+  untold: Execution | undefined
+  /** The schema that the last statement was planned with. */
+  snapshot: SchemaSnapshot | undefined
+  #requests = 0
+
+  constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: SessionLimits) {
+    this.state = state
+    this.database = database
+    this.audit = audit
+    this.limits = limits
+    this.identityClass = identityClass(audit.identity)
+    this.ability = field => (field.searchable && this.viewOf(field).disclosure.kind === 'plain' ? 'search' : 'none')
+  }
+
+  readonly viewOf = (field: Field): FieldView => this.state.catalogue.view(field, this.audit.identity)
+
+  /** The change has been answered and committed or rolled back: others can see it, and so can the schema's loader. */
+  get isSchemaStale(): boolean {
+    const { schemaChangedAt: at, pending, transaction } = this
+    return at !== undefined && pending.readySent >= at && pending.outstandingReady === 0 && transaction === status.idle
+  }
+
+  /** Ties an answer, its line in the trail and the log together. */
+  nextRequestId(): string {
+    this.#requests += 1
+    return `${this.audit.sessionId}-${this.#requests}`
+  }
+
+  /** Ends the run's line; the trail is written before the turn's bytes leave. */
+  tellEnd(execution: Execution, decision: 'permit' | 'deny' | 'error', code: string | undefined): void {
+    if (execution.tellEnd(decision, code)) this.uncommitted = true
+    if (this.untold === execution) this.untold = undefined
+  }
+}
+
+/** @returns an id for a session: 16 hex digits */
+export function newSessionId(): string {
+  return randomBytes(8).toString('hex')
+}

@@ -1,0 +1,342 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
+import { type Authority, createAuthority } from '@bawn/demo/certificates'
+import { type Postgres, startPostgres } from '@bawn/demo/postgres'
+import pg from 'pg'
+import { deriveScramVerifier } from '../accounts/scram-verifier.ts'
+import type { Account, AccountStore } from '../accounts/store.ts'
+import type { AuditEvent } from '../audit/event.ts'
+import { createCertificateMechanism } from '../authn/certificate.ts'
+import { createIdentity, type Outcome } from '../authn/identity.ts'
+import { createScramMechanism } from '../authn/scram-mechanism.ts'
+import { createCatalogue } from '../fields/catalogue.ts'
+import { fieldOptions } from '../fields/option.ts'
+import { openDirectoryKeystore } from '../keys/directory.ts'
+import { generateKeys } from '../keys/generate.ts'
+import { createGate } from '../policy/gate.ts'
+import type { DoorOptions } from './door.ts'
+import { listenPostgres, type PostgresListener } from './listener.ts'
+import { createPlanner } from './sql/planner.ts'
+import { createSchemaSource } from './sql/schema.ts'
+import type { DoorState, HostRuleMatch, HostRuleQuestion, LogEntry } from './state.ts'
+
+// What the door's tests stand on: a real PostgreSQL, the door before it, and everything else of ours as it is. No tests in here.
+
+export const password = 'correct horse'
+const iterations = 4_096
+
+export interface Kit {
+  readonly postgres: Postgres
+  readonly authority: Authority
+  readonly events: AuditEvent[]
+  readonly logs: LogEntry[]
+  readonly state: DoorState
+  /** The first listener: TLS, client certificates optional. */
+  readonly door: PostgresListener
+  /** As `pg.Client` takes it. */
+  client(user: string, more?: pg.ClientConfig): pg.ClientConfig
+  /** A further listener. */
+  listen(options?: Partial<DoorOptions>, state?: Partial<DoorState>): Promise<PostgresListener>
+  /** Straight at the server, as superuser. */
+  direct(sql: string): Promise<Record<string, unknown>[]>
+  stop(): Promise<void>
+}
+
+/** The rule that tests change: which mechanisms each user may use. */
+export const rules = new Map<string, HostRuleMatch>()
+
+export async function startKit(setup: string): Promise<Kit> {
+  const folder = mkdtempSync(join(tmpdir(), 'bawn-door-'))
+  const authority = createAuthority('test authority')
+  const server = authority.issue('door', 'server', ['localhost', '127.0.0.1'])
+  const postgres = await startPostgres({
+    settings: { max_connections: '60' },
+    tls: authority.issue('postgres', 'server', ['localhost', '127.0.0.1']),
+  })
+  const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }
+  const direct = async (sql: string): Promise<Record<string, unknown>[]> => {
+    const client = new pg.Client({ ...owner, database: 'postgres' })
+    await client.connect()
+    try {
+      const result: unknown = await client.query(sql)
+      return result instanceof Object && 'rows' in result && Array.isArray(result.rows) ? result.rows : []
+    } finally {
+      await client.end()
+    }
+  }
+  await direct(setup)
+
+  const masterKey = randomBytes(32)
+  generateKeys({ path: join(folder, 'keys'), masterKey, clientId: 'shop-keys' })
+  const catalogue = createCatalogue(
+    [
+      {
+        name: 'email',
+        columns: ['public.people.email'],
+        protect: { encrypt: 'acrablock', searchable: true },
+        reveal: { billing: 'plain', support: { mask: 'keep_first', characters: 1 }, default: 'nothing' },
+      },
+      {
+        name: 'photo',
+        columns: ['public.people.photo'],
+        type: 'bytes',
+        protect: { encrypt: 'acrablock' },
+        reveal: { billing: 'plain', default: 'nothing' },
+      },
+    ].map(options => fieldOptions.parse(options)),
+    {
+      keystore: openDirectoryKeystore({ path: join(folder, 'keys'), masterKey }),
+      defaultClientId: 'shop-keys',
+      databases: ['shop'],
+    },
+  )
+  const pool = new pg.Pool({ ...owner, database: 'postgres', max: 1 })
+  pool.on('error', () => {})
+  const schema = createSchemaSource({
+    query: async (sql, parameters) => (await pool.query(rowsFrom(sql), [...parameters])).rows,
+    fields: catalogue.fields,
+    database: 'shop',
+  })
+  const planner = await createPlanner()
+  const store = await createAccounts()
+  const events: AuditEvent[] = []
+  const logs: LogEntry[] = []
+  const state: DoorState = {
+    databases: new Map([
+      [
+        'shop',
+        {
+          name: 'shop',
+          upstream: {
+            host: postgres.host,
+            port: postgres.port,
+            database: 'postgres',
+            tls: { ca: authority.certificate, serverName: undefined },
+            user: postgres.user,
+            password: postgres.password,
+            connectTimeoutMs: 5_000,
+          },
+          gate: createGate(['staff'], { staff: { roles: ['billing', 'support', 'guest'] } }),
+          schema,
+          planner,
+        },
+      ],
+    ]),
+    hostRules: { match: ruleFor },
+    certificate: createCertificateMechanism({ machine: { common_name: 'machine', roles: ['billing'] } }),
+    scram: createScramMechanism({ stores: [store], decoySecret: randomBytes(32), decoyIterations: iterations }),
+    jwt: { authenticate: tokenOf },
+    catalogue,
+    audit: { emit: event => events.push(event), commit: () => {}, head: '', close: async () => {} },
+    auditStatements: 'protected',
+    log: entry => { logs.push(entry); if (process.env['KIT_LOG']) console.error(entry) },
+    now: Date.now,
+  }
+  const listeners: PostgresListener[] = []
+  const listen: Kit['listen'] = async (options = {}, changes = {}) => {
+    const door = await listenPostgres(
+      { host: '127.0.0.1', port: 0 },
+      {
+        name: 'sql',
+        tls: {
+          certificate: server.certificate,
+          key: server.key,
+          clientCa: authority.certificate,
+          clientCertificate: 'optional',
+        },
+        databases: undefined,
+        authentication_timeout: 10_000,
+        max_connections: 50,
+        max_frame_bytes: 1_048_576,
+        max_pending: 1_000,
+        max_prepared: 100,
+        ...options,
+      },
+      { ...state, ...changes },
+    )
+    listeners.push(door)
+    return door
+  }
+  const door = await listen()
+  return {
+    postgres,
+    authority,
+    events,
+    logs,
+    state,
+    door,
+    listen,
+    direct,
+    client: (user, more = {}) => ({
+      host: 'localhost',
+      port: door.address.port,
+      user,
+      password,
+      database: 'shop',
+      ssl: { ca: authority.certificate },
+      ...more,
+    }),
+    async stop() {
+      await Promise.all(listeners.map(listener => listener.drain(0)))
+      await planner.close()
+      await pool.end()
+      await postgres.stop()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function ruleFor({ user }: HostRuleQuestion): HostRuleMatch {
+  return rules.get(user) ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
+}
+
+/** `token:<id>:<role>`, `expired:`, `outage:` */
+function tokenOf(token: string): Outcome {
+  const [kind, id = '', role = ''] = token.split(':')
+  if (kind === 'outage') throw new Error('the issuer cannot be reached')
+  if (kind === 'expired') return { kind: 'rejected', reason: 'expired' }
+  if (kind !== 'token') return { kind: 'rejected', reason: 'malformed' }
+  const identity = createIdentity({
+    id,
+    roles: [role],
+    claims: {},
+    clientId: undefined,
+    mechanism: 'jwt',
+    source: 'corp',
+    expiresAt: undefined,
+  })
+  return { kind: 'identified', identity }
+}
+
+async function createAccounts(): Promise<AccountStore> {
+  const scram = await deriveScramVerifier(password, randomBytes(16), iterations)
+  const account = (name: string, roles: readonly string[], locked = false): Account => ({ name, roles, scram, locked })
+  const accounts = new Map(
+    [
+      account('billy', ['billing']),
+      account('sue', ['support']),
+      account('gus', ['guest']),
+      account('outsider', ['nobody']),
+      account('lockey', ['billing'], true),
+    ].map(one => [one.name, one]),
+  )
+  return {
+    name: 'staff',
+    find: async user => accounts.get(user),
+    list: async () => [...accounts.values()],
+    add: async () => {},
+    setVerifier: async () => {},
+    close: async () => {},
+  }
+}
+
+/** Runs `work` with a connected node-postgres client. */
+export async function withClient<Result>(
+  config: pg.ClientConfig,
+  work: (client: pg.Client) => Promise<Result>,
+): Promise<Result> {
+  const client = new pg.Client(config)
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** A raw connection: bytes out, and everything that came back once the other side has closed or enough is there. */
+export class RawClient {
+  readonly socket: Socket
+  received: Buffer = Buffer.alloc(0)
+  closed = false
+  #wake: (() => void) | undefined
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('data', chunk => {
+      this.received = Buffer.concat([this.received, chunk])
+      this.#wake?.()
+    })
+    socket.on('close', () => {
+      this.closed = true
+      this.#wake?.()
+    })
+    socket.on('error', () => {})
+  }
+
+  static connect(port: number): Promise<RawClient> {
+    return new Promise((resolve, reject) => {
+      const socket = connectTcp({ host: '127.0.0.1', port })
+      socket.once('error', reject)
+      socket.once('connect', () => resolve(new RawClient(socket)))
+    })
+  }
+
+  static connectTls(port: number, ca: string, alpn: string[]): Promise<RawClient> {
+    return new Promise((resolve, reject) => {
+      const socket = connectTls({ host: 'localhost', port, ca, ALPNProtocols: alpn })
+      socket.once('error', reject)
+      socket.once('secureConnect', () => resolve(new RawClient(socket)))
+    })
+  }
+
+  /** Resolves when the condition holds; rejects when the connection closed before. */
+  async until(condition: (received: Buffer) => boolean): Promise<Buffer> {
+    while (!condition(this.received)) {
+      if (this.closed) throw new Error(`closed after ${this.received.length} bytes`)
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+    return this.received
+  }
+
+  /** Everything that came until the other side closed. */
+  async untilClosed(): Promise<Buffer> {
+    while (!this.closed) {
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+    return this.received
+  }
+
+  /** Messages received so far, whole ones only. */
+  messages(): { readonly type: string; readonly body: Buffer }[] {
+    const all: { type: string; body: Buffer }[] = []
+    for (let at = 0; at + 5 <= this.received.length; ) {
+      const size = this.received.readInt32BE(at + 1) + 1
+      if (at + size > this.received.length) break
+      all.push({
+        type: String.fromCharCode(this.received.readUInt8(at)),
+        body: this.received.subarray(at + 5, at + size),
+      })
+      at += size
+    }
+    return all
+  }
+
+  /** Letters of the messages, in order. */
+  letters(): string {
+    return this.messages()
+      .map(message => message.type)
+      .join('')
+  }
+
+  /** Resolves when `count` ReadyForQuery messages came; answers and forgets what was received. */
+  async ready(count = 1): Promise<string> {
+    await this.until(() => this.letters().split('Z').length - 1 >= count)
+    const letters = this.letters()
+    this.received = Buffer.alloc(0)
+    return letters
+  }
+}
+
+function rowsFrom(sql: string): string {
+  return sql.replace(/pg_catalog\.unnest\((\$1::[^,]+), (\$2::[^)]+)\)/, 'ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))')
+}

@@ -1,0 +1,51 @@
+import { createServer, type Server } from 'node:net'
+import type { HostPort } from '../option.ts'
+import { type DoorOptions, PostgresDoor } from './door.ts'
+import type { DoorState, SessionSummary } from './state.ts'
+
+/** A PostgreSQL door that listens. */
+export interface PostgresListener {
+  /** Where it listens; the port is the one the system gave where 0 was asked for. */
+  readonly address: HostPort
+  /** New sessions use the new state; open ones keep theirs. */
+  swap(state: DoorState): void
+  sessions(): readonly SessionSummary[]
+  /** Ends every session of an identity. @returns how many there were */
+  closeIdentity(id: string): number
+  /** Accepts no more, ends idle sessions with 57P01, gives running ones `timeoutMs`, and resolves when all are gone. */
+  drain(timeoutMs: number): Promise<void>
+}
+
+/** Listens. Rejects when the address cannot be had. */
+export async function listenPostgres(
+  address: HostPort,
+  options: DoorOptions,
+  state: DoorState,
+): Promise<PostgresListener> {
+  const door = new PostgresDoor(options, state)
+  const server = createServer({ noDelay: true, keepAlive: true }, socket => void door.serve(socket))
+  await listening(server, address)
+  const bound = server.address()
+  const port = bound !== null && typeof bound === 'object' ? bound.port : address.port
+  return {
+    address: { host: address.host, port },
+    swap: next => door.swap(next),
+    sessions: () => door.sessions.list(),
+    closeIdentity: id => door.closeIdentity(id),
+    async drain(timeoutMs) {
+      const closed = new Promise<void>(resolve => server.close(() => resolve()))
+      await door.drain(timeoutMs)
+      await closed
+    },
+  }
+}
+
+function listening(server: Server, { host, port }: HostPort): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}

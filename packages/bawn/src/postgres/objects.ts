@@ -1,0 +1,74 @@
+import type { FieldUses } from './field-uses.ts'
+import type { RowPlan } from './rows.ts'
+import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
+
+/** A plan that was not refused. */
+export type LivePlan = Exclude<StatementPlan, { readonly kind: 'refused' }>
+
+/** A prepared statement as the client named it. */
+export interface Statement {
+  plan: LivePlan
+  snapshot: SchemaSnapshot
+  /** What the client sent, kept to plan it again when the schema changed. */
+  readonly text: Buffer
+  /** Type OIDs that the client fixed. */
+  readonly types: readonly number[]
+  /** What sealing the literals of its text used. */
+  sealed?: FieldUses | undefined
+  readonly batch: number
+  /** ParseComplete came. */
+  confirmed: boolean
+}
+
+/** A statement that is bound to values. */
+export interface Portal {
+  readonly plan: LivePlan
+  readonly snapshot: SchemaSnapshot
+  /** What Bind sealed or searched for; told in the trail when the portal runs. */
+  sealed: FieldUses | undefined
+  readonly batch: number
+  /** BindComplete came. */
+  confirmed: boolean
+  /** Batch of the last Describe that was sent for it; -1 before any. */
+  describedIn: number
+  /** The server's answer to Describe: `none` when no column is protected, or there are no rows. */
+  rows: RowPlan | 'none' | undefined
+}
+
+/** The server keeps 63 bytes of a name (NAMEDATALEN) and takes longer ones that begin alike for one. */
+export function objectKey(name: string): string {
+  return name.length > 63 ? name.slice(0, 63) : name
+}
+
+/**
+ * Names that the client gave, as they will be once everything sent has been carried out. Each change can be undone, for the server
+ * skips messages behind an error.
+ */
+export class ObjectTable<Value> {
+  readonly #values = new Map<string, Value>()
+
+  get size(): number {
+    return this.#values.size
+  }
+
+  get(name: string): Value | undefined {
+    return this.#values.get(objectKey(name))
+  }
+
+  /** @returns puts back what was there before */
+  set(name: string, value: Value | undefined): () => void {
+    const key = objectKey(name)
+    const before = this.#values.get(key)
+    this.#put(key, value)
+    return () => this.#put(key, before)
+  }
+
+  deleteWhere(condition: (value: Value) => boolean): void {
+    for (const [key, value] of this.#values) if (condition(value)) this.#values.delete(key)
+  }
+
+  #put(key: string, value: Value | undefined): void {
+    if (value === undefined) this.#values.delete(key)
+    else this.#values.set(key, value)
+  }
+}

@@ -1,0 +1,106 @@
+import type { EditedText } from './edits.ts'
+import type { Execution } from './execution.ts'
+import type { Portal, Statement } from './objects.ts'
+
+/**
+ * A message that was sent to the server and is not answered yet. `copy-end` (CopyDone, CopyFail) has no answer of its own; it marks
+ * where Sync counts again.
+ */
+export interface Pending {
+  readonly kind:
+    | 'query'
+    | 'parse'
+    | 'bind'
+    | 'describe-statement'
+    | 'describe-portal'
+    | 'execute'
+    | 'close'
+    | 'sync'
+    | 'copy-end'
+  /** Number of the Sync that ends its batch. */
+  readonly batch: number
+  /** Results may hold protected columns. */
+  readonly execution?: Execution | undefined
+  /** The server was made to fail here; the client gets this ErrorResponse in place of the server's. */
+  readonly refusal?: Buffer | undefined
+  /** Our own message: the client sees nothing of its answer. */
+  readonly swallow?: boolean
+  readonly statement?: Statement | undefined
+  readonly portal?: Portal | undefined
+  /** What the tables of statements and portals held before this message, put back if the server skips it. */
+  readonly undo?: (() => void) | undefined
+  /** For positions in the server's error. */
+  readonly edited?: EditedText | undefined
+}
+
+/** Messages that wait for their answers, in order. */
+export class PendingQueue {
+  #entries: Pending[] = []
+  #head = 0
+  /** ReadyForQuery messages that are still to come. */
+  outstandingReady = 0
+  /** ReadyForQuery messages that were asked for since the session began. */
+  readySent = 0
+
+  get length(): number {
+    return this.#entries.length - this.#head
+  }
+
+  push(entry: Pending): void {
+    this.#entries.push(entry)
+    if (entry.kind !== 'sync' && entry.kind !== 'query') return
+    this.outstandingReady += 1
+    this.readySent += 1
+  }
+
+  /** The message that the next answer belongs to. */
+  head(): Pending | undefined {
+    while (this.#entries[this.#head]?.kind === 'copy-end') this.shift()
+    return this.#entries[this.#head]
+  }
+
+  shift(): void {
+    const entry = this.#entries[this.#head]
+    if (entry?.kind === 'sync' || entry?.kind === 'query') this.outstandingReady -= 1
+    this.#head += 1
+    if (this.#head === this.#entries.length) {
+      this.#entries = []
+      this.#head = 0
+    } else if (this.#head > 1_024 && this.#head * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#head)
+      this.#head = 0
+    }
+  }
+
+  /** After an error of the extended protocol: everything up to the next Sync is skipped by the server, the newest undone first. */
+  dropToSync(): void {
+    const dropped: Pending[] = []
+    for (let entry = this.#entries[this.#head]; entry !== undefined && entry.kind !== 'sync'; ) {
+      dropped.push(entry)
+      this.shift()
+      entry = this.#entries[this.#head]
+    }
+    for (const entry of dropped.reverse()) entry.undo?.()
+  }
+
+  /**
+   * The server went into COPY FROM STDIN: until CopyDone or CopyFail it reads over Sync and Flush without an answer.
+   *
+   * @returns true when the end of the data has been sent already; false when later Syncs are not to be counted either
+   */
+  dropSyncsInCopy(): boolean {
+    const rest = this.#entries.slice(this.#head)
+    const end = rest.findIndex(entry => entry.kind === 'copy-end')
+    const kept = rest.filter((entry, index) => entry.kind !== 'sync' || (end !== -1 && index > end))
+    this.outstandingReady -= rest.length - kept.length
+    this.readySent -= rest.length - kept.length
+    this.#entries = kept
+    this.#head = 0
+    return end !== -1
+  }
+
+  /** What is outstanding, oldest first. */
+  list(): readonly Pending[] {
+    return this.#entries.slice(this.#head)
+  }
+}

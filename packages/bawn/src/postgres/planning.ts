@@ -1,0 +1,74 @@
+import type { Conversation } from './conversation.ts'
+import { PostgresError } from './failure.ts'
+import type { LivePlan } from './objects.ts'
+import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
+
+/** How old what we know of the schema may be: changes beside the gateway are not announced by anything. */
+export const maxSchemaAgeMs = 10_000
+
+/** A plan and the schema it was made with. */
+export interface Planned {
+  readonly plan: StatementPlan
+  readonly snapshot: SchemaSnapshot
+}
+
+/** A statement of which we do not know the text (SQL-level PREPARE, DECLARE): its results are looked at, by column. */
+export const unknownPlan: LivePlan = Object.freeze({
+  kind: 'protected',
+  verb: 'EXECUTE',
+  tables: [],
+  edits: [],
+  parameters: [],
+  schemaChange: false,
+})
+
+/**
+ * Plans one statement with the schema as it is now. At once in the common case: a known text, a schema that is at hand. A schema
+ * or a planner that fails refuses the statement; it is never let through unplanned.
+ */
+export function planStatement(talk: Conversation, text: Uint8Array): Planned | Promise<Planned> {
+  const { schema } = talk.database
+  // Inside a transaction the change is not visible to anybody else yet: it is read after the commit.
+  if (talk.isSchemaStale) return refreshAndPlan(talk, text)
+  const snapshot = schema.fresh(maxSchemaAgeMs)
+  if (isPromise(snapshot)) return snapshot.catch(unavailable).then(now => planWith(talk, text, now))
+  return planWith(talk, text, snapshot)
+}
+
+async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Planned> {
+  let snapshot: SchemaSnapshot
+  try {
+    snapshot = await talk.database.schema.refresh()
+  } catch (cause) {
+    return unavailable(cause)
+  }
+  talk.schemaChangedAt = undefined
+  return await planWith(talk, text, snapshot)
+}
+
+function planWith(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
+  talk.snapshot = snapshot
+  const plan = talk.database.planner.plan(text, snapshot, talk.identityClass, talk.ability)
+  return isPromise(plan) ? plan.then(made => ({ plan: made, snapshot })) : { plan, snapshot }
+}
+
+function unavailable(cause: unknown): never {
+  throw new PostgresError('postgres.schema_unavailable', 'the schema of the database cannot be read', { cause })
+}
+
+export function isPromise<Value>(value: Value | Promise<Value>): value is Promise<Value> {
+  return value instanceof Promise
+}
+
+/** Whether a statement that was prepared under one plan may be run under another, made after the schema changed. */
+export function isSamePlan(before: LivePlan, now: StatementPlan): now is LivePlan {
+  if (before.kind === 'pass') return now.kind === 'pass'
+  if (now.kind !== 'protected' || before.edits.length > 0 || now.edits.length > 0) return false
+  return (
+    before.parameters.length === now.parameters.length &&
+    before.parameters.every((parameter, index) => {
+      const other = now.parameters[index]
+      return other?.index === parameter.index && other.field === parameter.field && other.as === parameter.as
+    })
+  )
+}

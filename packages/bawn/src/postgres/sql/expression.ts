@@ -1,0 +1,231 @@
+import type { A_Expr, ColumnRef, FuncCall, Node, NullTest, RangeVar, SelectStmt, SubLink } from 'libpg-query'
+import { uncertain } from './assign.ts'
+import type { Context } from './context.ts'
+import { type Ctes, selectShape } from './query.ts'
+import { Refusal } from './refusal.ts'
+import { type Column, expandStar, isGuarded, type Resolved, resolve, type Scope } from './scope.ts'
+import { isStruct, namesOf, offsetOf, reference, type Struct } from './tree.ts'
+import { isConstant, placeConstant } from './value.ts'
+
+/** Where an expression stands. */
+export interface Setting {
+  readonly context: Context
+  readonly scope: Scope
+  readonly ctes: Ctes
+  /** `WHERE`, `ORDER BY` …, for messages. */
+  readonly clause: string
+}
+
+/** Functions that run SQL given as text. */
+const executing =
+  /^(?:query_to_xml|query_to_xmlschema|query_to_xml_and_xmlschema|cursor_to_xml|ts_stat|dblink.*|crosstab.*|connectby|xpath_table)$/
+
+function resolveRef(ref: ColumnRef, setting: Setting): Resolved | undefined {
+  const parts = reference(ref)
+  if (parts === undefined || parts.star) return undefined
+  return resolve(parts.names, setting.scope, offsetOf(ref))
+}
+
+export function rowRefusal(what: string, offset: number | undefined): Refusal {
+  return new Refusal(
+    'postgres.column_protected',
+    `${what} is a whole row with protected columns, which would leave the database as one value`,
+    'Name the columns one by one',
+    offset,
+  )
+}
+
+function computed(column: Column, setting: Setting, offset: number | undefined): Refusal {
+  const { field } = column
+  const able = field !== undefined && setting.context.ability(field) === 'search'
+  const hint = able
+    ? `It can be selected, and compared with = or IN to a value or parameter: ${column.name} = $1`
+    : field?.searchable === true
+      ? 'It can be selected as it is; only who sees it in plain may compare it'
+      : 'It can be selected as it is; to find rows by it, the operator makes its field searchable'
+  return new Refusal(
+    'postgres.column_protected',
+    `${column.origin} is encrypted and cannot be used in ${setting.clause}`,
+    hint,
+    offset,
+  )
+}
+
+/** @throws {Refusal} when the reference is to a protected column, or to a row that has one */
+function refuseIfProtected(ref: ColumnRef, setting: Setting): void {
+  const offset = offsetOf(ref)
+  const parts = reference(ref)
+  if (parts?.star === true) {
+    if (isGuarded(expandStar(parts.names, setting.scope)))
+      throw rowRefusal(`${[...parts.names, '*'].join('.')}`, offset)
+    return
+  }
+  const found = resolveRef(ref, setting)
+  if (found === undefined || found.kind === 'plain') return
+  if (found.kind === 'row') throw rowRefusal(`"${found.source.alias}"`, offset)
+  throw computed(found.column, setting, offset)
+}
+
+function protectedColumn(node: Node | undefined, setting: Setting): (Resolved & { kind: 'protected' }) | undefined {
+  if (node === undefined || !('ColumnRef' in node)) return undefined
+  const found = resolveRef(node.ColumnRef, setting)
+  return found?.kind === 'protected' ? found : undefined
+}
+
+function searchOperator(expr: A_Expr): boolean {
+  const names = namesOf(expr.name)
+  if (names === undefined) return false
+  const operator = names.length === 1 || names[0] === 'pg_catalog' ? names.at(-1) : undefined
+  switch (expr.kind) {
+    case 'AEXPR_OP':
+    case 'AEXPR_IN':
+    case 'AEXPR_DISTINCT':
+    case 'AEXPR_NOT_DISTINCT':
+      return operator === '=' || operator === '<>'
+    default:
+      return false
+  }
+}
+
+/** `column = value`, `column IN (values)`: true when it was one, and planned. */
+function search(expr: A_Expr, setting: Setting): boolean {
+  const left = protectedColumn(expr.lexpr, setting)
+  const right = protectedColumn(expr.rexpr, setting)
+  const found = left ?? right
+  const other = left === undefined ? expr.lexpr : expr.rexpr
+  const columnNode = left === undefined ? expr.rexpr : expr.lexpr
+  if (found === undefined || !searchOperator(expr) || columnNode === undefined || !('ColumnRef' in columnNode))
+    return false
+  const list = other === undefined ? [] : 'List' in other ? (other.List.items ?? []) : [other]
+  if (!list.every(isConstant)) return false
+  const offset = offsetOf(columnNode.ColumnRef)
+  if (setting.context.ability(found.field) !== 'search') throw computed(found.column, setting, offset)
+  if (!found.column.certain) throw uncertain(found.column, offset)
+  setting.context.searchColumn(columnNode.ColumnRef)
+  for (const value of list) {
+    placeConstant(setting.context, value, { field: found.field, column: found.column.origin, as: 'searched' })
+  }
+  return true
+}
+
+function isCount(call: FuncCall): boolean {
+  const names = namesOf(call.funcname)
+  if (names?.at(-1) !== 'count' || (names.length === 2 ? names[0] !== 'pg_catalog' : names.length !== 1)) return false
+  return call.agg_distinct !== true && call.agg_order === undefined && call.args?.length === 1
+}
+
+function functionCall(call: FuncCall, setting: Setting): void {
+  const name = namesOf(call.funcname)?.at(-1) ?? ''
+  const counted = isCount(call) ? protectedColumn(call.args?.[0], setting) : undefined
+  if (counted !== undefined) {
+    walk({ ...call, args: undefined }, setting)
+    return
+  }
+  if (executing.test(name)) {
+    const text = JSON.stringify(call.args ?? []).toLowerCase()
+    if (setting.context.names.all.some(known => text.includes(known.toLowerCase()))) {
+      throw new Refusal(
+        'postgres.statement_refused',
+        `${name}() runs SQL in a string, and the string names a protected table`,
+        'Send the statement itself',
+        offsetOf(call),
+      )
+    }
+  }
+  const clause = `${setting.clause}, as argument of ${name}()`
+  walk({ ...call, args: undefined }, setting)
+  walk(call.args, { ...setting, clause })
+}
+
+/** A sub-select within an expression: its result would be computed with. */
+function subLink(link: SubLink, setting: Setting): void {
+  walk(link.testexpr, setting)
+  const select = link.subselect
+  if (select === undefined || !('SelectStmt' in select)) {
+    walk(select, setting)
+    return
+  }
+  const shape = selectShape(select.SelectStmt, setting.context, setting.scope, setting.ctes)
+  if (link.subLinkType === 'EXISTS_SUBLINK') return
+  refuseOutputs(shape.columns, `a sub-select in ${setting.clause}`, offsetOf(link))
+}
+
+/** @throws {Refusal} when a query whose result is computed with, copied or merged yields a protected column */
+export function refuseOutputs(columns: readonly Column[], where: string, offset: number | undefined): void {
+  const column = columns.find(item => item.field !== undefined)
+  if (column === undefined) return
+  throw new Refusal(
+    'postgres.column_protected',
+    `${column.origin} is encrypted and cannot be the result of ${where}`,
+    'Select the column itself, joining its table where it is needed',
+    offset,
+  )
+}
+
+/** Kinds of node with a meaning of their own; every other kind is only searched for these. */
+const visitors: { readonly [kind: string]: ((struct: Struct, setting: Setting) => void) | undefined } = {
+  ColumnRef: (struct, setting) => refuseIfProtected(struct as ColumnRef, setting),
+  ParamRef: (struct, setting) => {
+    const { number } = struct
+    setting.context.plainParameter(typeof number === 'number' ? number : 0, offsetOf(struct))
+  },
+  NullTest: (struct, setting) => {
+    const { arg } = struct as NullTest
+    if (protectedColumn(arg, setting) === undefined) walk(arg, setting)
+  },
+  FuncCall: (struct, setting) => functionCall(struct as FuncCall, setting),
+  A_Expr: (struct, setting) => {
+    const expr = struct as A_Expr
+    if (search(expr, setting)) return
+    const operator = namesOf(expr.name)?.at(-1)
+    const within = operator === undefined ? setting : { ...setting, clause: clauseWith(setting.clause, operator) }
+    walk(expr.lexpr, within)
+    walk(expr.rexpr, within)
+  },
+  SubLink: (struct, setting) => subLink(struct as SubLink, setting),
+  SelectStmt: (struct, setting) => {
+    const shape = selectShape(struct as SelectStmt, setting.context, setting.scope, setting.ctes)
+    refuseOutputs(shape.columns, `a query in ${setting.clause}`, undefined)
+  },
+  RangeVar: (struct, setting) => {
+    const range = struct as RangeVar
+    if (setting.context.table(range) !== undefined) {
+      throw new Refusal(
+        'postgres.statement_refused',
+        `${range.relname} is a protected table, and its use in ${setting.clause} is not understood`,
+        'Write the statement in a simpler form',
+        offsetOf(range),
+      )
+    }
+  },
+}
+
+function clauseWith(clause: string, operator: string): string {
+  return clause.includes(' with ') ? clause : `${clause} with ${operator}`
+}
+
+/** Searches a tree of any form for what must not be computed with. */
+function walk(value: unknown, setting: Setting): void {
+  if (Array.isArray(value)) {
+    for (const item of value) walk(item, setting)
+    return
+  }
+  if (!isStruct(value)) return
+  for (const key in value) {
+    const inner = value[key]
+    if (typeof inner !== 'object' || inner === null) continue
+    const visitor = visitors[key]
+    if (visitor !== undefined && isStruct(inner)) visitor(inner, setting)
+    else walk(inner, setting)
+  }
+}
+
+/**
+ * Examines an expression (or a list, or any node that holds some): no protected column is computed with, searches are planned,
+ * parameters noted.
+ *
+ * @throws {Refusal}
+ */
+export function examine(value: unknown, setting: Setting): void {
+  walk(value, setting)
+}

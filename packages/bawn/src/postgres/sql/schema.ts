@@ -1,0 +1,275 @@
+import type { ColumnName, Field } from '../../fields/field.ts'
+import { nearest } from './nearest.ts'
+import type { ProtectedRelation, RelationColumn, SchemaProblem, SchemaSnapshot } from './plan.ts'
+import { columnsQuery, dependentsQuery, homonymsQuery, relationsQuery, tablesQuery } from './schema-queries.ts'
+
+/** Runs one query with the gateway's own login; rows by column name. */
+export type CatalogueQuery = (
+  sql: string,
+  parameters: readonly unknown[],
+) => Promise<readonly Readonly<Record<string, unknown>>[]>
+
+export interface SchemaSourceOptions {
+  readonly query: CatalogueQuery
+  readonly fields: readonly Field[]
+  /** Name of the configured database: fields of others are not looked at. */
+  readonly database: string
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number
+}
+
+/**
+ * Keeps the meaning of the catalogue in one database up to date.
+ *
+ * A change through the gateway is known by `schemaChange` of its plan: call `refresh` when the transaction it was in has ended,
+ * committed or rolled back. A change beside the gateway is not announced by anything: call `fresh` before planning, with the age
+ * that you accept, or `refresh` on an interval. Until then statements are planned by the old state, which is safe for columns (the
+ * server goes by names, results by OID and attnum) but does not know a new child of a protected table.
+ */
+export interface SchemaSource {
+  /** The last one loaded. */
+  readonly current: SchemaSnapshot | undefined
+  /** Loads what is true after this call began. The same snapshot, with the same epoch, when nothing changed. */
+  refresh(): Promise<SchemaSnapshot>
+  /** The current snapshot when it is at most `maxAgeMs` old, otherwise a refreshed one; rejects when the database cannot be asked. */
+  fresh(maxAgeMs: number): SchemaSnapshot | Promise<SchemaSnapshot>
+}
+
+interface Declared extends ColumnName {
+  readonly field: Field
+}
+
+interface Found {
+  readonly root: string
+  readonly oid: string
+  readonly schema: string
+  readonly name: string
+  readonly kind: string
+}
+
+interface FoundColumn {
+  readonly name: string
+  readonly attnum: number
+  readonly typeOid: number
+  readonly typeName: string
+  readonly hasDefault: boolean
+}
+
+const bytea = 17
+
+/** Process-wide, so that snapshots of several databases never share one. */
+let lastEpoch = 0
+
+function text(row: Readonly<Record<string, unknown>>, name: string): string {
+  const value = row[name]
+  if (typeof value !== 'string') throw new TypeError(`the database answered ${name} as ${typeof value}, not as text`)
+  return value
+}
+
+function named(row: Readonly<Record<string, unknown>>): { readonly schema: string; readonly name: string } {
+  return { schema: text(row, 'schema'), name: text(row, 'name') }
+}
+
+function similar(name: string, known: readonly string[]): string {
+  const names = nearest(name, known)
+  return names.length === 0 ? '' : ` (is it ${names.join(' or ')}?)`
+}
+
+function problem(declared: Declared, code: SchemaProblem['code'], what: string, hint: string): SchemaProblem {
+  const { schema, table, column } = declared
+  return { code, schema, table, column, message: `field ${declared.field.name}: ${what}`, hint }
+}
+
+/** Why the declared columns of one table cannot be protected; empty when they can. */
+function problemsOf(
+  declared: readonly Declared[],
+  table: Found | undefined,
+  columns: readonly FoundColumn[],
+  tables: readonly string[],
+): readonly SchemaProblem[] {
+  return declared.flatMap(item => {
+    const name = `${item.schema}.${item.table}`
+    if (table === undefined) {
+      const what = `there is no table ${name}${similar(name, tables)}`
+      return [problem(item, 'postgres.column_missing', what, `Create ${name} or correct the name in the configuration`)]
+    }
+    if (table.kind === 'v' || table.kind === 'm') {
+      const what = `${name} is a view`
+      return [problem(item, 'postgres.column_missing', what, 'Declare the column of the table beneath it')]
+    }
+    const column = columns.find(one => one.name === item.column)
+    if (column === undefined) {
+      const known = columns.map(one => one.name)
+      const what = `${name} has no column ${item.column}${similar(item.column, known)}`
+      return [
+        problem(item, 'postgres.column_missing', what, 'Create the column or correct its name in the configuration'),
+      ]
+    }
+    if (column.typeOid === bytea) return []
+    const what = `${name}.${item.column} is ${column.typeName}, and ciphertext needs bytea`
+    return [
+      problem(item, 'postgres.column_not_bytea', what, `Change the column to bytea: bawn protect ${item.field.name}`),
+    ]
+  })
+}
+
+class DatabaseSchema implements SchemaSource {
+  readonly #query: CatalogueQuery
+  readonly #now: () => number
+  readonly #declared: readonly Declared[]
+  #current: SchemaSnapshot | undefined
+  #fingerprint = ''
+  #loadedAt = 0
+  #running: Promise<SchemaSnapshot> | undefined
+  #next: Promise<SchemaSnapshot> | undefined
+
+  constructor(options: SchemaSourceOptions) {
+    this.#query = options.query
+    this.#now = options.now ?? (() => performance.now())
+    this.#declared = options.fields.flatMap(field =>
+      field.columns.filter(column => column.database === options.database).map(column => ({ ...column, field })),
+    )
+  }
+
+  get current(): SchemaSnapshot | undefined {
+    return this.#current
+  }
+
+  fresh(maxAgeMs: number): SchemaSnapshot | Promise<SchemaSnapshot> {
+    if (this.#current !== undefined && this.#now() - this.#loadedAt <= maxAgeMs) return this.#current
+    // One that runs is recent enough here; `refresh` would wait for another after it.
+    return this.#running ?? this.refresh()
+  }
+
+  refresh(): Promise<SchemaSnapshot> {
+    if (this.#running === undefined) return this.#start()
+    // What runs may have asked before the caller's change: one more, shared by all who come until it begins.
+    this.#next ??= this.#running.then(
+      () => this.#start(),
+      () => this.#start(),
+    )
+    return this.#next
+  }
+
+  #start(): Promise<SchemaSnapshot> {
+    this.#next = undefined
+    const running = this.#load().finally(() => {
+      if (this.#running === running) this.#running = undefined
+    })
+    this.#running = running
+    return running
+  }
+
+  async #load(): Promise<SchemaSnapshot> {
+    const startedAt = this.#now()
+    const byTable = [...Map.groupBy(this.#declared, item => JSON.stringify([item.schema, item.table])).values()]
+    const schemas = byTable.map(([item]) => item?.schema)
+    const tables = byTable.map(([item]) => item?.table)
+    const found = (await this.#query(relationsQuery, [schemas, tables])).map(
+      (row): Found => ({ ...named(row), root: text(row, 'root'), oid: text(row, 'oid'), kind: text(row, 'kind') }),
+    )
+    const oids = [...new Set(found.map(item => item.oid))]
+    const columns = Map.groupBy(await this.#query(columnsQuery, [oids]), row => text(row, 'relation'))
+    const columnsOf = (oid: string): readonly FoundColumn[] =>
+      (columns.get(oid) ?? []).map(row => ({
+        name: text(row, 'name'),
+        attnum: Number(text(row, 'attnum')),
+        typeOid: Number(text(row, 'type')),
+        typeName: text(row, 'type_name'),
+        hasDefault: row['has_default'] === true,
+      }))
+
+    const problems: SchemaProblem[] = []
+    const missing = byTable.some(([item]) => !found.some(one => one.schema === item?.schema && one.name === item.table))
+    const known = missing ? (await this.#query(tablesQuery, [])).map(named).map(one => `${one.schema}.${one.name}`) : []
+    const fieldsOf = new Map<string, Map<string, Field>>()
+    for (const declared of byTable) {
+      const [item] = declared
+      const root = found.find(one => one.root === one.oid && one.schema === item?.schema && one.name === item.table)
+      const wrong = problemsOf(declared, root, root === undefined ? [] : columnsOf(root.oid), known)
+      problems.push(...wrong)
+      if (root === undefined || wrong.length > 0) continue
+      for (const one of found.filter(child => child.root === root.oid)) {
+        const fields = fieldsOf.get(one.oid) ?? new Map<string, Field>()
+        fieldsOf.set(one.oid, fields)
+        for (const { column, field } of declared) {
+          const other = fields.get(column)
+          if (other !== undefined && other !== field) {
+            const what = `${one.schema}.${one.name}.${column} already belongs to field ${other.name}, through its parent table`
+            problems.push({
+              code: 'postgres.column_missing',
+              schema: one.schema,
+              table: one.name,
+              column,
+              message: `field ${field.name}: ${what}`,
+              hint: 'Declare the column of the parent table only',
+            })
+          }
+          fields.set(column, field)
+        }
+      }
+    }
+
+    const relations = [...fieldsOf].flatMap(([oid, fields]): readonly ProtectedRelation[] => {
+      const item = found.find(one => one.oid === oid)
+      if (item === undefined) return []
+      const own = columnsOf(oid).map(
+        (column): RelationColumn => ({
+          name: column.name,
+          attnum: column.attnum,
+          typeOid: column.typeOid,
+          hasDefault: column.hasDefault,
+          field: fields.get(column.name),
+        }),
+      )
+      return [{ oid: Number(oid), schema: item.schema, name: item.name, columns: own }]
+    })
+    const guarded = relations.flatMap(relation =>
+      relation.columns
+        .filter(column => column.field !== undefined)
+        .map(column => ({ oid: relation.oid, attnum: column.attnum })),
+    )
+    const dependents = await this.#query(dependentsQuery, [
+      guarded.map(item => item.oid),
+      guarded.map(item => item.attnum),
+    ])
+    const homonyms = await this.#query(homonymsQuery, [relations.map(relation => relation.oid)])
+    return this.#keep(
+      {
+        relations,
+        columns: new Map(
+          relations.map(relation => [
+            relation.oid,
+            new Map(
+              relation.columns.flatMap(({ attnum, field }) => (field === undefined ? [] : [[attnum, field] as const])),
+            ),
+          ]),
+        ),
+        dependents: dependents.map(named),
+        homonyms: homonyms.map(named),
+        problems,
+      },
+      startedAt,
+    )
+  }
+
+  #keep(loaded: Omit<SchemaSnapshot, 'epoch'>, startedAt: number): SchemaSnapshot {
+    const fingerprint = JSON.stringify(
+      [loaded.relations, loaded.dependents, loaded.homonyms, loaded.problems],
+      (key, value: unknown) =>
+        key === 'field' && typeof value === 'object' && value !== null && 'name' in value ? value.name : value,
+    )
+    this.#loadedAt = startedAt
+    if (this.#current === undefined || fingerprint !== this.#fingerprint) {
+      this.#fingerprint = fingerprint
+      lastEpoch++
+      this.#current = Object.freeze({ epoch: lastEpoch, ...loaded })
+    }
+    return this.#current
+  }
+}
+
+/** A source that has not asked yet: call `refresh` before the first statement. */
+export function createSchemaSource(options: SchemaSourceOptions): SchemaSource {
+  return new DatabaseSchema(options)
+}

@@ -1,0 +1,128 @@
+import { PostgresError } from './failure.ts'
+import type { StartupMessage } from './wire/startup.ts'
+
+/** What a StartupMessage asks for, sorted into what we decide by and what is passed on. */
+export interface StartupRequest {
+  readonly user: string
+  readonly database: string
+  /** `-c bawn.login=jwt` in `options`: which question the client wants to be asked. */
+  readonly login: 'scram' | 'jwt' | undefined
+  readonly applicationName: string
+  /** Run-time settings that are passed on, in order. */
+  readonly settings: readonly (readonly [name: string, value: string])[]
+  /** What it asked for and may not have: told only once it is known who asks. */
+  readonly refused: PostgresError | undefined
+}
+
+/**
+ * Settings that a client may bring. Everything else changes meaning (`search_path`, `standard_conforming_strings`), identity
+ * (`role`, `session_authorization`) or what the server does for all, or is not known to be harmless.
+ */
+const allowed: ReadonlySet<string> = new Set([
+  'bytea_output',
+  'client_min_messages',
+  'datestyle',
+  'default_transaction_isolation',
+  'default_transaction_read_only',
+  'extra_float_digits',
+  'geqo',
+  'idle_in_transaction_session_timeout',
+  'intervalstyle',
+  'jit',
+  'lock_timeout',
+  'statement_timeout',
+  'timezone',
+])
+
+/** Names of UTF-8, and the two that PostgreSQL's own clients send when they do not care. */
+const encodings: ReadonlySet<string> = new Set(['', 'utf8', 'utf-8', 'unicode', 'sql_ascii', "'utf-8'", "'utf8'"])
+
+/** Reads the parameters of a StartupMessage. @throws {PostgresError} `postgres.login_refused` when there is no user name */
+export function readStartupRequest(message: StartupMessage): StartupRequest {
+  const { user, database, replication, options = '', application_name = '', ...others } = message.parameters
+  if (user === undefined || user === '') {
+    throw new PostgresError('postgres.login_refused', 'no PostgreSQL user name specified in startup packet')
+  }
+  let login: 'scram' | 'jwt' | undefined
+  let applicationName = application_name
+  let refused: PostgresError | undefined
+  const refuse = (error: PostgresError): void => {
+    refused ??= error
+  }
+  const settings: [string, string][] = []
+  const asked: [string, string][] = [...Object.entries(others)]
+  const words = parseOptions(options)
+  if (words === undefined) refuse(settingRefused('options'))
+  else asked.push(...words)
+  for (const [name, value] of asked) {
+    const key = name.toLowerCase()
+    if (key === 'bawn.login') {
+      if (value === 'scram' || value === 'jwt') login = value
+      else refuse(settingRefused(name))
+    } else if (key === 'application_name') applicationName = value
+    else if (key === 'client_encoding') {
+      if (!encodings.has(value.toLowerCase())) refuse(encodingRefused(value))
+    } else if (key === 'standard_conforming_strings' && value.toLowerCase() === 'on') continue
+    else if (allowed.has(key)) settings.push([name, value])
+    else refuse(settingRefused(name))
+  }
+  if (replication !== undefined && !/^(false|off|no|0|f|n)$/i.test(replication)) {
+    refuse(new PostgresError('postgres.replication_refused', 'replication connections are refused'))
+  }
+  return { user, database: database || user, login, applicationName, settings, refused }
+}
+
+const shown = (name: string): string => name.slice(0, 63).replaceAll(/[^\x20-\x7e]/g, '?')
+
+function settingRefused(name: string): PostgresError {
+  return new PostgresError('postgres.startup_setting', `parameter "${shown(name)}" may not be set at connection start`)
+}
+
+function encodingRefused(value: string): PostgresError {
+  return new PostgresError('postgres.encoding', `client_encoding "${shown(value)}" is not supported`)
+}
+
+/**
+ * `-c name=value`, `-cname=value` and `--name=value`, separated by blanks, a backslash before a blank or a backslash
+ * (PostgreSQL's pg_split_opts); anything else is a switch of the server program and not for clients.
+ *
+ * @returns `undefined` when there is another switch
+ */
+export function parseOptions(options: string): [name: string, value: string][] | undefined {
+  const words: string[] = []
+  let word: string | undefined
+  for (let at = 0; at < options.length; at += 1) {
+    const character = options.charAt(at)
+    if (/\s/.test(character)) {
+      if (word !== undefined) words.push(word)
+      word = undefined
+    } else if (character === '\\') {
+      at += 1
+      word = (word ?? '') + options.charAt(at)
+    } else word = (word ?? '') + character
+  }
+  if (word !== undefined) words.push(word)
+  const settings: [string, string][] = []
+  for (let index = 0; index < words.length; index += 1) {
+    const text = words[index] ?? ''
+    let assignment: string
+    if (text === '-c') {
+      index += 1
+      assignment = words[index] ?? ''
+    } else if (text.startsWith('-c')) assignment = text.slice(2)
+    else if (text.startsWith('--')) assignment = text.slice(2)
+    else return undefined
+    const equals = assignment.indexOf('=')
+    if (equals < 1) return undefined
+    settings.push([assignment.slice(0, equals).replaceAll('-', '_'), assignment.slice(equals + 1)])
+  }
+  return settings
+}
+
+/** `bawn:<identity> <what the client calls itself>`: printable ASCII, at most 63 bytes, as the server would cut it. */
+export function applicationNameOf(identityId: string, clientName: string): string {
+  return `bawn:${identityId} ${clientName}`
+    .replaceAll(/[^\x20-\x7e]/g, '?')
+    .trimEnd()
+    .slice(0, 63)
+}

@@ -1,0 +1,81 @@
+import type { AuditTrail } from '../audit/event.ts'
+import type { CertificateMechanism } from '../authn/certificate.ts'
+import type { Identity, Outcome } from '../authn/identity.ts'
+import type { UsableMechanism } from '../authn/option.ts'
+import type { ScramMechanism } from '../authn/scram-mechanism.ts'
+import type { Catalogue } from '../fields/field.ts'
+import type { Gate } from '../policy/policy.ts'
+import type { Planner } from './sql/plan.ts'
+import type { SchemaSource } from './sql/schema.ts'
+
+// What the door is given, as interfaces: whoever composes the gateway builds one `DoorState` and swaps it whole on a reload.
+
+/** One database behind the door. */
+export interface DatabaseState {
+  readonly name: string
+  readonly upstream: UpstreamTarget
+  /** Who may connect. */
+  readonly gate: Gate
+  readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
+  readonly planner: Planner
+}
+
+/** Where and how to log in to PostgreSQL. */
+export interface UpstreamTarget {
+  readonly host: string
+  readonly port: number
+  /** Its name on that server. */
+  readonly database: string
+  /** `undefined` is plain TCP; otherwise verify-full. */
+  readonly tls: { readonly ca: string | undefined; readonly serverName: string | undefined } | undefined
+  readonly user: string
+  readonly password: string
+  readonly connectTimeoutMs: number
+}
+
+/** A matched rule names itself; `none` refuses. */
+export type HostRuleMatch =
+  | { readonly kind: 'matched'; readonly rule: string; readonly use: readonly UsableMechanism[] }
+  | { readonly kind: 'none' }
+
+export interface HostRuleQuestion {
+  readonly door: 'postgres'
+  readonly user: string
+  readonly address: string
+  readonly tls: boolean
+  readonly database: string
+}
+
+/** How callers may prove who they are. A method that throws or rejects cannot decide: the door answers 57P03. */
+export interface DoorState {
+  readonly databases: ReadonlyMap<string, DatabaseState>
+  readonly hostRules: { match(question: HostRuleQuestion): HostRuleMatch }
+  /** Given a certificate whose chain was verified against the listener's `client_ca`. */
+  readonly certificate: Pick<CertificateMechanism, 'authenticate'> | undefined
+  readonly scram: ScramMechanism | undefined
+  readonly jwt: { authenticate(token: string): Outcome | Promise<Outcome> } | undefined
+  readonly catalogue: Catalogue
+  readonly audit: AuditTrail
+  /** Which statements get a line in the trail. */
+  readonly auditStatements: 'protected' | 'all'
+  readonly log: (entry: LogEntry) => void
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/** For the operator. `cause` may be logged with its stack; it holds no secret, as no error of ours does. */
+export interface LogEntry {
+  readonly level: 'info' | 'warn' | 'error'
+  readonly message: string
+  readonly requestId: string
+  readonly cause?: unknown
+}
+
+/** One open session, as the operator's list shows it. */
+export interface SessionSummary {
+  readonly id: string
+  readonly identity: Identity
+  readonly database: string
+  readonly address: string
+  readonly since: number
+}

@@ -1,0 +1,83 @@
+import { WireError } from './wire-error.ts'
+
+/** Reads the fields of one message body in order; every read is bounded by the message, and `finish` wants it read to its end. */
+export class BodyReader {
+  readonly buffer: Buffer
+  at: number
+  readonly end: number
+  readonly #view: DataView
+
+  /** @param start first byte of the body (after letter and length) */
+  constructor(buffer: Buffer, start: number, end: number) {
+    this.buffer = buffer
+    this.at = start
+    this.end = end
+    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
+  }
+
+  get left(): number {
+    return this.end - this.at
+  }
+
+  uint8(): number {
+    return this.#view.getUint8(this.#advance(1))
+  }
+
+  /** Counts are unsigned in practice: PostgreSQL reads up to 65535 parameters. */
+  uint16(): number {
+    return this.#view.getUint16(this.#advance(2))
+  }
+
+  int16(): number {
+    return this.#view.getInt16(this.#advance(2))
+  }
+
+  int32(): number {
+    return this.#view.getInt32(this.#advance(4))
+  }
+
+  uint32(): number {
+    return this.#view.getUint32(this.#advance(4))
+  }
+
+  /** Moves over a text and its NUL; the text is `buffer[from..at - 1)`. */
+  skipCstring(): { readonly from: number; readonly to: number } {
+    const from = this.at
+    const nul = this.buffer.indexOf(0, from)
+    if (nul === -1 || nul >= this.end) throw new WireError('invalid string in message')
+    this.at = nul + 1
+    return { from, to: nul }
+  }
+
+  cstring(): string {
+    const { from, to } = this.skipCstring()
+    return this.buffer.toString('utf8', from, to)
+  }
+
+  /**
+   * Name of a statement or portal: one character for each byte (latin1), so that two names that differ on the wire never become
+   * one here, as broken UTF-8 would.
+   */
+  objectName(): string {
+    const { from, to } = this.skipCstring()
+    return this.buffer.toString('latin1', from, to)
+  }
+
+  /** Shares memory with the message. */
+  bytes(count: number): Buffer {
+    const from = this.#advance(count)
+    return this.buffer.subarray(from, from + count)
+  }
+
+  /** Bytes after the last field would be read by nobody and executed by somebody. */
+  finish(): void {
+    if (this.at !== this.end) throw new WireError('invalid message format')
+  }
+
+  #advance(count: number): number {
+    const from = this.at
+    if (count < 0 || from + count > this.end) throw new WireError('insufficient data left in message')
+    this.at = from + count
+    return from
+  }
+}
