@@ -87,6 +87,18 @@ test('Describe of statement and portal show logical types, and formats are honou
   assert.deepEqual(rows, [['ada@example.com', undefined]])
 })
 
+test('binary results hold the bytes themselves, text results of bytes are hex', async () => {
+  await withClient(kit.client('billy'), client => client.query("update people set photo = '\\x00ff5c' where id = 2"))
+  const photo = 'select photo, email from people where id = 2'
+  const binary = await ask(raw, 1, say.parse('', photo), say.bind('', '', [], [1]), say.execute(''), say.sync)
+  const row = binary.all.find(message => message.type === 'D')
+  assert.equal(row?.body.toString('hex'), `00020000000300ff5c0000000f${Buffer.from('bob@example.com').toString('hex')}`)
+  const text = await ask(raw, 1, say.query(photo))
+  assert.deepEqual(text.rows, [['\\x00ff5c', 'bob@example.com']])
+  const escaped = await ask(raw, 2, say.query("set bytea_output = 'escape'"), say.query(photo))
+  assert.deepEqual(escaped.rows, [['\\x00ff5c', 'bob@example.com']])
+})
+
 test('a suspended portal goes on where it was, each run with a line of its own', async () => {
   const { letters, rows } = await ask(
     raw,
