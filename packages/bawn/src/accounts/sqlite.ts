@@ -57,8 +57,8 @@ export function openSqliteAccounts(options: { readonly name: string; readonly pa
   const database = guarded(() => openFile(path))
   try {
     return guarded(() => {
-      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF')
       migrate(database, name)
+      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF')
       return createStore(name, database, guarded)
     })
   } catch (error) {

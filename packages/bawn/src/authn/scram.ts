@@ -66,14 +66,16 @@ export function createScramExchange(options: {
     | undefined
   let step: 'first' | 'final' | 'done' = 'first'
 
+  const mechanisms: readonly ScramMechanismName[] =
+    channelBinding === undefined ? ['SCRAM-SHA-256'] : ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256']
+
   return {
-    mechanisms: channelBinding === undefined ? ['SCRAM-SHA-256'] : ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256'],
+    mechanisms,
 
     first(mechanism, message) {
       if (step !== 'first') return malformed('a second client-first message')
       step = 'done'
-      if (!(this.mechanisms as readonly string[]).includes(mechanism))
-        return malformed('a mechanism that was not offered')
+      if (!mechanisms.some(offered => offered === mechanism)) return malformed('a mechanism that was not offered')
       const groups = read(clientFirst, message)
       if (groups === undefined) return malformed('client-first message')
       const { gs2 = '', flag = '', binding, authzid, bare = '', reserved, nonce: clientNonce = '' } = groups

@@ -33,6 +33,16 @@ function refuseExpression(
   )
 }
 
+/** A name that is only possibly the protected column: nothing is rewritten or copied by it. */
+export function uncertain(column: Column, offset: number | undefined): Refusal {
+  return new Refusal(
+    'postgres.statement_refused',
+    `"${column.name}" may be ${column.origin} or a column of another table`,
+    'Write the schema before the table, and the table or its alias before the column',
+    offset,
+  )
+}
+
 /** What a value is, for messages. */
 const described: { readonly [kind: string]: string | undefined } = {
   FuncCall: 'the result of a function',
@@ -79,6 +89,7 @@ export function placeValue(value: Node, column: RelationColumn | undefined, targ
     const found =
       parts === undefined || parts.star ? undefined : resolve(parts.names, setting.scope, offsetOf(value.ColumnRef))
     if (found?.kind === 'protected' && isSameField(found.column, field)) return
+    if (found?.kind === 'protected' && found.field === field) throw uncertain(found.column, offsetOf(value.ColumnRef))
     throw refuseExpression(column, field, target, described['ColumnRef'] ?? '', offsetOf(value.ColumnRef))
   }
   if ('SubLink' in value && value.SubLink.subLinkType === 'EXPR_SUBLINK') {

@@ -1,4 +1,5 @@
 import type { A_Expr, ColumnRef, FuncCall, Node, NullTest, RangeVar, SelectStmt, SubLink } from 'libpg-query'
+import { uncertain } from './assign.ts'
 import type { Context } from './context.ts'
 import { type Ctes, selectShape } from './query.ts'
 import { Refusal } from './refusal.ts'
@@ -99,14 +100,7 @@ function search(expr: A_Expr, setting: Setting): boolean {
   if (!list.every(isConstant)) return false
   const offset = offsetOf(columnNode.ColumnRef)
   if (setting.context.ability(found.field) !== 'search') throw computed(found.column, setting, offset)
-  if (!found.column.certain) {
-    throw new Refusal(
-      'postgres.statement_refused',
-      `"${found.column.name}" may be ${found.column.origin} or a column of another table`,
-      'Write the table before it, as schema.table or alias.column',
-      offset,
-    )
-  }
+  if (!found.column.certain) throw uncertain(found.column, offset)
   setting.context.searchColumn(columnNode.ColumnRef)
   for (const value of list) {
     placeConstant(setting.context, value, { field: found.field, column: found.column.origin, as: 'searched' })

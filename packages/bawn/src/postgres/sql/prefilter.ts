@@ -29,8 +29,9 @@ const words = [
 ]
 const anywhere = ['standard_conforming_strings', 'client_encoding', 'pg_settings', 'u&"']
 
-function pattern(name: string): string {
-  const bytes = Buffer.from(name.replaceAll('"', '""')).toString('latin1')
+/** Of the bytes of a text; a quote within a quoted identifier is doubled. */
+function pattern(text: string): string {
+  const bytes = Buffer.from(text).toString('latin1')
   return bytes.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
 }
 
@@ -41,7 +42,7 @@ export function createPrefilter(snapshot: SchemaSnapshot): Prefilter {
     ...snapshot.dependents.map(dependent => dependent.name),
     ...snapshot.problems.map(problem => problem.table),
   ])
-  const named = [...names, ...anywhere].map(pattern)
+  const named = [...[...names].map(name => name.replaceAll('"', '""')), ...anywhere].map(pattern)
   const expression = new RegExp(`${named.join('|')}|\\b(?:${words.join('|')})\\b`, 'i')
   return text => expression.test(text)
 }

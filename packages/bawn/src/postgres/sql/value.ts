@@ -147,7 +147,7 @@ export function placeConstant(context: Context, node: Node, place: Place): void 
   if (typeof plaintext === 'string') throw refuse(place, plaintext, "Write it as a string: 'value'", offset)
   if (plaintext.length === 0 && place.as === 'searched') {
     // Empty values are stored empty, so their hash would never be found.
-    replace(start, end, "''", { A_Const: { sval: {} } })
+    replace(start, end, "''", { A_Const: { sval: { sval: '' } } })
     return
   }
   context.edits.push({ kind: 'value', start, end, field: place.field, as: place.as, plaintext })

@@ -104,11 +104,23 @@ function insertQuery(
   select: SelectStmt,
   columns: readonly (RelationColumn | undefined)[],
   target: Target,
+  byPlace: boolean,
   context: Context,
   parent: Scope | undefined,
   ctes: Ctes,
 ): void {
   const targets = select.targetList ?? []
+  const star = targets.some(
+    node => 'ResTarget' in node && node.ResTarget.val !== undefined && isStar(node.ResTarget.val),
+  )
+  if (star && target.relation !== undefined && (byPlace || columns.some(column => column?.field !== undefined))) {
+    throw new Refusal(
+      'postgres.statement_refused',
+      `which column of the query goes into which of ${target.name} cannot be told through *`,
+      'Name the columns of the query instead of *',
+      target.offset,
+    )
+  }
   const simple =
     (select.op ?? 'SETOP_NONE') === 'SETOP_NONE' &&
     select.valuesLists === undefined &&
@@ -125,17 +137,6 @@ function insertQuery(
   const shape = selectShape(simple ? rest : select, context, parent, ctes)
   const setting: Setting = { context, scope: { sources: [], parent }, ctes, clause: 'INSERT' }
   for (const { column, val } of placed) placeValue(val, column, target, setting)
-  const star = targets.some(
-    node => 'ResTarget' in node && node.ResTarget.val !== undefined && isStar(node.ResTarget.val),
-  )
-  if (star && columns.some(column => column?.field !== undefined)) {
-    throw new Refusal(
-      'postgres.statement_refused',
-      `which column of the query goes into which of ${target.name} cannot be told through *`,
-      'Name the columns of the query instead of *',
-      target.offset,
-    )
-  }
   const length = Math.max(columns.length, shape.columns.length)
   for (let index = 0; index < length; index++) {
     if (!skipped.has(index)) copy(shape.columns[index], columns[index], target)
@@ -209,7 +210,8 @@ function insert(statement: InsertStmt, context: Context, parent: Scope | undefin
     select?.limitCount === undefined &&
     select?.limitOffset === undefined
   if (rows !== undefined && isPlainValues) insertRows(rows, columns, target, setting)
-  else if (select !== undefined) insertQuery(select, columns, target, context, parent, ctes)
+  else if (select !== undefined)
+    insertQuery(select, columns, target, statement.cols === undefined, context, parent, ctes)
   if (
     statement.cols === undefined &&
     select !== undefined &&
