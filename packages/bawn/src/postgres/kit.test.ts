@@ -66,6 +66,7 @@ export async function startKit(setup: string): Promise<Kit> {
   const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }
   const direct = async (sql: string): Promise<Record<string, unknown>[]> => {
     const client = new pg.Client({ ...owner, database: 'postgres' })
+    client.on('error', () => {})
     await client.connect()
     try {
       const result: unknown = await client.query(sql)
@@ -103,7 +104,7 @@ export async function startKit(setup: string): Promise<Kit> {
   const pool = new pg.Pool({ ...owner, database: 'postgres', max: 1 })
   pool.on('error', () => {})
   const schema = createSchemaSource({
-    query: async (sql, parameters) => (await pool.query(rowsFrom(sql), [...parameters])).rows,
+    query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     fields: catalogue.fields,
     database: 'shop',
   })
@@ -344,13 +345,6 @@ export class RawClient {
     this.received = Buffer.alloc(0)
     return letters
   }
-}
-
-function rowsFrom(sql: string): string {
-  return sql.replace(
-    /pg_catalog\.unnest\((\$1::[^,]+), (\$2::[^)]+)\)/,
-    'ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))',
-  )
 }
 
 /** A raw connection in clear, logged in by token as `user` with one role, idle. */
