@@ -47,7 +47,7 @@ export interface Composition {
   readonly postgres: DoorState
   /** Fetches what the first request would have to wait for. Never rejects: `checks` tells what could not be had. */
   prime(): Promise<void>
-  /** Databases can be asked and have the declared columns; issuers have keys. */
+  /** Databases can be asked; issuers have keys. */
   checks(): Promise<readonly ReadyCheck[]>
   /** Another composition serves now: gives everything back once what is under way has ended. */
   retire(): void
@@ -182,7 +182,7 @@ function composeDatabases(
         name,
         upstream,
         gate: createGate(options.allow, config.policies),
-        schema: { current: () => source.fresh(schemaAgeMs), refresh: () => source.refresh() },
+        schema: source,
         planner: await createPlanner(),
       }
       return { state, source, close: () => asked.close() }
@@ -213,8 +213,9 @@ async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyChec
   const name = `database ${state.name}`
   try {
     const { problems } = await source.fresh(schemaAgeMs)
-    const [first] = problems
-    return first === undefined ? { name, ok: true } : { name, ok: false, detail: first.message }
+    // Statements that need such a column are refused, everything else is served: somebody may be about to create it.
+    const missing = problems.map(problem => problem.message).join('; ')
+    return missing === '' ? { name, ok: true } : { name, ok: true, detail: missing }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreachable'
     return { name, ok: false, detail: `its schema cannot be read (${code})` }

@@ -264,12 +264,6 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Send one Authorization header',
   },
-  'http.rejected': {
-    blame: 'caller',
-    status: 401,
-    sqlstate: '28000',
-    hint: 'Get a new token from the issuer and send it as: Authorization: Bearer <token>',
-  },
   'http.refused_here': {
     blame: 'caller',
     status: 403,
@@ -501,6 +495,12 @@ export const errors = {
     hint: 'The schema changed since the statement was prepared: prepare it again',
   },
 
+  'postgres.setting_refused': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Leave this setting as the gateway set it, out of the connection string too: it changes meaning or identity',
+  },
   'postgres.statement_refused': {
     blame: 'caller',
     status: 400,
@@ -557,7 +557,7 @@ export const errors = {
     blame: 'caller',
     status: 401,
     sqlstate: '28000',
-    hint: 'Send the token that token_file holds as Authorization: Bearer; bawn reload does',
+    hint: 'Let bawn reload send the token, or send what token_file holds as Authorization: Bearer',
   },
   'admin.token_file': {
     blame: 'operator',

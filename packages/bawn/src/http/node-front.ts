@@ -39,6 +39,8 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   let draining = false
   /** Connections whose client was refused: what still comes in on them is nobody's. */
   const refused = new WeakSet<Socket>()
+  /** Connections that have not asked for anything yet: node does not count them as idle. */
+  const silent = new Set<Socket>()
   /** Answers that are not complete, oldest first; several when a client pipelines. */
   const unanswered = new WeakMap<Socket, Set<NodeAnswer>>()
   const upgrades = new WeakSet<IncomingMessage>()
@@ -53,6 +55,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     if (refused.has(socket)) return
     let open = unanswered.get(socket)
     if (open === undefined) {
+      silent.delete(socket)
       open = new Set()
       unanswered.set(socket, open)
     }
@@ -65,8 +68,11 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
       unanswered: open,
       uninvited: expectsContinue,
       refuse: problem => close(socket, problem),
+      isDraining: () => draining,
+      // Node knows the connection as idle only when it has done its own part of the end.
+      over: () => draining && setImmediate(() => server.closeIdleConnections()),
     })
-    if (draining || upgrades.has(request)) answer.closeAfterwards()
+    if (upgrades.has(request)) answer.closeAfterwards()
     handlers.request(
       {
         method: request.method ?? '',
@@ -111,6 +117,10 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   // request-head.ts counts them, and refuses; node would drop those above its own limit silently.
   server.maxHeadersCount = 0
   server.maxConnections = limits.maxConnections
+  server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    silent.add(socket)
+    socket.once('close', () => silent.delete(socket))
+  })
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => serve(request, response, true))
   server.on('checkExpectation', onRequest)
   server.on('connect', (_request: IncomingMessage, socket: Socket) => refuse('http.bad_request', socket))
@@ -141,11 +151,9 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     drain: () =>
       new Promise(resolve => {
         draining = true
-        server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
-          response.once('close', () => server.closeIdleConnections())
-        })
         server.close(() => resolve())
         server.closeIdleConnections()
+        for (const socket of silent) if (socket.bytesRead === 0 || tls !== undefined) socket.destroy()
       }),
     close: () => {
       server.close()

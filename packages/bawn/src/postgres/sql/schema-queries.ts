@@ -7,7 +7,7 @@
 export const relationsQuery = `
 WITH RECURSIVE declared AS (
   SELECT c.oid
-  FROM pg_catalog.unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) AS d (schema, name)
+  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS d (schema, name)
   JOIN pg_catalog.pg_namespace n ON n.nspname = d.schema
   JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = d.name
   WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')
@@ -37,7 +37,8 @@ ORDER BY a.attrelid, a.attnum`
  */
 export const dependentsQuery = `
 WITH RECURSIVE guarded AS (
-  SELECT g.oid, g.attnum FROM pg_catalog.unnest($1::pg_catalog.oid[], $2::pg_catalog.int4[]) AS g (oid, attnum)
+  SELECT g.oid, g.attnum
+  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.int4[])) AS g (oid, attnum)
 ), uses AS (
   SELECT d.refobjid AS used, d.refobjsubid AS attnum, r.ev_class AS by
   FROM pg_catalog.pg_depend d
