@@ -36,7 +36,7 @@ test('bawn demo --data: stops on a signal, leaves nothing running when it is kil
       const sockets = ports.map(port => connect(port, '127.0.0.1').on('error', () => {}))
       await Promise.all(sockets.map(socket => once(socket, 'connect')))
       // A connection ends with the process at its other end.
-      gone.push(...sockets.map(socket => once(socket.resume(), 'close')))
+      gone.push(...sockets.map(socket => new Promise(resolve => socket.resume().on('close', resolve))))
       child.kill('SIGKILL')
     })
     assert.equal(gone.length, 6, killed.output)
