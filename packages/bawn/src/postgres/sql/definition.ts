@@ -136,6 +136,12 @@ function alterTable(statement: AlterTableStmt, names: Names): void {
   const relation = relationOf(statement.relation, names)
   for (const node of statement.cmds ?? []) {
     const command = 'AlterTableCmd' in node ? node.AlterTableCmd : {}
+    if (command.subtype === 'AT_DetachPartition' || command.subtype === 'AT_DropInherit') {
+      throw refuse(
+        'a partition or child that leaves its table would no longer be protected',
+        `${childHint}; declare its columns first`,
+      )
+    }
     if (command.subtype === 'AT_AttachPartition' || command.subtype === 'AT_AddInherit') {
       throw refuse('a new child of a protected table could be written unencrypted until it is known', childHint)
     }

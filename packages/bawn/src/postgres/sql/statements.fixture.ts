@@ -411,6 +411,7 @@ export const notUnderstood: readonly Refused[] = [
   ["CREATE TABLE e PARTITION OF events FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')", /a new child/],
   ["ALTER TABLE events ATTACH PARTITION e FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')", /a new child/],
   ['ALTER TABLE people INHERIT users', /a new child/],
+  ['ALTER TABLE events DETACH PARTITION events_2026', /would no longer be protected/],
   ['ALTER TABLE users RENAME TO persons', /renamed, it would be unprotected/],
   ['ALTER TABLE users RENAME COLUMN email TO mail', /renamed, it would be unprotected/],
   ['ALTER TABLE users SET SCHEMA crm', /ALTER … SET SCHEMA/],
