@@ -8,6 +8,7 @@ const positions = new Set([
   'location',
   'stmt_location',
   'stmt_len',
+  'name_location',
   'list_start',
   'list_end',
   'rexpr_list_start',
