@@ -3,11 +3,12 @@ import { after, test } from 'node:test'
 import type { RawStmt } from 'libpg-query'
 import { createNames } from './names.ts'
 import { createParser } from './parser.ts'
+import { changed, searched, untouched } from './permitted.fixture.ts'
 import type { SchemaSnapshot, StatementPlan } from './plan.ts'
 import { PlanCache } from './plan-cache.ts'
 import { createPlanner } from './planner.ts'
+import { computed, notUnderstood, otherCodes } from './refused.fixture.ts'
 import { sees, seesNothing, shopSnapshot } from './shop.fixture.ts'
-import { changed, computed, notUnderstood, otherCodes, searched, untouched } from './statements.fixture.ts'
 import { everyStruct } from './tree.ts'
 
 const planner = await createPlanner()

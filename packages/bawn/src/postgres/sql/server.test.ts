@@ -6,11 +6,11 @@ import { after, before, test } from 'node:test'
 import { startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
 import type { Field } from '../../fields/field.ts'
+import { changed, searched, untouched } from './permitted.fixture.ts'
 import type { SchemaSnapshot, StatementPlan } from './plan.ts'
 import { createPlanner } from './planner.ts'
 import { createSchemaSource } from './schema.ts'
 import { sees, shopFields, shopSnapshot, shopTables } from './shop.fixture.ts'
-import { changed, searched, untouched } from './statements.fixture.ts'
 
 // Real PostgreSQL: what is permitted runs; protected values come out only in columns that are recognised by OID and attnum; what is
 // stored is sealed. docs/guide/sql.md is read here: what it says works is run, what it says is refused is refused.
