@@ -9,7 +9,7 @@ export const computed: readonly Refused[] = [
   ["SELECT id FROM users WHERE email > 'a'", /in WHERE with >/],
   ["SELECT id FROM users WHERE lower(email) = 'a'", /as argument of lower\(\)/],
   ["SELECT id FROM users WHERE email = lower('a')", /in WHERE with =/],
-  ['SELECT id FROM users WHERE email = ANY ($1)', /in WHERE with =/],
+  ['SELECT id FROM users WHERE email = ANY ($1)', /in WHERE with = ANY/],
   ["SELECT id FROM users WHERE (email, id) = ('a', 1)", /in WHERE with =/],
   ["SELECT id FROM users WHERE email BETWEEN 'a' AND 'b'", /in WHERE/],
   ['SELECT id FROM users WHERE email = name', /in WHERE with =/],

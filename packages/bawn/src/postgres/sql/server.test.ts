@@ -176,7 +176,9 @@ test('every permitted form runs, and shows protected values in recognised column
   // They need what an earlier statement made; the guide's forms come with it.
   const dependent = new Set(['EXECUTE p(1)', 'EXPLAIN EXECUTE p(1)', 'FETCH 10 FROM c'])
   const forms = [...untouched, ...changed.map(([sql]) => sql), ...searched.map(([sql]) => sql)]
-  for (const sql of forms.filter(form => !dependent.has(form))) {
+  const [version] = await query('SHOW server_version_num')
+  const hasOld = Number(version?.['server_version_num']) >= 180_000
+  for (const sql of forms.filter(form => !dependent.has(form) && (hasOld || !form.includes('old.')))) {
     await t.test(sql, () => form(sql))
   }
 })
