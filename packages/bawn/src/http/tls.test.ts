@@ -67,7 +67,7 @@ async function ask(port: number, options: ConnectionOptions): Promise<string> {
   socket.on('data', bytes => pieces.push(bytes))
   socket.on('error', () => {})
   socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
-  await once(socket, 'close')
+  await new Promise(resolve => socket.once('close', resolve))
   return Buffer.concat(pieces).toString('latin1')
 }
 
