@@ -557,7 +557,7 @@ export const errors = {
     blame: 'caller',
     status: 401,
     sqlstate: '28000',
-    hint: 'Send the token that token_file holds as Authorization: Bearer; bawn reload does',
+    hint: 'Let bawn reload send the token, or send what token_file holds as Authorization: Bearer',
   },
   'admin.token_file': {
     blame: 'operator',

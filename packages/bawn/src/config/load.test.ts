@@ -482,7 +482,7 @@ const rows: readonly Row[] = [
     name: 'a token as a password without TLS',
     replace: '  desk:\n',
     by: '  open: { door: postgres, address: 0.0.0.0:9394 }\n  desk:\n',
-    says: 'UNSAFE: over listener open a token is sent as a password in clear',
+    says: 'over listener open, which has no TLS, jwt works from this machine only',
     level: 'warning',
   },
   {
