@@ -1,6 +1,6 @@
 import type { z } from 'zod'
+import { nearest, suggest } from '../nearest.ts'
 import { isDuration, type JsonSchema, schemasAt } from './json-schema.ts'
-import { nearest, suggest } from './nearest.ts'
 import type { ConfigPath } from './problem.ts'
 
 // From what zod says to what an operator can use: which key, what is wrong with it in plain words, what would fit.
@@ -175,6 +175,11 @@ function wrongFormat(issue: Extract<Issue, { code: 'invalid_format' }>, path: Co
   return { path, at: 'value', message: `${pathText(path)} ${own ?? pattern}`, suggestion: description }
 }
 
+const isText = (value: unknown): boolean => typeof value === 'string'
+
+/** Messages of ours go on from the path (`needs …`, `must …`); others explain themselves after a colon. */
+const joint = (issue: Issue): string => (/^(needs|must|is|has|may) /.test(issue.message) ? ' ' : ': ')
+
 /** All issues in words. A missing key whose misspelling is there too is one mistake, and is reported once. */
 export function explainIssues(issues: readonly Issue[], top: unknown): Finding[] {
   const findings = issues.flatMap(issue => explainIssue(issue, top))
@@ -214,7 +219,14 @@ function explainIssue(issue: Issue, top: unknown): Finding[] {
         },
       ]
     case 'custom':
-      return [{ path, at: 'key', message: `${pathText(path)} ${issue.message}` }]
+      // What is wrong with a text is in the text; what is wrong with a set of keys is said at its name.
+      return [
+        {
+          path,
+          at: isText(valueAt(top, path)) ? 'value' : 'key',
+          message: `${pathText(path)}${joint(issue)}${issue.message}`,
+        },
+      ]
     case 'not_multiple_of':
     case 'invalid_element':
       return [{ path, at: 'value', message: `${pathText(path)}: ${issue.message}` }]

@@ -6,3 +6,6 @@ export const policyOptions = z.strictObject({
   roles: z.array(name).min(1),
 })
 export type PolicyOptions = Frozen<z.output<typeof policyOptions>>
+
+/** Names of policies that exist without being declared and cannot be declared. */
+export const builtinPolicies = ['anyone', 'authenticated'] as const
