@@ -172,7 +172,12 @@ function wrongFormat(issue: Extract<Issue, { code: 'invalid_format' }>, path: Co
   }
   const pattern =
     'pattern' in issue && typeof issue.pattern === 'string' ? `must match ${issue.pattern}` : 'is not well formed'
-  return { path, at: 'value', message: `${pathText(path)} ${own ?? pattern}`, suggestion: description }
+  return {
+    path,
+    at: 'value',
+    message: `${pathText(path)} ${own ?? pattern}`,
+    suggestion: own === undefined ? description : undefined,
+  }
 }
 
 const isText = (value: unknown): boolean => typeof value === 'string'

@@ -3,7 +3,7 @@ import { type Frozen, name } from '../option.ts'
 
 /** A named rule. `roles`: the identity must have at least one of them. */
 export const policyOptions = z.strictObject({
-  roles: z.array(name).min(1),
+  roles: z.array(name).min(1).describe('one of them is enough'),
 })
 export type PolicyOptions = Frozen<z.output<typeof policyOptions>>
 

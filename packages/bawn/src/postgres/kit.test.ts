@@ -133,7 +133,10 @@ export async function startKit(setup: string): Promise<Kit> {
     catalogue,
     audit: { emit: event => events.push(event), commit: () => {}, head: '', close: async () => {} },
     auditStatements: 'protected',
-    log: entry => { logs.push(entry); if (process.env['KIT_LOG']) console.error(entry) },
+    log: entry => {
+      logs.push(entry)
+      if (process.env['KIT_LOG']) console.error(entry)
+    },
     now: Date.now,
   }
   const listeners: PostgresListener[] = []
@@ -338,5 +341,8 @@ export class RawClient {
 }
 
 function rowsFrom(sql: string): string {
-  return sql.replace(/pg_catalog\.unnest\((\$1::[^,]+), (\$2::[^)]+)\)/, 'ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))')
+  return sql.replace(
+    /pg_catalog\.unnest\((\$1::[^,]+), (\$2::[^)]+)\)/,
+    'ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))',
+  )
 }
