@@ -24,6 +24,12 @@ import { createPlanner } from './sql/planner.ts'
 import { createSchemaSource } from './sql/schema.ts'
 import type { DoorState, HostRuleMatch, HostRuleQuestion, LogEntry } from './state.ts'
 
+import { buildBind } from './wire/bind.ts'
+import { MessageBuilder } from './wire/builder.ts'
+import { front } from './wire/message.ts'
+import { buildParse, buildQuery } from './wire/parse.ts'
+import { buildStartupMessage } from './wire/startup.ts'
+
 // What the door's tests stand on: a real PostgreSQL, the door before it, and everything else of ours as it is. No tests in here.
 
 export const password = 'correct horse'
@@ -60,6 +66,7 @@ export async function startKit(setup: string): Promise<Kit> {
   const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }
   const direct = async (sql: string): Promise<Record<string, unknown>[]> => {
     const client = new pg.Client({ ...owner, database: 'postgres' })
+    client.on('error', () => {})
     await client.connect()
     try {
       const result: unknown = await client.query(sql)
@@ -97,7 +104,7 @@ export async function startKit(setup: string): Promise<Kit> {
   const pool = new pg.Pool({ ...owner, database: 'postgres', max: 1 })
   pool.on('error', () => {})
   const schema = createSchemaSource({
-    query: async (sql, parameters) => (await pool.query(rowsFrom(sql), [...parameters])).rows,
+    query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     fields: catalogue.fields,
     database: 'shop',
   })
@@ -340,9 +347,58 @@ export class RawClient {
   }
 }
 
-function rowsFrom(sql: string): string {
-  return sql.replace(
-    /pg_catalog\.unnest\((\$1::[^,]+), (\$2::[^)]+)\)/,
-    'ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))',
+/** A raw connection in clear, logged in by token as `user` with one role, idle. */
+export async function rawLogin(port: number, user: string, role: string): Promise<RawClient> {
+  rules.set(user, { kind: 'matched', rule: 'tokens', use: ['jwt'] })
+  const client = await RawClient.connect(port)
+  client.socket.write(
+    buildStartupMessage([
+      ['user', user],
+      ['database', 'shop'],
+    ]),
   )
+  await client.until(() => client.letters() === 'R')
+  const token = new MessageBuilder().begin(front.password).cstring(`token:${user}:${role}`).end().take()
+  client.socket.write(token)
+  await client.ready()
+  return client
+}
+
+/** Messages of the extended protocol, in short. */
+export const say = {
+  query: (text: string) => buildQuery(Buffer.from(text)),
+  parse: (name: string, text: string, types: number[] = []) => buildParse({ name, text: Buffer.from(text), types }),
+  bind: (portal: string, statement: string, values: (string | undefined)[] = [], resultFormats: number[] = []) =>
+    buildBind({
+      portal,
+      statement,
+      formats: values.map(() => 0),
+      values: values.map(value => (value === undefined ? undefined : Buffer.from(value))),
+      resultFormats,
+    }),
+  describe: (of: 'S' | 'P', name: string) =>
+    new MessageBuilder().begin(front.describe).uint8(of.charCodeAt(0)).cstring(name).end().take(),
+  execute: (portal: string, rows = 0) =>
+    new MessageBuilder().begin(front.execute).cstring(portal).int32(rows).end().take(),
+  close: (of: 'S' | 'P', name: string) =>
+    new MessageBuilder().begin(front.close).uint8(of.charCodeAt(0)).cstring(name).end().take(),
+  sync: Buffer.from([front.sync, 0, 0, 0, 4]),
+  flush: Buffer.from([front.flush, 0, 0, 0, 4]),
+  copyData: (text: string) => new MessageBuilder().begin(front.copyData).bytes(Buffer.from(text)).end().take(),
+  copyDone: Buffer.from([front.copyDone, 0, 0, 0, 4]),
+  copyFail: new MessageBuilder().begin(front.copyFail).cstring('no').end().take(),
+  terminate: Buffer.from([front.terminate, 0, 0, 0, 4]),
+}
+
+/** Cells of a DataRow as text; `undefined` is NULL. */
+export function cells(body: Buffer): (string | undefined)[] {
+  const out: (string | undefined)[] = []
+  let at = 2
+  for (let index = 0; index < body.readInt16BE(0); index += 1) {
+    const length = body.readInt32BE(at)
+    at += 4
+    out.push(length === -1 ? undefined : body.toString('utf8', at, at + length))
+    at += Math.max(length, 0)
+  }
+  return out
 }

@@ -467,7 +467,8 @@ export class Requests {
 
   #tooManyObjects(known: object | undefined, name: string): boolean {
     const { limits, statements, portals } = this.#talk
-    if (known !== undefined || statements.size + portals.size < limits.maxPrepared) return false
+    // Unnamed ones are two at most, and no client can do without.
+    if (name === '' || known !== undefined || statements.size + portals.size < limits.maxPrepared) return false
     this.#refuse(
       'parse',
       'postgres.too_many_prepared',

@@ -93,13 +93,12 @@ export async function cancelUpstream(target: UpstreamTarget, processId: number, 
 
 async function dial(target: UpstreamTarget): Promise<Socket> {
   const socket = connectTcp({ host: target.host, port: target.port, noDelay: true, keepAlive: true })
+  // Whoever waits hears of it by `close`; an error that nobody listens for would end the process.
+  socket.on('error', () => {})
   const timer = setTimeout(() => socket.destroy(new Error('timeout')), target.connectTimeoutMs)
   try {
     await happened(socket, 'connect')
-    if (target.tls === undefined) {
-      socket.on('error', () => {})
-      return socket
-    }
+    if (target.tls === undefined) return socket
     const input = new ByteInput(socket)
     socket.write(buildSslRequest())
     const answer = (await input.read(1)).toString('latin1')
@@ -115,8 +114,8 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
       ...(ca === undefined ? {} : { ca }),
       minVersion: 'TLSv1.2',
     })
-    await happened(secure, 'secureConnect')
     secure.on('error', () => {})
+    await happened(secure, 'secureConnect')
     return secure
   } catch (cause) {
     socket.destroy()

@@ -81,11 +81,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     }
 
     say('shop API')
-    // All that the shop knows of keys. It can seal, and never open.
-    const publicKey = importPublicKey(readFileSync(place.path(`keys/${clientId}_storage.pub`)))
-    const seal = (plaintext: Uint8Array) => sealAcraStruct(publicKey, plaintext)
     const shopLogin = { ...postgres, user: 'shop_app', password: passwords.shop_app }
-    const shop = await startShop({ database: shopLogin, seal, port: ports.shop })
+    const shop = await startShop({ database: shopLogin, port: ports.shop })
     parts.push({ stop: shop.close })
 
     say('Bawn')
@@ -109,7 +106,9 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       user: 'billing',
       ssl: { ca: place.read('ca.pem'), cert: place.read('billing.pem'), key: place.read('billing.key') },
     }
-    await fillTable({ straight: shopLogin, door: billing, seal })
+    // All that the app which writes the last ten knows of keys. It can seal, and never open.
+    const publicKey = importPublicKey(readFileSync(place.path(`keys/${clientId}_storage.pub`)))
+    await fillTable({ straight: shopLogin, door: billing, seal: plaintext => sealAcraStruct(publicKey, plaintext) })
 
     const envFile = place.path('env')
     place.write('env', environment(place, ports, tokens, passwords.shop_app))

@@ -12,13 +12,13 @@ function distance(one: string, other: string): number {
   return row[other.length] ?? 0
 }
 
-/** Up to three of `known` that `name` may be a misspelling of, nearest first. */
+/** Up to three of `known` that `name` is most likely a misspelling of. */
 export function nearest(name: string, known: readonly string[]): readonly string[] {
   const most = Math.max(2, Math.floor(name.length / 3))
-  return known
-    .map(candidate => ({ candidate, far: distance(name.toLowerCase(), candidate.toLowerCase()) }))
-    .filter(({ far }) => far <= most)
-    .sort((one, other) => one.far - other.far)
+  const distances = known.map(candidate => ({ candidate, far: distance(name.toLowerCase(), candidate.toLowerCase()) }))
+  const least = Math.min(most, ...distances.map(({ far }) => far))
+  return distances
+    .filter(({ far }) => far === least)
     .slice(0, 3)
     .map(({ candidate }) => candidate)
 }
