@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
-import { type Kit, password, rawLogin, say, startKit, withClient } from './kit.test.ts'
+import { type Kit, password, rawLogin, say, startKit, withClient } from './postgres-kit.ts'
 
 // Other people's clients through the door, TLS on, and much data.
 
