@@ -60,7 +60,7 @@ export async function startKit(setup: string): Promise<Kit> {
   const authority = createAuthority('test authority')
   const server = authority.issue('door', 'server', ['localhost', '127.0.0.1'])
   const postgres = await startPostgres({
-    settings: { max_connections: '60' },
+    settings: { max_connections: '150' },
     tls: authority.issue('postgres', 'server', ['localhost', '127.0.0.1']),
   })
   const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }
