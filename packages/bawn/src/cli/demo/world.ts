@@ -174,8 +174,10 @@ async function prepareFiles({ place, bawn, say }: WorldOptions, ports: Ports): P
   place.write('master.key', randomBytes(32).toString('base64'))
   place.write('bawn.yaml', demoConfiguration(ports))
   const config = ['--config', place.path('bawn.yaml')]
-  await command(bawn, ['keys', 'generate', ...config, '--audit', '--client-id', clientId])
-  await command(bawn, ['accounts', 'add', 'olga', '--role', 'support', ...config], place.read('olga.password'))
+  await Promise.all([
+    command(bawn, ['keys', 'generate', ...config, '--audit', '--client-id', clientId]),
+    command(bawn, ['accounts', 'add', 'olga', '--role', 'support', ...config], place.read('olga.password')),
+  ])
   place.write('complete', '')
 }
 
