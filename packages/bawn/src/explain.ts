@@ -75,12 +75,14 @@ class Steps {
   }
 }
 
-interface KnownField {
+/** A field, and what each role sees of it: all that can be known without keys. */
+export interface KnownField {
   readonly field: Field
   disclosure(roles: readonly string[]): Disclosure
 }
 
-function fieldsOf(config: Config): readonly KnownField[] {
+/** @throws {FieldError} `fields.invalid` */
+export function fieldsOf(config: Config): readonly KnownField[] {
   const databases = Object.keys(config.databases)
   return config.fields.map(options => ({
     field: parseField(options, databases),
@@ -197,8 +199,8 @@ export async function explainRequest(
 const jsonPathText = (path: readonly string[]): string =>
   `$${path.map(step => (step === '*' ? '[*]' : `.${step}`)).join('')}`
 
-/** The door's own table of routes, with upstreams that lead nowhere. */
-function routesOf(config: Config, known: readonly KnownField[]) {
+/** The door's own table of routes, with upstreams that lead nowhere. @throws {GatewayError} whatever is wrong with a route */
+export function routesOf(config: Config, known: readonly KnownField[]) {
   const upstreams = new Map<string, Upstream>(
     Object.keys(config.upstreams).map(name => [
       name,

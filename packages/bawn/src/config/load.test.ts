@@ -321,7 +321,7 @@ const rows: readonly Row[] = [
     says: 'no route has the path /customer',
     suggests: 'did you mean "/customers"?',
   },
-  { name: 'a JSON path that descends', replace: '$.email', by: '»$..email', says: '$..email is no path into JSON' },
+  { name: 'a JSON path that descends', replace: '$.email', by: '»$..email', says: 'character 2: .. searches' },
   // what excludes each other
   {
     name: 'two listeners at one address',
@@ -419,6 +419,12 @@ const rows: readonly Row[] = [
     replace: '\n# Keys at rest: bawn keys generate --client-id shop_fields\n',
     by: '\n  - { name: mail, columns: [»public.customers.email], protect: { encrypt: acrablock }, reveal: {} }\n',
     says: 'field email has column public.customers.email already',
+  },
+  {
+    name: 'two services that are one',
+    replace: '  billing:\n',
+    by: '  reports: { common_name: billing }\n  billing:\n',
+    says: 'service reports has this common_name already',
   },
   {
     name: 'a key set over plain HTTP',

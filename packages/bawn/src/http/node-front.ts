@@ -8,6 +8,7 @@ import {
 } from 'node:http'
 import { createServer as createSecureServer, type ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
 import { NodeAnswer } from './node-answer.ts'
 import { nodeBody } from './node-body.ts'
@@ -118,6 +119,15 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   server.maxHeadersCount = 0
   server.maxConnections = limits.maxConnections
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    if (
+      socket instanceof TLSSocket &&
+      !socket.authorized &&
+      socket.getPeerX509Certificate() !== undefined &&
+      asksForCertificates(tls)
+    ) {
+      socket.destroy()
+      return
+    }
     silent.add(socket)
     socket.once('close', () => silent.delete(socket))
   })
@@ -162,16 +172,20 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   }
 }
 
+function asksForCertificates(tls: FrontTls | undefined): boolean {
+  return tls?.clientCertificate === 'optional' || tls?.clientCertificate === 'required'
+}
+
 function tlsOptions(tls: FrontTls): ServerOptions {
-  const asks = tls.clientCertificate !== undefined && tls.clientCertificate !== 'off'
   return {
     cert: tls.certificate,
     key: tls.key,
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: 10_000,
-    requestCert: asks,
-    rejectUnauthorized: asks,
+    requestCert: asksForCertificates(tls),
+    // `optional` admits who shows none; who shows a bad one is dropped below.
+    rejectUnauthorized: tls.clientCertificate === 'required',
     ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }),
   }
 }

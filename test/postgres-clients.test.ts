@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
-import { type Kit, password, rawLogin, say, startKit, withClient } from './kit.test.ts'
+import { type Kit, password, rawLogin, say, startKit, withClient } from './postgres-kit.ts'
 
 // Other people's clients through the door, TLS on, and much data.
 
@@ -187,6 +187,36 @@ test('a slow reader holds up PostgreSQL and not our memory; a 20 MB cell goes th
   })
   assert.ok(received > 20_000_000 + 50_000 * 70)
   client.socket.destroy()
+})
+
+test('large results are whole without TLS towards PostgreSQL, where reads share one buffer', async () => {
+  const shop = kit.state.databases.get('shop')
+  assert.ok(shop !== undefined)
+  const plain = { ...shop, upstream: { ...shop.upstream, tls: undefined } }
+  const door = await kit.listen({}, { databases: new Map([['shop', plain]]) })
+  const want = await kit.direct("select md5(string_agg(one || two, '' order by id)) as sum from bulk")
+  await withClient(kit.client('billy'), client =>
+    client.query('insert into people (id, email) select n, null from generate_series(1000, 1999) n'),
+  )
+  await withClient(kit.client('billy'), client =>
+    client.query("update people set email = 'many@example.com' where id >= 1000"),
+  )
+  await Promise.all(
+    ['billy', 'billy', 'sue'].map(user =>
+      withClient(kit.client(user, { port: door.address.port }), async client => {
+        for (let round = 0; round < 2; round += 1) {
+          const [bulk, people] = await Promise.all([
+            client.query('select one, two from bulk order by id'),
+            client.query('select email from people where id >= 1000'),
+          ])
+          assert.equal(md5(bulk.rows.map(row => row.one + row.two).join('')), want[0]?.['sum'])
+          assert.equal(people.rows.length, 1000)
+          const shown = user === 'billy' ? /^many@example\.com$/ : /^m\*+/
+          assert.ok(people.rows.every(row => shown.test(row.email)))
+        }
+      }),
+    ),
+  )
 })
 
 test('byte by byte the answers are the same', async () => {

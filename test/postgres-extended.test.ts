@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
-import { cells, type Kit, type RawClient, rawLogin, say, startKit, withClient } from './kit.test.ts'
-import { parseErrorResponse } from './wire/error-response.ts'
-import { parseParameterDescription, parseRowDescription } from './wire/row-description.ts'
+import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
+import { parseParameterDescription, parseRowDescription } from '../packages/bawn/src/postgres/wire/row-description.ts'
+import { cells, type Kit, type RawClient, rawLogin, say, startKit, withClient } from './postgres-kit.ts'
 
 // The extended protocol message by message: order, errors, what is skipped, and which plan a message is run by.
 

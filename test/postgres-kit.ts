@@ -7,28 +7,28 @@ import { connect as connectTls } from 'node:tls'
 import { type Authority, createAuthority } from '@bawn/demo/certificates'
 import { type Postgres, startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
-import { deriveScramVerifier } from '../accounts/scram-verifier.ts'
-import type { Account, AccountStore } from '../accounts/store.ts'
-import type { AuditEvent } from '../audit/event.ts'
-import { createCertificateMechanism } from '../authn/certificate.ts'
-import { createIdentity, type Outcome } from '../authn/identity.ts'
-import { createScramMechanism } from '../authn/scram-mechanism.ts'
-import { createCatalogue } from '../fields/catalogue.ts'
-import { fieldOptions } from '../fields/option.ts'
-import { openDirectoryKeystore } from '../keys/directory.ts'
-import { generateKeys } from '../keys/generate.ts'
-import { createGate } from '../policy/gate.ts'
-import type { DoorOptions } from './door.ts'
-import { listenPostgres, type PostgresListener } from './listener.ts'
-import { createPlanner } from './sql/planner.ts'
-import { createSchemaSource } from './sql/schema.ts'
-import type { DoorState, HostRuleMatch, HostRuleQuestion, LogEntry } from './state.ts'
+import { deriveScramVerifier } from '../packages/bawn/src/accounts/scram-verifier.ts'
+import type { Account, AccountStore } from '../packages/bawn/src/accounts/store.ts'
+import type { AuditEvent } from '../packages/bawn/src/audit/event.ts'
+import { createCertificateMechanism } from '../packages/bawn/src/authn/certificate.ts'
+import { createIdentity, type Outcome } from '../packages/bawn/src/authn/identity.ts'
+import { createScramMechanism } from '../packages/bawn/src/authn/scram-mechanism.ts'
+import { createCatalogue } from '../packages/bawn/src/fields/catalogue.ts'
+import { fieldOptions } from '../packages/bawn/src/fields/option.ts'
+import { openDirectoryKeystore } from '../packages/bawn/src/keys/directory.ts'
+import { generateKeys } from '../packages/bawn/src/keys/generate.ts'
+import { createGate } from '../packages/bawn/src/policy/gate.ts'
+import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
+import { listenPostgres, type PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
+import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
+import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
+import type { DoorState, HostRuleMatch, HostRuleQuestion, LogEntry } from '../packages/bawn/src/postgres/state.ts'
 
-import { buildBind } from './wire/bind.ts'
-import { MessageBuilder } from './wire/builder.ts'
-import { front } from './wire/message.ts'
-import { buildParse, buildQuery } from './wire/parse.ts'
-import { buildStartupMessage } from './wire/startup.ts'
+import { buildBind } from '../packages/bawn/src/postgres/wire/bind.ts'
+import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
+import { front } from '../packages/bawn/src/postgres/wire/message.ts'
+import { buildParse, buildQuery } from '../packages/bawn/src/postgres/wire/parse.ts'
+import { buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
 
 // What the door's tests stand on: a real PostgreSQL, the door before it, and everything else of ours as it is. No tests in here.
 
@@ -60,7 +60,7 @@ export async function startKit(setup: string): Promise<Kit> {
   const authority = createAuthority('test authority')
   const server = authority.issue('door', 'server', ['localhost', '127.0.0.1'])
   const postgres = await startPostgres({
-    settings: { max_connections: '60' },
+    settings: { max_connections: '150' },
     tls: authority.issue('postgres', 'server', ['localhost', '127.0.0.1']),
   })
   const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
-import { type Kit, RawClient, rules, startKit, withClient } from './kit.test.ts'
-import { parseErrorResponse } from './wire/error-response.ts'
-import { buildCancelRequest, buildSslRequest, buildStartupMessage } from './wire/startup.ts'
+import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
+import { buildCancelRequest, buildSslRequest, buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
+import { type Kit, RawClient, rules, startKit, withClient } from './postgres-kit.ts'
 
 let kit: Kit
 before(async () => {
