@@ -29,8 +29,18 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files directly in src; all may import those of `everywhere`. */
-const everywhere = ['error.ts', 'option.ts', 'version.ts']
-const composing = ['server.ts', 'explain.ts', 'builtin.ts', 'index.ts', 'plugin.ts']
+const everywhere = ['error.ts', 'option.ts', 'version.ts', 'nearest.ts']
+const composing = [
+  'server.ts',
+  'compose.ts',
+  'metered-trail.ts',
+  'database-query.ts',
+  'explain.ts',
+  'builtin.ts',
+  'index.ts',
+  'plugin.ts',
+  'rehearse.ts',
+]
 
 const source = join(import.meta.dirname, '../packages/bawn/src')
 const files = globSync('**/*.ts', { cwd: source }).sort()
