@@ -198,9 +198,14 @@ export function compare(step: Step, observed: Observed): readonly string[] {
 
 /** The tour as text, for the terminal. */
 export function renderTour(steps: readonly Step[], envFile: string): string {
-  const parts = [`First, once in the other terminal, from this folder:\n\n    . ${envFile}\n`]
+  const parts = [`First, once in the other terminal, from this folder:\n\n    . ${quote(envFile)}\n`]
   for (const [index, step] of steps.entries()) {
     parts.push(`${String(index + 1).padStart(2)}  ${step.title}\n\n    ${step.command}\n\n    -> ${step.see}\n`)
   }
   return parts.join('\n')
+}
+
+/** A path as one word of a shell. */
+export function quote(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
 }
