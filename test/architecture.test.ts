@@ -29,7 +29,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files directly in src; all may import those of `everywhere`. */
-const everywhere = ['error.ts', 'option.ts']
+const everywhere = ['error.ts', 'file-lock.ts', 'nearest.ts', 'option.ts']
 const composing = ['server.ts', 'builtin.ts', 'index.ts', 'plugin.ts']
 
 const source = join(import.meta.dirname, '../packages/bawn/src')
