@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
-import { suggest } from '../config/nearest.ts'
+import { suggest } from '../nearest.ts'
 import { CliError } from './error.ts'
 
 /** libpq's parameters that we know (PostgreSQL manual, 32.1.2). */

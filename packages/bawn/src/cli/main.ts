@@ -1,4 +1,4 @@
-import { nearest } from '../config/nearest.ts'
+import { nearest } from '../nearest.ts'
 import { packageVersion } from '../version.ts'
 import type { Command, ExitCode, Terminal } from './command.ts'
 import { nouns } from './commands.ts'

@@ -1,5 +1,5 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
-import { nearest } from '../config/nearest.ts'
+import { nearest } from '../nearest.ts'
 import type { Command, Input, OptionSpec, Terminal } from './command.ts'
 import { CliError } from './error.ts'
 

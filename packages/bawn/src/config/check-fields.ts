@@ -1,6 +1,6 @@
 import type { FieldOptions } from '../fields/option.ts'
+import { suggest } from '../nearest.ts'
 import type { Draft } from './draft.ts'
-import { suggest } from './nearest.ts'
 import type { ConfigPath } from './problem.ts'
 import type { Report } from './report.ts'
 

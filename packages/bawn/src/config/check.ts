@@ -1,8 +1,8 @@
+import { suggest } from '../nearest.ts'
 import { parseHostPort } from '../option.ts'
 import { checkFields } from './check-fields.ts'
 import { checkHostRules } from './check-host-rules.ts'
 import type { Draft } from './draft.ts'
-import { suggest } from './nearest.ts'
 import { checkNames, type Report } from './report.ts'
 
 // What no single entry can tell: names that lead nowhere, entries that exclude each other. Whether a setting is unsafe is said in

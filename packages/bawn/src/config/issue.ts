@@ -1,6 +1,6 @@
 import type { z } from 'zod'
+import { nearest, suggest } from '../nearest.ts'
 import { isDuration, type JsonSchema, schemasAt } from './json-schema.ts'
-import { nearest, suggest } from './nearest.ts'
 import type { ConfigPath } from './problem.ts'
 
 // From what zod says to what an operator can use: which key, what is wrong with it in plain words, what would fit.

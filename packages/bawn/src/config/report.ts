@@ -1,4 +1,4 @@
-import { suggest } from './nearest.ts'
+import { suggest } from '../nearest.ts'
 import type { ConfigPath, Problem } from './problem.ts'
 
 /** Where a check puts what it finds; `load.ts` adds file, line and column. */

@@ -1,4 +1,4 @@
-import { nearestName } from '../policy/nearest.ts'
+import { nearest } from '../nearest.ts'
 import { parseColumnPath } from './column-name.ts'
 import { FieldError } from './error.ts'
 import type { ColumnName, Field, JsonPlace } from './field.ts'
@@ -75,7 +75,7 @@ function databaseOf(options: FieldOptions, databases: readonly string[]): string
   const { name, database, columns } = options
   if (database !== undefined) {
     if (databases.includes(database)) return database
-    const near = nearestName(database, databases)
+    const near = nearest(database, databases)
     throw invalid(
       name,
       `names database ${database}, which is not configured${near === undefined ? '' : `; did you mean ${near}?`}`,

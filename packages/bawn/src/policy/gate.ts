@@ -1,6 +1,6 @@
 import type { Identity } from '../authn/identity.ts'
+import { nearest } from '../nearest.ts'
 import { PolicyError } from './error.ts'
-import { nearestName } from './nearest.ts'
 import type { PolicyOptions } from './option.ts'
 import type { Decision, Gate } from './policy.ts'
 
@@ -79,7 +79,7 @@ function compile(
     const options = Object.hasOwn(policies, name) ? policies[name] : undefined
     if (options === undefined) {
       const known = [...builtinPolicies, ...Object.keys(policies)]
-      const near = nearestName(name, known)
+      const near = nearest(name, known)
       const advice = near === undefined ? `; there are: ${known.join(', ')}` : `; did you mean ${near}?`
       throw new PolicyError('policy.unknown', `no policy is named ${name}${advice}`)
     }
