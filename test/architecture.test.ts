@@ -35,6 +35,7 @@ const composing = [
   'compose.ts',
   'metered-trail.ts',
   'database-query.ts',
+  'log.ts',
   'explain.ts',
   'builtin.ts',
   'index.ts',
