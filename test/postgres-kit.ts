@@ -141,10 +141,7 @@ export async function startKit(setup: string): Promise<Kit> {
     catalogue,
     audit: { emit: event => events.push(event), commit: () => {}, head: '', close: async () => {} },
     auditStatements: 'protected',
-    log: entry => {
-      logs.push(entry)
-      if (process.env['KIT_LOG']) console.error(entry)
-    },
+    log: entry => logs.push(entry),
     now: Date.now,
   }
   const listeners: PostgresListener[] = []
