@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { touches } from './definition.ts'
+import type { RawStmt } from 'libpg-query'
 import { createNames } from './names.ts'
 import { createParser } from './parser.ts'
+import { changed, searched, untouched } from './permitted.fixture.ts'
 import type { SchemaSnapshot, StatementPlan } from './plan.ts'
+import { PlanCache } from './plan-cache.ts'
 import { createPlanner } from './planner.ts'
+import { computed, notUnderstood, otherCodes } from './refused.fixture.ts'
 import { sees, seesNothing, shopSnapshot } from './shop.fixture.ts'
-import { changed, computed, notUnderstood, otherCodes, searched, untouched } from './statements.fixture.ts'
+import { everyStruct } from './tree.ts'
 
 const planner = await createPlanner()
 const parser = await createParser()
@@ -35,16 +38,28 @@ test('a plan is kept by text, epoch and class; one with a value of the statement
   assert.notEqual(planner.plan(literal, shopSnapshot, 'a', sees), planner.plan(literal, shopSnapshot, 'a', sees))
 })
 
-test('plans are bounded in number and bytes', async () => {
-  const small = await createPlanner({ maxPlans: 3 })
-  const get = (n: number) => small.plan(Buffer.from(`SELECT email FROM users LIMIT ${n}`), shopSnapshot, '', sees)
-  const [first, second] = [get(1), get(2)]
-  get(3)
-  assert.equal(get(1), first)
-  get(4)
-  assert.equal(get(1), first)
-  assert.notEqual(get(2), second)
-  await small.close()
+test('plans are bounded in number and bytes, and those in use stay', () => {
+  const sizes: readonly (readonly [number, number])[] = [
+    [8, 1_000_000],
+    [1_000_000, 800],
+  ]
+  for (const [maxPlans, maxBytes] of sizes) {
+    const cache = new PlanCache(maxPlans, maxBytes)
+    const pass: StatementPlan = { kind: 'pass', schemaChange: false }
+    for (let at = 0; at < 1_000; at++) {
+      cache.set(`${at}`.padEnd(50), 1, 'a', pass)
+      cache.set('in use', 1, 'a', pass)
+      assert.equal(cache.get('in use', 1, 'a'), pass)
+    }
+    assert.equal(cache.get('in use', 2, 'a'), undefined)
+    assert.equal(cache.get('in use', 1, 'b'), undefined)
+    const kept = Array.from({ length: 1_000 }, (_, at) => cache.get(`${at}`.padEnd(50), 1, 'a')).filter(Boolean)
+    assert(kept.length <= 16, String(kept.length))
+    cache.set('x'.repeat(maxBytes), 1, 'a', pass)
+    assert.equal(cache.get('x'.repeat(maxBytes), 1, 'a'), undefined)
+    cache.clear()
+    assert.equal(cache.get('in use', 1, 'a'), undefined)
+  }
 })
 
 test('a table that became protected is protected under the next epoch', async () => {
@@ -146,17 +161,19 @@ test('fuzz: mutated statements and soups of tokens never crash, overlap, or pass
   assert(understood > 500, String(understood))
 })
 
-/** Does a SELECT, INSERT, UPDATE, DELETE or COPY in it name a protected table, and no WITH query hide the name? */
-function reads(statements: readonly unknown[]): boolean {
-  return statements.some(statement => {
-    const json = JSON.stringify(statement)
-    const kinds = /^\{"stmt":\{"(?:SelectStmt|InsertStmt|UpdateStmt|DeleteStmt|MergeStmt|CopyStmt)"/
-    if (!kinds.test(json) || json.includes('CommonTableExpr')) return false
-    const ranges = [...json.matchAll(/"RangeVar":(\{[^{}]*\})|"relation":(\{[^{}]*\})/g)]
-    return ranges.some(([, one, other]) => touchesProtected(JSON.parse(one ?? other ?? '{}')))
+/** Does a SELECT, INSERT, UPDATE, DELETE or COPY in it name a protected table, and no WITH query or lock clause hide the name? */
+function reads(statements: readonly RawStmt[]): boolean {
+  return statements.some(({ stmt }) => {
+    const [kind] = Object.keys(stmt ?? {})
+    if (!/^(?:Select|Insert|Update|Delete|Merge|Copy)Stmt$/.test(kind ?? '')) return false
+    let found = false
+    everyStruct(stmt, struct => {
+      if ('CommonTableExpr' in struct || 'LockingClause' in struct) return false
+      const { relname, schemaname } = struct
+      const schema = typeof schemaname === 'string' ? schemaname : undefined
+      if (typeof relname === 'string' && names.meaning(schema, relname).kind !== 'other') found = true
+      return undefined
+    })
+    return found && !JSON.stringify(stmt).includes('CommonTableExpr')
   })
-}
-
-function touchesProtected(range: { readonly schemaname?: string; readonly relname?: string }): boolean {
-  return touches(range, names) && names.meaning(range.schemaname, range.relname ?? '').kind !== 'other'
 }

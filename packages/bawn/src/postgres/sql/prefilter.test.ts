@@ -3,9 +3,10 @@ import { test } from 'node:test'
 import { touches } from './definition.ts'
 import { createNames } from './names.ts'
 import { createParser } from './parser.ts'
+import { changed, searched, untouched } from './permitted.fixture.ts'
 import { createPrefilter, isHarmless } from './prefilter.ts'
+import { computed, notUnderstood, otherCodes } from './refused.fixture.ts'
 import { shopSnapshot } from './shop.fixture.ts'
-import { changed, computed, notUnderstood, otherCodes, searched, untouched } from './statements.fixture.ts'
 
 const needsParse = createPrefilter(shopSnapshot)
 const names = createNames(shopSnapshot)

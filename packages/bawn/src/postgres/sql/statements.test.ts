@@ -1,19 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { changed, passed, schemaChanges, searched, untouched } from './permitted.fixture.ts'
 import { createPlanner } from './planner.ts'
+import { computed, notUnderstood, otherCodes } from './refused.fixture.ts'
 import { edited, sees, seesNothing, shopSnapshot } from './shop.fixture.ts'
-import {
-  changed,
-  computed,
-  notUnderstood,
-  otherCodes,
-  passed,
-  schemaChanges,
-  searched,
-  untouched,
-} from './statements.fixture.ts'
 
-// The forms of statements.fixture.ts, planned. `server.test.ts` runs those that are permitted on a real server.
+// The forms of permitted.fixture.ts and refused.fixture.ts, planned. `server.test.ts` runs those that are permitted on a real server.
 
 const planner = await createPlanner()
 after(() => planner.close())
