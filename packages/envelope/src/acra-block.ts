@@ -1,7 +1,7 @@
-import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
+import { createHash, type KeyObject } from 'node:crypto'
 import { asBuffer } from './bytes.ts'
 import { EnvelopeError } from './error.ts'
-import { deriveDataKey } from './kdf.ts'
+import { dekSize, deriveDataKey, deriveDataKeyOfDek } from './kdf.ts'
 import { writeRandom } from './random.ts'
 import {
   cellKey,
@@ -19,7 +19,6 @@ import {
 
 const keyIdAt = 13
 const wrappedAt = 18
-const dekSize = 32
 const wrappedSize = cellOverhead + dekSize
 const dataAt = wrappedAt + wrappedSize
 
@@ -70,7 +69,8 @@ export function createBlockKey(kek: Uint8Array, context?: Uint8Array): BlockKey 
 export function sealAcraBlock(key: BlockKey, plaintext: Uint8Array): Buffer {
   const message = checkMessage(plaintext)
   const { wrapping, context, id } = partsOf(key)
-  const container = Buffer.allocUnsafeSlow(acraBlockOverhead + message.length)
+  // From Buffer's pool, unlike every buffer of a secret: nothing but ciphertext is ever written here.
+  const container = Buffer.allocUnsafe(acraBlockOverhead + message.length)
   container.writeUInt32LE(0x2222_2222, 0)
   container.writeUInt32LE(container.length - 4, 4)
   container.writeUInt32LE(0, 8)
@@ -82,7 +82,7 @@ export function sealAcraBlock(key: BlockKey, plaintext: Uint8Array): Buffer {
   try {
     writeRandom(dek, 0, dekSize)
     writeCell(container, wrappedAt, wrapping, dek, context)
-    writeCell(container, dataAt, deriveDataKey(createSecretKey(dek), message.length, context, 32), message, context)
+    writeCell(container, dataAt, deriveDataKeyOfDek(dek, message.length, context), message, context)
   } finally {
     dek.fill(0)
   }
@@ -118,7 +118,7 @@ function openWith({ wrapping, context }: BlockParts, bytes: Buffer, size: number
   const dek = decryptCellAt(bytes, wrappedAt, dekSize, wrapping, context)
   if (dek === undefined) return undefined
   try {
-    return decryptCellAt(bytes, dataAt, size, deriveDataKey(createSecretKey(dek), size, context, 32), context)
+    return decryptCellAt(bytes, dataAt, size, deriveDataKeyOfDek(dek, size, context), context)
   } finally {
     dek.fill(0)
   }

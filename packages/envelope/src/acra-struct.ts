@@ -1,8 +1,8 @@
-import { createSecretKey, diffieHellman, ECDH, generateKeyPairSync } from 'node:crypto'
+import { diffieHellman, ECDH, generateKeyPairSync } from 'node:crypto'
 import { asBuffer, nothing } from './bytes.ts'
 import { agree, type PrivateKey, type PublicKey, publicKeyObject } from './ec-key.ts'
 import { EnvelopeError } from './error.ts'
-import { deriveDataKey } from './kdf.ts'
+import { dekSize, deriveDataKeyOfDek } from './kdf.ts'
 import { curveFacts, parseKeyContainer, writeKeyHeader } from './key-container.ts'
 import { writeRandom } from './random.ts'
 import { cellOverhead, checkMessage, contextOf, decryptCellAt, forged, isCellAt, writeCell } from './secure-cell.ts'
@@ -18,7 +18,6 @@ const messageSize = 84
 const wrappedAt = 61
 const lengthAt = 137
 const dataAt = 145
-const dekSize = 32
 const p256 = curveFacts('P-256')
 
 /** What sealing adds. */
@@ -38,7 +37,7 @@ export function sealAcraStruct(publicKey: PublicKey, plaintext: Uint8Array, cont
   if (publicKey.curve !== 'P-256') {
     throw new EnvelopeError('envelope.unsupported', `an AcraStruct has no room for a key of ${publicKey.curve}`)
   }
-  const container = Buffer.allocUnsafeSlow(acraStructOverhead + message.length)
+  const container = Buffer.allocUnsafe(acraStructOverhead + message.length)
   container.fill(0x22, 0, keyAt)
 
   // A pair of KeyObjects is a quarter faster here than an ECDH object, and its private half is gone with this call.
@@ -57,7 +56,7 @@ export function sealAcraStruct(publicKey: PublicKey, plaintext: Uint8Array, cont
   try {
     writeRandom(dek, 0, dekSize)
     writeCell(container, wrappedAt, wrapping, dek, nothing)
-    writeCell(container, dataAt, deriveDataKey(createSecretKey(dek), message.length, bound, 32), message, bound)
+    writeCell(container, dataAt, deriveDataKeyOfDek(dek, message.length, bound), message, bound)
   } finally {
     dek.fill(0)
   }
@@ -98,7 +97,7 @@ function openWithSecret(bytes: Buffer, secret: Buffer, context: Buffer): Buffer 
   if (dek === undefined) return undefined
   try {
     const size = bytes.length - acraStructOverhead
-    return decryptCellAt(bytes, dataAt, size, deriveDataKey(createSecretKey(dek), size, context, 32), context)
+    return decryptCellAt(bytes, dataAt, size, deriveDataKeyOfDek(dek, size, context), context)
   } finally {
     dek.fill(0)
   }

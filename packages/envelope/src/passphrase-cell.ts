@@ -29,19 +29,29 @@ export function sealCellWithPassphrase(
   plaintext: Uint8Array,
   context?: Uint8Array,
 ): Buffer {
+  return sealWithIterations(passphrase, plaintext, context, iterationsWritten)
+}
+
+/** As `sealCellWithPassphrase`, with a count of its own. Nothing but tests should need one. */
+export function sealWithIterations(
+  passphrase: string | Uint8Array,
+  plaintext: Uint8Array,
+  context: Uint8Array | undefined,
+  iterations: number,
+): Buffer {
   const message = checkMessage(plaintext)
   const bound = contextOf(context)
   const secret = passphraseBytes(passphrase)
-  const cell = Buffer.allocUnsafeSlow(blockAt + blockSize + message.length)
+  const cell = Buffer.allocUnsafe(blockAt + blockSize + message.length)
   cell.writeUInt32LE(idWithPassphrase, 0)
   cell.writeUInt32LE(ivSize, 4)
   cell.writeUInt32LE(tagSize, 8)
   cell.writeUInt32LE(message.length, 12)
   cell.writeUInt32LE(blockSize, 16)
-  cell.writeUInt32LE(iterationsWritten, blockAt)
+  cell.writeUInt32LE(iterations, blockAt)
   cell.writeUInt16LE(saltSize, blockAt + 4)
   writeRandom(cell, blockAt + 6, saltSize)
-  const preKey = stretch(secret, cell.subarray(blockAt + 6, blockAt + blockSize), iterationsWritten)
+  const preKey = stretch(secret, cell.subarray(blockAt + 6, blockAt + blockSize), iterations)
   const dataKey = deriveDataKey(preKey, message.length, bound, 32)
   encrypt(cell, { iv: 20, tag: 32, ciphertext: blockAt + blockSize }, dataKey, message, bound)
   return cell

@@ -29,7 +29,7 @@ export const idWithPassphrase = 0x4101_0100
 export function sealCell(key: CellKey, plaintext: Uint8Array, context?: Uint8Array): Buffer {
   const message = checkMessage(plaintext)
   const bound = contextOf(context)
-  const cell = Buffer.allocUnsafeSlow(cellOverhead + message.length)
+  const cell = Buffer.allocUnsafe(cellOverhead + message.length)
   writeCell(cell, 0, deriveDataKey(cellKey(key), message.length, bound, 32), message, bound)
   return cell
 }

@@ -24,7 +24,7 @@ const typeRsaSigned = 0x2604_2610
  */
 export function wrapMessage(privateKey: PrivateKey, publicKey: PublicKey, message: Uint8Array): Buffer {
   const plaintext = checkMessage(message)
-  const wrapped = Buffer.allocUnsafeSlow(headerSize + cellOverhead + plaintext.length)
+  const wrapped = Buffer.allocUnsafe(headerSize + cellOverhead + plaintext.length)
   wrapped.writeUInt32LE(typeEncrypted, 0)
   wrapped.writeUInt32LE(wrapped.length, 4)
   writeCell(wrapped, headerSize, sharedDataKey(privateKey, publicKey, plaintext.length), plaintext, nothing)

@@ -33,7 +33,7 @@ export function serialize(kind: ContainerKind, container: Uint8Array): Buffer {
   const bytes = asBuffer(container, 'container')
   const fault = containerFault(kind, bytes)
   if (fault !== undefined) throw new EnvelopeError('envelope.malformed', fault)
-  const value = Buffer.allocUnsafeSlow(headerSize + bytes.length)
+  const value = Buffer.allocUnsafe(headerSize + bytes.length)
   serializedTag.copy(value)
   value.writeUInt32LE(value.length, 3)
   value.writeUInt32LE(0, 7)

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { AuditError } from './error.ts'
@@ -45,9 +46,9 @@ function locked(path: string, who: string): AuditError {
 
 /** Makes the lock with its whole content in one step, so that nobody reads half of it. False when it exists. */
 function take(path: string): boolean {
-  const draft = `${path}.${process.pid}`
+  const draft = `${path}.${randomBytes(6).toString('hex')}`
   try {
-    const fd = openSync(draft, 'w', 0o600)
+    const fd = openSync(draft, 'wx', 0o600)
     try {
       writeSync(fd, JSON.stringify({ host: hostname(), pid: process.pid, started: statOf(process.pid)?.started ?? '' }))
       fsyncSync(fd)

@@ -1,5 +1,15 @@
 import { type KeyObject, timingSafeEqual } from 'node:crypto'
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { AuditError } from './error.ts'
 import { genesisMac, macOf, maxLineBytes, type ParsedLine, parseLine } from './line.ts'
@@ -40,7 +50,7 @@ export function recoverChain(fd: number, file: string, key: KeyObject, nowMs: nu
   }
   const whole = from + end.length
   if (whole === size) return { n: end.n, mac: end.mac, size, torn: undefined }
-  const torn = `${file}.torn-${new Date(nowMs).toISOString().replaceAll(':', '')}`
+  const torn = freeName(`${file}.torn-${new Date(nowMs).toISOString().replaceAll(':', '')}`)
   keepApart(torn, tail.subarray(end.length))
   ftruncateSync(fd, whole)
   fsyncSync(fd)
@@ -96,6 +106,13 @@ function readAll(fd: number, position: number, length: number): Buffer {
     read += n
   }
   return bytes.subarray(0, read)
+}
+
+/** What was kept at an earlier start is not written over, whatever the clock says. */
+function freeName(wanted: string): string {
+  let name = wanted
+  for (let i = 2; existsSync(name); i++) name = `${wanted}-${i}`
+  return name
 }
 
 /** Whole or not at all: the original is cut only after this is on disk. */

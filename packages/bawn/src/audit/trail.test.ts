@@ -135,6 +135,17 @@ for (const row of tails) {
   })
 }
 
+test('what was cut off at an earlier start is not written over', async () => {
+  const file = fresh()
+  await fill(file, 1)
+  for (let round = 0; round < 3; round++) {
+    appendFileSync(file, 'x'.repeat(round + 1))
+    await open(file).close()
+  }
+  const sizes = tornBeside(file).map(name => statSync(join(dirname(file), name)).size)
+  assert.deepEqual(sizes.sort(), [1, 2, 3])
+})
+
 test('with another key nothing is touched', async () => {
   const file = fresh()
   await fill(file, 3)
