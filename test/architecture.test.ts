@@ -29,8 +29,19 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files directly in src; all may import those of `everywhere`. */
-const everywhere = ['error.ts', 'nearest.ts', 'option.ts', 'version.ts']
-const composing = ['compose.ts', 'server.ts', 'rehearse.ts', 'explain.ts', 'builtin.ts', 'index.ts', 'plugin.ts']
+const everywhere = ['error.ts', 'option.ts', 'version.ts', 'nearest.ts', 'file-lock.ts']
+const composing = [
+  'server.ts',
+  'compose.ts',
+  'metered-trail.ts',
+  'database-query.ts',
+  'log.ts',
+  'explain.ts',
+  'builtin.ts',
+  'index.ts',
+  'plugin.ts',
+  'rehearse.ts',
+]
 
 const source = join(import.meta.dirname, '../packages/bawn/src')
 const files = globSync('**/*.ts', { cwd: source }).sort()

@@ -50,7 +50,7 @@ export interface Composition {
   /** Databases can be asked; issuers have keys. */
   checks(): Promise<readonly ReadyCheck[]>
   /** Another composition serves now: gives everything back once what is under way has ended. */
-  retire(): void
+  retire(closed: () => void): void
   close(): Promise<void>
 }
 
@@ -140,8 +140,8 @@ export async function compose(
         await Promise.allSettled([jwt?.prime(), ...databases.map(({ source }) => source.refresh())])
       },
       checks: async () => [...issuerChecks(jwt), ...(await Promise.all(databases.map(databaseCheck)))],
-      retire() {
-        setTimeout(() => void close(), retireMs).unref()
+      retire(closed) {
+        setTimeout(() => void close().then(closed), retireMs).unref()
       },
       close,
     }

@@ -1,4 +1,6 @@
+import { checkServerIdentity } from 'node:tls'
 import pg from 'pg'
+import { PostgresError } from './postgres/failure.ts'
 import type { CatalogueQuery } from './postgres/sql/schema.ts'
 import type { UpstreamTarget } from './postgres/state.ts'
 
@@ -10,12 +12,22 @@ export interface DatabaseQuery {
   close(): Promise<void>
 }
 
+/** The driver names the dialled host to the server, whatever `servername` says; who it must be is checked here. */
+function identityOf(serverName: string | undefined): pg.ClientConfig['ssl'] & object {
+  if (serverName === undefined) return {}
+  return {
+    servername: serverName,
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
+  }
+}
+
 /**
  * Runs the gateway's own catalogue queries over one connection with its own credential: opened when needed, closed when unused,
  * opened anew after a failure. Queries run one after the other.
  */
 export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
   let open: Promise<pg.Client> | undefined
+  let current: pg.Client | undefined
   let idle: NodeJS.Timeout | undefined
 
   const forget = (client: Promise<pg.Client>): void => {
@@ -26,12 +38,17 @@ export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
     )
   }
   const connect = async (): Promise<pg.Client> => {
+    let refused: string | undefined
     const client = new pg.Client({
       host: target.host,
       port: target.port,
       database: target.database,
       user: target.user,
-      password: target.password,
+      // Asked for when the server has said how it wants it.
+      password: () => {
+        if (refused === undefined) return target.password
+        throw new PostgresError('postgres.upstream_login', `PostgreSQL asks for ${refused}, which the gateway refuses`)
+      },
       connectionTimeoutMillis: target.connectTimeoutMs,
       query_timeout: 30_000,
       application_name: 'bawn: schema',
@@ -41,13 +58,26 @@ export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
           : {
               rejectUnauthorized: true,
               ...(target.tls.ca === undefined ? {} : { ca: target.tls.ca }),
-              ...(target.tls.serverName === undefined ? {} : { servername: target.tls.serverName }),
+              ...identityOf(target.tls.serverName),
             },
     })
     client.on('error', () => {
-      open = undefined
+      if (current === client) open = undefined
     })
-    await client.connect()
+    // As `openUpstream` has it: whoever answers in the server's place must not be handed the credential.
+    client.connection.once('authenticationMD5Password', () => {
+      refused = 'md5'
+    })
+    client.connection.once('authenticationCleartextPassword', () => {
+      if (target.tls === undefined) refused = 'the password in clear without TLS'
+    })
+    try {
+      await client.connect()
+    } catch (error) {
+      client.end().catch(() => {})
+      throw error
+    }
+    current = client
     return client
   }
 

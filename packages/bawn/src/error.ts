@@ -185,6 +185,12 @@ export const errors = {
     sqlstate: '42710',
     hint: 'The audit key is not replaced while lines depend on it: move the audit file away first',
   },
+  'keys.locked': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '55006',
+    hint: 'Another process makes keys in this directory: try again when it has ended',
+  },
 
   // fields
   'fields.unreadable': {

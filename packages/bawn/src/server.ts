@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { type KeyObject, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.ts'
 import type { ReloadProblem, ReloadResult } from './admin/reload.ts'
@@ -10,10 +10,10 @@ import { type Config, ConfigError, type LoadedConfig, loadConfig } from './confi
 import { probeFiles } from './config/probe.ts'
 import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
+import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
 import { parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
-import type { LogEntry } from './postgres/state.ts'
 import { packageVersion } from './version.ts'
 
 /** What the command line starts; composed of every folder. */
@@ -46,11 +46,12 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
   const startedAt = clock()
   const version = packageVersion()
   const metrics = createMetrics({ version }, startedAt)
-  const entry = logWriter(log, clock)
+  const entry = createLog(log, clock)
+  const auditKey = openKeystore(config, process.env).audit()
   const trail = createMeteredTrail(
     openAuditTrail({
       file: config.audit.file,
-      key: openKeystore(config, process.env).audit(),
+      key: auditKey,
       fsync: config.audit.fsync,
       clock,
       onUnwritable: cause => {
@@ -66,7 +67,7 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
     metrics,
   )
   const surroundings: Surroundings = { trail, metrics, clock, log: entry }
-  const server = new Server(configPath, loaded, surroundings, version, startedAt)
+  const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()
     return server
@@ -79,20 +80,33 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
 class Server implements RunningServer {
   readonly #configPath: string
   readonly #surroundings: Surroundings
+  readonly #auditKey: KeyObject
   readonly #version: string
   readonly #startedAt: number
   #loaded: GoodConfig
   #current: Composition | undefined
+  /** Replaced, and still used by what began on them. */
+  readonly #retired = new Set<Composition>()
+  #last: Promise<unknown> = Promise.resolve()
   #draining = false
+  #closing: Promise<void> | undefined
   readonly #http: HttpDoor[] = []
   readonly #postgres: PostgresListener[] = []
   readonly #admin: AdminDoor[] = []
   readonly #addresses: Record<string, string> = {}
 
-  constructor(configPath: string, loaded: GoodConfig, surroundings: Surroundings, version: string, startedAt: number) {
+  constructor(
+    configPath: string,
+    loaded: GoodConfig,
+    surroundings: Surroundings,
+    auditKey: KeyObject,
+    version: string,
+    startedAt: number,
+  ) {
     this.#configPath = configPath
     this.#loaded = loaded
     this.#surroundings = surroundings
+    this.#auditKey = auditKey
     this.#version = version
     this.#startedAt = startedAt
   }
@@ -101,7 +115,18 @@ class Server implements RunningServer {
     return this.#addresses
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.#inTurn(() => this.#start())
+  }
+
+  /** The start and every reload, one after the other: of two at once, the one that read the older file could swap last. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work)
+    this.#last = turn.catch(() => {})
+    return turn
+  }
+
+  async #start(): Promise<void> {
     const { config } = this.#loaded
     const composition = await compose(config, this.#surroundings, process.env)
     this.#current = composition
@@ -179,12 +204,19 @@ class Server implements RunningServer {
 
   #expose(): string {
     const { metrics } = this.#surroundings
+    // Failing is told when it begins; that it is over shows only when somebody looks.
+    this.#auditWritable()
     const sessions = this.#postgres.reduce((sum, listener) => sum + listener.sessions().length, 0)
     metrics.sessions.set(sessions, 'postgres')
     return metrics.expose()
   }
 
-  async reload(): Promise<ReloadResult> {
+  reload(): Promise<ReloadResult> {
+    return this.#inTurn(() => this.#reload())
+  }
+
+  async #reload(): Promise<ReloadResult> {
+    if (this.#draining) return { kind: 'refused', problems: [this.#stopping()] }
     const { metrics } = this.#surroundings
     const result = await this.#swap()
     metrics.reloads.add(result.kind === 'reloaded' ? 'swapped' : 'refused')
@@ -200,17 +232,27 @@ class Server implements RunningServer {
     if (problems.length > 0) return { kind: 'refused', problems }
     let composition: Composition
     try {
+      if (!openKeystore(next.config, process.env).audit().equals(this.#auditKey)) {
+        return { kind: 'refused', problems: [otherAuditKey(next)] }
+      }
       composition = await compose(next.config, this.#surroundings, process.env)
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error
       return { kind: 'refused', problems: [problemOf(this.#configPath, error)] }
     }
     await composition.prime()
+    if (this.#draining) {
+      await composition.close()
+      return { kind: 'refused', problems: [this.#stopping()] }
+    }
     const before = this.#current
     this.#current = composition
     for (const door of this.#http) door.swap(composition.http)
     for (const listener of this.#postgres) listener.swap(composition.postgres)
-    before?.retire()
+    if (before !== undefined) {
+      this.#retired.add(before)
+      before.retire(() => this.#retired.delete(before))
+    }
     const changes = describeChanges(this.#loaded.config, next.config)
     this.#loaded = next
     return { kind: 'reloaded', changes, warnings: [...next.warnings, ...outside] }
@@ -234,15 +276,25 @@ class Server implements RunningServer {
     )
   }
 
-  async close(timeoutMs: number): Promise<void> {
+  #stopping(): ReloadProblem {
+    return problemAt(this.#configPath, 'the gateway is stopping', 'start it again: it reads the file then')
+  }
+
+  close(timeoutMs: number): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs)
+    return this.#closing
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
     this.#draining = true
-    await Promise.all([
+    // Whatever a door has to say, the trail is closed and its lock given back.
+    await Promise.allSettled([
       ...this.#http.map(door => door.drain(timeoutMs)),
       ...this.#postgres.map(listener => listener.drain(timeoutMs)),
     ])
-    await Promise.race([Promise.all(this.#admin.map(door => door.close())), expired(adminCloseMs)])
+    await Promise.race([Promise.allSettled(this.#admin.map(door => door.close())), expired(adminCloseMs)])
     this.#tell('stop', 'permit')
-    await this.#current?.close()
+    await Promise.all([this.#current?.close(), ...Array.from(this.#retired, retired => retired.close())])
     await this.#surroundings.trail.close()
   }
 
@@ -273,7 +325,23 @@ function goodConfig(configPath: string): GoodConfig {
   throw new ConfigError('config.invalid', `${configPath} has ${loaded.problems.length} problems`)
 }
 
+/** The trail goes on with the key that it was opened with: what was written since could not be verified after a restart. */
+function otherAuditKey({ source }: GoodConfig): ReloadProblem {
+  const path = ['keys', 'store']
+  return source.problem(
+    'error',
+    source.locate(path, 'key'),
+    path,
+    'its audit key is not the one that the trail is written with, which cannot change while the gateway runs',
+    'copy the audit key (secure_log_key), or begin another audit.file and restart',
+  )
+}
+
 function problemOf(file: string, error: GatewayError): ReloadProblem {
+  return problemAt(file, `${error.code}: ${error.message}`, error.spec.hint)
+}
+
+function problemAt(file: string, message: string, suggestion: string): ReloadProblem {
   return {
     level: 'error',
     file,
@@ -282,8 +350,8 @@ function problemOf(file: string, error: GatewayError): ReloadProblem {
     length: 1,
     path: '',
     excerpt: '',
-    message: `${error.code}: ${error.message}`,
-    suggestion: error.spec.hint,
+    message,
+    suggestion,
   }
 }
 
@@ -305,35 +373,4 @@ function expired(ms: number): Promise<void> {
   return new Promise(resolve => {
     setTimeout(resolve, ms).unref()
   })
-}
-
-/** One JSON line an entry. Messages of our errors hold no secret; of others only name and code are kept, for they may quote anything. */
-function logWriter(log: (line: string) => void, clock: () => number): (entry: LogEntry) => void {
-  return ({ level, message, requestId, cause }) => {
-    log(
-      JSON.stringify({
-        at: new Date(clock()).toISOString(),
-        level,
-        message,
-        request_id: requestId,
-        ...describeCause(cause),
-      }),
-    )
-  }
-}
-
-function describeCause(cause: unknown): Readonly<Record<string, unknown>> {
-  if (cause === undefined) return {}
-  if (cause instanceof GatewayError) {
-    const deeper = cause.cause === undefined ? {} : { because: describeCause(cause.cause) }
-    return { code: cause.code, detail: cause.message, ...deeper }
-  }
-  if (!(cause instanceof Error)) return { error: typeof cause }
-  const code = 'code' in cause ? { error_code: String(cause.code) } : {}
-  // The first lines of a stack name our code; the message in it may quote a value.
-  const frames = (cause.stack ?? '')
-    .split('\n')
-    .filter(line => line.startsWith('    at '))
-    .slice(0, 8)
-  return { error: cause.name, ...code, stack: frames.map(frame => frame.trim()) }
 }

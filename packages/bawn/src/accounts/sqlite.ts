@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
-import { formatScramVerifier, parseScramVerifier } from './scram-verifier.ts'
+import { defaultScramIterations, formatScramVerifier, parseScramVerifier } from './scram-verifier.ts'
 import {
   type Account,
   AccountError,
@@ -107,7 +107,11 @@ function createStore(
   guarded: <Result>(work: () => Result) => Result,
 ): SqliteAccountStore {
   const columns = 'name, scram, roles, locked'
-  const select = database.prepare(`SELECT ${columns} FROM account WHERE name = ?`)
+  // A row for every name, and every row is read to its end: what is read of an account only shows in the time of a failed login.
+  const select = database.prepare(
+    `SELECT ${columns}, 1 AS found FROM account WHERE name = ?
+     UNION ALL SELECT 'nobody', '${formatScramVerifier(nobody)}', '["none"]', 1, 0 LIMIT 1`,
+  )
   const selectAll = database.prepare(`SELECT ${columns} FROM account ORDER BY name`)
   const insert = database.prepare(`INSERT INTO account (${columns}) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`)
   const updateScram = database.prepare('UPDATE account SET scram = ? WHERE name = ?')
@@ -127,7 +131,12 @@ function createStore(
   return {
     name,
     decoySecret: secret,
-    find: async user => guarded(() => parseRow(name, select.get(user))),
+    find: async user =>
+      guarded(() => {
+        const row = select.get(user)
+        const account = parseRow(name, row)
+        return row?.['found'] === 1 ? account : undefined
+      }),
     list: async () => guarded(() => selectAll.all().flatMap(row => parseRow(name, row) ?? [])),
     add: async account => {
       if (!isAccountName(account.name)) throw new AccountError('accounts.invalid', 'the account name cannot be used')
@@ -162,6 +171,14 @@ function createStore(
       if (database.isOpen) database.close()
     },
   }
+}
+
+/** Opened by no password: nothing hashes to zeros. */
+const nobody: ScramVerifier = {
+  iterations: defaultScramIterations,
+  salt: Buffer.alloc(16),
+  storedKey: Buffer.alloc(32),
+  serverKey: Buffer.alloc(32),
 }
 
 function formatRoles(roles: readonly string[]): string {

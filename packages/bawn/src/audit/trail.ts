@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { AuditError } from './error.ts'
 import type { AuditEvent, AuditTrail } from './event.ts'
 import { formatBody, formatLine, macOf } from './line.ts'
-import { lockFile } from './lock.ts'
+import { lockTrail } from './lock.ts'
 import { PendingLines } from './pending.ts'
 import { recoverChain, syncDirectory } from './recover.ts'
 
@@ -37,7 +37,7 @@ export function openAuditTrail(options: AuditTrailOptions): AuditTrail {
   } catch (cause) {
     throw new AuditError('audit.unwritable', `cannot make the directory of ${file}`, { cause })
   }
-  const unlock = lockFile(file)
+  const unlock = lockTrail(file)
   let fd: number | undefined
   try {
     fd = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600)
@@ -120,7 +120,7 @@ class FileTrail implements AuditTrail {
   }
 
   emit(event: AuditEvent): void {
-    if (this.#closed) throw new AuditError('audit.unwritable', `${this.#options.file} is closed`)
+    if (this.#closed) throw this.#closedError()
     // While writing fails nothing is taken on: the buffer stays bounded and the caller knows.
     if (this.#failing) this.#flush()
     const body = formatBody(this.#n + 1, this.#options.clock(), event)
@@ -137,8 +137,13 @@ class FileTrail implements AuditTrail {
   }
 
   commit(): void {
+    if (this.#closed) throw this.#closedError()
     this.#flush()
     if (this.#options.fsync === 'always') this.#syncNow()
+  }
+
+  #closedError(): AuditError {
+    return new AuditError('audit.unwritable', `${this.#options.file} is closed`)
   }
 
   async close(): Promise<void> {

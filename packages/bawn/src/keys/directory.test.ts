@@ -344,3 +344,44 @@ test('kill -9 while keys rotate: whatever was sealed still opens', async () => {
   }
   assert.equal(listKeys({ path }).filter(key => key.state === 'current').length, 3)
 })
+
+const maker = `
+  import { generateAuditKey, generateKeys } from ${JSON.stringify(new URL('./generate.ts', import.meta.url).href)}
+  const options = { path: process.argv[1], masterKey: Buffer.from(process.argv[2], 'hex') }
+  const insist = work => {
+    for (;;) {
+      try {
+        return work()
+      } catch (error) {
+        if (error.code !== 'keys.locked') return error.code
+      }
+    }
+  }
+  process.stdin.once('data', () => {
+    for (let i = 0; i < 5; i++) insist(() => generateKeys({ ...options, clientId: 'shop1', kinds: ['symmetric'] }))
+    process.stdout.write(insist(() => generateAuditKey(options).keyId) + '\\n')
+    process.exit(0)
+  })
+  process.stdout.write('ready\\n')
+`
+
+test('however many processes make keys at once, each key is kept and the first audit key stays', async () => {
+  const path = fresh()
+  const children = Array.from({ length: 3 }, () =>
+    spawn(process.execPath, ['--input-type=module', '--eval', maker, path, masterKey.toString('hex')], {
+      cwd: import.meta.dirname,
+      stdio: ['pipe', 'pipe', 'inherit'],
+    }),
+  )
+  await Promise.all(children.map(child => once(child.stdout, 'data')))
+  const said = children.map(async child => {
+    let text = ''
+    for await (const chunk of child.stdout) text += String(chunk)
+    return text.trim()
+  })
+  for (const child of children) child.stdin.end('go')
+  assert.deepEqual((await Promise.all(said)).sort(), ['audit-log', 'keys.exists', 'keys.exists'])
+  const rotated = readdirSync(join(path, 'shop1_storage_sym.old')).map(name => join('shop1_storage_sym.old', name))
+  const kept = new Set(['shop1_storage_sym', ...rotated].map(name => readFileSync(join(path, name), 'hex')))
+  assert.equal(kept.size, 15)
+})

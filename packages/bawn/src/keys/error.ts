@@ -9,4 +9,5 @@ export class KeyError extends GatewayError<
   | 'keys.unwrap_failed'
   | 'keys.unreadable'
   | 'keys.exists'
+  | 'keys.locked'
 > {}

@@ -2,9 +2,11 @@ import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { existsSync, utimesSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { generateKeyPair } from '@bawn/envelope'
+import { FileLockError, lockFile } from '../file-lock.ts'
 import { KeyError } from './error.ts'
 import {
   auditKeyFile,
+  checkClientId,
   type KeyKind,
   keyFileName,
   keyIdOf,
@@ -40,41 +42,64 @@ export interface GeneratedKey {
  * instant, every key that anything was sealed with is there.
  *
  * @param kinds default: all three
- * @throws {KeyError} `keys.bad_client_id`, `keys.bad_master_key`, `keys.insecure_mode`, `keys.unreadable`
+ * @throws {KeyError} `keys.bad_client_id`, `keys.bad_master_key`, `keys.insecure_mode`, `keys.unreadable`, `keys.locked`
  */
 export function generateKeys(
   options: GenerateOptions & { readonly clientId: string; readonly kinds?: readonly KeyKind[] },
 ): readonly GeneratedKey[] {
+  checkClientId(options.clientId)
+  checkMasterKey(options.masterKey)
+  return alone(options.path, () => Array.from(new Set(options.kinds ?? keyKinds), kind => generateKey(options, kind)))
+}
+
+function generateKey(options: GenerateOptions & { readonly clientId: string }, kind: KeyKind): GeneratedKey {
   const { clientId } = options
-  const made: GeneratedKey[] = []
-  for (const kind of new Set(options.kinds ?? keyKinds)) {
-    const name = keyFileName(clientId, kind)
-    if (kind !== 'storage') {
-      made.push(generateSymmetric(options, name, clientId))
-      continue
-    }
-    const pair = generateKeyPair()
-    try {
-      made.push(replaceKey(options, name, pair.privateKey, clientId))
-      // After the private key: killed in between, applications go on with the earlier public key, whose private one is kept.
-      writeKeyFile(join(options.path, name + publicSuffix), pair.publicKey, 'public')
-    } finally {
-      pair.privateKey.fill(0)
-    }
+  const name = keyFileName(clientId, kind)
+  if (kind !== 'storage') return generateSymmetric(options, name, clientId)
+  const pair = generateKeyPair()
+  try {
+    const made = replaceKey(options, name, pair.privateKey, clientId)
+    // After the private key: killed in between, applications go on with the earlier public key, whose private one is kept.
+    writeKeyFile(join(options.path, name + publicSuffix), pair.publicKey, 'public')
+    return made
+  } finally {
+    pair.privateKey.fill(0)
   }
-  return made
+}
+
+/**
+ * One process at a time makes keys in a folder: of two, each would keep the key that both found, and one would write over the key that the
+ * other had just made, and that a gateway may have sealed with.
+ */
+function alone<T>(path: string, work: () => T): T {
+  ensureKeyFolder(path)
+  let unlock: () => void
+  try {
+    unlock = lockFile(join(path, '.generate'))
+  } catch (cause) {
+    if (!(cause instanceof FileLockError)) throw cause
+    throw new KeyError(cause.kind === 'held' ? 'keys.locked' : 'keys.unreadable', cause.message, { cause })
+  }
+  try {
+    return work()
+  } finally {
+    unlock()
+  }
 }
 
 /**
  * Makes the key of the audit chain.
  *
- * @throws {KeyError} `keys.exists` when there is one: with another key the trail that it wrote could no longer be verified or continued
+ * @throws {KeyError} as `generateKeys`, and `keys.exists` when there is one: with another key the trail that it wrote could no longer be verified or continued
  */
 export function generateAuditKey(options: GenerateOptions): GeneratedKey {
-  if (existsSync(join(options.path, auditKeyFile))) {
-    throw new KeyError('keys.exists', `there is an audit key in ${options.path}`)
-  }
-  return generateSymmetric(options, auditKeyFile, auditKeyFile)
+  checkMasterKey(options.masterKey)
+  return alone(options.path, () => {
+    if (existsSync(join(options.path, auditKeyFile))) {
+      throw new KeyError('keys.exists', `there is an audit key in ${options.path}`)
+    }
+    return generateSymmetric(options, auditKeyFile, auditKeyFile)
+  })
 }
 
 function generateSymmetric(options: GenerateOptions, name: string, context: string): GeneratedKey {
@@ -87,8 +112,6 @@ function generateSymmetric(options: GenerateOptions, name: string, context: stri
 }
 
 function replaceKey(options: GenerateOptions, name: string, key: Uint8Array, context: string): GeneratedKey {
-  checkMasterKey(options.masterKey)
-  ensureKeyFolder(options.path)
   const path = join(options.path, name)
   const master: KeyObject = createSecretKey(options.masterKey)
   const sealed = sealKey(key, master, context)

@@ -1,5 +1,5 @@
 import type { ColumnName, Field } from '../../fields/field.ts'
-import { nearest } from './nearest.ts'
+import { nearest } from '../../nearest.ts'
 import type { ProtectedRelation, RelationColumn, SchemaProblem, SchemaSnapshot } from './plan.ts'
 import { columnsQuery, dependentsQuery, homonymsQuery, relationsQuery, tablesQuery } from './schema-queries.ts'
 
@@ -72,8 +72,8 @@ function named(row: Readonly<Record<string, unknown>>): { readonly schema: strin
 }
 
 function similar(name: string, known: readonly string[]): string {
-  const names = nearest(name, known)
-  return names.length === 0 ? '' : ` (is it ${names.join(' or ')}?)`
+  const near = nearest(name, known)
+  return near === undefined ? '' : ` (is it ${near}?)`
 }
 
 function problem(declared: Declared, code: SchemaProblem['code'], what: string, hint: string): SchemaProblem {

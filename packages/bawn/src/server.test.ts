@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { appendFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { generateAuditKey, generateKeys } from './keys/generate.ts'
+import { type RunningServer, startServer } from './server.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'bawn-server-'))
+after(() => rmSync(folder, { recursive: true }))
+const configPath = join(folder, 'bawn.yaml')
+const masterKey = randomBytes(32)
+writeFileSync(join(folder, 'master'), masterKey.toString('base64'), { mode: 0o600 })
+for (const store of ['keys', 'others']) {
+  generateAuditKey({ path: join(folder, store), masterKey })
+  generateKeys({ path: join(folder, store), masterKey, clientId: 'shop-fields' })
+}
+
+/** An issuer whose keys come when they are let go. */
+const asked = Promise.withResolvers<void>()
+const letGo = Promise.withResolvers<void>()
+const issuer = createServer((_request, response) => {
+  asked.resolve()
+  letGo.promise.then(() => response.end('{"keys":[]}'))
+}).listen(0, '127.0.0.1')
+after(() => issuer.close())
+
+function write(more: string, store = 'keys'): void {
+  writeFileSync(
+    configPath,
+    `listeners: { desk: { door: admin, address: 127.0.0.1:0, token_file: admin.token } }
+keys: { store: { kind: directory, path: ${store} }, master: file:master, client_id: shop-fields }
+audit: { file: audit.jsonl }
+${more}`,
+  )
+}
+
+function slowIssuer(): string {
+  const address = issuer.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  return `issuers: { slow: { issuer: a, audience: [b], jwks: "http://127.0.0.1:${port}/", insecure_http: true } }\n`
+}
+
+async function running(use: (server: RunningServer) => Promise<void>): Promise<void> {
+  const server = await startServer({ configPath, log: () => {}, clock: Date.now })
+  try {
+    await use(server)
+  } finally {
+    await server.close(0)
+  }
+}
+
+test('of two reloads at once the later file is in force', async () => {
+  write('')
+  await running(async server => {
+    write(slowIssuer())
+    const first = server.reload()
+    await asked.promise
+    write('policies: { late: { roles: [late] } }\n')
+    const second = server.reload()
+    letGo.resolve()
+    assert.equal((await first).kind, 'reloaded')
+    assert.equal((await second).kind, 'reloaded')
+    assert.deepEqual(await server.reload(), { kind: 'reloaded', changes: [], warnings: [] })
+  })
+})
+
+test('a reload that ends after the gateway began to stop changes nothing', async () => {
+  write('')
+  let late: Promise<{ readonly kind: string }> | undefined
+  await running(async server => {
+    late = server.reload()
+    await server.close(0)
+  })
+  assert.equal((await late)?.kind, 'refused')
+})
+
+test('a store with another audit key is refused: the next start could not go on with the trail', async () => {
+  write('')
+  await running(async server => {
+    write('', 'others')
+    const result = await server.reload()
+    assert.equal(result.kind, 'refused')
+    assert.match(result.kind === 'refused' ? (result.problems[0]?.message ?? '') : '', /audit key/)
+  })
+})
+
+test('metrics tell that the trail can be written again, though nobody asks for readiness', async () => {
+  write('')
+  await running(async server => {
+    const metric = async () => {
+      const answer = await fetch(`http://${server.addresses['desk']}/metrics`)
+      return /^bawn_audit_writable .*$/m.exec(await answer.text())?.[0]
+    }
+    const file = join(folder, 'audit.jsonl')
+    const { size } = statSync(file)
+    appendFileSync(file, 'x')
+    await server.reload()
+    assert.equal(await metric(), 'bawn_audit_writable 0')
+    truncateSync(file, size)
+    assert.equal(await metric(), 'bawn_audit_writable 1')
+  })
+})
