@@ -10,7 +10,7 @@ let world: TestWorld
 before(async () => {
   world = await startTestWorld()
 })
-after(() => world.remove())
+after(() => world?.remove())
 
 const address = (id: number) => `row${id}@crash.example`
 

@@ -28,6 +28,17 @@ test('every relative link leads to a file, and to a heading where it names one',
   assert.deepEqual(broken, [])
 })
 
+test('every file that a page names is there', () => {
+  const files = globSync(['packages/*/{src,bin}/**/*', 'test/**/*', 'bench/*', 'docs/**/*'], { cwd: root })
+  const missing = pages.flatMap(page =>
+    [...read(page).matchAll(/`([a-z0-9/_.-]+\.(?:ts|js))`/g)]
+      .map(match => match[1] ?? '')
+      .filter(name => !files.some(file => file === name || file.endsWith(`/${name}`)))
+      .map(name => `${page}: ${name}`),
+  )
+  assert.deepEqual(missing, [])
+})
+
 function anchors(text: string): readonly string[] {
   return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading

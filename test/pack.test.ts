@@ -33,7 +33,7 @@ test('a tarball has code, declarations, licence and readme, and neither tests no
       assert(files.includes(wanted), `${name} lacks ${wanted}`)
     }
     assert.deepEqual(
-      files.filter(file => /\.test\.|(?<!\.d)\.ts$/.test(file)),
+      files.filter(file => /\.(test|fixture)\.|testdata|(?<!\.d)\.ts$/.test(file)),
       [],
     )
     const manifest = readFileSync(join(consumer, 'node_modules', name, 'package.json'), 'utf8')

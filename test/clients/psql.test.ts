@@ -21,7 +21,7 @@ before(async () => {
   await owner.query('grant create on schema public to gateway')
   await owner.end()
 })
-after(() => world.remove())
+after(() => world?.remove())
 
 /** libpq's settings for the billing service, or for somebody with a token. */
 function settings(user: string): NodeJS.ProcessEnv {

@@ -48,7 +48,7 @@ function buildPackage(name: string, target: string): void {
   compile(source, out, target)
   // What is neither code nor test goes along: templates, schemas.
   for (const file of globSync('src/**/*', { cwd: source, withFileTypes: true })) {
-    if (!file.isFile() || file.name.endsWith('.ts')) continue
+    if (!file.isFile() || file.name.endsWith('.ts') || file.parentPath.endsWith('/testdata')) continue
     const path = join(file.parentPath, file.name)
     const copy = join(out, path.slice(source.length))
     mkdirSync(dirname(copy), { recursive: true })
@@ -87,7 +87,7 @@ function compile(source: string, out: string, target: string): void {
     extends: join(root, 'tsconfig.base.json'),
     compilerOptions: options,
     include: [join(source, 'src')],
-    exclude: [join(source, 'src/**/*.test.ts')],
+    exclude: [join(source, 'src/**/*.test.ts'), join(source, 'src/**/*.fixture.ts')],
   }
   writeFileSync(project, JSON.stringify(config))
   execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', project], { stdio: 'inherit' })

@@ -270,12 +270,6 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Send one Authorization header',
   },
-  'http.rejected': {
-    blame: 'caller',
-    status: 401,
-    sqlstate: '28000',
-    hint: 'Get a new token from the issuer and send it as: Authorization: Bearer <token>',
-  },
   'http.refused_here': {
     blame: 'caller',
     status: 403,
@@ -569,7 +563,7 @@ export const errors = {
     blame: 'caller',
     status: 401,
     sqlstate: '28000',
-    hint: 'Send the token that token_file holds as Authorization: Bearer; bawn reload does',
+    hint: 'Let bawn reload send the token, or send what token_file holds as Authorization: Bearer',
   },
   'admin.token_file': {
     blame: 'operator',

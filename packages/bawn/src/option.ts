@@ -51,6 +51,9 @@ export const serverTls = z.strictObject({
   certificate: z.string().describe('PEM file: the certificate and its chain'),
   key: z.string().describe('PEM file: the private key'),
   client_ca: z.string().optional().describe('PEM file: authorities whose client certificates are believed'),
-  client_certificate: z.enum(['off', 'optional', 'required']).default('off'),
+  client_certificate: z
+    .enum(['off', 'optional', 'required'])
+    .default('off')
+    .describe('whether clients are asked for a certificate; required refuses those without'),
 })
 export type ServerTls = Frozen<z.output<typeof serverTls>>

@@ -10,10 +10,10 @@ import { type Config, ConfigError, type LoadedConfig, loadConfig } from './confi
 import { probeFiles } from './config/probe.ts'
 import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
+import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
 import { parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
-import type { LogEntry } from './postgres/state.ts'
 import { packageVersion } from './version.ts'
 
 /** What the command line starts; composed of every folder. */
@@ -46,7 +46,7 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
   const startedAt = clock()
   const version = packageVersion()
   const metrics = createMetrics({ version }, startedAt)
-  const entry = logWriter(log, clock)
+  const entry = createLog(log, clock)
   const auditKey = openKeystore(config, process.env).audit()
   const trail = createMeteredTrail(
     openAuditTrail({
@@ -373,35 +373,4 @@ function expired(ms: number): Promise<void> {
   return new Promise(resolve => {
     setTimeout(resolve, ms).unref()
   })
-}
-
-/** One JSON line an entry. Messages of our errors hold no secret; of others only name and code are kept, for they may quote anything. */
-function logWriter(log: (line: string) => void, clock: () => number): (entry: LogEntry) => void {
-  return ({ level, message, requestId, cause }) => {
-    log(
-      JSON.stringify({
-        at: new Date(clock()).toISOString(),
-        level,
-        message,
-        request_id: requestId,
-        ...describeCause(cause),
-      }),
-    )
-  }
-}
-
-function describeCause(cause: unknown): Readonly<Record<string, unknown>> {
-  if (cause === undefined) return {}
-  if (cause instanceof GatewayError) {
-    const deeper = cause.cause === undefined ? {} : { because: describeCause(cause.cause) }
-    return { code: cause.code, detail: cause.message, ...deeper }
-  }
-  if (!(cause instanceof Error)) return { error: typeof cause }
-  const code = 'code' in cause ? { error_code: String(cause.code) } : {}
-  // The first lines of a stack name our code; the message in it may quote a value.
-  const frames = (cause.stack ?? '')
-    .split('\n')
-    .filter(line => line.startsWith('    at '))
-    .slice(0, 8)
-  return { error: cause.name, ...code, stack: frames.map(frame => frame.trim()) }
 }

@@ -55,7 +55,8 @@ test('a lasting server finds its data again, also after a crash', async () => {
 function closed(port: number): { readonly connected: Promise<unknown>; readonly ended: Promise<unknown> } {
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => {}).resume()
-  return { connected: once(socket, 'connect'), ended: once(socket, 'close') }
+  // Not `once`: a reset is an end too.
+  return { connected: once(socket, 'connect'), ended: new Promise(resolve => socket.on('close', resolve)) }
 }
 
 /** Another process that starts a server, says where, and stays. `temporary`: its empty folder for temporary files. */

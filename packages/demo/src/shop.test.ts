@@ -18,7 +18,7 @@ before(async () => {
     await client.query('insert into people (name, city, email) values ($1, $2, $3)', values)
   }
   await client.end()
-  shop = await startShop({ database: postgres, seal: plaintext => Buffer.from(plaintext).reverse() })
+  shop = await startShop({ database: postgres })
 })
 after(async () => {
   await shop.close()
@@ -53,11 +53,11 @@ test('finds one person, or none', async () => {
   assert.deepEqual(await ask('/elsewhere'), [404, { error: 'not found' }])
 })
 
-test('seals what it is told to store', async () => {
-  const [status, body] = await ask('/people', { name: 'Ida', city: 'Ennis', email: 'ab' })
-  assert.equal(status, 201)
-  assert.deepEqual(body, { id: 4, name: 'Ida', city: 'Ennis', email: Buffer.from('ba').toString('base64') })
-  for (const bad of ['{', '[]', { name: 1 }, 'x'.repeat(70_000)]) assert.equal((await ask('/people', bad))[0], 400)
+test('stores the bytes it is sent as base64, and nothing else', async () => {
+  const ida = { name: 'Ida', city: 'Ennis', email: '/wM=' }
+  assert.deepEqual(await ask('/people', ida), [201, { id: 4, ...ida }])
+  const bad = ['{', '[]', { name: 1 }, { ...ida, email: 'ida@example.com' }, 'x'.repeat(70_000)]
+  for (const body of bad) assert.equal((await ask('/people', body))[0], 400)
 })
 
 test('the made-up people are the same each time and share no address', () => {

@@ -16,10 +16,10 @@ import { EnvelopeError } from './error.ts'
 
 const malformed = (error: unknown): boolean => error instanceof EnvelopeError && error.code === 'envelope.malformed'
 
-/** A container with right size and checksum round any body. */
-function container(tag: string, body: Buffer): Buffer {
+/** A container with right checksum round any body; the size is right unless `wrongBy` something. */
+function container(tag: string, body: Buffer, wrongBy = 0): Buffer {
   const bytes = Buffer.concat([Buffer.from(tag), Buffer.alloc(8), body])
-  bytes.writeUInt32BE(bytes.length, 4)
+  bytes.writeUInt32BE(bytes.length + wrongBy, 4)
   bytes.writeUInt32LE(crc32c(bytes, 8), 8)
   return bytes
 }
@@ -38,6 +38,8 @@ for (const [name, bytes] of [
   ['a scalar of 31 bytes', container('REC2', one.subarray(1))],
   ['a scalar of 34 bytes', container('REC2', Buffer.concat([Buffer.alloc(2), one]))],
   ['a scalar of P-256 under the tag of P-384', container('REC3', Buffer.concat([Buffer.of(0), one]))],
+  ['a size one too small', container('REC2', Buffer.concat([Buffer.of(0), one]), -1)],
+  ['a size one too large', container('REC2', Buffer.concat([Buffer.of(0), one]), 1)],
   ['an unknown curve', container('REC4', Buffer.concat([Buffer.of(0), one]))],
   ['a public key', pair.publicKey],
   ['an RSA key', container('RRS1', Buffer.alloc(300, 1))],

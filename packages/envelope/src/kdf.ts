@@ -58,22 +58,24 @@ const outer = Buffer.allocUnsafeSlow(blockSize + 32)
 export function deriveDataKeyOfDek(dek: Buffer, messageLength: number, context: Buffer): KeyObject {
   keyInput.writeUInt32LE(messageLength, keyLabel.length)
   const inner = context.length === 0 ? innerPlain : Buffer.allocUnsafeSlow(innerPlain.length + context.length)
-  inner.fill(0x36, 0, blockSize)
-  outer.fill(0x5c, 0, blockSize)
-  for (let at = 0; at < dekSize; at++) {
-    const byte = dek[at] ?? 0
-    inner[at] = byte ^ 0x36
-    outer[at] = byte ^ 0x5c
-  }
-  keyInput.copy(inner, blockSize)
-  context.copy(inner, innerPlain.length)
-  const innerHash = hash('sha256', inner, 'buffer')
-  innerHash.copy(outer, blockSize)
-  const derived = hash('sha256', outer, 'buffer')
   try {
-    return createSecretKey(derived)
+    inner.fill(0x36, 0, blockSize)
+    outer.fill(0x5c, 0, blockSize)
+    for (let at = 0; at < dekSize; at++) {
+      const byte = dek[at] ?? 0
+      inner[at] = byte ^ 0x36
+      outer[at] = byte ^ 0x5c
+    }
+    keyInput.copy(inner, blockSize)
+    context.copy(inner, innerPlain.length)
+    hash('sha256', inner, 'buffer').copy(outer, blockSize)
+    const derived = hash('sha256', outer, 'buffer')
+    const key = createSecretKey(derived)
+    derived.fill(0)
+    return key
   } finally {
-    for (const secret of [inner, outer, innerHash, derived]) secret.fill(0)
+    inner.fill(0)
+    outer.fill(0)
   }
 }
 

@@ -41,7 +41,6 @@ export function sealWithIterations(
 ): Buffer {
   const message = checkMessage(plaintext)
   const bound = contextOf(context)
-  const secret = passphraseBytes(passphrase)
   const cell = Buffer.allocUnsafe(blockAt + blockSize + message.length)
   cell.writeUInt32LE(idWithPassphrase, 0)
   cell.writeUInt32LE(ivSize, 4)
@@ -51,7 +50,7 @@ export function sealWithIterations(
   cell.writeUInt32LE(iterations, blockAt)
   cell.writeUInt16LE(saltSize, blockAt + 4)
   writeRandom(cell, blockAt + 6, saltSize)
-  const preKey = stretch(secret, cell.subarray(blockAt + 6, blockAt + blockSize), iterations)
+  const preKey = stretch(passphrase, cell.subarray(blockAt + 6, blockAt + blockSize), iterations)
   const dataKey = deriveDataKey(preKey, message.length, bound, 32)
   encrypt(cell, { iv: 20, tag: 32, ciphertext: blockAt + blockSize }, dataKey, message, bound)
   return cell
@@ -84,24 +83,28 @@ export function openCellWithPassphrase(
     throw new EnvelopeError('envelope.unsupported', `the cell asks for ${iterations} iterations, over ${maxIterations}`)
   }
   const bound = contextOf(context)
-  const preKey = stretch(passphraseBytes(passphrase), sealed.subarray(blockAt + 6, blockAt + 6 + salt), iterations)
+  const preKey = stretch(passphrase, sealed.subarray(blockAt + 6, blockAt + 6 + salt), iterations)
   const dataKey = deriveDataKey(preKey, ciphertext.length, bound, algorithm.keySize)
   const plaintext = decrypt(dataKey, algorithm, sealed.subarray(20, 32), sealed.subarray(32, 48), ciphertext, bound)
   if (plaintext === undefined) throw forged('cell')
   return plaintext
 }
 
-function passphraseBytes(passphrase: string | Uint8Array): Buffer {
-  const bytes = typeof passphrase === 'string' ? Buffer.from(passphrase, 'utf8') : asBuffer(passphrase, 'passphrase')
-  if (bytes.length === 0) throw new EnvelopeError('envelope.empty', 'a passphrase cannot be empty')
-  return bytes
-}
-
-function stretch(passphrase: Buffer, salt: Buffer, iterations: number): KeyObject {
-  const preKey = pbkdf2Sync(passphrase, salt, iterations, 32, 'sha256')
+function stretch(passphrase: string | Uint8Array, salt: Buffer, iterations: number): KeyObject {
+  const secret = typeof passphrase === 'string' ? unpooled(passphrase) : asBuffer(passphrase, 'passphrase')
+  if (secret.length === 0) throw new EnvelopeError('envelope.empty', 'a passphrase cannot be empty')
+  const preKey = pbkdf2Sync(secret, salt, iterations, 32, 'sha256')
   try {
     return createSecretKey(preKey)
   } finally {
     preKey.fill(0)
+    if (typeof passphrase === 'string') secret.fill(0)
   }
+}
+
+/** UTF-8 in memory of its own; `Buffer.from` would leave a copy in a pool that others see. */
+function unpooled(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text, 'utf8'))
+  bytes.write(text, 'utf8')
+  return bytes
 }

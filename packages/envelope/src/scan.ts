@@ -84,8 +84,7 @@ export function scan(value: Uint8Array, keys: OpeningKeys, limits: ScanLimits = 
         piece.kind === 'stored' ? replace(piece.bytes, blockForm, open) : [piece],
       )
   if (counts.opened === 0) return { value: stored, ...counts }
-  const result = joined(pieces)
-  return { value: result, ...counts }
+  return { value: joined(pieces), ...counts }
 }
 
 function openedOrNot(work: () => Buffer): Buffer | undefined {

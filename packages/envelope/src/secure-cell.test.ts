@@ -79,6 +79,11 @@ for (const [name, offset, integer, code] of [
     assert.throws(() => openCellWithPassphrase('secret', changed(passphraseCell, offset, integer)), coded(code)))
 }
 
+test('a salt that reaches into the ciphertext is malformed, though all lengths add up', () => {
+  const overlapping = changed(changed(passphraseCell, 16, 21), 12, value.length + 1)
+  assert.throws(() => openCellWithPassphrase('secret', overlapping), coded('envelope.malformed'))
+})
+
 test('the context is bound, and absent is empty', () => {
   const bound = sealCell(key, value, Buffer.from('a'))
   assert.throws(() => openCell(key, bound, Buffer.from('b')), coded('envelope.forged'))
@@ -116,6 +121,7 @@ test('a token and data of two values do not go together', () => {
   assert.throws(() => openTokenProtect(key, one.token, two.data), coded('envelope.forged'))
   assert.throws(() => openTokenProtect(key, one.token.subarray(1), one.data), coded('envelope.malformed'))
   assert.throws(() => openTokenProtect(key, one.token, none), coded('envelope.malformed'))
+  assert.throws(() => openTokenProtect(key, changed(one.token, 12, 0), none), coded('envelope.malformed'))
 })
 
 test('a plaintext shares its memory with nothing', () => {

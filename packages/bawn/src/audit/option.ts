@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Frozen } from '../option.ts'
 
 export const auditOptions = z.strictObject({
-  file: z.string().min(1),
+  file: z.string().min(1).describe('made at the first start, mode 0600'),
   statements: z
     .enum(['protected', 'all'])
     .default('protected')

@@ -2,8 +2,10 @@ import { configJsonSchema } from '../config/json-schema.ts'
 import { probeFiles } from '../config/probe.ts'
 import { renderProblems } from '../config/problem.ts'
 import { configReference } from '../config/reference.ts'
+import { rehearse } from '../rehearse.ts'
 import { type Command, configOption, jsonOption } from './command.ts'
 import { configFile, readConfig } from './config.ts'
+import { reportError } from './report.ts'
 
 export const check: Command = {
   name: 'check',
@@ -23,17 +25,23 @@ export const check: Command = {
       ...problem,
       file,
     }))
-    const errors = found.filter(problem => problem.level === 'error')
-    const warnings = found.length - errors.length
+    const wrong = found.filter(problem => problem.level === 'error').length
+    const warnings = found.length - wrong
+    // What has no line of its own: it shows when the parts are put together.
+    const unbuildable = loaded.kind === 'ok' ? rehearse(loaded.config) : []
+    const errors = wrong + unbuildable.length
     if (input.flag('json')) {
-      terminal.out(`${JSON.stringify({ file, ok: errors.length === 0, problems: found })}\n`)
+      terminal.out(
+        `${JSON.stringify({ file, ok: errors === 0, problems: found, errors: unbuildable.map(({ code, message }) => ({ code, message })) })}\n`,
+      )
     } else {
       if (found.length > 0) terminal.err(`${renderProblems(found)}\n`)
+      for (const error of unbuildable) reportError(error, terminal, false)
       const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`
-      const verdict = errors.length === 0 ? 'ok' : counted(errors.length, 'error')
+      const verdict = errors === 0 ? 'ok' : counted(errors, 'error')
       terminal.out(`${file}: ${verdict}${warnings > 0 ? `, ${counted(warnings, 'warning')}` : ''}\n`)
     }
-    return errors.length === 0 ? 0 : 1
+    return errors === 0 ? 0 : 1
   },
 }
 

@@ -9,6 +9,7 @@ export const nouns: Readonly<Record<string, () => Promise<readonly Command[]>>> 
   check: async () => [(await import('./check.ts')).check],
   schema: async () => [(await import('./check.ts')).schema],
   reload: async () => [(await import('./reload.ts')).reload],
+  explain: async () => (await import('./explain.ts')).commands,
   keys: async () => (await import('./keys.ts')).commands,
   accounts: async () => (await import('./accounts.ts')).commands,
   token: async () => (await import('./token.ts')).commands,

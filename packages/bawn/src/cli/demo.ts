@@ -2,7 +2,7 @@ import type { Command, ExitCode, Input } from './command.ts'
 import { checkTour, findTools } from './demo/check.ts'
 import { get } from './demo/get.ts'
 import { createPlace, type Place } from './demo/place.ts'
-import { makeTour, renderTour } from './demo/tour.ts'
+import { makeTour, quote, renderTour } from './demo/tour.ts'
 import { CliError } from './error.ts'
 
 const demo: Command = {
@@ -57,7 +57,7 @@ async function show(input: Input, place: Place, ports: DoorPorts, interrupted: P
     say(`\nReady after ${((terminal.now() - started) / 1000).toFixed(1)} s.\n`)
     say(renderTour(tour, world.envFile))
     say(`The gateway is process ${world.gateway.pid}. Kill it (kill -9 ${world.gateway.pid}) and start it again:\n`)
-    say(`    npx bawn start --config ${place.path('bawn.yaml')}\n`)
+    say(`    npx bawn start --config ${quote(place.path('bawn.yaml'))}\n`)
     say(`Its log: ${place.path('data/gateway.log')}. Ctrl-C here stops everything.`)
     void world.gateway.ended.then(how => say(`The gateway ended (${how}).`))
     await interrupted

@@ -39,7 +39,7 @@ async function post(address: string, token: string): Promise<unknown> {
   if (answer.status !== 200 && answer.status !== 422) {
     throw new CliError('cli.failed', `the admin door at ${address} answered ${answer.status}`)
   }
-  return answer.json()
+  return answer.json().catch(() => undefined)
 }
 
 export const reload: Command = {

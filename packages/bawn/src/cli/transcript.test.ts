@@ -104,7 +104,7 @@ for (const name of readdirSync(folder).filter(file => file.endsWith('.txt'))) {
         mkdirSync(dirname(join(cwd, file.name)), { recursive: true })
         writeFileSync(
           join(cwd, file.name),
-          file.text.replace(/^<<(.*)>>\n$/, (_, from) => example(from)),
+          file.text.replace(/^<<(.*)>>\n+$/, (_, from) => example(from)),
           { mode: 0o600 },
         )
       }

@@ -1,5 +1,6 @@
 import { suggest } from '../nearest.ts'
 import { parseHostPort } from '../option.ts'
+import { builtinPolicies } from '../policy/option.ts'
 import { checkFields } from './check-fields.ts'
 import { checkHostRules } from './check-host-rules.ts'
 import type { Draft } from './draft.ts'
@@ -7,9 +8,6 @@ import { checkNames, type Report } from './report.ts'
 
 // What no single entry can tell: names that lead nowhere, entries that exclude each other. Whether a setting is unsafe is said in
 // unsafe.ts.
-
-/** Policies that are always there. */
-export const builtinPolicies = ['anyone', 'authenticated']
 
 /** Do both listen on the same port of the same address? Port 0 is never the same. */
 function clash(first: string, second: string): boolean {
@@ -91,8 +89,22 @@ function checkIssuers(draft: Draft, report: Report): void {
 
 function checkPolicies(draft: Draft, report: Report): void {
   for (const name of draft.policies.keys()) {
-    if (!builtinPolicies.includes(name)) continue
+    if (!builtinPolicies.some(builtin => builtin === name)) continue
     report('error', ['policies', name], 'key', `"${name}" is built in: choose another name`)
+  }
+}
+
+/** Two services that one certificate would be: which of them it is would be chance. */
+function checkServices(draft: Draft, report: Report): void {
+  const seen = new Map<string, string>()
+  for (const [name, service] of draft.services) {
+    if (!service) continue
+    const key = service.client_id === undefined ? 'common_name' : 'client_id'
+    const value = JSON.stringify([key, service[key]])
+    const other = seen.get(value)
+    if (other !== undefined)
+      report('error', ['services', name, key], 'value', `service ${other} has this ${key} already`)
+    seen.set(value, other ?? name)
   }
 }
 
@@ -102,6 +114,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkDatabases(draft, report)
   checkIssuers(draft, report)
   checkPolicies(draft, report)
+  checkServices(draft, report)
   checkHostRules(draft, report)
   checkRoutes(draft, report)
   checkFields(draft, report)

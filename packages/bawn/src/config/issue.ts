@@ -172,8 +172,18 @@ function wrongFormat(issue: Extract<Issue, { code: 'invalid_format' }>, path: Co
   }
   const pattern =
     'pattern' in issue && typeof issue.pattern === 'string' ? `must match ${issue.pattern}` : 'is not well formed'
-  return { path, at: 'value', message: `${pathText(path)} ${own ?? pattern}`, suggestion: description }
+  return {
+    path,
+    at: 'value',
+    message: `${pathText(path)} ${own ?? pattern}`,
+    suggestion: own === undefined ? description : undefined,
+  }
 }
+
+const isText = (value: unknown): boolean => typeof value === 'string'
+
+/** Messages of ours go on from the path (`needs …`, `must …`); others explain themselves after a colon. */
+const joint = (issue: Issue): string => (/^(needs|must|is|has|may) /.test(issue.message) ? ' ' : ': ')
 
 /** All issues in words. A missing key whose misspelling is there too is one mistake, and is reported once. */
 export function explainIssues(issues: readonly Issue[], top: unknown): Finding[] {
@@ -214,7 +224,14 @@ function explainIssue(issue: Issue, top: unknown): Finding[] {
         },
       ]
     case 'custom':
-      return [{ path, at: 'key', message: `${pathText(path)} ${issue.message}` }]
+      // What is wrong with a text is in the text; what is wrong with a set of keys is said at its name.
+      return [
+        {
+          path,
+          at: isText(valueAt(top, path)) ? 'value' : 'key',
+          message: `${pathText(path)}${joint(issue)}${issue.message}`,
+        },
+      ]
     case 'not_multiple_of':
     case 'invalid_element':
       return [{ path, at: 'value', message: `${pathText(path)}: ${issue.message}` }]

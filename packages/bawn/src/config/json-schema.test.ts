@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { duration } from '../option.ts'
-import { configJsonSchema, formatDuration, schemasAt } from './json-schema.ts'
+import { alternatives, configJsonSchema, formatDuration, type JsonSchema, schemasAt } from './json-schema.ts'
 import { configReference } from './reference.ts'
 
 const example: unknown = parse(readFileSync(new URL('example.yaml', import.meta.url), 'utf8'))
@@ -27,6 +27,23 @@ test('every default that the schema offers is one that may be written', () => {
     for (const [key, inner] of Object.entries(node)) visit(inner, `${path}/${key}`)
   }
   visit(configJsonSchema(), '')
+})
+
+test('every option says what it is for', () => {
+  const silent: string[] = []
+  const visit = (schema: JsonSchema, path: string): void => {
+    for (const member of alternatives(schema)) {
+      for (const [key, property] of Object.entries(member.properties ?? {})) {
+        // A literal (`door: http`) tells kinds apart, and is what it says.
+        if (property.description === undefined && property.const === undefined) silent.push(path + key)
+        visit(property, `${path}${key}.`)
+      }
+      if (member.items) visit(member.items, `${path}[].`)
+      if (typeof member.additionalProperties === 'object') visit(member.additionalProperties, `${path}*.`)
+    }
+  }
+  visit(configJsonSchema(), '')
+  assert.deepEqual(silent, [])
 })
 
 test('a duration is written as it is read', () => {

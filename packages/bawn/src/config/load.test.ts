@@ -334,7 +334,7 @@ const rows: readonly Row[] = [
     says: 'no route has the path /customer',
     suggests: 'did you mean "/customers"?',
   },
-  { name: 'a JSON path that descends', replace: '$.email', by: '»$..email', says: '$..email is no path into JSON' },
+  { name: 'a JSON path that descends', replace: '$.email', by: '»$..email', says: 'character 2: .. searches' },
   // what excludes each other
   {
     name: 'two listeners at one address',
@@ -434,6 +434,12 @@ const rows: readonly Row[] = [
     says: 'field email has column public.customers.email already',
   },
   {
+    name: 'two services that are one',
+    replace: '  billing:\n',
+    by: '  reports: { common_name: billing }\n  billing:\n',
+    says: 'service reports has this common_name already',
+  },
+  {
     name: 'a key set over plain HTTP',
     replace: 'https://id.example.com/jwks',
     by: '»http://id.example.com/jwks',
@@ -495,7 +501,7 @@ const rows: readonly Row[] = [
     name: 'a token as a password without TLS',
     replace: '  desk:\n',
     by: '  open: { door: postgres, address: 0.0.0.0:9394 }\n  desk:\n',
-    says: 'UNSAFE: over listener open a token is sent as a password in clear',
+    says: 'over listener open, which has no TLS, jwt works from this machine only',
     level: 'warning',
   },
   {

@@ -47,8 +47,14 @@ function unsafeListeners(draft: Draft, report: Report): void {
       rule => rule && doorsOf(rule).includes('postgres') && rule.tls !== 'required' && rule.use.includes('jwt'),
     )
     if (jwt >= 0) {
-      const message = `UNSAFE: over listener ${name} a token is sent as a password in clear`
-      report('warning', ['host_rules', jwt, 'use'], 'key', message, 'add tls: required to this rule')
+      const message = `over listener ${name}, which has no TLS, jwt works from this machine only: the token would cross in clear`
+      report(
+        'warning',
+        ['host_rules', jwt, 'use'],
+        'key',
+        message,
+        'add tls to the listener, or tls: required to this rule',
+      )
     }
   }
 }

@@ -17,7 +17,7 @@ export const revealOptions = z.union([z.literal('plain'), z.literal('nothing'), 
 export type RevealOptions = Frozen<z.output<typeof revealOptions>>
 
 export const fieldOptions = z.strictObject({
-  name,
+  name: name.describe('in the audit trail and in rules'),
   columns: z
     .array(
       z
@@ -44,17 +44,25 @@ export const fieldOptions = z.strictObject({
           .describe('what the upstream holds: a container (base64 or \\x hex), or the value itself'),
       }),
     )
-    .default([]),
+    .default([])
+    .describe('places in the JSON bodies of routes'),
   type: z.enum(['text', 'bytes']).default('text').describe('what the value is once opened'),
   protect: z
     .strictObject({
-      encrypt: z.enum(['acrablock', 'acrastruct']).optional(),
-      searchable: z.boolean().default(false),
+      encrypt: z
+        .enum(['acrablock', 'acrastruct'])
+        .optional()
+        .describe('acrablock: with a secret key; acrastruct: with a public key, which apps may hold'),
+      searchable: z.boolean().default(false).describe('equality can be asked for by whoever sees it plain'),
     })
-    .default({ searchable: false }),
-  client_id: z.union([clientIdName, z.strictObject({ from: z.literal('identity') })]).optional(),
+    .default({ searchable: false })
+    .describe('how it is stored'),
+  client_id: z
+    .union([clientIdName, z.strictObject({ from: z.literal('identity') })])
+    .optional()
+    .describe('whose keys protect it; default: the one of keys. from: identity takes the caller’s'),
   reveal: z
-    .object({ default: revealOptions.default('nothing') })
+    .object({ default: revealOptions.default('nothing').describe('for whoever has none of the roles') })
     .catchall(revealOptions)
     .describe('role: what it sees; of several roles the one that sees most decides'),
   unreadable: z.enum(['error', 'nothing']).default('error').describe('what happens when a stored value does not open'),

@@ -76,7 +76,7 @@ async function identify(turn: Turn, head: RequestHead, route: Route): Promise<bo
       turn.refuse({
         code: who.code,
         rule: hostRule.rule,
-        decision: who.code === 'http.cannot_authenticate' ? 'error' : 'deny',
+        decision: who.cause === undefined ? 'deny' : 'error',
         reason: who.reason,
         ...(who.challenge === undefined ? {} : { headers: ['WWW-Authenticate', who.challenge] }),
       })

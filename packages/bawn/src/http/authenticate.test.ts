@@ -10,16 +10,16 @@ test('a bearer token in one Authorization header, and nothing else, identifies',
     [['bearer alice'], 'identified', undefined],
     [['BEARER  alice'], 'identified', undefined],
     [['Bearer alice', 'Bearer alice'], 'http.bad_authorization', 'error="invalid_request"'],
-    [['Bearer expired'], 'http.rejected', 'error="invalid_token"'],
-    [['Bearer mallory'], 'http.rejected', 'error="invalid_token"'],
-    [['Bearer'], 'http.rejected', 'error="invalid_token"'],
-    [['Bearer '], 'http.rejected', 'error="invalid_token"'],
-    [[''], 'http.rejected', 'error="invalid_token"'],
-    [['alice'], 'http.rejected', 'error="invalid_token"'],
-    [['Bearer alice, Bearer bob'], 'http.rejected', 'error="invalid_token"'],
-    [['Bearer alice x'], 'http.rejected', 'error="invalid_token"'],
-    [['Bearer al\u00efce'], 'http.rejected', 'error="invalid_token"'],
-    [['Basic YWxpY2U6eA=='], 'http.rejected', 'error="invalid_token"'],
+    [['Bearer expired'], 'authn.failed', 'error="invalid_token"'],
+    [['Bearer mallory'], 'authn.failed', 'error="invalid_token"'],
+    [['Bearer'], 'authn.failed', 'error="invalid_token"'],
+    [['Bearer '], 'authn.failed', 'error="invalid_token"'],
+    [[''], 'authn.failed', 'error="invalid_token"'],
+    [['alice'], 'authn.failed', 'error="invalid_token"'],
+    [['Bearer alice, Bearer bob'], 'authn.failed', 'error="invalid_token"'],
+    [['Bearer alice x'], 'authn.failed', 'error="invalid_token"'],
+    [['Bearer al\u00efce'], 'authn.failed', 'error="invalid_token"'],
+    [['Basic YWxpY2U6eA=='], 'authn.failed', 'error="invalid_token"'],
     [['Bearer outage'], 'http.cannot_authenticate', undefined],
   ]
   const challenges = new Set<string>()
@@ -31,7 +31,7 @@ test('a bearer token in one Authorization header, and nothing else, identifies',
       challenge === undefined ? got.challenge === undefined : got.challenge?.includes(challenge),
       JSON.stringify(values),
     )
-    if (got.code === 'http.rejected') challenges.add(got.challenge ?? '')
+    if (got.code === 'authn.failed') challenges.add(got.challenge ?? '')
   }
   assert.equal(challenges.size, 1, 'one text for every reason')
   const unused = await authenticate(['Bearer alice'], undefined)

@@ -1,5 +1,5 @@
 import type { Identity, RejectionReason } from '../authn/identity.ts'
-import type { ErrorCode } from '../error.ts'
+import { type ErrorCode, GatewayError } from '../error.ts'
 import type { BearerMechanism } from './state.ts'
 
 /** What the door does with a caller's credential. */
@@ -41,19 +41,21 @@ export async function authenticate(
   // A credential that cannot be judged here is not passed over in silence: its owner believes to be identified.
   if (mechanism === undefined) return refused('http.refused_here', undefined, undefined)
   const token = bearer.exec(value)?.[1]
-  if (token === undefined) return refused('http.rejected', 'malformed', invalidToken)
+  if (token === undefined) return refused('authn.failed', 'malformed', invalidToken)
   try {
     const outcome = await mechanism.authenticate(token)
     switch (outcome.kind) {
       case 'identified':
         return outcome
       case 'absent':
-        return refused('http.rejected', 'untrusted', invalidToken)
+        return refused('authn.failed', 'untrusted', invalidToken)
       case 'rejected':
-        return refused('http.rejected', outcome.reason, invalidToken)
+        return refused('authn.failed', outcome.reason, invalidToken)
     }
   } catch (cause) {
-    return { kind: 'refused', code: 'http.cannot_authenticate', reason: undefined, challenge: undefined, cause }
+    // The mechanism says more where it can: that the issuer is away.
+    const code = cause instanceof GatewayError && cause.spec.status === 503 ? cause.code : 'http.cannot_authenticate'
+    return { kind: 'refused', code, reason: undefined, challenge: undefined, cause }
   }
 }
 

@@ -58,18 +58,22 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
       const requestId = deps.requestId()
       const document = problem(code, requestId)
       if (remoteAddress === undefined) return document
-      current.trail.emit({
-        kind: 'request',
-        requestId,
-        door: 'http',
-        identity: undefined,
-        address: remoteAddress,
-        action: 'unreadable',
-        resource: 'none',
-        decision: 'error',
-        rule: 'well-formed request',
-        code,
-      })
+      try {
+        current.trail.emit({
+          kind: 'request',
+          requestId,
+          door: 'http',
+          identity: undefined,
+          address: remoteAddress,
+          action: 'unreadable',
+          resource: 'none',
+          decision: 'error',
+          rule: 'well-formed request',
+          code,
+        })
+      } catch (error) {
+        deps.log.error('the audit trail cannot be written', { requestId, resource: 'none', code, error })
+      }
       current.metrics.request('none', 'unreadable', document.status, 0)
       return document
     },

@@ -91,7 +91,7 @@ export interface FrontTls {
   readonly certificate: string | Buffer
   /** PEM. */
   readonly key: string | Buffer
-  /** PEM; client certificates are asked for when given. */
+  /** PEM: authorities whose client certificates are believed. */
   readonly clientCa?: string | Buffer | undefined
   readonly clientCertificate?: 'off' | 'optional' | 'required' | undefined
 }

@@ -1,6 +1,6 @@
 import type { FieldUse } from '../audit/event.ts'
 import type { Identity } from '../authn/identity.ts'
-import type { Catalogue, FieldView } from '../fields/field.ts'
+import type { Catalogue, Field } from '../fields/field.ts'
 import type { FieldPlan, Place } from './field-plan.ts'
 import { JsonError, spliceJson } from './json/splice.ts'
 import { HttpError } from './problem.ts'
@@ -21,19 +21,19 @@ export interface OpenedBody {
  */
 export function revealBody(document: Buffer, plan: FieldPlan, catalogue: Catalogue, identity: Identity): OpenedBody {
   const views = plan.places.map(place => catalogue.view(place.field, identity))
-  const counts = new Map<FieldView, number>()
+  const counts = new Map<Field, FieldUse>()
   try {
     const bytes = spliceJson(document, plan.tree, maxDepth, (target, text) => {
       const place = at(plan.places, target)
       const view = at(views, target)
-      counts.set(view, (counts.get(view) ?? 0) + 1)
+      count(counts, place.field, view.disclosure.kind)
       const stored = place.carries === 'sealed' ? fromTransport(text) : plainBytes(place, text)
       const shown = view.reveal(stored, place.carries)
       return shown === undefined
         ? undefined
         : shownText(place, Buffer.from(shown.buffer, shown.byteOffset, shown.length))
     })
-    return { bytes, uses: usesOf(counts, view => view.disclosure.kind) }
+    return { bytes, uses: [...counts.values()] }
   } catch (error) {
     if (error instanceof JsonError)
       throw new HttpError('http.unreadable_answer', `the upstream’s answer: ${error.message}`, { cause: error })
@@ -49,7 +49,7 @@ export function revealBody(document: Buffer, plan: FieldPlan, catalogue: Catalog
  */
 export function protectBody(document: Buffer, plan: FieldPlan, catalogue: Catalogue, identity: Identity): OpenedBody {
   const views = plan.places.map(place => catalogue.view(place.field, identity))
-  const counts = new Map<FieldView, number>()
+  const counts = new Map<Field, FieldUse>()
   try {
     const bytes = spliceJson(document, plan.tree, maxDepth, (target, text) => {
       const place = at(plan.places, target)
@@ -57,10 +57,10 @@ export function protectBody(document: Buffer, plan: FieldPlan, catalogue: Catalo
       const view = at(views, target)
       const plaintext = place.field.type === 'bytes' ? fromBase64(text) : Buffer.from(text)
       if (plaintext === undefined) throw new HttpError('http.unreadable_body', `field ${place.field.name}: not base64`)
-      counts.set(view, (counts.get(view) ?? 0) + 1)
+      count(counts, place.field, 'sealed')
       return Buffer.from(view.protect(plaintext)).toString('base64')
     })
-    return { bytes, uses: usesOf(counts, () => 'sealed') }
+    return { bytes, uses: [...counts.values()] }
   } catch (error) {
     if (error instanceof JsonError)
       throw new HttpError('http.unreadable_body', `the request’s body: ${error.message}`, { cause: error })
@@ -68,9 +68,9 @@ export function protectBody(document: Buffer, plan: FieldPlan, catalogue: Catalo
   }
 }
 
-/** Two places of one field share a view, and so a line in the trail. */
-function usesOf(counts: ReadonlyMap<FieldView, number>, as: (view: FieldView) => FieldUse['as']): FieldUse[] {
-  return [...counts].map(([view, count]) => ({ field: view.field.name, as: as(view), count }))
+/** A field has one line in the trail, however many places it has. */
+function count(counts: Map<Field, FieldUse>, field: Field, as: FieldUse['as']): void {
+  counts.set(field, { field: field.name, as, count: (counts.get(field)?.count ?? 0) + 1 })
 }
 
 function at<T>(list: readonly T[], index: number): T {

@@ -246,7 +246,8 @@ export async function raw(
   socket.on('error', () => {})
   for (const piece of typeof text === 'string' ? [text] : text) socket.write(Buffer.from(piece, 'latin1'))
   if (options.end === true) socket.end()
-  await once(socket, 'close')
+  // A reset is an end as well here, and `once` would make an error of it.
+  await new Promise(resolve => socket.once('close', resolve))
   return Buffer.concat(pieces).toString('latin1')
 }
 

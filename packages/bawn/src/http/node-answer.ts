@@ -15,6 +15,10 @@ export interface AnswerContext {
   /** The client waits for a 100 before it sends its body. */
   readonly uninvited: boolean
   refuse(problem: Problem): void
+  /** The connection is to be closed after this answer. */
+  isDraining(): boolean
+  /** The answer is complete, or lost. */
+  over(): void
 }
 
 /** One answer on node's ServerResponse. */
@@ -42,6 +46,7 @@ export class NodeAnswer implements FrontAnswer {
     })
     response.on('close', () => {
       unanswered.delete(this)
+      context.over()
       this.#disarm()
       if (!response.writableFinished) this.lost()
     })
@@ -118,6 +123,7 @@ export class NodeAnswer implements FrontAnswer {
   #writeHead(status: number, headers: readonly string[]): void {
     // An answer before the end of the request: the rest is not worth waiting for, and nothing can follow it.
     if (!this.#request.complete && (this.#context.uninvited || !this.#mayDiscard())) this.#close = true
+    if (this.#context.isDraining()) this.#close = true
     this.#response.writeHead(status, this.#close ? [...headers, 'Connection', 'close'] : [...headers])
   }
 

@@ -8,6 +8,7 @@ import {
 } from 'node:http'
 import { createServer as createSecureServer, type ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
 import { NodeAnswer } from './node-answer.ts'
 import { nodeBody } from './node-body.ts'
@@ -39,6 +40,8 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   let draining = false
   /** Connections whose client was refused: what still comes in on them is nobody's. */
   const refused = new WeakSet<Socket>()
+  /** Connections that have not asked for anything yet: node does not count them as idle. */
+  const silent = new Set<Socket>()
   /** Answers that are not complete, oldest first; several when a client pipelines. */
   const unanswered = new WeakMap<Socket, Set<NodeAnswer>>()
   const upgrades = new WeakSet<IncomingMessage>()
@@ -53,6 +56,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     if (refused.has(socket)) return
     let open = unanswered.get(socket)
     if (open === undefined) {
+      silent.delete(socket)
       open = new Set()
       unanswered.set(socket, open)
     }
@@ -65,8 +69,11 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
       unanswered: open,
       uninvited: expectsContinue,
       refuse: problem => close(socket, problem),
+      isDraining: () => draining,
+      // Node knows the connection as idle only when it has done its own part of the end.
+      over: () => draining && setImmediate(() => server.closeIdleConnections()),
     })
-    if (draining || upgrades.has(request)) answer.closeAfterwards()
+    if (upgrades.has(request)) answer.closeAfterwards()
     handlers.request(
       {
         method: request.method ?? '',
@@ -111,6 +118,19 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   // request-head.ts counts them, and refuses; node would drop those above its own limit silently.
   server.maxHeadersCount = 0
   server.maxConnections = limits.maxConnections
+  server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    if (
+      socket instanceof TLSSocket &&
+      !socket.authorized &&
+      socket.getPeerX509Certificate() !== undefined &&
+      asksForCertificates(tls)
+    ) {
+      socket.destroy()
+      return
+    }
+    silent.add(socket)
+    socket.once('close', () => silent.delete(socket))
+  })
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => serve(request, response, true))
   server.on('checkExpectation', onRequest)
   server.on('connect', (_request: IncomingMessage, socket: Socket) => refuse('http.bad_request', socket))
@@ -141,11 +161,9 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     drain: () =>
       new Promise(resolve => {
         draining = true
-        server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
-          response.once('close', () => server.closeIdleConnections())
-        })
         server.close(() => resolve())
         server.closeIdleConnections()
+        for (const socket of silent) if (socket.bytesRead === 0 || tls !== undefined) socket.destroy()
       }),
     close: () => {
       server.close()
@@ -154,16 +172,20 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   }
 }
 
+function asksForCertificates(tls: FrontTls | undefined): boolean {
+  return tls?.clientCertificate === 'optional' || tls?.clientCertificate === 'required'
+}
+
 function tlsOptions(tls: FrontTls): ServerOptions {
-  const asks = tls.clientCertificate !== undefined && tls.clientCertificate !== 'off'
   return {
     cert: tls.certificate,
     key: tls.key,
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: 10_000,
-    requestCert: asks,
-    rejectUnauthorized: asks,
+    requestCert: asksForCertificates(tls),
+    // `optional` admits who shows none; who shows a bad one is dropped below.
+    rejectUnauthorized: tls.clientCertificate === 'required',
     ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }),
   }
 }

@@ -3,32 +3,38 @@ import { duration, type Frozen, listenAddress, name, serverTls } from '../option
 
 export const httpListenerOptions = z.strictObject({
   door: z.literal('http'),
-  address: listenAddress,
-  tls: serverTls.optional(),
-  engine: z.enum(['node-http']).default('node-http'),
-  max_header_bytes: z.int().min(1024).max(1_048_576).default(16_384),
+  address: listenAddress.describe('host:port to listen on; port 0 takes a free one'),
+  tls: serverTls.optional().describe('without it everything crosses in clear'),
+  engine: z.enum(['node-http']).default('node-http').describe('what reads HTTP'),
+  max_header_bytes: z.int().min(1024).max(1_048_576).default(16_384).describe('of a request’s head'),
   max_body_bytes: z.int().min(0).default(10_485_760).describe('of a request'),
-  header_timeout: duration.default(10_000),
-  request_timeout: duration.default(60_000),
-  keep_alive_timeout: duration.default(65_000),
-  max_connections: z.int().min(1).default(10_000),
+  header_timeout: duration.default(10_000).describe('until a request’s head is there'),
+  request_timeout: duration.default(60_000).describe('until the whole request is there'),
+  keep_alive_timeout: duration.default(65_000).describe('how long an idle connection is kept'),
+  max_connections: z.int().min(1).default(10_000).describe('of clients; more are closed at once'),
 })
 export type HttpListenerOptions = Frozen<z.output<typeof httpListenerOptions>>
 
 export const upstreamOptions = z.strictObject({
-  url: z.string().regex(/^https?:\/\/[^/?#]+(\/[^?#]*)?$/, 'must be http(s)://host:port or http(s)://host:port/prefix'),
+  url: z
+    .string()
+    .regex(/^https?:\/\/[^/?#]+(\/[^?#]*)?$/, 'must be http(s)://host:port or http(s)://host:port/prefix')
+    .describe('where it is; a prefix stands before every path'),
   ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
-  connect_timeout: duration.default(5_000),
+  connect_timeout: duration.default(5_000).describe('until it is connected, TLS included'),
   response_timeout: duration.default(30_000).describe('until the response head'),
   idle_timeout: duration.default(30_000).describe('between two pieces of a response body'),
-  max_connections: z.int().min(1).default(256),
+  max_connections: z.int().min(1).default(256).describe('to it at a time; further requests wait'),
 })
 export type UpstreamOptions = Frozen<z.output<typeof upstreamOptions>>
 
 export const routeOptions = z.strictObject({
   path: z.string().startsWith('/').describe('/orders, /orders/{customer}, /files/*'),
-  methods: z.array(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])).min(1),
-  upstream: name,
+  methods: z
+    .array(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']))
+    .min(1)
+    .describe('HEAD and OPTIONS are not implied'),
+  upstream: name.describe('where requests go: a name of upstreams'),
   allow: z.array(name).min(1).describe('policies; one that permits is enough. anyone makes the route public'),
   request_headers: z
     .array(z.string().regex(/^[A-Za-z0-9-]+$/))
@@ -41,11 +47,13 @@ export const routeOptions = z.strictObject({
       id: z
         .string()
         .regex(/^[A-Za-z0-9-]+$/)
-        .optional(),
+        .optional()
+        .describe('header that gets the id'),
       roles: z
         .string()
         .regex(/^[A-Za-z0-9-]+$/)
-        .optional(),
+        .optional()
+        .describe('header that gets the roles'),
     })
     .optional()
     .describe('headers in which the upstream learns who is asking; a caller’s own are always removed'),

@@ -42,10 +42,12 @@ export function parsePattern(text: string): RoutePattern | string {
   return { text, segments, rest }
 }
 
-/** @param path decoded segments of a request */
+/** In any case: a server that does not tell /People from /people gives the same fields by both. @param path decoded segments of a request */
 export function patternMatches(pattern: RoutePattern, path: readonly string[]): boolean {
   if (pattern.rest ? path.length < pattern.segments.length : path.length !== pattern.segments.length) return false
-  return pattern.segments.every((segment, at) => segment.kind === 'parameter' || segment.text === path[at])
+  return pattern.segments.every(
+    (segment, at) => segment.kind === 'parameter' || segment.text.toLowerCase() === path[at]?.toLowerCase(),
+  )
 }
 
 /** Whether some path matches both. */

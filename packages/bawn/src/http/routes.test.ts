@@ -33,7 +33,7 @@ test('the most specific route takes a path, whatever the order in the file', () 
       ['/orders/open/lines', '/orders/{id}/lines'],
       ['/bills/open/lines', '/{kind}/open/lines'],
       ['/orders/17/lines/2', '/orders/*'],
-      ['/Orders/17', '/*'],
+      ['/ordersx/17', '/*'],
     ]
     for (const [path, expected] of rows) {
       const match = table.match(segments(path))
@@ -41,6 +41,14 @@ test('the most specific route takes a path, whatever the order in the file', () 
     }
   }
   assert.equal(compile([{ path: '/a' }]).match(['b']), undefined)
+})
+
+test('a guarded path in another case is not left to a route that guards less', () => {
+  const table = compile([{ path: '/*' }, { path: '/shop/*' }, { path: '/shop/admin/*' }, { path: '/{any}/keys' }])
+  for (const path of ['/SHOP', '/Shop/x', '/shop/Admin', '/shop/ADMIN/x', '/x/KEYS']) {
+    assert.equal(table.match(segments(path)), undefined, path)
+  }
+  assert.ok(table.match(segments('/shop/administrator')))
 })
 
 test('methods of one path may lead to different routes, and are named together', () => {
@@ -101,6 +109,7 @@ test('a field’s place counts wherever its path is, whatever route takes it', (
   assert.deepEqual(names('/orders/1/lines'), ['email'])
   assert.deepEqual(names('/orders'), ['email'])
   assert.deepEqual(names('/bills'), ['mail'])
+  assert.deepEqual(names('/BILLS/7'), ['mail'])
   assert.equal(names('/free'), undefined)
   assert.equal(names('/other'), undefined)
 })

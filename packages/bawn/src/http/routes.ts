@@ -30,7 +30,8 @@ export interface RouteMatch {
 
 export interface RouteTable {
   readonly routes: readonly Route[]
-  /** Most specific first: at each segment from the left, a literal before a parameter before the rest. Not the method decides which. */
+  /** Most specific first: at each segment from the left, a literal before a parameter before the rest; the method has no say. A literal in
+   * another case is no route, and is not left to a less specific one. */
   match(segments: readonly string[]): RouteMatch | undefined
 }
 
@@ -43,6 +44,8 @@ export interface RouteContext {
 
 interface Node {
   readonly literals: Map<string, Node>
+  /** The literals in lower case. */
+  readonly folded: Set<string>
   parameter: Node | undefined
   here: Map<string, Route> | undefined
   rest: Map<string, Route> | undefined
@@ -75,7 +78,7 @@ export function compileRoutes(options: readonly RouteOptions[], context: RouteCo
     routes: Object.freeze(routes),
     match: segments => {
       const methods = find(root, segments, 0)
-      if (methods === undefined) return undefined
+      if (methods === undefined || methods === nowhere) return undefined
       let match = matches.get(methods)
       if (match === undefined) {
         match = { methods, allow: [...methods.keys()].sort().join(', ') }
@@ -146,7 +149,7 @@ function allowedHeader(path: string, name: string, reserved: ReadonlySet<string>
 }
 
 function node(): Node {
-  return { literals: new Map(), parameter: undefined, here: undefined, rest: undefined }
+  return { literals: new Map(), folded: new Set(), parameter: undefined, here: undefined, rest: undefined }
 }
 
 function insert(root: Node, route: Route, methods: readonly string[]): void {
@@ -155,8 +158,10 @@ function insert(root: Node, route: Route, methods: readonly string[]): void {
     let next = segment.kind === 'literal' ? at.literals.get(segment.text) : at.parameter
     if (next === undefined) {
       next = node()
-      if (segment.kind === 'literal') at.literals.set(segment.text, next)
-      else at.parameter = next
+      if (segment.kind === 'literal') {
+        at.literals.set(segment.text, next)
+        at.folded.add(segment.text.toLowerCase())
+      } else at.parameter = next
     }
     at = next
   }
@@ -175,10 +180,16 @@ function insert(root: Node, route: Route, methods: readonly string[]): void {
   }
 }
 
+/** No route, and none that is less specific either. */
+const nowhere: Map<string, Route> = new Map()
+
 function find(at: Node, segments: readonly string[], depth: number): Map<string, Route> | undefined {
   const segment = segments[depth]
   if (segment === undefined) return at.here ?? at.rest
   const literal = at.literals.get(segment)
+  // Many servers do not tell /Admin from /admin (Express by default, IIS). Where the route for /admin is not the one that would take
+  // /Admin, the upstream would do what the first guards under the rules of the second.
+  if (literal === undefined && at.folded.size > 0 && at.folded.has(segment.toLowerCase())) return nowhere
   const deeper = literal === undefined ? undefined : find(literal, segments, depth + 1)
   if (deeper !== undefined) return deeper
   const through = at.parameter === undefined ? undefined : find(at.parameter, segments, depth + 1)

@@ -57,7 +57,12 @@ export class Turn {
       this.giveUp?.()
       this.#answered = true
       const why = code ?? 'http.client_left'
-      this.record('error', errors[why].status, why)
+      try {
+        this.record('error', errors[why].status, why)
+      } catch (cause) {
+        // Nothing leaves any more, so nothing leaves unwritten.
+        this.log('the audit trail cannot be written', cause)
+      }
     },
   }
 

@@ -1,11 +1,8 @@
 import type { Identity } from '../authn/identity.ts'
 import { nearest } from '../nearest.ts'
 import { PolicyError } from './error.ts'
-import type { PolicyOptions } from './option.ts'
+import { builtinPolicies, type PolicyOptions } from './option.ts'
 import type { Decision, Gate } from './policy.ts'
-
-/** Names that exist without being declared and cannot be declared. */
-export const builtinPolicies = ['anyone', 'authenticated'] as const
 
 interface CompiledPolicy {
   readonly name: string

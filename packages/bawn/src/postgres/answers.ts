@@ -24,7 +24,7 @@ const maxSmallBytes = 1024 * 1024
 export class Answers {
   readonly reader: FrameReader
   readonly #talk: Conversation
-  readonly #rows = new MessageBuilder(16 * 1024)
+  readonly #rows = new MessageBuilder()
   #rowsView: DataView = new DataView(new ArrayBuffer(0))
   #rowsBuffer: Buffer | undefined
   /** The pieces of the streamed frame that is arriving are thrown away. */
@@ -187,6 +187,7 @@ export class Answers {
     if (this.#rowsBuffer !== buffer) {
       this.#rowsBuffer = buffer
       this.#rowsView = new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
+      this.#rows.reserve(buffer.length - start)
     }
     const before = this.#rows.length
     try {

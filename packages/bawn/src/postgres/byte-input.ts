@@ -23,7 +23,8 @@ export class ByteInput {
   #wake: (() => void) | undefined
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk])
+    // Always a copy: the chunk may be a buffer that the next read overwrites.
+    this.#held = Buffer.concat([this.#held, chunk])
     if (this.#held.length > maxHeld) this.socket.pause()
     this.#wake?.()
   }
@@ -92,7 +93,7 @@ export class ByteInput {
   }
 }
 
-const lingerMs = 2_000
+const lingerMs = 10_000
 
 /** Sends last words and closes; a peer that does not close its side in time is cut off. */
 export function endSocket(socket: Socket, lastWords?: Buffer): void {

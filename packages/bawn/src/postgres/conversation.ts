@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { identityClass } from '../authn/identity.ts'
 import type { Field, FieldView } from '../fields/field.ts'
-import type { AuditContext, Execution } from './execution.ts'
-import { ObjectTable, type Portal, type Statement } from './objects.ts'
+import { type AuditContext, Execution, emitStatement } from './execution.ts'
+import type { FieldUses } from './field-uses.ts'
+import { type LivePlan, ObjectTable, type Portal, type Statement } from './objects.ts'
 import { Output } from './output.ts'
-import { PendingQueue } from './pending.ts'
-import type { FieldAbility, SchemaSnapshot } from './sql/plan.ts'
+import { type Pending, PendingQueue } from './pending.ts'
+import type { FieldAbility, SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import type { DatabaseState, DoorState } from './state.ts'
 import { status } from './wire/message.ts'
 
@@ -32,6 +33,8 @@ export class Conversation {
   readonly statements = new ObjectTable<Statement>()
   readonly portals = new ObjectTable<Portal>()
 
+  /** Behind a refused message the server skips everything up to Sync, and so do we. */
+  discarding = false
   /** Syncs sent so far; numbers what lies between two of them. */
   batch = 0
   /** Of the last ReadyForQuery. */
@@ -72,6 +75,32 @@ export class Conversation {
   nextRequestId(): string {
     this.#requests += 1
     return `${this.audit.sessionId}-${this.#requests}`
+  }
+
+  /** A message goes to the server that will be answered. */
+  send(entry: Omit<Pending, 'batch'>): void {
+    this.pending.push({ ...entry, batch: this.batch })
+  }
+
+  newExecution(
+    plan: Extract<StatementPlan, { readonly kind: 'protected' }>,
+    snapshot: SchemaSnapshot,
+    uses: FieldUses | undefined,
+  ): Execution {
+    return new Execution(this.audit, this.nextRequestId(), plan, snapshot, uses)
+  }
+
+  /** To be called before the message is sent. */
+  noteSchemaChange(plan: LivePlan): void {
+    if (plan.schemaChange) this.schemaChangedAt = this.pending.readySent + 1
+  }
+
+  /** The line of a statement that touches nothing protected, where the trail wants all. */
+  tellPass(): void {
+    if (this.state.auditStatements !== 'all') return
+    const requestId = this.nextRequestId()
+    emitStatement(this.audit, { requestId, action: 'statement', resource: this.database.name, decision: 'permit' })
+    this.uncommitted = true
   }
 
   /** Ends the run's line; the trail is written before the turn's bytes leave. */

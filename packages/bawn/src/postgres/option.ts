@@ -3,11 +3,11 @@ import { duration, type Frozen, listenAddress, name, secretReference, serverTls 
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
-  address: listenAddress,
-  tls: serverTls.optional(),
+  address: listenAddress.describe('host:port to listen on; port 0 takes a free one'),
+  tls: serverTls.optional().describe('without it statements and rows cross in clear'),
   databases: z.array(name).optional().describe('which databases may be reached here; default: all'),
-  authentication_timeout: duration.default(60_000),
-  max_connections: z.int().min(1).default(1_000),
+  authentication_timeout: duration.default(60_000).describe('until a client has logged in'),
+  max_connections: z.int().min(1).default(1_000).describe('of clients; more are told that there are too many'),
   max_frame_bytes: z
     .int()
     .min(65_536)
@@ -20,17 +20,26 @@ export const postgresListenerOptions = z.strictObject({
 export type PostgresListenerOptions = Frozen<z.output<typeof postgresListenerOptions>>
 
 export const databaseOptions = z.strictObject({
-  host: z.string().min(1),
-  port: z.int().min(1).max(65_535).default(5432),
+  host: z.string().min(1).describe('where PostgreSQL listens'),
+  port: z.int().min(1).max(65_535).default(5432).describe('of that host'),
   database: z.string().min(1).optional().describe('its name on that server; default: the key'),
   tls: z
-    .union([z.literal('off'), z.strictObject({ ca: z.string().optional(), server_name: z.string().optional() })])
+    .union([
+      z.literal('off'),
+      z.strictObject({
+        ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
+        server_name: z.string().optional().describe('name that its certificate must have; default: host'),
+      }),
+    ])
     .default({})
     .describe('verify-full by default; off is for a server on the same machine'),
   login: z
-    .strictObject({ user: z.string().min(1), password: secretReference })
+    .strictObject({
+      user: z.string().min(1).describe('role that the gateway logs in as'),
+      password: secretReference.describe('its password'),
+    })
     .describe('the gateway’s own credential; users never hold it'),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
-  connect_timeout: duration.default(5_000),
+  connect_timeout: duration.default(5_000).describe('until it is connected and logged in'),
 })
 export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

@@ -7,7 +7,7 @@ import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import { Requests } from './requests.ts'
 import type { OpenSession } from './sessions.ts'
 import type { SessionSummary } from './state.ts'
-import type { Upstream } from './upstream.ts'
+import { isBorrowed, type Upstream } from './upstream.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { front, status } from './wire/message.ts'
 
@@ -107,6 +107,7 @@ export class Session implements OpenSession {
   }
 
   #fromClient(chunk: Buffer): void {
+    if (this.#ended) return
     this.#requests.reader.push(chunk)
     this.#turn(() => this.#requests.run())
   }
@@ -150,7 +151,8 @@ export class Session implements OpenSession {
     const toServer = talk.toServer.take()
     if (toServer !== undefined && !this.#server.write(toServer)) this.#serverFull = true
     const toClient = talk.toClient.take()
-    if (toClient !== undefined && !this.#client.write(toClient)) this.#server.pause()
+    if (toClient === undefined) return
+    if (!this.#client.write(isBorrowed(toClient) ? Buffer.from(toClient) : toClient)) this.#server.pause()
   }
 
   /** Reads from the client only what can be worked on and passed on. */
@@ -180,13 +182,27 @@ export class Session implements OpenSession {
     this.end(new PostgresError('postgres.upstream_lost', 'the connection to PostgreSQL was lost'))
   }
 
+  /** What was running has an end in the trail too. A trail that cannot be written has ended the session: nothing more to do about it. */
+  #closeTrail(): void {
+    try {
+      for (const { execution } of this.#talk.pending.list()) {
+        if (execution !== undefined) this.#talk.tellEnd(execution, 'error', 'postgres.session_ended')
+      }
+    } catch (cause) {
+      this.#talk.state.log({
+        level: 'error',
+        message: 'the trail cannot be written',
+        requestId: this.summary.id,
+        cause,
+      })
+    }
+  }
+
   /** Lets go of the server and closes the trail's open lines. */
   #finish(): void {
     if (this.#ended) return
     this.#ended = true
-    for (const { execution } of this.#talk.pending.list()) {
-      if (execution !== undefined) this.#talk.tellEnd(execution, 'error', 'postgres.session_ended')
-    }
+    this.#closeTrail()
     if (!this.#server.destroyed) {
       endSocket(this.#server, new MessageBuilder().begin(front.terminate).end().take())
     }

@@ -16,6 +16,7 @@ import { WireError } from './wire/wire-error.ts'
 
 /** A connection to PostgreSQL that is logged in and idle. */
 export interface Upstream {
+  /** A chunk of its `data` events may be overwritten by the next (`isBorrowed`): what is kept must be copied. */
   readonly socket: Socket
   /** ParameterStatus and NoticeResponse messages as they came, for the client. */
   readonly greeting: Buffer
@@ -91,15 +92,34 @@ export async function cancelUpstream(target: UpstreamTarget, processId: number, 
   }
 }
 
+/**
+ * Every plain connection to PostgreSQL reads into this one: a read is worked through before the next begins, whoever's it is. Saves
+ * an allocation of 64 KiB a read, which is what large results cost most beside the system calls.
+ */
+const slab = Buffer.allocUnsafeSlow(256 * 1024)
+
+/** Whether the bytes will be overwritten by the next read. */
+export function isBorrowed(bytes: Buffer): boolean {
+  return bytes.buffer === slab.buffer
+}
+
 async function dial(target: UpstreamTarget): Promise<Socket> {
-  const socket = connectTcp({ host: target.host, port: target.port, noDelay: true, keepAlive: true })
+  const onread =
+    target.tls === undefined
+      ? {
+          onread: {
+            buffer: slab,
+            callback: (count: number): boolean => socket.emit('data', slab.subarray(0, count)) || true,
+          },
+        }
+      : {}
+  const socket: Socket = connectTcp({ host: target.host, port: target.port, noDelay: true, keepAlive: true, ...onread })
+  // Whoever waits hears of it by `close`; an error that nobody listens for would end the process.
+  socket.on('error', () => {})
   const timer = setTimeout(() => socket.destroy(new Error('timeout')), target.connectTimeoutMs)
   try {
     await happened(socket, 'connect')
-    if (target.tls === undefined) {
-      socket.on('error', () => {})
-      return socket
-    }
+    if (target.tls === undefined) return socket
     const input = new ByteInput(socket)
     socket.write(buildSslRequest())
     const answer = (await input.read(1)).toString('latin1')
@@ -115,8 +135,8 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
       ...(ca === undefined ? {} : { ca }),
       minVersion: 'TLSv1.2',
     })
-    await happened(secure, 'secureConnect')
     secure.on('error', () => {})
+    await happened(secure, 'secureConnect')
     return secure
   } catch (cause) {
     socket.destroy()

@@ -21,6 +21,7 @@ export async function prepareDatabase(owner: Login, passwords: Readonly<Record<s
       const verb = found.rowCount === 0 ? 'create' : 'alter'
       await client.query(`${verb} role ${escapeIdentifier(role)} login password ${escapeLiteral(password)}`)
       await client.query(`grant select, insert, update, delete on people to ${escapeIdentifier(role)}`)
+      await client.query(`grant all on sequence people_id_seq to ${escapeIdentifier(role)}`)
     }
   })
 }

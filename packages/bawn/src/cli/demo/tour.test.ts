@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
-import { compare, makeTour, renderTour, type Step } from './tour.ts'
+import { compare, makeTour, quote, renderTour, type Step } from './tour.ts'
 
 const step: Step = {
   title: 'a step',
@@ -75,4 +75,10 @@ test('the printed tour has every command, its promise, and how to begin', () => 
   const text = renderTour(steps, '/tmp/demo/env')
   assert.match(text, /\. \/tmp\/demo\/env/)
   for (const { command, see } of steps) assert(text.includes(`    ${command}\n\n    -> ${see}\n`))
+})
+
+test('a path with spaces and quotes is still one word of a shell', () => {
+  for (const path of ['/tmp/demo/env', '/tmp/my demo/env', "/tmp/it's $HOME/env"]) {
+    assert.equal(spawnSync('sh', ['-c', `printf %s ${quote(path)}`], { encoding: 'utf8' }).stdout, path)
+  }
 })

@@ -81,11 +81,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     }
 
     say('shop API')
-    // All that the shop knows of keys. It can seal, and never open.
-    const publicKey = importPublicKey(readFileSync(place.path(`keys/${clientId}_storage.pub`)))
-    const seal = (plaintext: Uint8Array) => sealAcraStruct(publicKey, plaintext)
     const shopLogin = { ...postgres, user: 'shop_app', password: passwords.shop_app }
-    const shop = await startShop({ database: shopLogin, seal, port: ports.shop })
+    const shop = await startShop({ database: shopLogin, port: ports.shop })
     parts.push({ stop: shop.close })
 
     say('Bawn')
@@ -109,7 +106,9 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       user: 'billing',
       ssl: { ca: place.read('ca.pem'), cert: place.read('billing.pem'), key: place.read('billing.key') },
     }
-    await fillTable({ straight: shopLogin, door: billing, seal })
+    // All that the app which writes the last ten knows of keys. It can seal, and never open.
+    const publicKey = importPublicKey(readFileSync(place.path(`keys/${clientId}_storage.pub`)))
+    await fillTable({ straight: shopLogin, door: billing, seal: plaintext => sealAcraStruct(publicKey, plaintext) })
 
     const envFile = place.path('env')
     place.write('env', environment(place, ports, tokens, passwords.shop_app))
@@ -175,8 +174,10 @@ async function prepareFiles({ place, bawn, say }: WorldOptions, ports: Ports): P
   place.write('master.key', randomBytes(32).toString('base64'))
   place.write('bawn.yaml', demoConfiguration(ports))
   const config = ['--config', place.path('bawn.yaml')]
-  await command(bawn, ['keys', 'generate', ...config, '--audit', '--client-id', clientId])
-  await command(bawn, ['accounts', 'add', 'olga', '--role', 'support', ...config], place.read('olga.password'))
+  await Promise.all([
+    command(bawn, ['keys', 'generate', ...config, '--audit', '--client-id', clientId]),
+    command(bawn, ['accounts', 'add', 'olga', '--role', 'support', ...config], place.read('olga.password')),
+  ])
   place.write('complete', '')
 }
 

@@ -136,6 +136,12 @@ function alterTable(statement: AlterTableStmt, names: Names): void {
   const relation = relationOf(statement.relation, names)
   for (const node of statement.cmds ?? []) {
     const command = 'AlterTableCmd' in node ? node.AlterTableCmd : {}
+    if (command.subtype === 'AT_DetachPartition' || command.subtype === 'AT_DropInherit') {
+      throw refuse(
+        'a partition or child that leaves its table would no longer be protected',
+        `${childHint}; declare its columns first`,
+      )
+    }
     if (command.subtype === 'AT_AttachPartition' || command.subtype === 'AT_AddInherit') {
       throw refuse('a new child of a protected table could be written unencrypted until it is known', childHint)
     }
@@ -164,7 +170,24 @@ function create(statement: CreateStmt, names: Names): void {
   })
 }
 
+/** @throws {Refusal} when a schema with a protected table gets another name */
+export function examineSchemaName(kind: string, statement: Struct, names: Names): void {
+  const { renameType, subname } = statement
+  if (kind !== 'RenameStmt' || renameType !== 'OBJECT_SCHEMA' || typeof subname !== 'string') return
+  if (!names.isKnownSchema(subname)) return
+  throw refuse(`schema ${subname} has protected tables: renamed, they would be unprotected`, renameHint)
+}
+
+const renameHint = 'Change the name in the configuration and in the database together, with the gateway stopped'
+
 function renameOf(statement: RenameStmt, names: Names): void {
+  const meaning = names.meaning(statement.relation?.schemaname, statement.relation?.relname ?? '')
+  if (meaning.kind === 'dependent') {
+    throw refuse(
+      `${meaning.name} is a view or has a rule over protected columns: renamed, it would not be recognised`,
+      renameHint,
+    )
+  }
   const relation = relationOf(statement.relation, names)
   if (relation === undefined) return
   const isTable = statement.renameType === 'OBJECT_TABLE'
@@ -172,10 +195,7 @@ function renameOf(statement: RenameStmt, names: Names): void {
   const what = isTable
     ? `${relation.schema}.${relation.name}`
     : `${relation.schema}.${relation.name}.${statement.subname}`
-  throw refuse(
-    `${what} is protected under this name: renamed, it would be unprotected`,
-    'Change the name in the configuration and in the database together, with the gateway stopped',
-  )
+  throw refuse(`${what} is protected under this name: renamed, it would be unprotected`, renameHint)
 }
 
 /** Does any string in it name a table that statements are examined for? For bodies of functions. */

@@ -177,7 +177,9 @@ const visitors: { readonly [kind: string]: ((struct: Struct, setting: Setting) =
   A_Expr: (struct, setting) => {
     const expr = struct as A_Expr
     if (search(expr, setting)) return
-    const operator = namesOf(expr.name)?.at(-1)
+    const quantifier = expr.kind === 'AEXPR_OP_ANY' ? ' ANY' : expr.kind === 'AEXPR_OP_ALL' ? ' ALL' : ''
+    const name = namesOf(expr.name)?.at(-1)
+    const operator = name === undefined ? undefined : `${name}${quantifier}`
     const within = operator === undefined ? setting : { ...setting, clause: clauseWith(setting.clause, operator) }
     walk(expr.lexpr, within)
     walk(expr.rexpr, within)

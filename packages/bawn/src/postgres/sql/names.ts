@@ -20,6 +20,8 @@ export interface Names {
   meaning(schema: string | undefined, name: string): Meaning
   /** Is the name, with or without schema, one that statements are examined for? Problems and dependents included. */
   isKnown(name: string): boolean
+  /** Does the schema hold a protected table? */
+  isKnownSchema(schema: string): boolean
   /** Every name to look for in the text of a statement. */
   readonly all: readonly string[]
 }
@@ -45,9 +47,11 @@ export function createNames(snapshot: SchemaSnapshot): Names {
   const problems = groupBy(snapshot.problems, problem => problem.table)
   const known = new Set([...relations.keys(), ...dependents.keys(), ...problems.keys()])
 
+  const schemas = new Set(snapshot.relations.map(relation => relation.schema))
   return {
     all: [...known],
     isKnown: name => known.has(name),
+    isKnownSchema: schema => schemas.has(schema),
     meaning(schema, name) {
       if (!known.has(name)) return { kind: 'other' }
       const here = (item: { readonly schema: string }): boolean => schema === undefined || item.schema === schema

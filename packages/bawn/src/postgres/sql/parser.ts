@@ -14,7 +14,7 @@ export type Parsed =
  * Hosts the WebAssembly build of libpg_query. Anything but a syntax error leaves an instance in an unknown state (a stack overflow
  * does not wind its shadow stack back, and after some dozens of them every statement fails), so the instance is dropped and a new
  * one made from the compiled module: about 5 ms. Callers bound size, nesting and chains first (`lexer.ts`); with those bounds a
- * parse takes well under 100 ms, so there is no need of a thread and its round trip.
+ * parse takes tens of milliseconds at worst, so there is no need of a thread and its round trip.
  */
 export interface Parser {
   /** @param text UTF-8 without NUL. @returns at once but while an instance is being made */

@@ -5,6 +5,7 @@ import { type LexerLimits, lex } from './lexer.ts'
 import { createNames, type Names } from './names.ts'
 import { createParser, type Parsed, type Parser } from './parser.ts'
 import type { FieldAbility, Planner, SchemaSnapshot, StatementPlan } from './plan.ts'
+import { PlanCache } from './plan-cache.ts'
 import { createPrefilter, isHarmless, type Prefilter } from './prefilter.ts'
 import { Refusal } from './refusal.ts'
 import { examineStatement } from './statement.ts'
@@ -13,14 +14,14 @@ import { editedText, meansTheSame } from './verify.ts'
 export interface PlannerOptions {
   /** Of a statement that has to be parsed; default 256 KiB. */
   readonly maxStatementBytes?: number
-  /** Plans kept; default 5,000. */
+  /** Plans kept, for all texts and classes; default 5,000. */
   readonly maxPlans?: number
   /** Sum of the texts of the plans kept; default 16 MiB. */
   readonly maxPlanBytes?: number
   readonly limits?: LexerLimits
 }
 
-/** With these a parse stays under 100 ms and far from the end of any stack. */
+/** With these a contrived statement takes some tenths of a second at worst, and stays far from the end of any stack. */
 const defaultLimits: LexerLimits = { tokens: 40_000, nesting: 200, chain: 1_000 }
 
 interface Compiled {
@@ -56,23 +57,25 @@ function unreadable(offset: number | undefined): StatementPlan {
 /** Texts over this are not even scanned; about 50 ms. */
 const maxScannedBytes = 8 * 1024 * 1024
 
+const nothingProtected: StatementPlan = { kind: 'pass', schemaChange: false }
+
+/** Plans that hold a plaintext are not kept, nor refused texts, which may: they seldom return, and memory is no place for them. */
+function isSecret(plan: StatementPlan): boolean {
+  return plan.kind === 'refused' || (plan.kind === 'protected' && plan.edits.some(edit => edit.kind === 'value'))
+}
+
 class StatementPlanner implements Planner {
   readonly #parser: Parser
   readonly #limits: LexerLimits
   readonly #maxStatementBytes: number
-  readonly #maxPlans: number
-  readonly #maxPlanBytes: number
+  readonly #plans: PlanCache
   readonly #compiled = new WeakMap<SchemaSnapshot, Compiled>()
-  /** By epoch, class and text; the order of a Map is that of use. */
-  readonly #plans = new Map<string, StatementPlan>()
-  #planBytes = 0
 
   constructor(parser: Parser, options: PlannerOptions) {
     this.#parser = parser
     this.#limits = options.limits ?? defaultLimits
     this.#maxStatementBytes = options.maxStatementBytes ?? 256 * 1024
-    this.#maxPlans = options.maxPlans ?? 5_000
-    this.#maxPlanBytes = options.maxPlanBytes ?? 16 * 1024 * 1024
+    this.#plans = new PlanCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
   }
 
   plan(
@@ -81,25 +84,22 @@ class StatementPlanner implements Planner {
     identityClass: string,
     ability: FieldAbility,
   ): StatementPlan | Promise<StatementPlan> {
-    const compiled = this.#compile(snapshot)
     const latin1 = Buffer.from(text.buffer, text.byteOffset, text.length).toString('latin1')
-    if (!compiled.needsParse(latin1)) return { kind: 'pass', schemaChange: false }
-    const key = `${snapshot.epoch}:${identityClass.length}:${identityClass}${latin1}`
-    const known = this.#plans.get(key)
-    if (known !== undefined) {
-      this.#plans.delete(key)
-      this.#plans.set(key, known)
-      return known
-    }
+    const known = this.#plans.get(latin1, snapshot.epoch, identityClass)
+    if (known !== undefined) return known
+    const compiled = this.#compile(snapshot)
+    if (!compiled.needsParse(latin1)) return nothingProtected
     const made = this.#make(text, compiled.names, ability)
-    if (!(made instanceof Promise)) return this.#keep(key, made)
-    return made.then(plan => this.#keep(key, plan))
+    const keep = (plan: StatementPlan): StatementPlan => {
+      if (!isSecret(plan)) this.#plans.set(latin1, snapshot.epoch, identityClass, plan)
+      return plan
+    }
+    return made instanceof Promise ? made.then(keep) : keep(made)
   }
 
   async close(): Promise<void> {
     this.#parser.close()
     this.#plans.clear()
-    this.#planBytes = 0
   }
 
   #compile(snapshot: SchemaSnapshot): Compiled {
@@ -109,20 +109,6 @@ class StatementPlanner implements Planner {
       this.#compiled.set(snapshot, compiled)
     }
     return compiled
-  }
-
-  /** Plans that hold a plaintext are not kept: their texts seldom return, and memory is no place for them. */
-  #keep(key: string, plan: StatementPlan): StatementPlan {
-    const secret = plan.kind === 'protected' && plan.edits.some(edit => edit.kind === 'value')
-    if (secret || plan.kind === 'refused' || key.length > this.#maxPlanBytes / 16) return plan
-    if (!this.#plans.has(key)) this.#planBytes += key.length
-    this.#plans.set(key, plan)
-    for (const oldest of this.#plans.keys()) {
-      if (this.#plans.size <= this.#maxPlans && this.#planBytes <= this.#maxPlanBytes) break
-      this.#plans.delete(oldest)
-      this.#planBytes -= oldest.length
-    }
-    return plan
   }
 
   #make(text: Uint8Array, names: Names, ability: FieldAbility): StatementPlan | Promise<StatementPlan> {

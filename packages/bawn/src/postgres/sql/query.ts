@@ -1,4 +1,4 @@
-import type { Node, ResTarget, SelectStmt, WithClause } from 'libpg-query'
+import type { IntoClause, Node, ResTarget, SelectStmt, WithClause } from 'libpg-query'
 import type { Context } from './context.ts'
 import { examine, refuseOutputs, rowRefusal, type Setting } from './expression.ts'
 import { fromItems } from './from.ts'
@@ -177,6 +177,24 @@ function clauses(select: SelectStmt, outputs: Shape, setting: Setting): void {
 }
 
 /**
+ * A query whose result becomes a table.
+ *
+ * @throws {Refusal} when the result is protected, or the new table has the name of a protected one: its values would not be sealed
+ */
+export function storedInto(into: IntoClause | undefined, outputs: Shape, context: Context, what: string): void {
+  if (into === undefined) return
+  const { rel = {} } = into
+  refuseOutputs(outputs.columns, what, offsetOf(rel))
+  if (context.names.meaning(rel.schemaname, rel.relname ?? '').kind === 'other') return
+  throw new Refusal(
+    'postgres.statement_refused',
+    `${what} would fill the protected table "${rel.relname}" with values that are not sealed`,
+    'Create the table with CREATE TABLE, then INSERT',
+    offsetOf(rel),
+  )
+}
+
+/**
  * Examines a query and tells what it yields.
  *
  * @param parent the scope around a sub-select
@@ -199,7 +217,6 @@ export function selectShape(select: SelectStmt, context: Context, parent: Scope 
   examine(select.whereClause, { ...setting, clause: 'WHERE' })
   const outputs = targetList(select.targetList, setting)
   clauses(select, outputs, setting)
-  if (select.intoClause !== undefined)
-    refuseOutputs(outputs.columns, 'SELECT INTO', offsetOf(select.intoClause.rel ?? {}))
+  storedInto(select.intoClause, outputs, context, 'SELECT INTO')
   return outputs
 }

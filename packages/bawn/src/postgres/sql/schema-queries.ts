@@ -26,7 +26,7 @@ ORDER BY n.nspname, c.relname, t.root`
 /** Live columns. $1 table OIDs. */
 export const columnsQuery = `
 SELECT a.attrelid::pg_catalog.text AS relation, a.attname::pg_catalog.text AS name, a.attnum::pg_catalog.text AS attnum,
-  a.atttypid::pg_catalog.text AS type, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, a.atthasdef AS has_default
+  a.atttypid::pg_catalog.text AS type, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, a.atthasdef AS has_default, a.attgenerated <> '' AS generated
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = ANY ($1::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum`

@@ -1,11 +1,11 @@
 import type { Node, RawStmt } from 'libpg-query'
 import type { Context } from './context.ts'
-import { changesSchema, examineDefinition, touches, verbOf } from './definition.ts'
+import { changesSchema, examineDefinition, examineSchemaName, touches, verbOf } from './definition.ts'
 import { examine, refuseOutputs, type Setting } from './expression.ts'
-import { type Ctes, statementShape } from './query.ts'
+import { type Ctes, statementShape, storedInto } from './query.ts'
 import { Refusal } from './refusal.ts'
 import { examineSettings } from './settings.ts'
-import { type Struct, unwrap } from './tree.ts'
+import { isStruct, type Struct, unwrap } from './tree.ts'
 
 const none: Ctes = new Map()
 
@@ -30,6 +30,8 @@ function innerQuery(statement: Struct): Node | undefined {
 /** A query whose result is stored, or whose text is kept: no protected output and nothing to rewrite. */
 function storedQuery(kind: string, statement: Struct, context: Context): void {
   const shape = statementShape(innerQuery(statement), context, undefined, none)
+  const { into } = statement
+  if (isStruct(into)) storedInto(into, shape, context, verbOf(kind))
   refuseOutputs(shape.columns, verbOf(kind), undefined)
   refuseRewriting(context, verbOf(kind))
 }
@@ -95,6 +97,7 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
       }
       return false
     default:
+      examineSchemaName(kind, statement, context.names)
       if (touches(statement, context.names) || kind === 'DoStmt' || kind === 'CreateFunctionStmt') {
         examineDefinition(kind, statement, context.names)
       }

@@ -1,13 +1,14 @@
 import type { RawStmt } from 'libpg-query'
 import { type Context, type Expected, placeholder } from './context.ts'
 import type { Edit } from './plan.ts'
-import { isStruct } from './tree.ts'
+import { isStruct, type Struct } from './tree.ts'
 
 /** Where things stand in the text, which edits move. */
 const positions = new Set([
   'location',
   'stmt_location',
   'stmt_len',
+  'name_location',
   'list_start',
   'list_end',
   'rexpr_list_start',
@@ -31,31 +32,21 @@ type Lists = Context['columnLists']
 const nowhere: Expected = new Map()
 const noLists: Lists = new Map()
 
+/** Kinds of node that edits replace. */
+const replaced = new Set(['A_Const', 'TypeCast', 'ColumnRef'])
+
 /** Are the trees equal but for positions, with the expected nodes at the places of the edits? */
 function same(before: unknown, after: unknown, expected: Expected, lists: Lists): boolean {
+  if (typeof before !== 'object' || typeof after !== 'object') return before === after
   if (Array.isArray(before)) {
-    return (
-      Array.isArray(after) &&
-      before.length === after.length &&
-      before.every((item, index) => same(item, after[index], expected, lists))
-    )
+    if (!Array.isArray(after) || before.length !== after.length) return false
+    for (let index = 0; index < before.length; index++) {
+      if (!same(before[index], after[index], expected, lists)) return false
+    }
+    return true
   }
-  if (!isStruct(before)) return before === after
-  if (!isStruct(after)) return false
-  const keys = Object.keys(before).filter(key => !positions.has(key))
-  const [kind] = keys
-  const inner = kind === undefined ? undefined : before[kind]
-  if (kind !== undefined && keys.length === 1 && isStruct(inner)) {
-    const wanted = expected.get(`${kind}@${typeof inner['location'] === 'number' ? inner['location'] : 0}`)
-    if (wanted !== undefined && /^[A-Z]/.test(kind)) return same(wanted, after, nowhere, noLists)
-  }
-  const relation = before['relation']
-  const list =
-    isStruct(relation) && 'selectStmt' in before && !('cols' in before)
-      ? lists.get(numberOf(relation['location']))
-      : undefined
-  const rest = Object.keys(after).filter(key => !positions.has(key) && !(list !== undefined && key === 'cols'))
-  if (rest.length !== keys.length) return false
+  if (!isStruct(before) || !isStruct(after)) return false
+  const list = listOf(before, lists)
   if (
     list !== undefined &&
     !same(
@@ -66,7 +57,26 @@ function same(before: unknown, after: unknown, expected: Expected, lists: Lists)
     )
   )
     return false
-  return keys.every(key => key in after && same(before[key], after[key], expected, lists))
+  let keys = list === undefined ? 0 : 1
+  for (const key in before) {
+    if (positions.has(key)) continue
+    keys++
+    const inner = before[key]
+    if (replaced.has(key) && isStruct(inner)) {
+      const wanted = expected.get(`${key}@${numberOf(inner['location'])}`)
+      if (wanted !== undefined) return same(wanted, after, nowhere, noLists)
+    }
+    if (!(key in after) || !same(inner, after[key], expected, lists)) return false
+  }
+  for (const key in after) if (!positions.has(key)) keys--
+  return keys === 0
+}
+
+/** The columns that are written into this INSERT. */
+function listOf(struct: Struct, lists: Lists): readonly string[] | undefined {
+  if (lists.size === 0 || !('selectStmt' in struct) || 'cols' in struct) return undefined
+  const relation = struct['relation']
+  return isStruct(relation) ? lists.get(numberOf(relation['location'])) : undefined
 }
 
 function numberOf(value: unknown): number {

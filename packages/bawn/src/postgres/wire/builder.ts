@@ -94,6 +94,11 @@ export class MessageBuilder {
     this.#at = length
   }
 
+  /** Makes room for `more` bytes at once, where it is known how many will come. */
+  reserve(more: number): void {
+    this.#reserve(more)
+  }
+
   take(): Buffer {
     const taken = this.#bytes.subarray(0, this.#at)
     this.#bytes = Buffer.allocUnsafe(256)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { type Kit, startKit, withClient } from './kit.test.ts'
+import { type Kit, startKit, withClient } from './postgres-kit.ts'
 
 let kit: Kit
 before(async () => {

@@ -7,22 +7,29 @@ import { connect as connectTls } from 'node:tls'
 import { type Authority, createAuthority } from '@bawn/demo/certificates'
 import { type Postgres, startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
-import { deriveScramVerifier } from '../accounts/scram-verifier.ts'
-import type { Account, AccountStore } from '../accounts/store.ts'
-import type { AuditEvent } from '../audit/event.ts'
-import { createCertificateMechanism } from '../authn/certificate.ts'
-import { createIdentity, type Outcome } from '../authn/identity.ts'
-import { createScramMechanism } from '../authn/scram-mechanism.ts'
-import { createCatalogue } from '../fields/catalogue.ts'
-import { fieldOptions } from '../fields/option.ts'
-import { openDirectoryKeystore } from '../keys/directory.ts'
-import { generateKeys } from '../keys/generate.ts'
-import { createGate } from '../policy/gate.ts'
-import type { DoorOptions } from './door.ts'
-import { listenPostgres, type PostgresListener } from './listener.ts'
-import { createPlanner } from './sql/planner.ts'
-import { createSchemaSource } from './sql/schema.ts'
-import type { DoorState, HostRuleMatch, HostRuleQuestion, LogEntry } from './state.ts'
+import { deriveScramVerifier } from '../packages/bawn/src/accounts/scram-verifier.ts'
+import type { Account, AccountStore } from '../packages/bawn/src/accounts/store.ts'
+import type { AuditEvent } from '../packages/bawn/src/audit/event.ts'
+import { createCertificateMechanism } from '../packages/bawn/src/authn/certificate.ts'
+import type { Arrival, HostRuleMatch } from '../packages/bawn/src/authn/host-rules.ts'
+import { createIdentity, type Outcome } from '../packages/bawn/src/authn/identity.ts'
+import { createScramMechanism } from '../packages/bawn/src/authn/scram-mechanism.ts'
+import { createCatalogue } from '../packages/bawn/src/fields/catalogue.ts'
+import { fieldOptions } from '../packages/bawn/src/fields/option.ts'
+import { openDirectoryKeystore } from '../packages/bawn/src/keys/directory.ts'
+import { generateKeys } from '../packages/bawn/src/keys/generate.ts'
+import { createGate } from '../packages/bawn/src/policy/gate.ts'
+import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
+import { listenPostgres, type PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
+import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
+import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
+import type { DoorState, LogEntry } from '../packages/bawn/src/postgres/state.ts'
+
+import { buildBind } from '../packages/bawn/src/postgres/wire/bind.ts'
+import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
+import { front } from '../packages/bawn/src/postgres/wire/message.ts'
+import { buildParse, buildQuery } from '../packages/bawn/src/postgres/wire/parse.ts'
+import { buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
 
 // What the door's tests stand on: a real PostgreSQL, the door before it, and everything else of ours as it is. No tests in here.
 
@@ -54,12 +61,13 @@ export async function startKit(setup: string): Promise<Kit> {
   const authority = createAuthority('test authority')
   const server = authority.issue('door', 'server', ['localhost', '127.0.0.1'])
   const postgres = await startPostgres({
-    settings: { max_connections: '60' },
+    settings: { max_connections: '150' },
     tls: authority.issue('postgres', 'server', ['localhost', '127.0.0.1']),
   })
   const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }
   const direct = async (sql: string): Promise<Record<string, unknown>[]> => {
     const client = new pg.Client({ ...owner, database: 'postgres' })
+    client.on('error', () => {})
     await client.connect()
     try {
       const result: unknown = await client.query(sql)
@@ -97,7 +105,7 @@ export async function startKit(setup: string): Promise<Kit> {
   const pool = new pg.Pool({ ...owner, database: 'postgres', max: 1 })
   pool.on('error', () => {})
   const schema = createSchemaSource({
-    query: async (sql, parameters) => (await pool.query(rowsFrom(sql), [...parameters])).rows,
+    query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     fields: catalogue.fields,
     database: 'shop',
   })
@@ -133,7 +141,7 @@ export async function startKit(setup: string): Promise<Kit> {
     catalogue,
     audit: { emit: event => events.push(event), commit: () => {}, head: '', close: async () => {} },
     auditStatements: 'protected',
-    log: entry => { logs.push(entry); if (process.env['KIT_LOG']) console.error(entry) },
+    log: entry => logs.push(entry),
     now: Date.now,
   }
   const listeners: PostgresListener[] = []
@@ -190,13 +198,13 @@ export async function startKit(setup: string): Promise<Kit> {
   }
 }
 
-function ruleFor({ user }: HostRuleQuestion): HostRuleMatch {
-  return rules.get(user) ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
+function ruleFor({ user }: Arrival): HostRuleMatch {
+  return rules.get(user ?? '') ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
 }
 
-/** `token:<id>:<role>`, `expired:`, `outage:` */
+/** `token:<id>:<role>`, with an end in ms since 1970 `token:<id>:<role>:<end>`, `expired:`, `outage:` */
 function tokenOf(token: string): Outcome {
-  const [kind, id = '', role = ''] = token.split(':')
+  const [kind, id = '', role = '', expiresAt] = token.split(':')
   if (kind === 'outage') throw new Error('the issuer cannot be reached')
   if (kind === 'expired') return { kind: 'rejected', reason: 'expired' }
   if (kind !== 'token') return { kind: 'rejected', reason: 'malformed' }
@@ -207,7 +215,7 @@ function tokenOf(token: string): Outcome {
     clientId: undefined,
     mechanism: 'jwt',
     source: 'corp',
-    expiresAt: undefined,
+    expiresAt: expiresAt === undefined ? undefined : Number(expiresAt),
   })
   return { kind: 'identified', identity }
 }
@@ -254,6 +262,8 @@ export class RawClient {
   readonly socket: Socket
   received: Buffer = Buffer.alloc(0)
   closed = false
+  /** Body of BackendKeyData. */
+  backendKey: Buffer | undefined
   #wake: (() => void) | undefined
 
   constructor(socket: Socket) {
@@ -337,6 +347,60 @@ export class RawClient {
   }
 }
 
-function rowsFrom(sql: string): string {
-  return sql.replace(/pg_catalog\.unnest\((\$1::[^,]+), (\$2::[^)]+)\)/, 'ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))')
+/** A raw connection in clear, logged in by token as `user` with one role, idle. */
+export async function rawLogin(port: number, user: string, role: string, minor = 0): Promise<RawClient> {
+  rules.set(user, { kind: 'matched', rule: 'tokens', use: ['jwt'] })
+  const client = await RawClient.connect(port)
+  const startup = buildStartupMessage([
+    ['user', user],
+    ['database', 'shop'],
+  ])
+  startup.writeInt32BE(0x0003_0000 + minor, 4)
+  client.socket.write(startup)
+  await client.until(() => client.letters() === 'R')
+  const token = new MessageBuilder().begin(front.password).cstring(`token:${user}:${role}`).end().take()
+  client.socket.write(token)
+  await client.until(() => client.letters().includes('Z'))
+  client.backendKey = client.messages().find(message => message.type === 'K')?.body
+  client.received = Buffer.alloc(0)
+  return client
+}
+
+/** Messages of the extended protocol, in short. */
+export const say = {
+  query: (text: string) => buildQuery(Buffer.from(text)),
+  parse: (name: string, text: string, types: number[] = []) => buildParse({ name, text: Buffer.from(text), types }),
+  bind: (portal: string, statement: string, values: (string | undefined)[] = [], resultFormats: number[] = []) =>
+    buildBind({
+      portal,
+      statement,
+      formats: values.map(() => 0),
+      values: values.map(value => (value === undefined ? undefined : Buffer.from(value))),
+      resultFormats,
+    }),
+  describe: (of: 'S' | 'P', name: string) =>
+    new MessageBuilder().begin(front.describe).uint8(of.charCodeAt(0)).cstring(name).end().take(),
+  execute: (portal: string, rows = 0) =>
+    new MessageBuilder().begin(front.execute).cstring(portal).int32(rows).end().take(),
+  close: (of: 'S' | 'P', name: string) =>
+    new MessageBuilder().begin(front.close).uint8(of.charCodeAt(0)).cstring(name).end().take(),
+  sync: Buffer.from([front.sync, 0, 0, 0, 4]),
+  flush: Buffer.from([front.flush, 0, 0, 0, 4]),
+  copyData: (text: string) => new MessageBuilder().begin(front.copyData).bytes(Buffer.from(text)).end().take(),
+  copyDone: Buffer.from([front.copyDone, 0, 0, 0, 4]),
+  copyFail: new MessageBuilder().begin(front.copyFail).cstring('no').end().take(),
+  terminate: Buffer.from([front.terminate, 0, 0, 0, 4]),
+}
+
+/** Cells of a DataRow as text; `undefined` is NULL. */
+export function cells(body: Buffer): (string | undefined)[] {
+  const out: (string | undefined)[] = []
+  let at = 2
+  for (let index = 0; index < body.readInt16BE(0); index += 1) {
+    const length = body.readInt32BE(at)
+    at += 4
+    out.push(length === -1 ? undefined : body.toString('utf8', at, at + length))
+    at += Math.max(length, 0)
+  }
+  return out
 }

@@ -1,0 +1,329 @@
+import type { Account } from './accounts/store.ts'
+import { type Arrival, createHostRules } from './authn/host-rules.ts'
+import { createIdentity, type Identity, type Outcome } from './authn/identity.ts'
+import type { UsableMechanism } from './authn/option.ts'
+import type { Config } from './config/load.ts'
+import { isLoopback } from './config/unsafe.ts'
+import { compileDisclosure } from './fields/disclosure.ts'
+import type { Catalogue, Disclosure, Field } from './fields/field.ts'
+import { parseField } from './fields/parse.ts'
+import { parsePath } from './http/path.ts'
+import { compileRoutes } from './http/routes.ts'
+import type { Upstream } from './http/upstream/upstream.ts'
+import { createGate, explainGate } from './policy/gate.ts'
+
+// Why would a request or a login be permitted, masked or refused? Asks the same compiled rules as the doors do, in the same order, and
+// opens neither keys nor connections. The doors' own functions decide wherever they can be asked without a client.
+
+/** One thing that was looked at, in order. */
+export interface ExplainedStep {
+  readonly about: 'path' | 'route' | 'database' | 'host rule' | 'mechanism' | 'identity' | 'policy' | 'field'
+  readonly text: string
+}
+
+export interface Explanation {
+  /** `depends`: the identity is not known, and what comes after it cannot be said. */
+  readonly verdict: 'permitted' | 'refused' | 'depends'
+  /** The rule or the lack of one that decided. */
+  readonly by: string
+  readonly steps: readonly ExplainedStep[]
+}
+
+/** Who is supposed to ask. */
+export type Asking =
+  | { readonly kind: 'nobody' }
+  | { readonly kind: 'token'; readonly token: string }
+  /** Somebody who has proven it somehow, with these roles. */
+  | { readonly kind: 'roles'; readonly roles: readonly string[] }
+
+export interface RequestQuestion {
+  readonly method: string
+  /** Request target: path, perhaps with a query. */
+  readonly path: string
+  readonly address: string
+  readonly tls: boolean
+  readonly asking: Asking
+}
+
+export interface LoginQuestion {
+  readonly user: string
+  readonly database: string
+  readonly address: string
+  readonly tls: boolean
+  /** What the client would use; `undefined`: each that the rule names, in turn. */
+  readonly mechanism: UsableMechanism | undefined
+  readonly asking: Asking
+}
+
+/** What explaining needs from outside. Each may throw: then it cannot be said. */
+export interface ExplainSurroundings {
+  /** Judges a token as the doors do. */
+  authenticate(token: string): Promise<Outcome>
+  /** Looks in the account stores, in order. */
+  findAccount(user: string): Promise<{ readonly account: Account; readonly store: string } | undefined>
+}
+
+class Steps {
+  readonly #steps: ExplainedStep[] = []
+
+  add(about: ExplainedStep['about'], ...texts: readonly string[]): void {
+    for (const text of texts) this.#steps.push({ about, text })
+  }
+
+  end(verdict: Explanation['verdict'], by: string): Explanation {
+    return { verdict, by, steps: this.#steps }
+  }
+}
+
+/** A field, and what each role sees of it: all that can be known without keys. */
+export interface KnownField {
+  readonly field: Field
+  disclosure(roles: readonly string[]): Disclosure
+}
+
+/** @throws {FieldError} `fields.invalid` */
+export function fieldsOf(config: Config): readonly KnownField[] {
+  const databases = Object.keys(config.databases)
+  return config.fields.map(options => ({
+    field: parseField(options, databases),
+    disclosure: compileDisclosure(options.name, options.reveal),
+  }))
+}
+
+function disclosureText(disclosure: Disclosure): string {
+  switch (disclosure.kind) {
+    case 'plain':
+      return `shown plain, by ${disclosure.rule}`
+    case 'masked':
+      return `masked, by ${disclosure.rule}: someone@example.com is shown as ${disclosure.mask('someone@example.com')}`
+    case 'withheld':
+      return `withheld, by ${disclosure.rule}`
+  }
+}
+
+const withRoles = (identity: Identity): string =>
+  identity.roles.length > 0 ? `roles ${identity.roles.join(', ')}` : 'no roles'
+
+/** The first rule that holds; every rule and what of it failed becomes a step. */
+function readHostRules(config: Config, arrival: Arrival, steps: Steps) {
+  const readings = createHostRules(config.host_rules).explain(arrival)
+  for (const { rule, kind, because, use } of readings) {
+    const mechanisms = use.length > 0 ? use.join(', ') : 'nothing: refused'
+    if (kind === 'decides') steps.add('host rule', `${rule}: holds, and decides; use ${mechanisms}`)
+    else if (kind === 'holds') steps.add('host rule', `${rule}: would hold, and comes too late`)
+    else steps.add('host rule', `${rule}: no, ${because ?? 'a condition fails'}`)
+  }
+  return readings.find(reading => reading.kind === 'decides')
+}
+
+/** `undefined` when it is not said who asks. */
+async function identify(asking: Asking, user: string, surroundings: ExplainSurroundings): Promise<Outcome | undefined> {
+  if (asking.kind === 'nobody') return undefined
+  if (asking.kind === 'token') return surroundings.authenticate(asking.token)
+  return { kind: 'identified', identity: suppose(user, asking.roles) }
+}
+
+function suppose(id: string, roles: readonly string[]): Identity {
+  const proof = { claims: {}, clientId: undefined, mechanism: 'jwt', source: undefined, expiresAt: undefined } as const
+  return createIdentity({ id, ...proof, roles })
+}
+
+function addPolicy(config: Config, allow: readonly string[], identity: Identity | undefined, steps: Steps) {
+  steps.add('policy', ...explainGate(allow, config.policies, identity))
+}
+
+/** Why a request at the HTTP door would be permitted or refused, and what of each field it would show. */
+export async function explainRequest(
+  config: Config,
+  question: RequestQuestion,
+  surroundings: ExplainSurroundings,
+): Promise<Explanation> {
+  const steps = new Steps()
+  const { method, address, tls, asking } = question
+  if (!Object.values(config.listeners).some(listener => listener.door === 'http')) {
+    steps.add('route', 'the configuration has no listener of door http')
+    return steps.end('refused', 'no listener')
+  }
+  const path = parsePath(question.path)
+  if (!path) {
+    steps.add(
+      'path',
+      `${question.path} is refused whatever the route: it is not well formed, or not in its one plain form`,
+    )
+    return steps.end('refused', 'well-formed path')
+  }
+  const known = fieldsOf(config)
+  const match = routesOf(config, known).match(path.segments)
+  const route = match?.methods.get(method)
+  if (!match || !route) {
+    const why = match ? `the path has routes for ${match.allow} only` : 'no route has this path'
+    steps.add('route', `${method} ${path.path}: ${why}`)
+    return steps.end('refused', 'no route')
+  }
+  const options = config.routes.find(
+    option => option.path === route.pattern.text && option.methods.some(name => name === method),
+  )
+  steps.add('route', `${method} ${route.pattern.text}, to upstream ${route.upstream.name}`)
+
+  const rule = readHostRules(config, { door: 'http', user: undefined, address, tls, database: undefined }, steps)
+  if (!rule) return steps.end('refused', 'no host rule')
+
+  const outcome = await identify(asking, 'somebody', surroundings)
+  if (outcome && !rule.use.includes('jwt')) {
+    steps.add('mechanism', `host rule ${rule.rule} lets nobody use a token here`)
+    return steps.end('refused', rule.rule)
+  }
+  if (outcome && outcome.kind !== 'identified') {
+    steps.add('identity', `the token is not accepted: ${outcome.kind === 'rejected' ? outcome.reason : outcome.kind}`)
+    return steps.end('refused', rule.rule)
+  }
+  const identity = outcome?.identity
+  if (identity)
+    steps.add(
+      'identity',
+      `${identity.id} (${withRoles(identity)})${identity.source ? `, by ${identity.mechanism} from ${identity.source}` : ''}`,
+    )
+  else steps.add('identity', 'none: the request has no credential')
+  const decision = route.gate.decide(identity, { door: 'http', verb: method })
+  addPolicy(config, options?.allow ?? [], identity, steps)
+  if (decision.kind === 'deny') return steps.end('refused', decision.rule)
+
+  for (const place of route.fields(path.segments)?.places ?? []) {
+    const of = known.find(({ field }) => field === place.field)
+    const shown = of ? disclosureText(of.disclosure(identity?.roles ?? [])) : 'withheld'
+    steps.add('field', `${place.field.name} in ${jsonPathText(place.path)}: ${shown}`)
+  }
+  return steps.end('permitted', decision.rule)
+}
+
+const jsonPathText = (path: readonly string[]): string =>
+  `$${path.map(step => (step === '*' ? '[*]' : `.${step}`)).join('')}`
+
+/** The door's own table of routes, with upstreams that lead nowhere. @throws {GatewayError} whatever is wrong with a route */
+export function routesOf(config: Config, known: readonly KnownField[]) {
+  const upstreams = new Map<string, Upstream>(
+    Object.keys(config.upstreams).map(name => [
+      name,
+      { name, host: name, prefix: '', send: () => () => undefined, retire: () => undefined },
+    ]),
+  )
+  const catalogue: Catalogue = {
+    fields: known.map(({ field }) => field),
+    find: name => known.find(({ field }) => field.name === name)?.field,
+    view: field => {
+      throw new TypeError(`no view of ${field.name}: explaining opens no keys`)
+    },
+  }
+  const gate = (allow: readonly string[]) => createGate(allow, config.policies)
+  return compileRoutes(config.routes, { upstreams, gate, catalogue })
+}
+
+/** Why a login at the PostgreSQL door would be permitted or refused, and what of each column it would show. */
+export async function explainLogin(
+  config: Config,
+  question: LoginQuestion,
+  surroundings: ExplainSurroundings,
+): Promise<Explanation> {
+  const steps = new Steps()
+  const { user, database, address, tls } = question
+  const listeners = Object.entries(config.listeners).flatMap(([name, listener]) =>
+    listener.door === 'postgres' && (listener.databases?.includes(database) ?? true) ? [name] : [],
+  )
+  const options = Object.hasOwn(config.databases, database) ? config.databases[database] : undefined
+  if (!options)
+    steps.add('database', `no database is called ${database}; there are: ${Object.keys(config.databases).join(', ')}`)
+  else if (listeners.length === 0) steps.add('database', `no listener of door postgres leads to ${database}`)
+  else steps.add('database', `${database}, at listener ${listeners.join(', ')}`)
+
+  // The door matches the host rules before anything else, also for a database that does not exist.
+  const rule = readHostRules(config, { door: 'postgres', user, address, tls, database }, steps)
+  if (!rule) return steps.end('refused', 'no host rule')
+  if (!options || listeners.length === 0) return steps.end('refused', 'no such database')
+  const { mechanism } = question
+  const usable = rule.use.filter(name => mechanism === undefined || name === mechanism)
+  if (usable.length === 0) {
+    steps.add('mechanism', mechanism === undefined ? 'none may be used from here' : `${mechanism} may not be used here`)
+    return steps.end('refused', rule.rule)
+  }
+  let identity: Identity | undefined
+  if (question.asking.kind === 'roles') {
+    steps.add('mechanism', `${usable.join(' or ')}: supposed, with the given roles`)
+    identity = suppose(user, question.asking.roles)
+  } else {
+    for (const name of usable) {
+      const found = await tryMechanism(name, rule.use, config, question, surroundings, steps)
+      identity ??= found
+    }
+  }
+  if (!identity) {
+    const isOpen = usable.includes('jwt') && question.asking.kind === 'nobody'
+    if (isOpen) steps.add('identity', 'depends on the token: give --token, or --role to suppose one')
+    return steps.end(isOpen ? 'depends' : 'refused', rule.rule)
+  }
+  steps.add('identity', `${identity.id} (${withRoles(identity)})`)
+  const decision = createGate(options.allow, config.policies).decide(identity, { door: 'postgres', verb: 'connect' })
+  addPolicy(config, options.allow, identity, steps)
+  if (decision.kind === 'deny') return steps.end('refused', decision.rule)
+  for (const { field, disclosure } of fieldsOf(config)) {
+    for (const column of field.columns.filter(one => one.database === database)) {
+      const name = `${column.schema}.${column.table}.${column.column}`
+      steps.add('field', `${field.name} in ${name}: ${disclosureText(disclosure(identity.roles))}`)
+    }
+  }
+  return steps.end('permitted', decision.rule)
+}
+
+/** Who it would be by this mechanism, as far as that can be known without the proof itself. */
+async function tryMechanism(
+  mechanism: UsableMechanism,
+  use: readonly UsableMechanism[],
+  config: Config,
+  question: LoginQuestion,
+  surroundings: ExplainSurroundings,
+  steps: Steps,
+): Promise<Identity | undefined> {
+  const { user, tls, asking } = question
+  const supposed = { id: user, claims: {}, clientId: undefined, mechanism, expiresAt: undefined } as const
+  const say = (text: string): undefined => {
+    steps.add('mechanism', `${mechanism}: ${text}`)
+    return undefined
+  }
+  if (mechanism !== 'jwt' && asking.kind === 'token') return say('not used, a token was given')
+  switch (mechanism) {
+    case 'certificate': {
+      if (!tls) return say('needs TLS')
+      const service = Object.entries(config.services).find(([name, options]) => (options.common_name ?? name) === user)
+      if (service) {
+        say(`service ${service[0]}, with a certificate of CN ${user} that a listener’s client_ca has signed`)
+        return createIdentity({ ...supposed, roles: service[1].roles, source: 'certificate' })
+      }
+      const found = await surroundings.findAccount(user)
+      if (!found) return say(`no service or account is called ${user}`)
+      if (found.account.locked) return say(`the account in ${found.store} is locked`)
+      say(`the account in ${found.store}, with a certificate of CN ${user}`)
+      return createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
+    }
+    case 'scram': {
+      const found = await surroundings.findAccount(user)
+      if (!found) return say(`no account is called ${user}`)
+      if (found.account.locked) return say(`the account in ${found.store} is locked`)
+      if (!found.account.scram) return say(`the account in ${found.store} has no password`)
+      say(`the account in ${found.store}, with its password`)
+      return createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
+    }
+    case 'jwt': {
+      if (!tls && !isLoopback(question.address)) return say('a token as the password needs TLS')
+      const outcome = await identify(asking, user, surroundings)
+      // The door asks one question: the first of these two that the rule names, unless the client wishes the other.
+      const isSecond = use.includes('scram') && use.indexOf('scram') < use.indexOf('jwt')
+      const wish = isSecond ? ', where the client says -c bawn.login=jwt' : ''
+      if (!outcome) return say(`a token of ${Object.keys(config.issuers).join(' or ')} as the password${wish}`)
+      if (outcome.kind !== 'identified') {
+        return say(`the token is not accepted: ${outcome.kind === 'rejected' ? outcome.reason : outcome.kind}`)
+      }
+      if (outcome.identity.id !== user) return say(`the token is of ${outcome.identity.id}, and the user is ${user}`)
+      say(`a token of ${outcome.identity.source ?? 'an issuer'}${wish}`)
+      return outcome.identity
+    }
+  }
+}

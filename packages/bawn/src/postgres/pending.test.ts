@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ObjectTable, objectKey } from './objects.ts'
+import { Output } from './output.ts'
+import { type Pending, PendingQueue } from './pending.ts'
+
+const entry = (kind: Pending['kind'], undo?: () => void): Pending => ({ kind, batch: 0, undo })
+
+test('an error drops up to the next Sync and undoes the newest first', () => {
+  const queue = new PendingQueue()
+  const undone: string[] = []
+  for (const name of ['a', 'b']) queue.push(entry('parse', () => undone.push(name)))
+  queue.push(entry('query'))
+  queue.push(entry('sync'))
+  queue.push(entry('parse', () => undone.push('later')))
+  assert.equal(queue.outstandingReady, 2)
+  queue.dropToSync()
+  assert.deepEqual(undone, ['b', 'a'])
+  assert.equal(queue.head()?.kind, 'sync')
+  assert.equal(queue.outstandingReady, 1)
+})
+
+test('in COPY, Syncs before the end of the data are not counted', () => {
+  const queue = new PendingQueue()
+  for (const kind of ['execute', 'sync', 'copy-end', 'sync'] as const) queue.push(entry(kind))
+  assert.equal(queue.dropSyncsInCopy(), true)
+  assert.deepEqual(
+    queue.list().map(one => one.kind),
+    ['execute', 'copy-end', 'sync'],
+  )
+  assert.equal(queue.outstandingReady, 1)
+  queue.shift()
+  assert.equal(queue.head()?.kind, 'sync')
+  const open = new PendingQueue()
+  for (const kind of ['execute', 'sync'] as const) open.push(entry(kind))
+  assert.equal(open.dropSyncsInCopy(), false)
+  assert.equal(open.outstandingReady, 0)
+})
+
+test('the queue keeps its order over many entries', () => {
+  const queue = new PendingQueue()
+  let pushed = 0
+  let shifted = 0
+  for (let round = 0; round < 5_000; round += 1) {
+    for (let more = 0; more < round % 4; more += 1) {
+      queue.push({ kind: 'bind', batch: pushed })
+      pushed += 1
+    }
+    if (queue.length > 0) {
+      assert.equal(queue.head()?.batch, shifted)
+      queue.shift()
+      shifted += 1
+    }
+  }
+  assert.equal(queue.length, pushed - shifted)
+})
+
+test('names beyond 63 bytes are one name, and changes can be undone', () => {
+  const table = new ObjectTable<number>()
+  table.set(`${'n'.repeat(63)}1`, 1)
+  const undo = table.set(`${'n'.repeat(63)}2`, 2)
+  assert.equal(table.size, 1)
+  undo()
+  assert.equal(table.get('n'.repeat(63)), 1)
+  assert.equal(objectKey('a'), 'a')
+})
+
+test('neighbouring slices leave as one, in order, and borrowed bytes are copied', () => {
+  const output = new Output()
+  const chunk = Buffer.from('abcdef')
+  const slab = Buffer.from('XY')
+  output.slice(chunk, 0, 2, false)
+  output.slice(chunk, 2, 3, false)
+  const only = output.take()
+  assert.equal(only?.toString(), 'abc')
+  assert.equal(only?.buffer, chunk.buffer)
+  output.slice(chunk, 3, 4, false)
+  output.slice(slab, 0, 2, true)
+  slab.fill(0)
+  output.append(Buffer.from('-'))
+  output.slice(chunk, 4, 6, false)
+  assert.equal(output.take()?.toString(), 'dXY-ef')
+  assert.equal(output.take(), undefined)
+})

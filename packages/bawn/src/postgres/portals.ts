@@ -1,0 +1,185 @@
+import type { LivePlan, Portal, Statement } from './objects.ts'
+import { isPromise, isSamePlan, maxSchemaAgeMs, unknownPlan } from './planning.ts'
+import { refuse } from './refuse.ts'
+import { sealBind } from './seal.ts'
+import type { SchemaSnapshot } from './sql/plan.ts'
+import { tooManyObjects } from './texts.ts'
+import type { Step, Turn } from './turn.ts'
+import { buildBind, parseBind, parseBindNames } from './wire/bind.ts'
+import { BodyReader } from './wire/body-reader.ts'
+import { buildDescribePortal, parseTarget } from './wire/row-description.ts'
+import { WireError } from './wire/wire-error.ts'
+
+// Bind, Describe, Execute and Close: the messages that name a statement or a portal.
+
+/** Bind: values of protected columns are sealed. */
+export function bind(turn: Turn): Step {
+  const { buffer, start, end } = turn.reader
+  const talk = turn.talk
+  const names = parseBindNames(buffer, start + 5, end)
+  const statement = talk.statements.get(names.statement)
+  if (!isSure(turn, statement)) return turn.wait()
+  const current = currentPlan(turn, statement)
+  if (current === 'wait') return 'wait'
+  if (current === 'refused') return 'next'
+  if (tooManyObjects(turn, talk.portals.get(names.portal), names.portal)) return 'next'
+  const { plan, snapshot } = current
+  const portal: Portal = {
+    plan,
+    snapshot,
+    sealed: statement?.sealed,
+    batch: talk.batch,
+    confirmed: false,
+    describedIn: -1,
+    rows: undefined,
+  }
+  if (plan.kind === 'protected' && plan.parameters.length > 0) {
+    try {
+      const message = parseBind(buffer, start + 5, end)
+      const { sealed, uses } = sealBind(message, plan.parameters, statement?.types ?? [], talk.viewOf)
+      if (portal.sealed !== undefined) uses.merge(portal.sealed)
+      portal.sealed = uses
+      turn.talk.send({ kind: 'bind', portal, statement, undo: talk.portals.set(names.portal, portal) })
+      talk.toServer.append(buildBind(sealed))
+    } catch (thrown) {
+      if (thrown instanceof WireError) throw thrown
+      const error = turn.failed(thrown)
+      return refuse(turn.talk, 'extended', error.code, error.message)
+    }
+    return 'next'
+  }
+  turn.talk.send({ kind: 'bind', portal, undo: talk.portals.set(names.portal, portal) })
+  turn.forward()
+  return 'next'
+}
+
+/** The plan to run a statement by: made again when the schema changed since Parse. */
+function currentPlan(
+  turn: Turn,
+  statement: Statement | undefined,
+): { readonly plan: LivePlan; readonly snapshot: SchemaSnapshot } | 'wait' | 'refused' {
+  const talk = turn.talk
+  const now = talk.database.schema.fresh(maxSchemaAgeMs)
+  // Asked again below, and heard there: this one must not end the process when nobody else listens.
+  if (isPromise(now)) now.catch(() => {})
+  if (statement === undefined) {
+    if (isPromise(now)) {
+      const planned = turn.plan(Buffer.alloc(0))
+      if (planned === undefined) return 'wait'
+      if (planned instanceof Error) {
+        refuse(turn.talk, 'extended', planned.code, planned.message)
+        return 'refused'
+      }
+      return { plan: unknownPlan, snapshot: planned.snapshot }
+    }
+    return { plan: unknownPlan, snapshot: now }
+  }
+  if (!isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale) return statement
+  const planned = turn.plan(statement.text)
+  if (planned === undefined) return 'wait'
+  if (planned instanceof Error) {
+    refuse(turn.talk, 'extended', planned.code, planned.message)
+    return 'refused'
+  }
+  if (!isSamePlan(statement.plan, planned.plan)) {
+    refuse(
+      turn.talk,
+      'extended',
+      'postgres.plan_outdated',
+      'cached plan must not change: what the statement touches is protected differently now',
+    )
+    return 'refused'
+  }
+  statement.plan = planned.plan
+  statement.snapshot = planned.snapshot
+  return statement
+}
+
+/**
+ * Whether an object that a message names is the one the server will use. Within one batch an error skips both; across a Sync it
+ * has to be confirmed; a missing one may be there again once the server has skipped a Close.
+ */
+function isSure(turn: Turn, object: { readonly confirmed: boolean; readonly batch: number } | undefined): boolean {
+  const talk = turn.talk
+  if (talk.pending.outstandingReady === 0 || talk.copyIn !== 'no') return true
+  return object !== undefined && (object.confirmed || object.batch === talk.batch)
+}
+
+/** Execute: behind a Describe of our own where the columns are not known yet. */
+export function execute(turn: Turn): Step {
+  const { buffer, start, end } = turn.reader
+  const talk = turn.talk
+  const body = new BodyReader(buffer, start + 5, end)
+  const name = body.objectName()
+  body.int32()
+  body.finish()
+  const known = talk.portals.get(name)
+  if (!isSure(turn, known)) return turn.wait()
+  if (known?.plan.kind === 'pass') {
+    turn.talk.noteSchemaChange(known.plan)
+    turn.talk.send({ kind: 'execute' })
+    turn.talk.tellPass()
+    turn.forward()
+    return 'next'
+  }
+  const portal = known ?? unknownPortal(turn)
+  if (portal === undefined || portal.plan.kind !== 'protected') {
+    return refuse(turn.talk, 'extended', 'postgres.schema_unavailable', 'the schema of the database is not known')
+  }
+  turn.talk.noteSchemaChange(portal.plan)
+  if (portal.rows === undefined && portal.describedIn !== talk.batch) {
+    // Which columns are protected is read from the server's description of this very portal.
+    portal.describedIn = talk.batch
+    turn.talk.send({ kind: 'describe-portal', portal, swallow: true })
+    talk.toServer.append(buildDescribePortal(name))
+  }
+  const execution = turn.talk.newExecution(portal.plan, portal.snapshot, portal.sealed)
+  portal.sealed = undefined
+  turn.talk.send({ kind: 'execute', portal, execution })
+  turn.forward()
+  return 'next'
+}
+
+/** Describe: the answer shows logical types. */
+export function describe(turn: Turn): Step {
+  const { buffer, start, end } = turn.reader
+  const talk = turn.talk
+  const target = parseTarget(buffer, start + 5, end)
+  if (target === undefined || target.of === 'statement') {
+    const known = target === undefined ? undefined : talk.statements.get(target.name)
+    if (!isSure(turn, known)) return turn.wait()
+    const statement = known ?? unknownStatement(turn)
+    turn.talk.send({ kind: 'describe-statement', statement })
+  } else {
+    const known = talk.portals.get(target.name)
+    if (!isSure(turn, known)) return turn.wait()
+    const portal = known ?? unknownPortal(turn)
+    if (portal !== undefined) portal.describedIn = talk.batch
+    turn.talk.send({ kind: 'describe-portal', portal })
+  }
+  turn.forward()
+  return 'next'
+}
+
+function unknownPortal(turn: Turn): Portal | undefined {
+  const { snapshot, batch } = turn.talk
+  if (snapshot === undefined) return undefined
+  return { plan: unknownPlan, snapshot, sealed: undefined, batch, confirmed: true, describedIn: -1, rows: undefined }
+}
+
+function unknownStatement(turn: Turn): Statement | undefined {
+  const { snapshot, batch } = turn.talk
+  if (snapshot === undefined) return undefined
+  return { plan: unknownPlan, snapshot, text: Buffer.alloc(0), types: [], batch, confirmed: true }
+}
+
+/** Close: the name is forgotten, unless the server skips the message. */
+export function close(turn: Turn): Step {
+  const { buffer, start, end } = turn.reader
+  const talk = turn.talk
+  const target = parseTarget(buffer, start + 5, end)
+  const table = target?.of === 'statement' ? talk.statements : talk.portals
+  turn.talk.send({ kind: 'close', undo: target === undefined ? undefined : table.set(target.name, undefined) })
+  turn.forward()
+  return 'next'
+}

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { applicationNameOf, parseOptions, readStartupRequest } from './startup-settings.ts'
+import { buildStartupMessage, parseStartupPacket } from './wire/startup.ts'
+
+function read(parameters: Record<string, string>) {
+  const message = parseStartupPacket(buildStartupMessage(Object.entries({ user: 'ada', ...parameters })))
+  assert.ok(message.kind === 'startup')
+  return readStartupRequest(message)
+}
+
+const refused: readonly (readonly [name: string, parameters: Record<string, string>, code: string])[] = [
+  ['search_path', { search_path: 'evil' }, 'postgres.startup_setting'],
+  ['role, whatever its case', { RoLe: 'postgres' }, 'postgres.startup_setting'],
+  ['session_authorization in options', { options: '-c session_authorization=postgres' }, 'postgres.startup_setting'],
+  ['dashes stand for underscores', { options: '--search-path=evil' }, 'postgres.startup_setting'],
+  ['backslashes do not hide a name', { options: '-c sear\\ch_path=evil' }, 'postgres.startup_setting'],
+  ['a setting that nobody knows', { 'my.setting': '1' }, 'postgres.startup_setting'],
+  ['standard_conforming_strings off', { standard_conforming_strings: 'off' }, 'postgres.startup_setting'],
+  ['a switch of the server program', { options: '-W 60' }, 'postgres.startup_setting'],
+  ['an assignment without a name', { options: '-c =x' }, 'postgres.startup_setting'],
+  ['replication', { replication: 'database' }, 'postgres.replication_refused'],
+  ['replication as a boolean', { replication: '1' }, 'postgres.replication_refused'],
+  ['client_encoding', { client_encoding: 'LATIN1' }, 'postgres.encoding'],
+  ['a login that is no question', { options: '-c bawn.login=trust' }, 'postgres.startup_setting'],
+]
+
+test('settings that change meaning or identity are refused', () => {
+  for (const [name, parameters, code] of refused) assert.equal(read(parameters).refused?.code, code, name)
+})
+
+test('harmless settings are passed on, ours are not', () => {
+  const request = read({
+    database: 'shop',
+    DateStyle: 'ISO',
+    application_name: 'x',
+    client_encoding: 'UTF8',
+    replication: 'false',
+    options: '-c bawn.login=jwt -cstatement_timeout=5s --TimeZone=Europe/Dublin -c application_name=a\\ b',
+  })
+  assert.equal(request.refused, undefined)
+  assert.equal(request.login, 'jwt')
+  assert.equal(request.database, 'shop')
+  assert.equal(request.applicationName, 'a b')
+  assert.deepEqual(request.settings, [
+    ['DateStyle', 'ISO'],
+    ['statement_timeout', '5s'],
+    ['TimeZone', 'Europe/Dublin'],
+  ])
+  assert.equal(read({}).database, 'ada')
+})
+
+test('options split as PostgreSQL splits them', () => {
+  assert.deepEqual(parseOptions(' -c  a=b\t--c=d\\ e -cf=\\\\ '), [
+    ['a', 'b'],
+    ['c', 'd e'],
+    ['f', '\\'],
+  ])
+  assert.deepEqual(parseOptions(''), [])
+  assert.equal(parseOptions('-c'), undefined)
+  assert.equal(parseOptions('a=b'), undefined)
+})
+
+test('the application name is printable and at most 63 bytes', () => {
+  assert.equal(applicationNameOf('ada', 'psql'), 'bawn:ada psql')
+  assert.equal(applicationNameOf('ádá\n', ''), 'bawn:?d??')
+  assert.equal(applicationNameOf('a'.repeat(100), 'psql').length, 63)
+})

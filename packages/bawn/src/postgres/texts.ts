@@ -1,0 +1,108 @@
+import type { EditedText } from './edits.ts'
+import type { FieldUses } from './field-uses.ts'
+import type { Statement } from './objects.ts'
+import { type RefusedKind, refuse, refusePlan } from './refuse.ts'
+import { sealEdits, sealedTypes } from './seal.ts'
+import type { StatementPlan } from './sql/plan.ts'
+import type { Step, Turn } from './turn.ts'
+import { buildParse, buildQuery, parseParse, parseQuery } from './wire/parse.ts'
+
+// Query and Parse: the messages that bring a statement text.
+
+/** Query: planned, sealed, forwarded. */
+export function query(turn: Turn): Step {
+  const { buffer, start, end } = turn.reader
+  const text = parseQuery(buffer, start + 5, end)
+  const planned = turn.plan(text)
+  if (planned === undefined) return 'wait'
+  if (planned instanceof Error) return refuse(turn.talk, 'query', planned.code, planned.message)
+  const { plan, snapshot } = planned
+  if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
+  turn.talk.noteSchemaChange(plan)
+  if (plan.kind === 'pass') {
+    turn.talk.send({ kind: 'query' })
+    turn.talk.tellPass()
+    turn.forward()
+    return 'next'
+  }
+  const sealed = sealText(turn, 'query', text, plan)
+  if (sealed === undefined) return 'next'
+  const { edited, uses } = sealed
+  turn.talk.send({ kind: 'query', execution: turn.talk.newExecution(plan, snapshot, uses), edited })
+  if (edited === undefined) turn.forward()
+  else turn.talk.toServer.append(buildQuery(edited.text))
+  return 'next'
+}
+
+/** Parse: the same, and the name is kept with its plan. */
+export function parse(turn: Turn): Step {
+  const { buffer, start, end } = turn.reader
+  const talk = turn.talk
+  const message = parseParse(buffer, start + 5, end)
+  const planned = turn.plan(message.text)
+  if (planned === undefined) return 'wait'
+  if (planned instanceof Error)
+    return refuse(turn.talk, 'extended', planned.code, planned.message, { name: message.name })
+  const { plan, snapshot } = planned
+  if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
+  if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
+  const statement: Statement = {
+    plan,
+    snapshot,
+    text: Buffer.from(message.text),
+    types: message.types,
+    batch: talk.batch,
+    confirmed: false,
+  }
+  if (plan.kind === 'pass') {
+    turn.talk.send({ kind: 'parse', statement, undo: talk.statements.set(message.name, statement) })
+    turn.forward()
+    return 'next'
+  }
+  const sealed = sealText(turn, 'extended', message.text, plan, message.name)
+  if (sealed === undefined) return 'next'
+  statement.sealed = sealed.uses
+  const { edited } = sealed
+  turn.talk.send({ kind: 'parse', statement, edited, undo: talk.statements.set(message.name, statement) })
+  if (edited === undefined && plan.parameters.length === 0) turn.forward()
+  else {
+    const types = sealedTypes(message.types, plan.parameters)
+    talk.toServer.append(buildParse({ name: message.name, text: edited?.text ?? message.text, types }))
+  }
+  return 'next'
+}
+
+function sealText(
+  turn: Turn,
+  kind: RefusedKind,
+  text: Buffer,
+  plan: Extract<StatementPlan, { readonly kind: 'protected' }>,
+  name?: string,
+): { readonly edited: EditedText | undefined; readonly uses: FieldUses | undefined } | undefined {
+  if (plan.edits.length === 0) return { edited: undefined, uses: undefined }
+  try {
+    const { sealed, uses } = sealEdits(text, plan.edits, turn.talk.viewOf)
+    return { edited: sealed, uses }
+  } catch (thrown) {
+    const error = turn.failed(thrown)
+    refuse(turn.talk, kind, error.code, error.message, name === undefined ? {} : { name })
+    return undefined
+  }
+}
+
+/** Names are kept by us as well as by the server: their number has a limit. Refuses when it is reached. */
+export function tooManyObjects(turn: Turn, known: object | undefined, name: string): boolean {
+  const { limits, statements, portals } = turn.talk
+  // Unnamed ones are two at most, and no client can do without.
+  if (name === '' || known !== undefined || statements.size + portals.size < limits.maxPrepared) return false
+  refuse(
+    turn.talk,
+    'extended',
+    'postgres.too_many_prepared',
+    `more than ${limits.maxPrepared} prepared statements and portals`,
+    {
+      name,
+    },
+  )
+  return true
+}
