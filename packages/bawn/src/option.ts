@@ -41,6 +41,9 @@ export const duration = z
   })
   .refine(milliseconds => milliseconds <= longestMs, 'must be at most 24d')
 
+/** A limit in time: 0 would mean "no limit" to a timer, and nobody who writes 0 means that. */
+export const timeLimit = duration.refine(milliseconds => milliseconds > 0, 'must be more than 0')
+
 /** A name of ours: letters, digits, `_`, `-`, `.`; at most 128 characters. */
 export const name = z
   .string()

@@ -94,6 +94,16 @@ for (const row of disclosures) {
   })
 }
 
+test('what a role was shown in place of a value cannot be written over the value', () => {
+  for (const roles of [['support'], ['sales']]) {
+    const view = viewOf({ ...column, reveal }, roles)
+    const shown = view.reveal(view.protect(bytes('alice@x.com')), 'sealed') ?? bytes('')
+    assert.throws(() => view.protect(shown), { code: 'fields.masked_value' })
+  }
+  const plain = viewOf({ ...column, reveal }, ['billing'])
+  assert.equal(text(plain.reveal(plain.protect(bytes('a****@x.com')), 'sealed')), 'a****@x.com')
+})
+
 test('a default of plain does not lift a role that sees nothing, and a role named default is not listed', () => {
   const open = { ...column, reveal: { intern: 'nothing', default: 'plain' } }
   assert.equal(viewOf(open, ['intern']).disclosure.kind, 'withheld')
