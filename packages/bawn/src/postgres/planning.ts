@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../error.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError } from './failure.ts'
 import type { LivePlan } from './objects.ts'
@@ -49,7 +50,22 @@ async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Pla
 function planWith(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
   talk.snapshot = snapshot
   const plan = talk.database.planner.plan(text, snapshot, talk.identityClass, talk.ability)
-  return isPromise(plan) ? plan.then(made => ({ plan: made, snapshot })) : { plan, snapshot }
+  if (isPromise(plan)) return plan.then(made => planAgain(talk, text, { plan: made, snapshot }))
+  return planAgain(talk, text, { plan, snapshot })
+}
+
+/** Refusals that somebody beside the gateway may just have mended. */
+const mendable: ReadonlySet<string> = new Set<ErrorCode>(['postgres.column_missing', 'postgres.column_not_bytea'])
+/** So old a schema may be when a refusal rests on it: whoever has just created the column tries at once. */
+const maxRefusalAgeMs = 50
+
+function planAgain(talk: Conversation, text: Uint8Array, planned: Planned): Planned | Promise<Planned> {
+  if (planned.plan.kind !== 'refused' || !mendable.has(planned.plan.code)) return planned
+  const now = talk.database.schema.fresh(maxRefusalAgeMs)
+  if (!isPromise(now)) return now.epoch === planned.snapshot.epoch ? planned : planWith(talk, text, now)
+  return now.catch(unavailable).then(newer => {
+    return newer.epoch === planned.snapshot.epoch ? planned : planWith(talk, text, newer)
+  })
 }
 
 function unavailable(cause: unknown): never {
