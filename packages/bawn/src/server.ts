@@ -84,6 +84,7 @@ class Server implements RunningServer {
   #loaded: GoodConfig
   #current: Composition | undefined
   #draining = false
+  #reloading: Promise<unknown> = Promise.resolve()
   readonly #http: HttpDoor[] = []
   readonly #postgres: PostgresListener[] = []
   readonly #admin: AdminDoor[] = []
@@ -107,7 +108,11 @@ class Server implements RunningServer {
     this.#current = composition
     await composition.prime()
     for (const [name, listener] of Object.entries(config.listeners)) {
-      this.#addresses[name] = await this.#listen(name, listener, composition)
+      this.#addresses[name] = await this.#listen(name, listener, composition).catch(error => {
+        throw isSystemError(error, 'listen')
+          ? new GatewayError('gateway.listen', `listener ${name} cannot have ${listener.address}`, { cause: error })
+          : error
+      })
     }
     this.#tell('start', 'permit')
   }
@@ -184,7 +189,14 @@ class Server implements RunningServer {
     return metrics.expose()
   }
 
-  async reload(): Promise<ReloadResult> {
+  /** One after the other, whoever asks: of two at once the older file could be in force at the end. */
+  reload(): Promise<ReloadResult> {
+    const next = this.#reloading.then(() => this.#reload())
+    this.#reloading = next.catch(() => undefined)
+    return next
+  }
+
+  async #reload(): Promise<ReloadResult> {
     const { metrics } = this.#surroundings
     const result = await this.#swap()
     metrics.reloads.add(result.kind === 'reloaded' ? 'swapped' : 'refused')
@@ -193,6 +205,7 @@ class Server implements RunningServer {
   }
 
   async #swap(): Promise<ReloadResult> {
+    if (this.#draining) return this.#tooLate()
     const next = loadConfig(this.#configPath)
     if (next.kind === 'invalid') return { kind: 'refused', problems: next.problems }
     const outside = probeFiles(next.config, next.source, process.env)
@@ -206,6 +219,10 @@ class Server implements RunningServer {
       return { kind: 'refused', problems: [problemOf(this.#configPath, error)] }
     }
     await composition.prime()
+    if (this.#draining) {
+      await composition.close()
+      return this.#tooLate()
+    }
     const before = this.#current
     this.#current = composition
     for (const door of this.#http) door.swap(composition.http)
@@ -214,6 +231,13 @@ class Server implements RunningServer {
     const changes = describeChanges(this.#loaded.config, next.config)
     this.#loaded = next
     return { kind: 'reloaded', changes, warnings: [...next.warnings, ...outside] }
+  }
+
+  /** What would be swapped in now, nobody would close. */
+  #tooLate(): ReloadResult {
+    const message = 'the gateway is stopping'
+    const place = { file: this.#configPath, line: 1, column: 1, length: 1, path: '', excerpt: '' }
+    return { kind: 'refused', problems: [{ level: 'error', ...place, message, suggestion: undefined }] }
   }
 
   /** What is bound for good at start: addresses, and the trail. */
@@ -271,6 +295,10 @@ function goodConfig(configPath: string): GoodConfig {
   const loaded = loadConfig(configPath)
   if (loaded.kind === 'ok') return loaded
   throw new ConfigError('config.invalid', `${configPath} has ${loaded.problems.length} problems`)
+}
+
+function isSystemError(error: unknown, call: string): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === call
 }
 
 function problemOf(file: string, error: GatewayError): ReloadProblem {
