@@ -620,3 +620,20 @@ test('the printed problem has the line and a caret under the word', () => {
     ].join('\n'),
   )
 })
+
+test('no problem repeats a secret that stands in the file, however it is written', () => {
+  const reference = 'master: env:ACRA_MASTER_KEY'
+  for (const master of [
+    'master: 4815162342',
+    'master:\n    hunter2',
+    'master: &name hunter2',
+    'master: "env:M\n    hunter2"',
+    'master: >-\n    hunter2',
+    '"master" : true',
+  ]) {
+    const loaded = parse(example.replace(reference, `${master}\n    `))
+    assert.equal(loaded.kind, 'invalid', master)
+    const told = JSON.stringify(loaded)
+    assert.doesNotMatch(told, /hunter2|4815162342/, master)
+  }
+})

@@ -10,7 +10,7 @@ import { HttpError } from './problem.ts'
 export function collectBody(source: BodySource, max: number, tooLarge: () => HttpError): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     // Copied together as they come: a body in chunks of one byte would otherwise hold an object of some hundred bytes for each.
-    let kept = Buffer.alloc(0)
+    let kept: Buffer = Buffer.alloc(0)
     let size = 0
     source.start({
       chunk: bytes => {
