@@ -637,3 +637,10 @@ test('no problem repeats a secret that stands in the file, however it is written
     assert.doesNotMatch(told, /hunter2|4815162342/, master)
   }
 })
+
+test('a problem as text has no control characters, whatever the file says', () => {
+  const loaded = parse('listeners: { "a\\e[2Jb": {} }\n"\\e]0;x\\a": 1\nkeys: { store: { kind: "dir\\e[31m" } }\n')
+  assert.equal(loaded.kind, 'invalid')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
+  if (loaded.kind === 'invalid') assert.doesNotMatch(renderProblems(loaded.problems), /[\u0000-\u0008\u000b-\u001f]/)
+})

@@ -49,8 +49,13 @@ export function continuesSecret(line: string, before: Iterable<string>): boolean
 /** A line fit for a terminal or a log: literal secrets and control characters replaced, long lines cut. */
 export function excerptOf(line: string): string {
   const hidden = line.replace(literalSecret, '$1********').replace(userInfo, '$1********@')
+  return withoutControls(hidden).slice(0, 400)
+}
+
+/** Tabs and line feeds stay. */
+function withoutControls(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal would obey them
-  return hidden.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd').slice(0, 400)
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
 }
 
 /** Errors and warnings in order of the file. */
@@ -72,7 +77,8 @@ export function renderProblem(problem: Problem): string {
     lines.push(`${number} | ${problem.excerpt}`, `      | ${lead}${'^'.repeat(room)}`)
   }
   if (problem.suggestion !== undefined) lines.push(`        ${problem.suggestion}`)
-  return lines.join('\n')
+  // Messages name keys and values of the file, and "\e[2J" is a lawful one.
+  return withoutControls(lines.join('\n'))
 }
 
 /** The first `maxShownProblems`, and how many there are. */
