@@ -114,3 +114,15 @@ test('a start that fails gives everything back', async () => {
   writeFileSync(configPath, good)
   await running(async server => assert.equal((await server.reload()).kind, 'reloaded'))
 })
+
+test('an address that is taken stops the start, and the error names it', async () => {
+  const taken = issuer.address()
+  const port = typeof taken === 'object' ? taken?.port : undefined
+  write('')
+  const web = `listeners: { web: { door: http, address: "127.0.0.1:${port}" }, `
+  writeFileSync(configPath, readFileSync(configPath, 'utf8').replace('listeners: { ', web))
+  await assert.rejects(startServer({ configPath, log: () => {}, clock: Date.now }), {
+    code: 'gateway.listen',
+    message: `listener web cannot have 127.0.0.1:${port}`,
+  })
+})

@@ -132,7 +132,11 @@ class Server implements RunningServer {
     this.#current = composition
     await composition.prime()
     for (const [name, listener] of Object.entries(config.listeners)) {
-      this.#addresses[name] = await this.#listen(name, listener, composition)
+      this.#addresses[name] = await this.#listen(name, listener, composition).catch(error => {
+        throw isSystemError(error, 'listen')
+          ? new GatewayError('gateway.listen', `listener ${name} cannot have ${listener.address}`, { cause: error })
+          : error
+      })
     }
     this.#tell('start', 'permit')
   }
@@ -341,6 +345,10 @@ function otherAuditKey({ source }: GoodConfig): ReloadProblem {
     'its audit key is not the one that the trail is written with, which cannot change while the gateway runs',
     'copy the audit key (secure_log_key), or begin another audit.file and restart',
   )
+}
+
+function isSystemError(error: unknown, call: string): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === call
 }
 
 function problemOf(file: string, error: GatewayError): ReloadProblem {

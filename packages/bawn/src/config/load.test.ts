@@ -633,3 +633,27 @@ test('the printed problem has the line and a caret under the word', () => {
     ].join('\n'),
   )
 })
+
+test('no problem repeats a secret that stands in the file, however it is written', () => {
+  const reference = 'master: env:ACRA_MASTER_KEY'
+  for (const master of [
+    'master: 4815162342',
+    'master:\n    hunter2',
+    'master: &name hunter2',
+    'master: "env:M\n    hunter2"',
+    'master: >-\n    hunter2',
+    '"master" : true',
+  ]) {
+    const loaded = parse(example.replace(reference, `${master}\n    `))
+    assert.equal(loaded.kind, 'invalid', master)
+    const told = JSON.stringify(loaded)
+    assert.doesNotMatch(told, /hunter2|4815162342/, master)
+  }
+})
+
+test('a problem as text has no control characters, whatever the file says', () => {
+  const loaded = parse('listeners: { "a\\e[2Jb": {} }\n"\\e]0;x\\a": 1\nkeys: { store: { kind: "dir\\e[31m" } }\n')
+  assert.equal(loaded.kind, 'invalid')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
+  if (loaded.kind === 'invalid') assert.doesNotMatch(renderProblems(loaded.problems), /[\u0000-\u0008\u000b-\u001f]/)
+})
