@@ -423,3 +423,24 @@ test('random bytes at every stage end cleanly', async () => {
     assert.equal((await client.query('select 1 as one')).rows[0]?.one, 1)
   })
 })
+
+test('a trail that cannot be written ends the session before anything is shown', async () => {
+  let full = false
+  const audit = {
+    ...kit.state.audit,
+    commit: () => {
+      if (full) throw new Error('disk full')
+    },
+  }
+  const door = await kit.listen({}, { audit })
+  const client = new pg.Client(kit.client('billy', { port: door.address.port }))
+  client.on('error', () => {})
+  await client.connect()
+  await client.query("insert into people (id, email) values (1, 'shown@example.com')")
+  full = true
+  const shown = client.query('select email from people where id = 1')
+  await assert.rejects(shown, error => !String(error).includes('shown@example.com'))
+  const next = new pg.Client(kit.client('billy', { port: door.address.port }))
+  next.on('error', () => {})
+  await assert.rejects(next.connect())
+})

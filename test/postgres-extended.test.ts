@@ -254,6 +254,18 @@ test('SQL-level PREPARE, EXECUTE and cursors open by column', async () => {
   await ask(raw, 1, say.query('deallocate q'))
 })
 
+test('a value cannot go in unsealed by way of SQL-level PREPARE', async () => {
+  const named = await ask(raw, 1, say.query('prepare w as insert into people (id, email) values ($1, $2)'))
+  if (named.letters !== 'EZ') {
+    await ask(raw, 1, say.bind('', 'w', ['30', 'open@example.com']), say.execute(''), say.sync)
+    await ask(raw, 1, say.query("execute w (31, 'open@example.com')"))
+  }
+  for (const { email } of await kit.direct('select email from people where id in (30, 31)')) {
+    assert.ok(Buffer.isBuffer(email) && !email.includes('open@'))
+  }
+  await ask(raw, 1, say.query('deallocate all'))
+})
+
 test('several statements in one Query, and an empty one', async () => {
   const { letters, rows } = await ask(
     raw,

@@ -93,7 +93,7 @@ export class ByteInput {
   }
 }
 
-const lingerMs = 2_000
+const lingerMs = 10_000
 
 /** Sends last words and closes; a peer that does not close its side in time is cut off. */
 export function endSocket(socket: Socket, lastWords?: Buffer): void {

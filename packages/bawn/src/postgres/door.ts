@@ -80,6 +80,11 @@ export class PostgresDoor {
   async serve(socket: Socket): Promise<void> {
     const requestId = newSessionId()
     const state = this.#state
+    // Room for cancel requests, and for telling some that there is none; no more, for nobody has to log in to get here.
+    if (this.#open >= this.#options.max_connections * 2 + 10) {
+      socket.destroy()
+      return
+    }
     this.#open += 1
     socket.once('close', () => {
       this.#open -= 1

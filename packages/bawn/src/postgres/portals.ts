@@ -60,6 +60,8 @@ function currentPlan(
 ): { readonly plan: LivePlan; readonly snapshot: SchemaSnapshot } | 'wait' | 'refused' {
   const talk = turn.talk
   const now = talk.database.schema.fresh(maxSchemaAgeMs)
+  // Asked again below, and heard there: this one must not end the process when nobody else listens.
+  if (isPromise(now)) now.catch(() => {})
   if (statement === undefined) {
     if (isPromise(now)) {
       const planned = turn.plan(Buffer.alloc(0))

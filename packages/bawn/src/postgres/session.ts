@@ -181,13 +181,27 @@ export class Session implements OpenSession {
     this.end(new PostgresError('postgres.upstream_lost', 'the connection to PostgreSQL was lost'))
   }
 
+  /** What was running has an end in the trail too. A trail that cannot be written has ended the session: nothing more to do about it. */
+  #closeTrail(): void {
+    try {
+      for (const { execution } of this.#talk.pending.list()) {
+        if (execution !== undefined) this.#talk.tellEnd(execution, 'error', 'postgres.session_ended')
+      }
+    } catch (cause) {
+      this.#talk.state.log({
+        level: 'error',
+        message: 'the trail cannot be written',
+        requestId: this.summary.id,
+        cause,
+      })
+    }
+  }
+
   /** Lets go of the server and closes the trail's open lines. */
   #finish(): void {
     if (this.#ended) return
     this.#ended = true
-    for (const { execution } of this.#talk.pending.list()) {
-      if (execution !== undefined) this.#talk.tellEnd(execution, 'error', 'postgres.session_ended')
-    }
+    this.#closeTrail()
     if (!this.#server.destroyed) {
       endSocket(this.#server, new MessageBuilder().begin(front.terminate).end().take())
     }
