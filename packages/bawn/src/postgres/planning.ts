@@ -20,6 +20,7 @@ export const unknownPlan: LivePlan = Object.freeze({
   edits: [],
   parameters: [],
   schemaChange: false,
+  declares: false,
 })
 
 /**

@@ -155,7 +155,7 @@ export class Requests implements Turn {
       return this.#waitUntil(() => talk.pending.length < talk.limits.maxPending)
     }
     // Whether the change took place, and what the schema is then, is known when it has been answered.
-    if (talk.schemaChangedAt !== undefined && talk.pending.outstandingReady > 0 && talk.copyIn === 'no')
+    if (talk.schemaChangedAt !== undefined && talk.pending.outstandingReady > 0 && talk.copyIn !== 'skipping-sync')
       return this.#quiescent()
     return false
   }
@@ -168,7 +168,7 @@ export class Requests implements Turn {
   /** Waits until everything up to the last Sync is answered. Not in COPY, which ends only by what the client sends. */
   #quiescent(): boolean {
     const talk = this.talk
-    return this.#waitUntil(() => talk.pending.outstandingReady === 0 || talk.copyIn !== 'no')
+    return this.#waitUntil(() => talk.pending.outstandingReady === 0 || talk.copyIn === 'skipping-sync')
   }
 
   wait(): Step {

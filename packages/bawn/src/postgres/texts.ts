@@ -18,7 +18,7 @@ export function query(turn: Turn): Step {
   if (planned instanceof Error) return refuse(turn.talk, 'query', planned.code, planned.message)
   const { plan, snapshot } = planned
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
-  turn.talk.noteSchemaChange(plan)
+  turn.talk.noteRun(plan)
   if (plan.kind === 'pass') {
     turn.talk.send({ kind: 'query' })
     turn.talk.tellPass()
@@ -52,6 +52,7 @@ export function parse(turn: Turn): Step {
     text: Buffer.from(message.text),
     types: message.types,
     batch: talk.batch,
+    declarations: talk.declarations,
     confirmed: false,
   }
   if (plan.kind === 'pass') {
