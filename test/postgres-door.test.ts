@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { connect as connectTcp } from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
 import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
@@ -443,4 +444,23 @@ test('a trail that cannot be written ends the session before anything is shown',
   const next = new pg.Client(kit.client('billy', { port: door.address.port }))
   next.on('error', () => {})
   await assert.rejects(next.connect())
+})
+
+test('clients of another protocol version that never close do not fill the door', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const door = await kit.listen({ max_connections: 1 })
+  const { port } = door.address
+  const stubborn = await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      const client = new RawClient(connectTcp({ host: '127.0.0.1', port, allowHalfOpen: true }))
+      client.socket.write(Buffer.from('0000000800020000', 'hex'))
+      await client.until(() => client.letters() === 'E')
+      return client
+    }),
+  )
+  t.mock.timers.tick(10_000)
+  const client = await RawClient.connect(port)
+  client.socket.write(gss)
+  assert.equal((await client.until(received => received.length > 0)).toString(), 'N')
+  for (const { socket } of [client, ...stubborn]) socket.destroy()
 })

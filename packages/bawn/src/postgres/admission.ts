@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { ByteInput, ConnectionLost } from './byte-input.ts'
+import { ByteInput, ConnectionLost, endSocket } from './byte-input.ts'
 import { buildErrorResponse } from './wire/error-response.ts'
 import { type CancelRequest, parseStartupPacket, type StartupMessage, startupPacketBytes } from './wire/startup.ts'
 import { WireError } from './wire/wire-error.ts'
@@ -81,7 +81,8 @@ async function negotiate(raw: Socket, startTls: StartTls | undefined): Promise<A
         return { kind: 'cancel', request: packet, input }
       case 'unsupported':
         input.release()
-        input.socket.end(
+        endSocket(
+          input.socket,
           buildErrorResponse({
             severity: 'FATAL',
             sqlstate: '0A000',
