@@ -69,6 +69,10 @@ export class ObjectTable<Value> {
     return () => this.#put(key, before)
   }
 
+  values(): IterableIterator<Value> {
+    return this.#values.values()
+  }
+
   deleteWhere(condition: (value: Value) => boolean): void {
     for (const [key, value] of this.#values) if (condition(value)) this.#values.delete(key)
   }

@@ -113,7 +113,7 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
 }
 
 function executesText(statement: Struct): boolean {
-  return /"sval":"(?:query_to_xml|cursor_to_xml|ts_stat|dblink|crosstab|connectby|xpath_table)/.test(
+  return /"sval":"(?:(?:query|cursor|table|schema|database)_to_xml|ts_stat|dblink|crosstab|connectby|xpath_table)/.test(
     JSON.stringify(statement),
   )
 }
