@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { connect as connectTcp } from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
 import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
@@ -489,4 +490,23 @@ test('a new state is for new sessions', async () => {
   assert.equal((await failure(kit.client('billy', { port }))).code, '3D000')
   assert.equal((await before.query('select 1 as one')).rows[0]?.one, 1)
   await before.end()
+})
+
+test('clients of another protocol version that never close do not fill the door', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const door = await kit.listen({ max_connections: 1 })
+  const { port } = door.address
+  const stubborn = await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      const client = new RawClient(connectTcp({ host: '127.0.0.1', port, allowHalfOpen: true }))
+      client.socket.write(Buffer.from('0000000800020000', 'hex'))
+      await client.until(() => client.letters() === 'E')
+      return client
+    }),
+  )
+  t.mock.timers.tick(10_000)
+  const client = await RawClient.connect(port)
+  client.socket.write(gss)
+  assert.equal((await client.until(received => received.length > 0)).toString(), 'N')
+  for (const { socket } of [client, ...stubborn]) socket.destroy()
 })

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
+import { createIdentity } from '../packages/bawn/src/authn/identity.ts'
+import { Conversation } from '../packages/bawn/src/postgres/conversation.ts'
+import { Requests } from '../packages/bawn/src/postgres/requests.ts'
 import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
 import { parseParameterDescription, parseRowDescription } from '../packages/bawn/src/postgres/wire/row-description.ts'
 import { cells, type Kit, type RawClient, rawLogin, say, startKit, withClient } from './postgres-kit.ts'
@@ -392,6 +395,47 @@ test('limits: statements, objects, and what is sent ahead', async () => {
   for (let index = 0; index < 1_500; index += 1) ahead.push(say.bind('', 'p0'), say.execute(''))
   const { letters } = await ask(client, 1, ...ahead, say.sync)
   assert.ok(letters === `${'2DC'.repeat(1_500)}Z`, letters.slice(0, 100))
+  client.socket.destroy()
+})
+
+test('limits: Sync and CopyDone count as sent ahead, and texts of statements have a sum', async () => {
+  const [database] = kit.state.databases.values()
+  const identity = createIdentity({
+    id: 'ray',
+    roles: [],
+    claims: {},
+    clientId: undefined,
+    mechanism: 'jwt',
+    source: 'corp',
+    expiresAt: undefined,
+  })
+  assert.ok(database)
+  const audit = { audit: kit.state.audit, sessionId: 's', identity, address: '', database: 'shop', rule: 'r' }
+  for (const message of [say.sync, say.copyDone]) {
+    const talk = new Conversation(kit.state, database, audit, { maxFrameBytes: 65_536, maxPending: 3, maxPrepared: 3 })
+    const requests = new Requests(talk, () => {})
+    requests.reader.push(Buffer.concat(Array.from({ length: 100 }, () => message)))
+    requests.run()
+    assert.equal(talk.pending.length, 3)
+    assert.ok(requests.isWaiting)
+  }
+  const client = await rawLogin(kit.door.address.port, 'ray', 'billing')
+  const long = `select '${'x'.repeat(400_000)}'`
+  // Replaced ones do not count, and wait for their answers; named ones do.
+  const unnamed = await ask(client, 1, ...Array.from({ length: 9 }, () => say.parse('', long)), say.sync)
+  assert.equal(unnamed.letters, '111111111Z')
+  const named = await ask(
+    client,
+    2,
+    say.parse('', 'select 1'),
+    say.parse('a', long),
+    say.sync,
+    say.parse('b', long),
+    say.parse('c', long),
+    say.sync,
+  )
+  assert.equal(named.letters, '11Z1EZ')
+  assert.equal(named.errors[0]?.get('C'), '53400')
   client.socket.destroy()
 })
 

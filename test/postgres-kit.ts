@@ -56,7 +56,8 @@ export interface Kit {
 /** The rule that tests change: which mechanisms each user may use. */
 export const rules = new Map<string, HostRuleMatch>()
 
-export async function startKit(setup: string): Promise<Kit> {
+/** @param more further fields, beside `email` and `photo` of `people` */
+export async function startKit(setup: string, more: readonly unknown[] = []): Promise<Kit> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-door-'))
   const authority = createAuthority('test authority')
   const server = authority.issue('door', 'server', ['localhost', '127.0.0.1'])
@@ -95,6 +96,7 @@ export async function startKit(setup: string): Promise<Kit> {
         protect: { encrypt: 'acrablock' },
         reveal: { billing: 'plain', default: 'nothing' },
       },
+      ...more,
     ].map(options => fieldOptions.parse(options)),
     {
       keystore: openDirectoryKeystore({ path: join(folder, 'keys'), masterKey }),

@@ -319,7 +319,10 @@ export class Answers {
     if (head.refusal !== undefined) this.#send(head.refusal)
     else if (!this.#muted) this.#relayError(head, fields)
     // A simple query stays until its ReadyForQuery; everything else is skipped by the server up to Sync.
-    if (head.kind !== 'query' && head.kind !== 'sync') talk.pending.dropToSync()
+    if (head.kind === 'query' || head.kind === 'sync') return
+    talk.pending.dropToSync()
+    // Its Sync has not come yet: what the client sends before it is read over by the server, so it changes nothing here either.
+    if (talk.pending.length === 0) talk.discarding = true
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {

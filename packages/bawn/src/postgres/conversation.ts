@@ -37,6 +37,10 @@ export class Conversation {
   discarding = false
   /** Syncs sent so far; numbers what lies between two of them. */
   batch = 0
+  /** Statements sent to be run so far: each may close a portal and open another of the same name (`CLOSE`, `DECLARE`, functions). */
+  runs = 0
+  /** Those among them that gave a query over protected tables a name of its own. */
+  declarations = 0
   /** Of the last ReadyForQuery. */
   transaction: number = status.idle
   /**
@@ -90,8 +94,10 @@ export class Conversation {
     return new Execution(this.audit, this.nextRequestId(), plan, snapshot, uses)
   }
 
-  /** To be called before the message is sent. */
-  noteSchemaChange(plan: LivePlan): void {
+  /** To be called before the message that runs a statement is sent. */
+  noteRun(plan: LivePlan): void {
+    this.runs += 1
+    if (plan.kind === 'protected' && plan.declares) this.declarations += 1
     if (plan.schemaChange) this.schemaChangedAt = this.pending.readySent + 1
   }
 

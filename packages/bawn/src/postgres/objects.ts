@@ -16,6 +16,8 @@ export interface Statement {
   /** What sealing the literals of its text used. */
   sealed?: FieldUses | undefined
   readonly batch: number
+  /** `Conversation.declarations` when it was sent: after another one the name may mean a statement made by SQL. */
+  readonly declarations: number
   /** ParseComplete came. */
   confirmed: boolean
 }
@@ -27,10 +29,14 @@ export interface Portal {
   /** What Bind sealed or searched for; told in the trail when the portal runs. */
   sealed: FieldUses | undefined
   readonly batch: number
+  /** As of a statement: afterwards the name may mean a cursor made by SQL. */
+  readonly declarations: number
   /** BindComplete came. */
   confirmed: boolean
   /** Batch of the last Describe that was sent for it; -1 before any. */
   describedIn: number
+  /** `Conversation.runs` at that Describe, or after its own last run: when others ran since, the name may mean another portal. */
+  describedAt: number
   /** The server's answer to Describe: `none` when no column is protected, or there are no rows. */
   rows: RowPlan | 'none' | undefined
 }
@@ -61,6 +67,10 @@ export class ObjectTable<Value> {
     const before = this.#values.get(key)
     this.#put(key, value)
     return () => this.#put(key, before)
+  }
+
+  values(): IterableIterator<Value> {
+    return this.#values.values()
   }
 
   deleteWhere(condition: (value: Value) => boolean): void {

@@ -21,6 +21,7 @@ export const unknownPlan: LivePlan = Object.freeze({
   edits: [],
   parameters: [],
   schemaChange: false,
+  declares: false,
 })
 
 /**

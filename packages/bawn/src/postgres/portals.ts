@@ -17,8 +17,10 @@ export function bind(turn: Turn): Step {
   const { buffer, start, end } = turn.reader
   const talk = turn.talk
   const names = parseBindNames(buffer, start + 5, end)
-  const statement = talk.statements.get(names.statement)
-  if (!isSure(turn, statement)) return turn.wait()
+  const known = talk.statements.get(names.statement)
+  if (!isSure(turn, known)) return turn.wait()
+  // What SQL prepares over protected tables only reads: its results are looked at, and it takes no protected parameter.
+  const statement = known?.plan.kind === 'pass' && known.declarations !== talk.declarations ? undefined : known
   const current = currentPlan(turn, statement)
   if (current === 'wait') return 'wait'
   if (current === 'refused') return 'next'
@@ -29,8 +31,10 @@ export function bind(turn: Turn): Step {
     snapshot,
     sealed: statement?.sealed,
     batch: talk.batch,
+    declarations: talk.declarations,
     confirmed: false,
     describedIn: -1,
+    describedAt: -1,
     rows: undefined,
   }
   if (plan.kind === 'protected' && plan.parameters.length > 0) {
@@ -101,7 +105,7 @@ function currentPlan(
  */
 function isSure(turn: Turn, object: { readonly confirmed: boolean; readonly batch: number } | undefined): boolean {
   const talk = turn.talk
-  if (talk.pending.outstandingReady === 0 || talk.copyIn !== 'no') return true
+  if (talk.pending.outstandingReady === 0 || talk.copyIn === 'skipping-sync') return true
   return object !== undefined && (object.confirmed || object.batch === talk.batch)
 }
 
@@ -115,24 +119,25 @@ export function execute(turn: Turn): Step {
   body.finish()
   const known = talk.portals.get(name)
   if (!isSure(turn, known)) return turn.wait()
-  if (known?.plan.kind === 'pass') {
-    turn.talk.noteSchemaChange(known.plan)
+  if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
+    turn.talk.noteRun(known.plan)
     turn.talk.send({ kind: 'execute' })
     turn.talk.tellPass()
     turn.forward()
     return 'next'
   }
-  const portal = known ?? unknownPortal(turn)
+  const portal = known?.plan.kind === 'protected' ? known : unknownPortal(turn)
   if (portal === undefined || portal.plan.kind !== 'protected') {
     return refuse(turn.talk, 'extended', 'postgres.schema_unavailable', 'the schema of the database is not known')
   }
-  turn.talk.noteSchemaChange(portal.plan)
-  if (portal.rows === undefined && portal.describedIn !== talk.batch) {
-    // Which columns are protected is read from the server's description of this very portal.
+  if (portal.describedAt !== talk.runs || (portal.rows === undefined && portal.describedIn !== talk.batch)) {
+    // Which columns are protected is read from the server's description of this very portal, just before it runs.
     portal.describedIn = talk.batch
     turn.talk.send({ kind: 'describe-portal', portal, swallow: true })
     talk.toServer.append(buildDescribePortal(name))
   }
+  turn.talk.noteRun(portal.plan)
+  portal.describedAt = talk.runs
   const execution = turn.talk.newExecution(portal.plan, portal.snapshot, portal.sealed)
   portal.sealed = undefined
   turn.talk.send({ kind: 'execute', portal, execution })
@@ -154,7 +159,10 @@ export function describe(turn: Turn): Step {
     const known = talk.portals.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
     const portal = known ?? unknownPortal(turn)
-    if (portal !== undefined) portal.describedIn = talk.batch
+    if (portal !== undefined) {
+      portal.describedIn = talk.batch
+      portal.describedAt = talk.runs
+    }
     turn.talk.send({ kind: 'describe-portal', portal })
   }
   turn.forward()
@@ -162,15 +170,25 @@ export function describe(turn: Turn): Step {
 }
 
 function unknownPortal(turn: Turn): Portal | undefined {
-  const { snapshot, batch } = turn.talk
+  const { snapshot, batch, declarations } = turn.talk
   if (snapshot === undefined) return undefined
-  return { plan: unknownPlan, snapshot, sealed: undefined, batch, confirmed: true, describedIn: -1, rows: undefined }
+  return {
+    plan: unknownPlan,
+    snapshot,
+    sealed: undefined,
+    batch,
+    declarations,
+    confirmed: true,
+    describedIn: -1,
+    describedAt: -1,
+    rows: undefined,
+  }
 }
 
 function unknownStatement(turn: Turn): Statement | undefined {
-  const { snapshot, batch } = turn.talk
+  const { snapshot, batch, declarations } = turn.talk
   if (snapshot === undefined) return undefined
-  return { plan: unknownPlan, snapshot, text: Buffer.alloc(0), types: [], batch, confirmed: true }
+  return { plan: unknownPlan, snapshot, text: Buffer.alloc(0), types: [], batch, declarations, confirmed: true }
 }
 
 /** Close: the name is forgotten, unless the server skips the message. */

@@ -55,7 +55,15 @@ function conversation(): Conversation {
   const audit = { emit: () => {}, commit: () => {}, head: '', close: async () => {} }
   const plan = (text: Uint8Array): StatementPlan =>
     Buffer.from(text).includes('secret')
-      ? { kind: 'protected', verb: 'SELECT', tables: ['public.t'], edits: [], parameters: [], schemaChange: false }
+      ? {
+          kind: 'protected',
+          verb: 'SELECT',
+          tables: ['public.t'],
+          edits: [],
+          parameters: [],
+          schemaChange: false,
+          declares: false,
+        }
       : { kind: 'pass', schemaChange: false }
   const database: DatabaseState = {
     name: 'shop',

@@ -13,6 +13,9 @@ import { WireError } from './wire/wire-error.ts'
 const maxSmallBytes = 10_000
 const maxMessageBytes = 0x3fff_ffff
 
+/** Shorter ones are bounded by their number. */
+const longParseBytes = 16 * 1024
+
 const flushMessage = Buffer.from([front.flush, 0, 0, 0, 4])
 
 type PlanResult =
@@ -101,7 +104,7 @@ export class Requests implements Turn {
       this.terminated = true
       return 'next'
     }
-    if (type === front.sync) return this.#sync()
+    if (type === front.sync) return this.#isFull() ? 'wait' : this.#sync()
     if (this.talk.discarding) {
       this.#dropping = true
       return 'next'
@@ -113,6 +116,7 @@ export class Requests implements Turn {
         return 'next'
       case front.copyDone:
       case front.copyFail:
+        if (this.#isFull()) return 'wait'
         this.forward()
         this.talk.send({ kind: 'copy-end' })
         if (this.talk.copyIn === 'skipping-sync') this.talk.copyIn = 'ending'
@@ -149,15 +153,31 @@ export class Requests implements Turn {
     if (expiresAt !== undefined && expiresAt <= talk.state.now()) {
       throw new PostgresError('postgres.session_ended', 'the proof of identity has expired')
     }
-    if (talk.pending.length >= talk.limits.maxPending) {
-      // The server keeps small answers until it is asked for them.
-      talk.toServer.append(flushMessage)
-      return this.#waitUntil(() => talk.pending.length < talk.limits.maxPending)
-    }
+    if (this.#isFull() || this.#holdsTooMuch()) return true
     // Whether the change took place, and what the schema is then, is known when it has been answered.
-    if (talk.schemaChangedAt !== undefined && talk.pending.outstandingReady > 0 && talk.copyIn === 'no')
+    if (talk.schemaChangedAt !== undefined && talk.pending.outstandingReady > 0 && talk.copyIn !== 'skipping-sync')
       return this.#quiescent()
     return false
+  }
+
+  /** As many messages as are allowed are unanswered: waits. Not in COPY, which ends only by what the client sends. */
+  #isFull(): boolean {
+    const talk = this.talk
+    if (talk.pending.length < talk.limits.maxPending || talk.copyIn === 'skipping-sync') return false
+    // The server keeps small answers until it is asked for them.
+    talk.toServer.append(flushMessage)
+    return this.#waitUntil(() => talk.pending.length < talk.limits.maxPending || talk.copyIn === 'skipping-sync')
+  }
+
+  /** Statements that were replaced are kept until Parse is answered, in case the server skipped it. */
+  #holdsTooMuch(): boolean {
+    const { pending, limits, toServer } = this.talk
+    const { type, piece, start, end } = this.reader
+    if (type !== front.parse || piece !== 'whole' || end - start <= longParseBytes) return false
+    const held = pending.list().reduce((sum, entry) => sum + (entry.statement?.text.length ?? 0), end - start)
+    if (held <= limits.maxFrameBytes || pending.length === 0) return false
+    toServer.append(flushMessage)
+    return this.#waitUntil(() => pending.length === 0 || this.talk.copyIn === 'skipping-sync')
   }
 
   #waitUntil(condition: () => boolean): boolean {
@@ -168,7 +188,7 @@ export class Requests implements Turn {
   /** Waits until everything up to the last Sync is answered. Not in COPY, which ends only by what the client sends. */
   #quiescent(): boolean {
     const talk = this.talk
-    return this.#waitUntil(() => talk.pending.outstandingReady === 0 || talk.copyIn !== 'no')
+    return this.#waitUntil(() => talk.pending.outstandingReady === 0 || talk.copyIn === 'skipping-sync')
   }
 
   wait(): Step {

@@ -18,7 +18,7 @@ export function query(turn: Turn): Step {
   if (planned instanceof Error) return refuse(turn.talk, 'query', planned.code, planned.message)
   const { plan, snapshot } = planned
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
-  turn.talk.noteSchemaChange(plan)
+  turn.talk.noteRun(plan)
   if (plan.kind === 'pass') {
     turn.talk.send({ kind: 'query' })
     turn.talk.tellPass()
@@ -46,12 +46,14 @@ export function parse(turn: Turn): Step {
   const { plan, snapshot } = planned
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
   if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
+  if (tooMuchText(turn, message.text, message.name)) return 'next'
   const statement: Statement = {
     plan,
     snapshot,
     text: Buffer.from(message.text),
     types: message.types,
     batch: talk.batch,
+    declarations: talk.declarations,
     confirmed: false,
   }
   if (plan.kind === 'pass') {
@@ -88,6 +90,26 @@ function sealText(
     refuse(turn.talk, kind, error.code, error.message, name === undefined ? {} : { name })
     return undefined
   }
+}
+
+/** Texts shorter than this are bounded by the number of statements. */
+const longTextBytes = 16 * 1024
+
+/** Texts are kept, to be planned again: all together no longer than one message may be. */
+function tooMuchText(turn: Turn, text: Buffer, name: string): boolean {
+  if (text.length <= longTextBytes) return false
+  const { limits, statements } = turn.talk
+  let kept = text.length - (statements.get(name)?.text.length ?? 0)
+  for (const statement of statements.values()) kept += statement.text.length
+  if (kept <= limits.maxFrameBytes) return false
+  refuse(
+    turn.talk,
+    'extended',
+    'postgres.too_many_prepared',
+    `prepared statements of more than ${limits.maxFrameBytes} bytes`,
+    { name },
+  )
+  return true
 }
 
 /** Names are kept by us as well as by the server: their number has a limit. Refuses when it is reached. */

@@ -4,7 +4,7 @@ import { examine, refuseOutputs, type Setting } from './expression.ts'
 import type { ProtectedRelation, RelationColumn } from './plan.ts'
 import { selectShape } from './query.ts'
 import { Refusal } from './refusal.ts'
-import { type Column, resolve } from './scope.ts'
+import { type Column, type Place, resolve } from './scope.ts'
 import { offsetOf, reference } from './tree.ts'
 import { isConstant, placeConstant } from './value.ts'
 
@@ -15,6 +15,7 @@ export interface Target {
   readonly name: string
   /** Could the name mean another table? Then nothing may be sealed into it. */
   readonly ambiguous: boolean
+  readonly place: Place | undefined
   readonly offset: number | undefined
 }
 
@@ -38,7 +39,7 @@ export function uncertain(column: Column, offset: number | undefined): Refusal {
   return new Refusal(
     'postgres.statement_refused',
     `"${column.name}" may be ${column.origin} or a column of another table`,
-    'Write the schema before the table, and the table or its alias before the column',
+    'Write the schema before the tables, both read and written, and the table or its alias before the column',
     offset,
   )
 }
@@ -56,8 +57,11 @@ const described: { readonly [kind: string]: string | undefined } = {
   SQLValueFunction: 'the result of a function',
 }
 
-function isSameField(from: Column | undefined, field: Field): boolean {
-  return from !== undefined && from.field === field && from.certain
+/** May the column be copied as it is? Of the same field, and surely so on both sides: within one row, or by schema and name. */
+export function isCopy(from: Column | undefined, field: Field, target: Target): boolean {
+  if (from === undefined || from.field !== field || !from.certain || target.ambiguous) return false
+  const { place } = from
+  return place !== undefined && (place === target.place || (place.exact && target.place?.exact === true))
 }
 
 /**
@@ -88,7 +92,7 @@ export function placeValue(value: Node, column: RelationColumn | undefined, targ
     const parts = reference(value.ColumnRef)
     const found =
       parts === undefined || parts.star ? undefined : resolve(parts.names, setting.scope, offsetOf(value.ColumnRef))
-    if (found?.kind === 'protected' && isSameField(found.column, field)) return
+    if (found?.kind === 'protected' && isCopy(found.column, field, target)) return
     if (found?.kind === 'protected' && found.field === field) throw uncertain(found.column, offsetOf(value.ColumnRef))
     throw refuseExpression(column, field, target, described['ColumnRef'] ?? '', offsetOf(value.ColumnRef))
   }
@@ -96,7 +100,7 @@ export function placeValue(value: Node, column: RelationColumn | undefined, targ
     const { subselect } = value.SubLink
     if (subselect !== undefined && 'SelectStmt' in subselect) {
       const shape = selectShape(subselect.SelectStmt, setting.context, setting.scope, setting.ctes)
-      if (shape.ordered && shape.columns.length === 1 && isSameField(shape.columns[0], field)) return
+      if (shape.ordered && shape.columns.length === 1 && isCopy(shape.columns[0], field, target)) return
     }
   }
   const [kind = ''] = Object.keys(value)
@@ -122,7 +126,7 @@ function placeQuery(
     const from = shape.columns[index]
     if (column?.field === undefined) {
       if (from !== undefined) refuseOutputs([from], `SET of ${target.name}`, target.offset)
-    } else if (!shape.ordered || target.ambiguous || !isSameField(from, column.field)) {
+    } else if (!shape.ordered || !isCopy(from, column.field, target)) {
       throw refuseExpression(column, column.field, target, described['SubLink'] ?? '', undefined)
     }
   })

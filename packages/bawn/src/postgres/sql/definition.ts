@@ -148,6 +148,8 @@ function alterTable(statement: AlterTableStmt, names: Names): void {
     if (relation === undefined) continue
     if (isProtected(relation, command.name)) alterColumn(command, relation)
     constraint(command.def, relation)
+    // USING of a new type, SET EXPRESSION of another column: the ciphertext would be copied.
+    refuseMention(command.def, relation, 'a definition of another column')
   }
 }
 
@@ -204,8 +206,13 @@ function namesInText(value: unknown, names: Names): string | undefined {
   return names.all.find(name => text.includes(JSON.stringify(name).slice(1, -1).toLowerCase()))
 }
 
+/** `U&"…"` in a body may spell any name. */
+function escapedName(value: unknown): string | undefined {
+  return /u&\\?"/i.exec(JSON.stringify(value))?.[0]
+}
+
 function body(kind: string, statement: Struct, names: Names): void {
-  const name = namesInText(statement, names)
+  const name = namesInText(statement, names) ?? escapedName(statement)
   if (name === undefined) return
   const what = kind === 'DoStmt' ? 'DO' : 'a function or procedure'
   throw refuse(

@@ -17,8 +17,10 @@ export interface Setting {
 }
 
 /** Functions that run SQL given as text. */
-const executing =
-  /^(?:query_to_xml|query_to_xmlschema|query_to_xml_and_xmlschema|cursor_to_xml|ts_stat|dblink.*|crosstab.*|connectby|xpath_table)$/
+const executing = /^(?:query_to_xml.*|cursor_to_xml.*|ts_stat|dblink.*|crosstab.*|connectby|xpath_table)$/
+
+/** Functions that read tables which their arguments name, in whatever way. */
+const exporting = /^(?:table|schema|database)_to_xml/
 
 function resolveRef(ref: ColumnRef, setting: Setting): Resolved | undefined {
   const parts = reference(ref)
@@ -120,6 +122,15 @@ function functionCall(call: FuncCall, setting: Setting): void {
   if (counted !== undefined) {
     walk({ ...call, args: undefined }, setting)
     return
+  }
+  const query = call.args?.[0]
+  if (exporting.test(name) || (/^query_to_xml/.test(name) && (query === undefined || !('A_Const' in query)))) {
+    throw new Refusal(
+      'postgres.statement_refused',
+      `${name}() may read any table, and the gateway cannot tell which`,
+      'Send a SELECT of what is wanted, and build XML in the application',
+      offsetOf(call),
+    )
   }
   if (executing.test(name)) {
     const text = JSON.stringify(call.args ?? []).toLowerCase()

@@ -36,6 +36,11 @@ function agree(one: ProtectedRelation, other: ProtectedRelation): boolean {
   )
 }
 
+/** `pg_temp`, the session's own, or `pg_temp_3`. */
+export function isTemporary(schema: string): boolean {
+  return schema.startsWith('pg_temp')
+}
+
 function groupBy<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<string, readonly T[]> {
   return Map.groupBy(items, key)
 }
@@ -52,8 +57,10 @@ export function createNames(snapshot: SchemaSnapshot): Names {
     all: [...known],
     isKnown: name => known.has(name),
     isKnownSchema: schema => schemas.has(schema),
-    meaning(schema, name) {
+    meaning(written, name) {
       if (!known.has(name)) return { kind: 'other' }
+      // A temporary table is found without its schema too, before the protected one: by either name it is taken for that.
+      const schema = written !== undefined && isTemporary(written) ? undefined : written
       const here = (item: { readonly schema: string }): boolean => schema === undefined || item.schema === schema
       const problem = problems.get(name)?.find(here)
       if (problem !== undefined) return { kind: 'problem', problem }
@@ -62,7 +69,11 @@ export function createNames(snapshot: SchemaSnapshot): Names {
       const [first, ...rest] = (relations.get(name) ?? []).filter(here)
       if (first === undefined) return { kind: 'other' }
       if (!rest.every(relation => agree(first, relation))) return { kind: 'conflict', name }
-      return { kind: 'protected', relation: first, ambiguous: schema === undefined && homonyms.has(name) }
+      return {
+        kind: 'protected',
+        relation: first,
+        ambiguous: schema === undefined && (written !== undefined || homonyms.has(name)),
+      }
     },
   }
 }

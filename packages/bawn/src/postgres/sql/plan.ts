@@ -81,6 +81,8 @@ export type StatementPlan =
       readonly edits: readonly Edit[]
       readonly parameters: readonly ParameterUse[]
       readonly schemaChange: boolean
+      /** Makes a prepared statement or a cursor by SQL: such names are the same as those of Parse and Bind. */
+      readonly declares: boolean
     }
   /** Never forwarded. */
   | {

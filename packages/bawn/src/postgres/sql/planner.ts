@@ -136,12 +136,14 @@ class StatementPlanner implements Planner {
   #examine(text: Uint8Array, statements: readonly RawStmt[], context: Context): StatementPlan | Promise<StatementPlan> {
     let schemaChange = false
     let results = false
+    let declares = false
     const verbs = new Set<string>()
     try {
       for (const statement of statements) {
         const examined = examineStatement(statement, context)
         schemaChange ||= examined.schemaChange
         results ||= examined.results
+        declares ||= examined.declares
         verbs.add(examined.verb)
       }
     } catch (error) {
@@ -160,6 +162,7 @@ class StatementPlanner implements Planner {
       edits,
       parameters,
       schemaChange,
+      declares,
     }
     return edits.length === 0 ? plan : this.#verify(text, statements, context, plan)
   }

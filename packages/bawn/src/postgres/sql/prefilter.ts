@@ -23,6 +23,8 @@ const words = [
   'call',
   'do(?!\\s+(?:nothing|update)\\b)',
   'import',
+  // SQL in a string, or tables by what a string says
+  '(?:query|cursor|table|schema|database)_to_xml\\w*',
   // how the server reads strings and encodes text
   'names',
   'set_config',
@@ -50,7 +52,7 @@ export function createPrefilter(snapshot: SchemaSnapshot): Prefilter {
 /** Words a statement may begin with and mean more than its tables tell, and words that mean so anywhere. */
 const beginnings = new Set('execute explain fetch create alter drop call do import set prepare declare'.split(' '))
 const insides =
-  /^(?:set_config|pg_settings|query_to_xml.*|cursor_to_xml.*|ts_stat|dblink.*|crosstab.*|connectby|xpath_table)$/
+  /^(?:set_config|pg_settings|(?:query|cursor|table|schema|database)_to_xml.*|ts_stat|dblink.*|crosstab.*|connectby|xpath_table)$/
 
 const unlimited = {
   tokens: Number.POSITIVE_INFINITY,

@@ -118,6 +118,11 @@ function key(node: Node, outputs: Shape, setting: Setting): void {
     for (const item of expression.GroupingSet.content ?? []) key(item, outputs, setting)
     return
   }
+  // GROUP BY (1, e) is GROUP BY 1, e.
+  if ('RowExpr' in expression && setting.clause === 'GROUP BY') {
+    for (const item of expression.RowExpr.args ?? []) key(item, outputs, setting)
+    return
+  }
   if ('A_Const' in expression && expression.A_Const.ival !== undefined) {
     const ordinal = outputs.columns[(expression.A_Const.ival.ival ?? 0) - 1]
     const meant = outputs.ordered ? (ordinal === undefined ? [] : [ordinal]) : outputs.columns

@@ -1,4 +1,5 @@
 import type { Field } from '../../fields/field.ts'
+import { isTemporary } from './names.ts'
 import type { ProtectedRelation } from './plan.ts'
 import { Refusal } from './refusal.ts'
 
@@ -10,6 +11,14 @@ export interface Column {
   readonly origin: string
   /** Is it surely this column? Not where the name could mean another table's. Only what is certain is rewritten or copied. */
   readonly certain: boolean
+  /** Where it comes from, for copies; absent for results of expressions. */
+  readonly place?: Place | undefined
+}
+
+/** One table as one statement names it. */
+export interface Place {
+  /** Its schema is written and not a temporary one: no `search_path` and no temporary table can make it another. */
+  readonly exact: boolean
 }
 
 /** What a query or a FROM item yields. */
@@ -100,13 +109,13 @@ function qualified(names: readonly string[], scope: Scope, offset: number | unde
   const guarded = found.find(column => column.field !== undefined)
   if (guarded !== undefined) return asProtected(guarded, sources.length === 1)
   if (found.length > 0 || systemColumns.has(name)) return plain
-  const source = sources.find(item => isGuarded(item) && !item.open)
+  const source = sources.find(item => isGuarded(item))
   if (source === undefined) return plain
   // `t.f` is `f(t)` where t has no column f, and the function then sees the whole row.
   throw new Refusal(
     'postgres.column_missing',
     `no column "${name}" of ${source.alias} is known to the gateway`,
-    'Check the name; a column that was added just now is known after the next look at the schema',
+    'Check the name, and name the columns of a sub-select instead of *; a column that was added just now is known after the next look at the schema',
     offset,
   )
 }
@@ -151,6 +160,7 @@ export function tableSource(
   schema: string | undefined,
   ambiguous: boolean,
 ): Source {
+  const place: Place = { exact: schema !== undefined && !isTemporary(schema) }
   return {
     alias: alias ?? relation.name,
     schema,
@@ -160,6 +170,7 @@ export function tableSource(
       field: column.field,
       origin: `${relation.schema}.${relation.name}.${column.name}`,
       certain: !ambiguous,
+      place,
     })),
     ordered: true,
     open: false,

@@ -15,6 +15,8 @@ export interface Examined {
   /** Are its results to be looked at, whatever tables it names? */
   readonly results: boolean
   readonly schemaChange: boolean
+  /** Does it give a query a name that the protocol knows as well? */
+  readonly declares: boolean
 }
 
 function refuse(message: string, hint: string): Refusal {
@@ -85,9 +87,14 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
       if (touches(statement, context.names)) storedQuery(kind, statement, context)
       return false
     }
-    case 'ViewStmt':
-      if (touches(statement, context.names)) storedQuery(kind, statement, context)
+    case 'ViewStmt': {
+      if (!touches(statement, context.names)) return false
+      const { view } = statement
+      // Its name as that of a table to fill: found before the protected one, it would be read in its place.
+      if (isStruct(view)) storedInto({ rel: view }, { columns: [], ordered: true, open: false }, context, verbOf(kind))
+      storedQuery(kind, statement, context)
       return false
+    }
     case 'CopyStmt':
       if (touches(statement, context.names)) {
         throw refuse(
@@ -106,7 +113,7 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
 }
 
 function executesText(statement: Struct): boolean {
-  return /"sval":"(?:query_to_xml|cursor_to_xml|ts_stat|dblink|crosstab|connectby|xpath_table)/.test(
+  return /"sval":"(?:(?:query|cursor|table|schema|database)_to_xml|ts_stat|dblink|crosstab|connectby|xpath_table)/.test(
     JSON.stringify(statement),
   )
 }
@@ -119,9 +126,11 @@ function executesText(statement: Struct): boolean {
 export function examineStatement(raw: RawStmt, context: Context): Examined {
   const node = raw.stmt
   const inner = unwrap(node)
-  if (node === undefined || inner === undefined) return { verb: '', results: false, schemaChange: false }
+  if (node === undefined || inner === undefined)
+    return { verb: '', results: false, schemaChange: false, declares: false }
   const [kind, statement] = inner
   examineSettings(node)
   const results = examineKind(kind, statement, node, context)
-  return { verb: verbOf(kind), results, schemaChange: changesSchema(kind) }
+  const declares = kind === 'PrepareStmt' || kind === 'DeclareCursorStmt'
+  return { verb: verbOf(kind), results, schemaChange: changesSchema(kind), declares }
 }

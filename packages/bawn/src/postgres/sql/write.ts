@@ -7,7 +7,7 @@ import type {
   SelectStmt,
   UpdateStmt,
 } from 'libpg-query'
-import { assignments, placeValue, type Target } from './assign.ts'
+import { assignments, isCopy, placeValue, type Target, uncertain } from './assign.ts'
 import type { Context } from './context.ts'
 import { examine, refuseOutputs, type Setting } from './expression.ts'
 import { fromItems } from './from.ts'
@@ -30,7 +30,16 @@ function writtenTable(
   const source = found ?? { ...unknownShape, alias, schema: range?.schemaname, relation: undefined }
   const ambiguous = found?.columns.some(column => !column.certain) === true
   const name = range?.relname ?? 'this table'
-  return { source, target: { relation: found?.relation, name, ambiguous, offset: offsetOf(range ?? {}) } }
+  return {
+    source,
+    target: {
+      relation: found?.relation,
+      name,
+      ambiguous,
+      place: found?.columns[0]?.place,
+      offset: offsetOf(range ?? {}),
+    },
+  }
 }
 
 function returning(
@@ -153,7 +162,8 @@ function copy(from: Column | undefined, to: RelationColumn | undefined, target: 
       refuseOutputs([from], `INSERT into ${target.name}, where its field is not declared`, target.offset)
     return
   }
-  if (from !== undefined && from.field === to.field && from.certain && !target.ambiguous) return
+  if (isCopy(from, to.field, target)) return
+  if (from !== undefined && from.field === to.field && !target.ambiguous) throw uncertain(from, target.offset)
   throw new Refusal(
     'postgres.statement_refused',
     `${target.name}.${to.name} would get a value of a query, which cannot be sealed on its way`,

@@ -1,5 +1,8 @@
 import { WireError } from './wire-error.ts'
 
+/** The server takes names of statements and portals that begin alike for one. */
+const objectNameBytes = 63
+
 /** Reads the fields of one message body in order; every read is bounded by the message, and `finish` wants it read to its end. */
 export class BodyReader {
   readonly buffer: Buffer
@@ -56,11 +59,11 @@ export class BodyReader {
 
   /**
    * Name of a statement or portal: one character for each byte (latin1), so that two names that differ on the wire never become
-   * one here, as broken UTF-8 would.
+   * one here, as broken UTF-8 would. Only the 63 bytes that the server keeps (NAMEDATALEN): the rest would be memory that a client fills.
    */
   objectName(): string {
     const { from, to } = this.skipCstring()
-    return this.buffer.toString('latin1', from, to)
+    return this.buffer.toString('latin1', from, Math.min(to, from + objectNameBytes))
   }
 
   /** Shares memory with the message. */
