@@ -4,7 +4,7 @@ import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
 import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
 import { buildCancelRequest, buildSslRequest, buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
-import { type Kit, RawClient, rules, startKit, withClient } from './postgres-kit.ts'
+import { type Kit, RawClient, rawLogin, rules, say, startKit, withClient } from './postgres-kit.ts'
 
 let kit: Kit
 before(async () => {
@@ -156,6 +156,8 @@ test('known and unknown users are told the same', async () => {
 test('no host rule, and a rule without a mechanism that fits', async () => {
   rules.set('billy', { kind: 'none' })
   assert.equal((await failure(kit.client('billy'))).code, '28000')
+  rules.set('billy', { kind: 'matched', rule: 'nobody', use: [] })
+  assert.equal((await failure(kit.client('billy'))).code, '28000')
   rules.set('billy', { kind: 'matched', rule: 'certificates only', use: ['certificate'] })
   assert.equal((await failure(kit.client('billy'))).code, '28000')
 })
@@ -290,7 +292,7 @@ test('cancel: by our key only', async () => {
       () => 'done',
       (error: unknown) => (error instanceof pg.DatabaseError ? error.code : error),
     )
-    await running_(kit)
+    await runningSleep()
     const wrong = await RawClient.connect(kit.door.address.port)
     wrong.socket.write(buildCancelRequest(processID, Buffer.alloc(4)))
     await wrong.untilClosed()
@@ -312,9 +314,9 @@ test('cancel: by our key only', async () => {
 })
 
 /** Resolves when the server runs pg_sleep. */
-async function running_(from: Kit): Promise<void> {
+async function runningSleep(): Promise<void> {
   for (;;) {
-    const rows = await from.direct(
+    const rows = await kit.direct(
       "select 1 from pg_stat_activity where query like '%pg_sleep(30)' and state = 'active'",
     )
     if (rows.length > 0) return
@@ -326,7 +328,7 @@ test('a client that vanishes takes its statement with it', async () => {
   client.on('error', () => {})
   await client.connect()
   client.query('select pg_sleep(30)').catch(() => {})
-  await running_(kit)
+  await runningSleep()
   const { stream } = (client as unknown as { connection: { stream: { destroy(): void } } }).connection
   stream.destroy()
   for (;;) {
@@ -463,4 +465,48 @@ test('clients of another protocol version that never close do not fill the door'
   client.socket.write(gss)
   assert.equal((await client.until(received => received.length > 0)).toString(), 'N')
   for (const { socket } of [client, ...stubborn]) socket.destroy()
+})
+
+test('protocol 3.2 gets a key of 32 bytes, and cancels with it', async () => {
+  const client = await rawLogin(kit.door.address.port, 'ray', 'billing', 2)
+  const key = client.backendKey
+  assert.equal(key?.length, 36)
+  client.socket.write(say.query('select pg_sleep(30)'))
+  await runningSleep()
+  for (const secret of [key.subarray(4, 8), Buffer.alloc(32), key.subarray(4)]) {
+    const cancel = await RawClient.connect(kit.door.address.port)
+    cancel.socket.write(buildCancelRequest(key.readInt32BE(0), secret))
+    await cancel.untilClosed()
+  }
+  await client.until(() => client.letters().includes('EZ'))
+  assert.equal(errorOf(client)['C'], '57014')
+  client.socket.destroy()
+  const old = await rawLogin(kit.door.address.port, 'ray', 'billing', 0)
+  assert.equal(old.backendKey?.length, 8)
+  old.socket.destroy()
+})
+
+test('a session ends with its token, at the next statement', async () => {
+  let now = Date.now()
+  const door = await kit.listen({}, { now: () => now })
+  rules.set('tess', { kind: 'matched', rule: 'tokens', use: ['jwt'] })
+  const client = new pg.Client(
+    kit.client('tess', { port: door.address.port, password: `token:tess:support:${now + 60_000}` }),
+  )
+  client.on('error', () => {})
+  await client.connect()
+  await client.query('select 1')
+  now += 60_000
+  await assert.rejects(client.query('select 1'), { code: '57P01' })
+})
+
+test('a new state is for new sessions', async () => {
+  const door = await kit.listen()
+  const { port } = door.address
+  const before = new pg.Client(kit.client('billy', { port }))
+  await before.connect()
+  door.swap({ ...kit.state, databases: new Map() })
+  assert.equal((await failure(kit.client('billy', { port }))).code, '3D000')
+  assert.equal((await before.query('select 1 as one')).rows[0]?.one, 1)
+  await before.end()
 })

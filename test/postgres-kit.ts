@@ -11,6 +11,7 @@ import { deriveScramVerifier } from '../packages/bawn/src/accounts/scram-verifie
 import type { Account, AccountStore } from '../packages/bawn/src/accounts/store.ts'
 import type { AuditEvent } from '../packages/bawn/src/audit/event.ts'
 import { createCertificateMechanism } from '../packages/bawn/src/authn/certificate.ts'
+import type { Arrival, HostRuleMatch } from '../packages/bawn/src/authn/host-rules.ts'
 import { createIdentity, type Outcome } from '../packages/bawn/src/authn/identity.ts'
 import { createScramMechanism } from '../packages/bawn/src/authn/scram-mechanism.ts'
 import { createCatalogue } from '../packages/bawn/src/fields/catalogue.ts'
@@ -22,7 +23,7 @@ import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
 import { listenPostgres, type PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
 import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
 import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
-import type { DoorState, HostRuleMatch, HostRuleQuestion, LogEntry } from '../packages/bawn/src/postgres/state.ts'
+import type { DoorState, LogEntry } from '../packages/bawn/src/postgres/state.ts'
 
 import { buildBind } from '../packages/bawn/src/postgres/wire/bind.ts'
 import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
@@ -142,10 +143,7 @@ export async function startKit(setup: string, more: readonly unknown[] = []): Pr
     catalogue,
     audit: { emit: event => events.push(event), commit: () => {}, head: '', close: async () => {} },
     auditStatements: 'protected',
-    log: entry => {
-      logs.push(entry)
-      if (process.env['KIT_LOG']) console.error(entry)
-    },
+    log: entry => logs.push(entry),
     now: Date.now,
   }
   const listeners: PostgresListener[] = []
@@ -202,13 +200,13 @@ export async function startKit(setup: string, more: readonly unknown[] = []): Pr
   }
 }
 
-function ruleFor({ user }: HostRuleQuestion): HostRuleMatch {
-  return rules.get(user) ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
+function ruleFor({ user }: Arrival): HostRuleMatch {
+  return rules.get(user ?? '') ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
 }
 
-/** `token:<id>:<role>`, `expired:`, `outage:` */
+/** `token:<id>:<role>`, with an end in ms since 1970 `token:<id>:<role>:<end>`, `expired:`, `outage:` */
 function tokenOf(token: string): Outcome {
-  const [kind, id = '', role = ''] = token.split(':')
+  const [kind, id = '', role = '', expiresAt] = token.split(':')
   if (kind === 'outage') throw new Error('the issuer cannot be reached')
   if (kind === 'expired') return { kind: 'rejected', reason: 'expired' }
   if (kind !== 'token') return { kind: 'rejected', reason: 'malformed' }
@@ -219,7 +217,7 @@ function tokenOf(token: string): Outcome {
     clientId: undefined,
     mechanism: 'jwt',
     source: 'corp',
-    expiresAt: undefined,
+    expiresAt: expiresAt === undefined ? undefined : Number(expiresAt),
   })
   return { kind: 'identified', identity }
 }
@@ -266,6 +264,8 @@ export class RawClient {
   readonly socket: Socket
   received: Buffer = Buffer.alloc(0)
   closed = false
+  /** Body of BackendKeyData. */
+  backendKey: Buffer | undefined
   #wake: (() => void) | undefined
 
   constructor(socket: Socket) {
@@ -350,19 +350,21 @@ export class RawClient {
 }
 
 /** A raw connection in clear, logged in by token as `user` with one role, idle. */
-export async function rawLogin(port: number, user: string, role: string): Promise<RawClient> {
+export async function rawLogin(port: number, user: string, role: string, minor = 0): Promise<RawClient> {
   rules.set(user, { kind: 'matched', rule: 'tokens', use: ['jwt'] })
   const client = await RawClient.connect(port)
-  client.socket.write(
-    buildStartupMessage([
-      ['user', user],
-      ['database', 'shop'],
-    ]),
-  )
+  const startup = buildStartupMessage([
+    ['user', user],
+    ['database', 'shop'],
+  ])
+  startup.writeInt32BE(0x0003_0000 + minor, 4)
+  client.socket.write(startup)
   await client.until(() => client.letters() === 'R')
   const token = new MessageBuilder().begin(front.password).cstring(`token:${user}:${role}`).end().take()
   client.socket.write(token)
-  await client.ready()
+  await client.until(() => client.letters().includes('Z'))
+  client.backendKey = client.messages().find(message => message.type === 'K')?.body
+  client.received = Buffer.alloc(0)
   return client
 }
 
