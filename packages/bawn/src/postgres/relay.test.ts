@@ -55,8 +55,16 @@ function conversation(): Conversation {
   const audit = { emit: () => {}, commit: () => {}, head: '', close: async () => {} }
   const plan = (text: Uint8Array): StatementPlan =>
     Buffer.from(text).includes('secret')
-      ? { kind: 'protected', verb: 'SELECT', tables: ['public.t'], edits: [], parameters: [], schemaChange: false }
-      : { kind: 'pass', schemaChange: false }
+      ? {
+          kind: 'protected',
+          verb: 'SELECT',
+          tables: ['public.t'],
+          edits: [],
+          parameters: [],
+          schemaChange: false,
+          declares: false,
+        }
+      : { kind: 'pass', schemaChange: false, declares: false }
   const database: DatabaseState = {
     name: 'shop',
     upstream: { host: '', port: 0, database: '', tls: undefined, user: '', password: '', connectTimeoutMs: 0 },
