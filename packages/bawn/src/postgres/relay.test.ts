@@ -64,7 +64,7 @@ function conversation(): Conversation {
           schemaChange: false,
           declares: false,
         }
-      : { kind: 'pass', schemaChange: false, declares: false }
+      : { kind: 'pass', schemaChange: false }
   const database: DatabaseState = {
     name: 'shop',
     upstream: { host: '', port: 0, database: '', tls: undefined, user: '', password: '', connectTimeoutMs: 0 },
