@@ -18,7 +18,11 @@ export interface Sealing {
   open(stored: Uint8Array): Buffer
   /** @throws {FieldError} `fields.no_key` */
   seal(plaintext: Uint8Array): Buffer
-  /** What this field's own keys open is opened; anything else is `undefined`, whatever it looks like. */
+  /**
+   * An AcraStruct that this field's own keys open: an application that holds the public key alone made it. Anything else is `undefined`,
+   * whatever it looks like. Nobody but us makes AcraBlocks of these keys, so one that comes in was copied out of a column, and opening it
+   * here would show a value of another field to whoever may see this one.
+   */
   openOwn(value: Uint8Array): Buffer | undefined
   /** 33 bytes. @throws {FieldError} `fields.no_key` */
   hash(plaintext: Uint8Array): Buffer
@@ -84,7 +88,7 @@ export function createSealing(field: Field, clientId: string | undefined, keysto
     },
     openOwn(value) {
       // Costs microseconds and no key; what passes is still only tried.
-      if (!looksLikeContainer(value)) return undefined
+      if (!isAcraStruct(value)) return undefined
       try {
         return openWith(value)
       } catch (cause) {
@@ -97,6 +101,13 @@ export function createSealing(field: Field, clientId: string | undefined, keysto
       return field.searchable ? Buffer.concat([hash(plaintext), container]) : container
     },
   }
+}
+
+/** By its looks. `f1` behind the tag and length of the serialized form; eight times `22` where it is bare. */
+function isAcraStruct(value: Uint8Array): boolean {
+  const serialized = value[0] === 0x25 && value[11] === 0xf1
+  const bare = value.length > 8 && value.subarray(0, 8).every(byte => byte === 0x22)
+  return (serialized || bare) && looksLikeContainer(value)
 }
 
 function sealContainer(

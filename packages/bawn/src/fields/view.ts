@@ -89,8 +89,8 @@ function isOwnMask(mask: Mask, plaintext: Uint8Array): boolean {
 }
 
 /**
- * A value that is a container already counts as one only when this field's own keys open it (an application that has only the public key wrote
- * it); its plaintext is then sealed as the field says. Taken by its looks, it would carry any plaintext past encryption.
+ * An AcraStruct counts as sealed already when this field's own keys open it (an application that has only the public key wrote it); its
+ * plaintext is then sealed as the field says. Taken by its looks, it would carry any plaintext past encryption.
  */
 function protect(field: Field, disclosure: Disclosure, sealing: Sealing, value: Uint8Array): Uint8Array {
   if (value.length === 0) return new Uint8Array(0)
