@@ -14,6 +14,7 @@ import type { Account, AccountStore } from '../packages/bawn/src/accounts/store.
 import { createLoginThrottle } from '../packages/bawn/src/accounts/throttle.ts'
 import type { AuditEvent } from '../packages/bawn/src/audit/event.ts'
 import { createCertificateMechanism } from '../packages/bawn/src/authn/certificate.ts'
+import type { Arrival, HostRuleMatch } from '../packages/bawn/src/authn/host-rules.ts'
 import { createIdentity, type Outcome } from '../packages/bawn/src/authn/identity.ts'
 import { createScramMechanism } from '../packages/bawn/src/authn/scram-mechanism.ts'
 import { createTrustMechanism } from '../packages/bawn/src/authn/trust.ts'
@@ -26,7 +27,7 @@ import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
 import { listenPostgres, type PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
 import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
 import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
-import type { DoorState, HostRuleMatch, HostRuleQuestion, LogEntry } from '../packages/bawn/src/postgres/state.ts'
+import type { DoorState, LogEntry } from '../packages/bawn/src/postgres/state.ts'
 
 import { buildBind } from '../packages/bawn/src/postgres/wire/bind.ts'
 import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
@@ -157,10 +158,7 @@ export async function startKit(setup: string): Promise<Kit> {
     catalogue,
     audit: { emit: event => events.push(event), commit: () => {}, head: '', close: async () => {} },
     auditStatements: 'protected',
-    log: entry => {
-      logs.push(entry)
-      if (process.env['KIT_LOG']) console.error(entry)
-    },
+    log: entry => logs.push(entry),
     now: Date.now,
   }
   const listeners: PostgresListener[] = []
@@ -218,8 +216,8 @@ export async function startKit(setup: string): Promise<Kit> {
   }
 }
 
-function ruleFor({ user }: HostRuleQuestion): HostRuleMatch {
-  return rules.get(user) ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
+function ruleFor({ user }: Arrival): HostRuleMatch {
+  return rules.get(user ?? '') ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
 }
 
 /** `token:<id>:<role>`, with an end in ms since 1970 `token:<id>:<role>:<end>`, `expired:`, `outage:` */

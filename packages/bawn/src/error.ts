@@ -235,6 +235,12 @@ export const errors = {
     sqlstate: '42501',
     hint: 'Only a searchable field that you see in plain can be compared',
   },
+  'fields.masked_value': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'Leave the field out of the change, or write a new value: what you were shown is its mask',
+  },
   'fields.not_text': {
     blame: 'caller',
     status: 400,

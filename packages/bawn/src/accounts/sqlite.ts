@@ -2,9 +2,23 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
-import { formatScramVerifier, parseScramVerifier } from './scram-verifier.ts'
-import { type Account, AccountError, type AccountStore, isAccountName, isRoleName } from './store.ts'
-import { formatVerifier, type PasswordVerifier, parseVerifier, type Verifiers } from './verifier.ts'
+import { argon2idDefaults } from './argon2id.ts'
+import { defaultScramIterations, formatScramVerifier, parseScramVerifier } from './scram-verifier.ts'
+import {
+  type Account,
+  AccountError,
+  type AccountStore,
+  isAccountName,
+  isRoleName,
+  type ScramVerifier,
+} from './store.ts'
+import {
+  formatVerifier,
+  type PasswordVerifier,
+  parseVerifier,
+  type StoredVerifier,
+  type Verifiers,
+} from './verifier.ts'
 
 /** An account with what the file knows of its past, in ms since 1970; `undefined` where it was made before that was written down. */
 export interface StoredAccount extends Account {
@@ -126,7 +140,13 @@ function createStore(
   guarded: <Result>(work: () => Result) => Result,
 ): SqliteAccountStore {
   const columns = 'name, scram, roles, locked, password, created, password_changed'
-  const select = database.prepare(`SELECT ${columns} FROM account WHERE name = ?`)
+  // A row for every name, and every row is read to its end: what is read of an account only shows in the time of a failed login.
+  const select = database.prepare(
+    `SELECT ${columns}, 1 AS found FROM account WHERE name = ?
+     UNION ALL
+     SELECT 'nobody', '${formatScramVerifier(nobody.scram)}', '["none"]', 1, '${formatVerifier(nobody.password)}', 0, 0, 0
+     LIMIT 1`,
+  )
   const selectNext = database.prepare(`SELECT ${columns} FROM account WHERE name > ? ORDER BY name LIMIT 1`)
   const selectAll = database.prepare(`SELECT ${columns} FROM account ORDER BY name`)
   const insert = database.prepare(
@@ -154,7 +174,12 @@ function createStore(
   return {
     name,
     decoySecret: secret,
-    find: async user => guarded(() => parseRow(name, select.get(user))),
+    find: async user =>
+      guarded(() => {
+        const row = select.get(user)
+        const account = parseRow(name, row)
+        return row?.['found'] === 1 ? account : undefined
+      }),
     // The next in the order of names, as chance as the name itself.
     decoy: async user => guarded(() => parseRow(name, selectNext.get(user) ?? selectNext.get(''))),
     list: async () => guarded(() => selectAll.all().flatMap(row => parseRow(name, row) ?? [])),
@@ -208,6 +233,17 @@ function verifierColumns({ scram, password }: Partial<Verifiers>): [scram: strin
     scram === undefined ? null : formatScramVerifier(scram),
     password === undefined ? null : formatVerifier(password),
   ]
+}
+
+/** Opened by no password: nothing hashes to zeros. */
+const nobody: { readonly scram: ScramVerifier; readonly password: StoredVerifier } = {
+  scram: {
+    iterations: defaultScramIterations,
+    salt: Buffer.alloc(16),
+    storedKey: Buffer.alloc(32),
+    serverKey: Buffer.alloc(32),
+  },
+  password: { kind: 'argon2id', ...argon2idDefaults, salt: Buffer.alloc(16), tag: Buffer.alloc(32) },
 }
 
 function formatRoles(roles: readonly string[]): string {

@@ -132,10 +132,18 @@ function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: n
       report('error', [...path, 'use', place], 'value', `door ${door} has no mechanism ${mechanism}`, suggestion)
     }
   }
+  const refusesAtHttp =
+    rule.use.length === 0 &&
+    doorsOf(rule).includes('http') &&
+    [...draft.listeners.values()].some(listener => listener?.door === 'http')
   for (const key of ['user', 'database'] as const) {
-    if (!onlyHttp || rule[key] === undefined) continue
+    if (rule[key] === undefined) continue
     // It would never hold, and the rule that was to refuse somebody would be passed over.
-    report('error', [...path, key], 'key', `door http has no ${key}: this condition never holds`)
+    if (onlyHttp) report('error', [...path, key], 'key', `door http has no ${key}: this condition never holds`)
+    else if (refusesAtHttp) {
+      const message = `door http has no ${key}: there this rule refuses nobody`
+      report('error', [...path, key], 'key', message, 'say door: postgres; at door http the policies of routes refuse')
+    }
   }
   for (const [place, address] of (rule.address ?? []).entries()) {
     if (isAddress(address)) continue

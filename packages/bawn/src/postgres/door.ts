@@ -38,9 +38,9 @@ const newestMinor = 2
 export class PostgresDoor {
   readonly sessions = new Sessions()
   readonly #options: DoorOptions
-  readonly #tls: TlsFront | undefined
+  #tls: TlsFront | undefined
   /** Keeps the derived keys of each database's credential. */
-  #credentials = new Map<string, ScramCredential>()
+  readonly #credentials = new WeakMap<DatabaseState, ScramCredential>()
   #state: DoorState
   #open = 0
   /** Connections that are not logged in yet. */
@@ -56,7 +56,11 @@ export class PostgresDoor {
   /** New connections meet the new state; open sessions keep the one they began with. */
   swap(state: DoorState): void {
     this.#state = state
-    this.#credentials = new Map()
+  }
+
+  /** For connections from now on. */
+  renewTls(tls: DoorTls): void {
+    this.#tls = createTlsFront(tls, this.#options.authentication_timeout)
   }
 
   /** Lets nobody in any more, and waits for the sessions to end. */
@@ -141,7 +145,7 @@ export class PostgresDoor {
         address: socket.remoteAddress ?? '',
         tls: admission.tls !== undefined,
         certificate: verifiedCertificate(admission.tls),
-        channelBinding: admission.tls === undefined ? undefined : this.#tls?.channelBinding,
+        channelBinding: admission.tls === undefined ? undefined : tls?.channelBinding,
       }
       negotiateVersion(client, admission.message)
       const request = readStartupRequest(admission.message)
@@ -259,10 +263,10 @@ export class PostgresDoor {
     requestId: string,
     fail: (error: unknown) => void,
   ): Promise<Upstream | undefined> {
-    let credential = this.#credentials.get(database.name)
+    let credential = this.#credentials.get(database)
     if (credential === undefined) {
       credential = createScramCredential(database.upstream.password)
-      this.#credentials.set(database.name, credential)
+      this.#credentials.set(database, credential)
     }
     try {
       const upstream = await openUpstream(database.upstream, credential, [

@@ -19,12 +19,12 @@ import { WireError } from './wire/wire-error.ts'
 export async function login(state: DoorState, request: StartupRequest, context: LoginContext): Promise<LoginResult> {
   const { user, database } = request
   const match = state.hostRules.match({ door: 'postgres', user, address: context.address, tls: context.tls, database })
-  if (match.kind === 'none') {
+  if (match.kind === 'none' || match.use.length === 0) {
     const error = new PostgresError(
       'postgres.login_refused',
       `no host rule permits user "${shown(user)}", database "${shown(database)}", ${context.tls ? 'TLS' : 'no TLS'}`,
     )
-    return { kind: 'failed', error, rule: 'no host rule', reason: 'no-rule' }
+    return { kind: 'failed', error, rule: match.kind === 'none' ? 'no host rule' : match.rule, reason: 'no-rule' }
   }
   const { rule, use } = match
   try {
