@@ -1,4 +1,5 @@
 import { type KeyObject, randomUUID } from 'node:crypto'
+import { createLoginThrottle } from './accounts/throttle.ts'
 import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.ts'
 import type { ReloadProblem, ReloadResult } from './admin/reload.ts'
 import { createMetrics } from './audit/metrics.ts'
@@ -66,7 +67,8 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
     }),
     metrics,
   )
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry }
+  const throttle = createLoginThrottle({ now: () => performance.now() })
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()

@@ -31,6 +31,10 @@ export const issuerOptions = z.strictObject({
     .string()
     .default('roles')
     .describe('claim with the roles: a list, or a string with spaces; a dotted path reaches into objects'),
+  scope: z
+    .string()
+    .default('')
+    .describe('what a PostgreSQL client is told to ask for (oauthbearer); empty leaves it to the client'),
   leeway: duration.default(0).describe('how far clocks may differ'),
   refresh: duration.default(300_000).describe('how long a fetched key set is fresh'),
   stale: duration
@@ -57,7 +61,7 @@ export const serviceOptions = z
 export type ServiceOptions = Frozen<z.output<typeof serviceOptions>>
 
 /** Mechanisms that exist today. */
-export const usableMechanisms = ['certificate', 'scram', 'jwt'] as const
+export const usableMechanisms = ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'] as const
 export type UsableMechanism = (typeof usableMechanisms)[number]
 
 const oneOrMany = <T extends z.ZodType>(of: T) => z.union([of.transform(value => [value]), z.array(of).min(1)])

@@ -10,7 +10,7 @@ type Door = (typeof doors)[number]
 /** Mechanisms that each door can ask for today. */
 const mechanismsOf: Readonly<Record<Door, readonly UsableMechanism[]>> = {
   http: ['jwt'],
-  postgres: ['certificate', 'scram', 'jwt'],
+  postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'],
 }
 
 /** Which doors a rule speaks of; all of them when it does not say. */
@@ -27,26 +27,76 @@ function isAddress(text: string): boolean {
   return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
+function checkIssuer(draft: Draft, report: Report, mechanism: string, path: ConfigPath): void {
+  if (draft.issuers.size > 0) return
+  report('error', path, 'value', `${mechanism} needs an issuer`, 'name whose tokens are believed under issuers')
+}
+
+function checkAccounts(draft: Draft, report: Report, mechanism: string, path: ConfigPath): void {
+  if (draft.accounts.size > 0) return
+  const suggestion = 'name one under accounts: { kind: sqlite, path: … }'
+  report('error', path, 'value', `${mechanism} needs an account store`, suggestion)
+}
+
+/** It exists inside TLS only, and sends clients to one issuer. */
+function checkOauthbearer(draft: Draft, report: Report, rule: HostRuleOptions, path: ConfigPath): void {
+  const listeners = [...draft.listeners.values()]
+  const hasTls = listeners.some(listener => listener === undefined || (listener.door === 'postgres' && listener.tls))
+  if (!hasTls || rule.tls === 'off') {
+    report(
+      'error',
+      path,
+      'value',
+      'oauthbearer needs TLS',
+      'give the listener of door postgres tls, and the rule tls: required',
+    )
+  }
+  const issuers = [...draft.issuers].flatMap(([name, issuer]) => (issuer ? [{ name, issuer }] : []))
+  const first = issuers.find(({ issuer }) => /^https?:/.test(issuer.issuer))
+  if (issuers.length > 0 && first === undefined) {
+    report('warning', path, 'value', 'no issuer is a URL: clients are not told where to get a token')
+  } else if (first !== undefined && issuers.length > 1) {
+    report(
+      'warning',
+      path,
+      'value',
+      `clients that have no token are sent to issuer ${first.name}, the first that is a URL`,
+    )
+  }
+}
+
 /** What a mechanism needs elsewhere in the file. */
 function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, index: number, place: number): void {
   const path: ConfigPath = ['host_rules', index, 'use', place]
   switch (rule.use[place]) {
+    case 'oauthbearer':
+      checkOauthbearer(draft, report, rule, path)
+      checkIssuer(draft, report, 'oauthbearer', path)
+      return
     case 'jwt':
-      if (draft.issuers.size === 0) {
-        report('error', path, 'value', 'jwt needs an issuer', 'name whose tokens are believed under issuers')
-      }
+      checkIssuer(draft, report, 'jwt', path)
       return
     case 'scram':
-      if (draft.accounts.size === 0) {
+      if (draft.accounts.size > 0 && [...draft.accounts.values()].every(store => store?.kind === 'file')) {
         report(
-          'error',
+          'warning',
           path,
           'value',
-          'scram needs an account store',
-          'name one under accounts: { kind: sqlite, path: … }',
+          'scram lets nobody in: files of users hold no SCRAM verifiers',
+          'use password, or import the file into a store of kind sqlite: bawn accounts import',
         )
       }
+      checkAccounts(draft, report, 'scram', path)
       return
+    case 'password':
+      checkAccounts(draft, report, 'password', path)
+      return
+    case 'trust': {
+      const message = `UNSAFE: ${rule.name ?? `host_rules[${index}]`} believes whatever user name a client states, without any proof`
+      report('warning', path, 'value', message, 'use scram, password or certificate')
+      checkAccounts(draft, report, 'trust', path)
+      return
+    }
     case 'certificate': {
       const listeners = [...draft.listeners.values()]
       const asks = listeners.some(

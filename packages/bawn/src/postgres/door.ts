@@ -6,7 +6,8 @@ import { ConnectionLost, endSocket } from './byte-input.ts'
 import { Conversation, newSessionId } from './conversation.ts'
 import type { AuditContext } from './execution.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
-import { type LoginContext, login } from './login.ts'
+import { login } from './login.ts'
+import type { LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
 import { Session } from './session.ts'
 import { type CancelKey, Sessions } from './sessions.ts'
@@ -189,7 +190,9 @@ export class PostgresDoor {
     }
     const result = await login(state, request, context)
     if (result.kind === 'failed') {
-      audit(undefined, result.reason === 'undecided' ? 'error' : 'deny', result.rule, result.reason)
+      // Who asks where to get a token has not tried to log in.
+      if (result.reason !== 'discovery')
+        audit(undefined, result.reason === 'undecided' ? 'error' : 'deny', result.rule, result.reason)
       state.log({
         level: result.reason === 'undecided' ? 'error' : 'info',
         message: `login failed: ${result.reason}`,

@@ -1,8 +1,12 @@
+import type { PasswordCheck } from '../accounts/password.ts'
+import type { LoginThrottle } from '../accounts/throttle.ts'
 import type { AuditTrail } from '../audit/event.ts'
 import type { CertificateMechanism } from '../authn/certificate.ts'
 import type { HostRules } from '../authn/host-rules.ts'
 import type { Identity, Outcome } from '../authn/identity.ts'
+import type { TokenSource } from '../authn/oauthbearer.ts'
 import type { ScramMechanism } from '../authn/scram-mechanism.ts'
+import type { TrustMechanism } from '../authn/trust.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { Planner } from './sql/plan.ts'
@@ -41,6 +45,12 @@ export interface DoorState {
   readonly certificate: Pick<CertificateMechanism, 'authenticate'> | undefined
   readonly scram: ScramMechanism | undefined
   readonly jwt: { authenticate(token: string): Outcome | Promise<Outcome> } | undefined
+  readonly password: Pick<PasswordCheck, 'check'> | undefined
+  readonly trust: TrustMechanism | undefined
+  /** Where a client is sent for a token; without it `oauthbearer` takes tokens and tells nobody where to get one. */
+  readonly tokenSource: TokenSource | undefined
+  /** Slows guessing by the mechanisms that do not do so themselves: all but `password`. */
+  readonly throttle: LoginThrottle
   readonly catalogue: Catalogue
   readonly audit: AuditTrail
   /** Which statements get a line in the trail. */
