@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import type { PasswordCheck } from './accounts/password.ts'
 import { openSqliteAccounts, type SqliteAccountStore } from './accounts/sqlite.ts'
 import type { ReadyCheck } from './admin/door.ts'
 import type { AuditTrail } from './audit/event.ts'
@@ -8,11 +9,13 @@ import { createCertificateMechanism } from './authn/certificate.ts'
 import { createHostRules } from './authn/host-rules.ts'
 import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
+import { composeHttpMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { createDatabaseQuery } from './database-query.ts'
 import { createCatalogue } from './fields/catalogue.ts'
 import type { Catalogue } from './fields/field.ts'
+import { createMechanismTable } from './http/mechanisms.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { HttpState } from './http/state.ts'
 import { createUpstream } from './http/upstream/pool.ts'
@@ -82,16 +85,12 @@ export async function compose(
   const { trail, metrics, clock, log } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const hostRules = createHostRules(config.host_rules)
+  const passwords: PasswordCheck | undefined = undefined
   const issuers = Object.keys(config.issuers).length > 0
   const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock }) : undefined
   const upstreams = new Map(
     Object.entries(config.upstreams).map(([name, options]) => [name, createUpstream(name, options)]),
   )
-  const routes = compileRoutes(config.routes, {
-    upstreams,
-    gate: allow => createGate(allow, config.policies),
-    catalogue,
-  })
   const databases = await composeDatabases(config, catalogue, environment)
   const stores = openStores(config)
   try {
@@ -103,6 +102,15 @@ export async function compose(
 
   function assemble(): Composition {
     const certificate = createCertificateMechanism(config.services, stores)
+    const mechanisms = createMechanismTable(
+      composeHttpMechanisms(config, { certificate, jwt, passwords, clock, environment }),
+    )
+    const routes = compileRoutes(config.routes, {
+      upstreams,
+      gate: allow => createGate(allow, config.policies),
+      catalogue,
+      carriers: mechanisms.carriers,
+    })
     const scram =
       stores.length === 0
         ? undefined
@@ -116,7 +124,8 @@ export async function compose(
         routes,
         upstreams: Object.freeze([...upstreams.values()] satisfies Upstream[]),
         hostRules,
-        jwt,
+        mechanisms,
+        now: clock,
         catalogue,
         trail,
         metrics: {

@@ -8,8 +8,8 @@ const doors = ['http', 'postgres'] as const
 type Door = (typeof doors)[number]
 
 /** Mechanisms that each door can ask for today. */
-const mechanismsOf: Readonly<Record<Door, readonly UsableMechanism[]>> = {
-  http: ['jwt'],
+export const mechanismsOfDoor: Readonly<Record<Door, readonly UsableMechanism[]>> = {
+  http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity'],
   postgres: ['certificate', 'scram', 'jwt'],
 }
 
@@ -27,6 +27,15 @@ function isAddress(text: string): boolean {
   return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
+/** What the least configuration of a mechanism looks like. */
+const examples = {
+  digest: 'digest: { users: { alice: { ha1_sha256: file:alice.ha1, roles: [support] } } }',
+  'api-key': 'api-key: { keys: [{ name: billing, hash: "sha256:…", roles: [billing] }] } (bawn api-keys generate)',
+  introspection: 'introspection: { url: https://id.example/introspect, client_id: bawn, client_secret: file:secret }',
+  trust: 'trust: { user: guest, roles: [] }',
+  identity: 'identity: { user: tester, roles: [] }',
+} as const
+
 /** What a mechanism needs elsewhere in the file. */
 function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, index: number, place: number): void {
   const path: ConfigPath = ['host_rules', index, 'use', place]
@@ -37,26 +46,41 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
       }
       return
     case 'scram':
+    case 'basic':
       if (draft.accounts.size === 0) {
-        report(
-          'error',
-          path,
-          'value',
-          'scram needs an account store',
-          'name one under accounts: { kind: sqlite, path: … }',
-        )
+        const suggestion = 'name one under accounts: { kind: sqlite, path: … }'
+        report('error', path, 'value', `${rule.use[place]} needs an account store`, suggestion)
       }
       return
+    case 'digest':
+    case 'api-key':
+    case 'introspection':
+    case 'trust':
+    case 'identity': {
+      const mechanism = rule.use[place]
+      if (mechanism === undefined || draft.configured.has(mechanism)) return
+      report(
+        'error',
+        path,
+        'value',
+        `${mechanism} needs to be configured`,
+        `add under mechanisms: ${examples[mechanism]}`,
+      )
+      return
+    }
     case 'certificate': {
       const listeners = [...draft.listeners.values()]
       const asks = listeners.some(
         listener =>
-          listener?.door === 'postgres' && listener.tls?.client_ca && listener.tls.client_certificate !== 'off',
+          listener !== undefined &&
+          listener.door !== 'admin' &&
+          doorsOf(rule).includes(listener.door) &&
+          listener.tls?.client_ca &&
+          listener.tls.client_certificate !== 'off',
       )
       // A listener that could not be read may be the one.
       if (!asks && !listeners.includes(undefined)) {
-        const suggestion =
-          'give a listener of door postgres tls with client_ca and client_certificate: optional or required'
+        const suggestion = `give a listener of door ${doorsOf(rule).join(' or ')} tls with client_ca and client_certificate: optional or required`
         report('error', path, 'value', 'certificate needs a listener that asks for client certificates', suggestion)
       }
       if (draft.services.size === 0 && draft.accounts.size === 0) {
@@ -76,9 +100,12 @@ function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: n
     // A rule for one door must not offer what that door cannot ask for; a rule for both offers each what it can.
     const others = doorsOf(rule).filter(other => other !== door)
     for (const [place, mechanism] of rule.use.entries()) {
-      if (mechanismsOf[door].includes(mechanism) || others.some(other => mechanismsOf[other].includes(mechanism)))
+      if (
+        mechanismsOfDoor[door].includes(mechanism) ||
+        others.some(other => mechanismsOfDoor[other].includes(mechanism))
+      )
         continue
-      const suggestion = `door ${door} has: ${mechanismsOf[door].join(', ')}`
+      const suggestion = `door ${door} has: ${mechanismsOfDoor[door].join(', ')}`
       report('error', [...path, 'use', place], 'value', `door ${door} has no mechanism ${mechanism}`, suggestion)
     }
   }
@@ -125,11 +152,11 @@ function checkReach(draft: Draft, report: Report): void {
     if (!listening.has(door) || draft.host_rules.includes(undefined)) continue
     const usable = draft.host_rules.some(
       rule =>
-        rule && doorsOf(rule).includes(door) && rule.use.some(mechanism => mechanismsOf[door].includes(mechanism)),
+        rule && doorsOf(rule).includes(door) && rule.use.some(mechanism => mechanismsOfDoor[door].includes(mechanism)),
     )
     if (usable) continue
     const message = `no host rule lets anybody identify at door ${door}: everybody is refused`
-    const suggestion = `add one: { door: ${door}, use: [${mechanismsOf[door].join(', ')}] }`
+    const suggestion = `add one: { door: ${door}, use: [${mechanismsOfDoor[door].join(', ')}] }`
     report('warning', ['host_rules'], 'key', message, suggestion)
   }
 }

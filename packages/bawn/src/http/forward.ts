@@ -5,6 +5,7 @@ import { bodyKind } from './content-type.ts'
 import { protectBody } from './field-body.ts'
 import type { FieldPlan } from './field-plan.ts'
 import { HttpError } from './problem.ts'
+import { withoutParameters } from './query.ts'
 import { upstreamHead } from './request-headers.ts'
 import { nobody } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -34,7 +35,7 @@ export async function forward(turn: Turn, admitted: Admitted, maxBodyBytes: numb
     route.headers,
     {
       method: request.method,
-      target: `${route.upstream.prefix}${path.path}${path.query}`,
+      target: `${route.upstream.prefix}${path.path}${withoutParameters(path.query, route.headers.carriers.query)}`,
       host: route.upstream.host,
       peer: request.remoteAddress,
       secure: request.secure,

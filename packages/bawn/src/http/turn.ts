@@ -31,6 +31,8 @@ export class Turn {
   readonly request: FrontRequest
   readonly answer: FrontAnswer
   identity: Identity | undefined
+  /** The name that a refused credential stated. */
+  claimedName: string | undefined
   resource = 'none'
   rule = 'none'
   /** Gives up what is under way at the upstream. */
@@ -76,6 +78,7 @@ export class Turn {
       requestId: this.requestId,
       door: 'http',
       identity: this.identity,
+      ...(this.claimedName === undefined ? {} : { claimedName: this.claimedName }),
       address: request.remoteAddress,
       action: request.method,
       resource: this.resource,

@@ -84,7 +84,7 @@ export async function login(state: DoorState, request: StartupRequest, context: 
 
 /** The one question; `undefined` when the rule knows only certificates. */
 function question(use: readonly UsableMechanism[], wish: 'scram' | 'jwt' | undefined): 'scram' | 'jwt' | undefined {
-  const asking = use.filter(mechanism => mechanism !== 'certificate')
+  const asking = use.filter(mechanism => mechanism === 'scram' || mechanism === 'jwt')
   return wish !== undefined && asking.includes(wish) ? wish : asking[0]
 }
 
