@@ -35,6 +35,8 @@ const composing = [
   'compose.ts',
   'metered-trail.ts',
   'database-query.ts',
+  'log.ts',
+  'server-tls.ts',
   'explain.ts',
   'builtin.ts',
   'index.ts',

@@ -155,6 +155,8 @@ test('known and unknown users are told the same', async () => {
 test('no host rule, and a rule without a mechanism that fits', async () => {
   rules.set('billy', { kind: 'none' })
   assert.equal((await failure(kit.client('billy'))).code, '28000')
+  rules.set('billy', { kind: 'matched', rule: 'nobody', use: [] })
+  assert.equal((await failure(kit.client('billy'))).code, '28000')
   rules.set('billy', { kind: 'matched', rule: 'certificates only', use: ['certificate'] })
   assert.equal((await failure(kit.client('billy'))).code, '28000')
 })

@@ -7,12 +7,17 @@ import { connect as connectTls } from 'node:tls'
 import { type Authority, createAuthority } from '@bawn/demo/certificates'
 import { type Postgres, startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
+import { deriveArgon2idVerifier } from '../packages/bawn/src/accounts/argon2id.ts'
+import { createPasswordCheck } from '../packages/bawn/src/accounts/password.ts'
 import { deriveScramVerifier } from '../packages/bawn/src/accounts/scram-verifier.ts'
 import type { Account, AccountStore } from '../packages/bawn/src/accounts/store.ts'
+import { createLoginThrottle } from '../packages/bawn/src/accounts/throttle.ts'
 import type { AuditEvent } from '../packages/bawn/src/audit/event.ts'
 import { createCertificateMechanism } from '../packages/bawn/src/authn/certificate.ts'
+import type { Arrival, HostRuleMatch } from '../packages/bawn/src/authn/host-rules.ts'
 import { createIdentity, type Outcome } from '../packages/bawn/src/authn/identity.ts'
 import { createScramMechanism } from '../packages/bawn/src/authn/scram-mechanism.ts'
+import { createTrustMechanism } from '../packages/bawn/src/authn/trust.ts'
 import { createCatalogue } from '../packages/bawn/src/fields/catalogue.ts'
 import { fieldOptions } from '../packages/bawn/src/fields/option.ts'
 import { openDirectoryKeystore } from '../packages/bawn/src/keys/directory.ts'
@@ -22,7 +27,7 @@ import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
 import { listenPostgres, type PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
 import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
 import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
-import type { DoorState, HostRuleMatch, HostRuleQuestion, LogEntry } from '../packages/bawn/src/postgres/state.ts'
+import type { DoorState, LogEntry } from '../packages/bawn/src/postgres/state.ts'
 
 import { buildBind } from '../packages/bawn/src/postgres/wire/bind.ts'
 import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
@@ -110,6 +115,15 @@ export async function startKit(setup: string): Promise<Kit> {
   })
   const planner = await createPlanner()
   const store = await createAccounts()
+  // Tests fail logins by the dozen from one address: buckets that never fill; throttle.test.ts and postgres-login.test.ts have real ones.
+  const endless = { burst: 1e6, intervalMs: 1 }
+  const throttle = createLoginThrottle({
+    now: () => performance.now(),
+    accountAndNetwork: endless,
+    account: endless,
+    network: endless,
+  })
+  const passwords = createPasswordCheck({ stores: [store], throttle, now: () => performance.now() })
   const events: AuditEvent[] = []
   const logs: LogEntry[] = []
   const state: DoorState = {
@@ -137,13 +151,14 @@ export async function startKit(setup: string): Promise<Kit> {
     certificate: createCertificateMechanism({ machine: { common_name: 'machine', roles: ['billing'] } }),
     scram: createScramMechanism({ stores: [store], decoySecret: randomBytes(32), decoyIterations: iterations }),
     jwt: { authenticate: tokenOf },
+    password: passwords,
+    trust: createTrustMechanism([store]),
+    tokenSource: { configuration: 'https://id.example/.well-known/openid-configuration', scope: 'openid' },
+    throttle,
     catalogue,
     audit: { emit: event => events.push(event), commit: () => {}, head: '', close: async () => {} },
     auditStatements: 'protected',
-    log: entry => {
-      logs.push(entry)
-      if (process.env['KIT_LOG']) console.error(entry)
-    },
+    log: entry => logs.push(entry),
     now: Date.now,
   }
   const listeners: PostgresListener[] = []
@@ -192,6 +207,7 @@ export async function startKit(setup: string): Promise<Kit> {
     }),
     async stop() {
       await Promise.all(listeners.map(listener => listener.drain(0)))
+      await passwords.close()
       await planner.close()
       await pool.end()
       await postgres.stop()
@@ -200,8 +216,8 @@ export async function startKit(setup: string): Promise<Kit> {
   }
 }
 
-function ruleFor({ user }: HostRuleQuestion): HostRuleMatch {
-  return rules.get(user) ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
+function ruleFor({ user }: Arrival): HostRuleMatch {
+  return rules.get(user ?? '') ?? { kind: 'matched', rule: 'everybody', use: ['certificate', 'scram', 'jwt'] }
 }
 
 /** `token:<id>:<role>`, with an end in ms since 1970 `token:<id>:<role>:<end>`, `expired:`, `outage:` */
@@ -224,6 +240,7 @@ function tokenOf(token: string): Outcome {
 
 async function createAccounts(): Promise<AccountStore> {
   const scram = await deriveScramVerifier(password, randomBytes(16), iterations)
+  const hashed = await deriveArgon2idVerifier(password, { memoryKib: 64, passes: 1, parallelism: 1 })
   const account = (name: string, roles: readonly string[], locked = false): Account => ({ name, roles, scram, locked })
   const accounts = new Map(
     [
@@ -232,6 +249,8 @@ async function createAccounts(): Promise<AccountStore> {
       account('gus', ['guest']),
       account('outsider', ['nobody']),
       account('lockey', ['billing'], true),
+      // No SCRAM verifier: the password has to come in clear.
+      { name: 'hasher', roles: ['billing'], scram: undefined, password: hashed, locked: false },
     ].map(one => [one.name, one]),
   )
   return {

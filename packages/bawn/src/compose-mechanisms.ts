@@ -1,4 +1,5 @@
 import type { PasswordCheck } from './accounts/password.ts'
+import type { LoginThrottle } from './accounts/throttle.ts'
 import { createApiKeyMechanism } from './authn/api-key.ts'
 import { createBasicMechanism } from './authn/basic.ts'
 import { createBearerMechanism, type TokenJudge } from './authn/bearer.ts'
@@ -8,9 +9,9 @@ import { AuthnError } from './authn/error.ts'
 import { createIdentityMechanism } from './authn/fixed-identity.ts'
 import { createHttpCertificateMechanism } from './authn/http-certificate.ts'
 import type { HttpMechanism } from './authn/http-mechanism.ts'
+import { createHttpTrustMechanism } from './authn/http-trust.ts'
 import { createIntrospectionMechanism } from './authn/introspection.ts'
 import type { DigestAlgorithm, DigestOptions } from './authn/option.ts'
-import { createTrustMechanism } from './authn/trust.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { type Carriers, carriersOf } from './http/credentials.ts'
@@ -19,7 +20,9 @@ import { type Carriers, carriersOf } from './http/credentials.ts'
 export interface MechanismParts {
   readonly certificate: CertificateMechanism
   readonly jwt: TokenJudge | undefined
-  readonly passwords: PasswordCheck | undefined
+  /** `undefined`: no account store is there. */
+  readonly password: PasswordCheck | undefined
+  readonly throttle: LoginThrottle
   /** ms since 1970 */
   readonly clock: () => number
   readonly environment: NodeJS.ProcessEnv
@@ -38,19 +41,25 @@ export function composeHttpMechanisms(config: Config, parts: MechanismParts): re
   // A token that is no JWT may be somebody else's to judge.
   const leavesOpaque = introspection !== undefined || apiKey?.bearer === true
   if (parts.jwt !== undefined) mechanisms.push(createBearerMechanism(parts.jwt, jwt, leavesOpaque))
-  if (parts.passwords !== undefined) mechanisms.push(createBasicMechanism(basic, parts.passwords))
+  if (parts.password !== undefined) mechanisms.push(createBasicMechanism(basic, parts.password))
   if (digest !== undefined) {
     const { realm, algorithms, userhash, nonce_lifetime: nonceLifetimeMs } = digest
     mechanisms.push(
-      createDigestMechanism(digestUsers(digest, secret), { realm, algorithms, userhash, nonceLifetimeMs }),
+      createDigestMechanism(digestUsers(digest, secret), {
+        realm,
+        algorithms,
+        userhash,
+        nonceLifetimeMs,
+        throttle: parts.throttle,
+      }),
     )
   }
-  if (apiKey !== undefined) mechanisms.push(createApiKeyMechanism(apiKey))
+  if (apiKey !== undefined) mechanisms.push(createApiKeyMechanism(apiKey, parts.throttle))
   if (introspection !== undefined) {
     const clientSecret = secret(introspection.client_secret)
     mechanisms.push(createIntrospectionMechanism(introspection, { fetch, clock: parts.clock, clientSecret }))
   }
-  if (trust !== undefined) mechanisms.push(createTrustMechanism(trust))
+  if (trust !== undefined) mechanisms.push(createHttpTrustMechanism(trust))
   if (identity !== undefined) mechanisms.push(createIdentityMechanism(identity))
   return mechanisms
 }

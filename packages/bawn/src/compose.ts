@@ -1,14 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { PasswordCheck } from './accounts/password.ts'
-import { openSqliteAccounts, type SqliteAccountStore } from './accounts/sqlite.ts'
+import { openAccountStores } from './accounts/open.ts'
+import { createPasswordCheck } from './accounts/password.ts'
+import type { LoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
 import type { AuditTrail } from './audit/event.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { createCertificateMechanism } from './authn/certificate.ts'
 import { createHostRules } from './authn/host-rules.ts'
 import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
+import { tokenSourceOf } from './authn/oauthbearer.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
+import { createTrustMechanism } from './authn/trust.ts'
 import { composeHttpMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
@@ -42,6 +45,8 @@ export interface Surroundings {
   /** Milliseconds since 1970. */
   readonly clock: () => number
   readonly log: (entry: LogEntry) => void
+  /** One for all doors: what was guessed at one counts at the other, and a reload forgets nothing. */
+  readonly throttle: LoginThrottle
 }
 
 /** One configuration, compiled. */
@@ -82,17 +87,16 @@ export async function compose(
   surroundings: Surroundings,
   environment: NodeJS.ProcessEnv,
 ): Promise<Composition> {
-  const { trail, metrics, clock, log } = surroundings
+  const { trail, metrics, clock, log, throttle } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const hostRules = createHostRules(config.host_rules)
-  const passwords: PasswordCheck | undefined = undefined
   const issuers = Object.keys(config.issuers).length > 0
   const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock }) : undefined
   const upstreams = new Map(
     Object.entries(config.upstreams).map(([name, options]) => [name, createUpstream(name, options)]),
   )
   const databases = await composeDatabases(config, catalogue, environment)
-  const stores = openStores(config)
+  const stores = await openAccountStores(config.accounts)
   try {
     return assemble()
   } catch (error) {
@@ -102,8 +106,29 @@ export async function compose(
 
   function assemble(): Composition {
     const certificate = createCertificateMechanism(config.services, stores)
+    const scram =
+      stores.length === 0
+        ? undefined
+        : createScramMechanism({
+            stores,
+            decoySecret: stores.find(store => store.decoySecret !== undefined)?.decoySecret ?? randomBytes(32),
+          })
+    const password = createPasswordCheck({
+      stores,
+      throttle,
+      now: () => performance.now(),
+      onUpgradeFailure: (account, cause) =>
+        log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
+    })
     const mechanisms = createMechanismTable(
-      composeHttpMechanisms(config, { certificate, jwt, passwords, clock, environment }),
+      composeHttpMechanisms(config, {
+        certificate,
+        jwt,
+        password: stores.length === 0 ? undefined : password,
+        throttle,
+        clock,
+        environment,
+      }),
     )
     const routes = compileRoutes(config.routes, {
       upstreams,
@@ -111,12 +136,9 @@ export async function compose(
       catalogue,
       carriers: mechanisms.carriers,
     })
-    const scram =
-      stores.length === 0
-        ? undefined
-        : createScramMechanism({ stores, decoySecret: stores[0]?.decoySecret ?? randomBytes(32) })
     const close = async (): Promise<void> => {
       jwt?.close()
+      await password.close()
       await Promise.allSettled([...stores.map(store => store.close()), ...databases.map(({ close }) => close())])
     }
     return {
@@ -139,6 +161,10 @@ export async function compose(
         certificate: { authenticate: peer => certificate.authenticate(peer, undefined, clock()) },
         scram,
         jwt,
+        password,
+        trust: createTrustMechanism(stores),
+        tokenSource: tokenSourceOf(Object.values(config.issuers)),
+        throttle,
         catalogue,
         audit: trail,
         auditStatements: config.audit.statements,
@@ -197,17 +223,6 @@ function composeDatabases(
       return { state, source, close: () => asked.close() }
     }),
   )
-}
-
-function openStores(config: Config): readonly SqliteAccountStore[] {
-  const stores: SqliteAccountStore[] = []
-  try {
-    for (const [name, { path }] of Object.entries(config.accounts)) stores.push(openSqliteAccounts({ name, path }))
-    return stores
-  } catch (error) {
-    for (const store of stores) void store.close()
-    throw error
-  }
 }
 
 function issuerChecks(jwt: JwtMechanism | undefined): readonly ReadyCheck[] {

@@ -47,6 +47,24 @@ export const errors = {
     sqlstate: '57P03',
     hint: 'The account file was written by a newer version of Bawn: run that version, or restore an older copy',
   },
+  'accounts.read_only': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '25006',
+    hint: 'Change the file itself, or import it into a store of kind sqlite: bawn accounts import',
+  },
+  'accounts.busy': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '53300',
+    hint: 'Too many passwords wait to be checked: try again in a moment',
+  },
+  'accounts.bad_file': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the file of users in the line that the message names',
+  },
 
   // tokens
 
@@ -235,6 +253,12 @@ export const errors = {
     sqlstate: '42501',
     hint: 'Only a searchable field that you see in plain can be compared',
   },
+  'fields.masked_value': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'Leave the field out of the change, or write a new value: what you were shown is its mask',
+  },
   'fields.not_text': {
     blame: 'caller',
     status: 400,
@@ -403,6 +427,12 @@ export const errors = {
     status: 403,
     sqlstate: '28000',
     hint: 'Another user, address, database, certificate or TLS setting may be needed: ask the operator which host rule fits',
+  },
+  'postgres.login_throttled': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53400',
+    hint: 'Wait, then try again with the right password: logins that fail slow down this user and this address',
   },
   'postgres.login_undecided': {
     blame: 'operator',

@@ -13,6 +13,7 @@ import { parsePath } from './http/path.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
 import { createGate, explainGate } from './policy/gate.ts'
+import { decidingMechanism } from './postgres/login.ts'
 
 // Why would a request or a login be permitted, masked or refused? Asks the same compiled rules as the doors do, in the same order, and
 // opens neither keys nor connections. The doors' own functions decide wherever they can be asked without a client.
@@ -279,7 +280,8 @@ export async function explainLogin(
     }
   }
   if (!identity) {
-    const isOpen = usable.includes('jwt') && question.asking.kind === 'nobody'
+    const takesToken = usable.includes('jwt') || usable.includes('oauthbearer')
+    const isOpen = takesToken && question.asking.kind === 'nobody'
     if (isOpen) steps.add('identity', 'depends on the token: give --token, or --role to suppose one')
     return steps.end(isOpen ? 'depends' : 'refused', rule.rule)
   }
@@ -311,7 +313,10 @@ async function tryMechanism(
     steps.add('mechanism', `${mechanism}: ${text}`)
     return undefined
   }
-  if (mechanism !== 'jwt' && asking.kind === 'token') return say('not used, a token was given')
+  const takesTokens = mechanism === 'jwt' || mechanism === 'oauthbearer'
+  if (!takesTokens && asking.kind === 'token') return say('not used, a token was given')
+  const first = decidingMechanism(use, undefined)
+  const wish = first === mechanism ? '' : `, where the client says -c bawn.login=${mechanism}`
   switch (mechanism) {
     case 'certificate': {
       if (!tls) return say('needs TLS')
@@ -326,21 +331,28 @@ async function tryMechanism(
       say(`the account in ${found.store}, with a certificate of CN ${user}`)
       return createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
     }
-    case 'scram': {
+    case 'scram':
+    case 'password':
+    case 'trust': {
+      if (mechanism === 'trust' && first !== 'trust') return say(`not used, ${first ?? 'another'} comes first`)
+      if (mechanism === 'password' && !tls && !isLoopback(question.address)) return say('a password in clear needs TLS')
       const found = await surroundings.findAccount(user)
       if (!found) return say(`no account is called ${user}`)
       if (found.account.locked) return say(`the account in ${found.store} is locked`)
-      if (!found.account.scram) return say(`the account in ${found.store} has no password`)
-      say(`the account in ${found.store}, with its password`)
+      const { scram, password } = found.account
+      if (mechanism === 'scram' && !scram) return say(`the account in ${found.store} has no password for SCRAM`)
+      if (mechanism === 'password' && !password && !scram) return say(`the account in ${found.store} has no password`)
+      const proof = mechanism === 'trust' ? 'without any proof' : 'with its password'
+      say(`the account in ${found.store}, ${proof}${wish}`)
       return createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
     }
+    case 'oauthbearer':
     case 'jwt': {
-      if (!tls && !isLoopback(question.address)) return say('a token as the password needs TLS')
+      if (!tls && (mechanism === 'oauthbearer' || !isLoopback(question.address)))
+        return say(mechanism === 'jwt' ? 'a token as the password needs TLS' : 'needs TLS')
       const outcome = await identify(asking, user, surroundings)
-      // The door asks one question: the first of these two that the rule names, unless the client wishes the other.
-      const isSecond = use.includes('scram') && use.indexOf('scram') < use.indexOf('jwt')
-      const wish = isSecond ? ', where the client says -c bawn.login=jwt' : ''
-      if (!outcome) return say(`a token of ${Object.keys(config.issuers).join(' or ')} as the password${wish}`)
+      const how = mechanism === 'jwt' ? ' as the password' : ''
+      if (!outcome) return say(`a token of ${Object.keys(config.issuers).join(' or ')}${how}${wish}`)
       if (outcome.kind !== 'identified') {
         return say(`the token is not accepted: ${outcome.kind === 'rejected' ? outcome.reason : outcome.kind}`)
       }
@@ -352,7 +364,6 @@ async function tryMechanism(
     case 'digest':
     case 'api-key':
     case 'introspection':
-    case 'trust':
     case 'identity':
       return say('not at door postgres')
   }

@@ -28,7 +28,10 @@ export function parseHostPort(text: string): HostPort {
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
-/** `250ms`, `5s`, `10m`, `1h`, `1d`; yields milliseconds. */
+/** What a timer of Node counts to: longer, it fires at once. */
+const longestMs = 2_147_483_647
+
+/** `250ms`, `5s`, `10m`, `1h`, `1d`, at most 24d; yields milliseconds. */
 export const duration = z
   .string()
   .regex(/^[0-9]+(ms|s|m|h|d)$/, 'must be a number and a unit: 250ms, 5s, 10m, 1h, 1d')
@@ -36,6 +39,10 @@ export const duration = z
     const unit = text.replace(/^[0-9]+/, '') as keyof typeof unitMs
     return Number.parseInt(text, 10) * unitMs[unit]
   })
+  .refine(milliseconds => milliseconds <= longestMs, 'must be at most 24d')
+
+/** A limit in time: 0 would mean "no limit" to a timer, and nobody who writes 0 means that. */
+export const timeLimit = duration.refine(milliseconds => milliseconds > 0, 'must be more than 0')
 
 /** A name of ours: letters, digits, `_`, `-`, `.`; at most 128 characters. */
 export const name = z

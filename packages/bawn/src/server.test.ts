@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -102,4 +102,15 @@ test('metrics tell that the trail can be written again, though nobody asks for r
     truncateSync(file, size)
     assert.equal(await metric(), 'bawn_audit_writable 1')
   })
+})
+
+test('a start that fails gives everything back', async () => {
+  const taken = issuer.address()
+  const port = typeof taken === 'object' ? taken?.port : undefined
+  write('')
+  const good = readFileSync(configPath, 'utf8')
+  writeFileSync(configPath, good.replace('127.0.0.1:0', `127.0.0.1:${port}`))
+  await assert.rejects(startServer({ configPath, log: () => {}, clock: Date.now }))
+  writeFileSync(configPath, good)
+  await running(async server => assert.equal((await server.reload()).kind, 'reloaded'))
 })

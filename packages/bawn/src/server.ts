@@ -1,5 +1,5 @@
 import { type KeyObject, randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { createLoginThrottle } from './accounts/throttle.ts'
 import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.ts'
 import type { ReloadProblem, ReloadResult } from './admin/reload.ts'
 import { createMetrics } from './audit/metrics.ts'
@@ -10,10 +10,11 @@ import { type Config, ConfigError, type LoadedConfig, loadConfig } from './confi
 import { probeFiles } from './config/probe.ts'
 import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
+import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
-import { parseHostPort, type ServerTls } from './option.ts'
+import { parseHostPort } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
-import type { LogEntry } from './postgres/state.ts'
+import { readServerTls, type ServerTlsFiles } from './server-tls.ts'
 import { packageVersion } from './version.ts'
 
 /** What the command line starts; composed of every folder. */
@@ -46,7 +47,7 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
   const startedAt = clock()
   const version = packageVersion()
   const metrics = createMetrics({ version }, startedAt)
-  const entry = logWriter(log, clock)
+  const entry = createLog(log, clock)
   const auditKey = openKeystore(config, process.env).audit()
   const trail = createMeteredTrail(
     openAuditTrail({
@@ -66,7 +67,8 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
     }),
     metrics,
   )
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry }
+  const throttle = createLoginThrottle({ now: () => performance.now() })
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()
@@ -90,8 +92,8 @@ class Server implements RunningServer {
   #last: Promise<unknown> = Promise.resolve()
   #draining = false
   #closing: Promise<void> | undefined
-  readonly #http: HttpDoor[] = []
-  readonly #postgres: PostgresListener[] = []
+  readonly #http = new Map<string, HttpDoor>()
+  readonly #postgres = new Map<string, PostgresListener>()
   readonly #admin: AdminDoor[] = []
   readonly #addresses: Record<string, string> = {}
 
@@ -142,7 +144,7 @@ class Server implements RunningServer {
     const { log } = this.#surroundings
     switch (listener.door) {
       case 'http': {
-        const door = createHttpDoor({ listener, tls: readTls(listener.tls) }, state.http, {
+        const door = createHttpDoor({ listener, tls: listener.tls && readServerTls(name, listener.tls) }, state.http, {
           requestId: randomUUID,
           log: {
             error: (message, detail) =>
@@ -155,16 +157,16 @@ class Server implements RunningServer {
           },
         })
         const bound = await door.listen(address.host, address.port)
-        this.#http.push(door)
+        this.#http.set(name, door)
         return hostPort(bound)
       }
       case 'postgres': {
         const opened = await listenPostgres(
           address,
-          { ...listener, databases: listener.databases, name, tls: readTls(listener.tls) },
+          { ...listener, databases: listener.databases, name, tls: listener.tls && readServerTls(name, listener.tls) },
           state.postgres,
         )
-        this.#postgres.push(opened)
+        this.#postgres.set(name, opened)
         return hostPort(opened.address)
       }
       case 'admin': {
@@ -206,7 +208,7 @@ class Server implements RunningServer {
     const { metrics } = this.#surroundings
     // Failing is told when it begins; that it is over shows only when somebody looks.
     this.#auditWritable()
-    const sessions = this.#postgres.reduce((sum, listener) => sum + listener.sessions().length, 0)
+    const sessions = [...this.#postgres.values()].reduce((sum, listener) => sum + listener.sessions().length, 0)
     metrics.sessions.set(sessions, 'postgres')
     return metrics.expose()
   }
@@ -231,7 +233,12 @@ class Server implements RunningServer {
     const problems = [...outside.filter(({ level }) => level === 'error'), ...this.#needsRestart(next)]
     if (problems.length > 0) return { kind: 'refused', problems }
     let composition: Composition
+    const renewed = new Map<string, ServerTlsFiles>()
     try {
+      for (const [name, listener] of Object.entries(next.config.listeners)) {
+        if (listener.door !== 'admin' && listener.tls !== undefined)
+          renewed.set(name, readServerTls(name, listener.tls))
+      }
       if (!openKeystore(next.config, process.env).audit().equals(this.#auditKey)) {
         return { kind: 'refused', problems: [otherAuditKey(next)] }
       }
@@ -247,8 +254,9 @@ class Server implements RunningServer {
     }
     const before = this.#current
     this.#current = composition
-    for (const door of this.#http) door.swap(composition.http)
-    for (const listener of this.#postgres) listener.swap(composition.postgres)
+    for (const door of this.#http.values()) door.swap(composition.http)
+    for (const listener of this.#postgres.values()) listener.swap(composition.postgres)
+    for (const [name, files] of renewed) (this.#http.get(name) ?? this.#postgres.get(name))?.renewTls(files)
     if (before !== undefined) {
       this.#retired.add(before)
       before.retire(() => this.#retired.delete(before))
@@ -289,8 +297,8 @@ class Server implements RunningServer {
     this.#draining = true
     // Whatever a door has to say, the trail is closed and its lock given back.
     await Promise.allSettled([
-      ...this.#http.map(door => door.drain(timeoutMs)),
-      ...this.#postgres.map(listener => listener.drain(timeoutMs)),
+      ...[...this.#http.values()].map(door => door.drain(timeoutMs)),
+      ...[...this.#postgres.values()].map(listener => listener.drain(timeoutMs)),
     ])
     await Promise.race([Promise.allSettled(this.#admin.map(door => door.close())), expired(adminCloseMs)])
     this.#tell('stop', 'permit')
@@ -355,16 +363,6 @@ function problemAt(file: string, message: string, suggestion: string): ReloadPro
   }
 }
 
-function readTls(tls: ServerTls | undefined) {
-  if (tls === undefined) return undefined
-  return {
-    certificate: readFileSync(tls.certificate, 'utf8'),
-    key: readFileSync(tls.key, 'utf8'),
-    clientCa: tls.client_ca === undefined ? undefined : readFileSync(tls.client_ca, 'utf8'),
-    clientCertificate: tls.client_certificate,
-  } as const
-}
-
 function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
@@ -373,35 +371,4 @@ function expired(ms: number): Promise<void> {
   return new Promise(resolve => {
     setTimeout(resolve, ms).unref()
   })
-}
-
-/** One JSON line an entry. Messages of our errors hold no secret; of others only name and code are kept, for they may quote anything. */
-function logWriter(log: (line: string) => void, clock: () => number): (entry: LogEntry) => void {
-  return ({ level, message, requestId, cause }) => {
-    log(
-      JSON.stringify({
-        at: new Date(clock()).toISOString(),
-        level,
-        message,
-        request_id: requestId,
-        ...describeCause(cause),
-      }),
-    )
-  }
-}
-
-function describeCause(cause: unknown): Readonly<Record<string, unknown>> {
-  if (cause === undefined) return {}
-  if (cause instanceof GatewayError) {
-    const deeper = cause.cause === undefined ? {} : { because: describeCause(cause.cause) }
-    return { code: cause.code, detail: cause.message, ...deeper }
-  }
-  if (!(cause instanceof Error)) return { error: typeof cause }
-  const code = 'code' in cause ? { error_code: String(cause.code) } : {}
-  // The first lines of a stack name our code; the message in it may quote a value.
-  const frames = (cause.stack ?? '')
-    .split('\n')
-    .filter(line => line.startsWith('    at '))
-    .slice(0, 8)
-  return { error: cause.name, ...code, stack: frames.map(frame => frame.trim()) }
 }

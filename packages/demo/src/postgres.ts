@@ -80,6 +80,17 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       flags,
       lasting ? 'INT' : 'QUIT',
     )
+    // For whoever ends without having stopped it: the watcher ends the server, nobody would remove its data.
+    const abandon = () => {
+      server.kill()
+      // It may write while it ends; its processes are gone within milliseconds.
+      for (let attempt = 0; attempt < 50 && existsSync(dirname(dataDirectory)); attempt++) {
+        try {
+          remove()
+        } catch {}
+      }
+    }
+    if (!lasting) process.once('exit', abandon)
     const postgres: Postgres = {
       host: '127.0.0.1',
       port: server.port,
@@ -89,6 +100,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       dataDirectory,
       pid: server.pid,
       async stop() {
+        process.off('exit', abandon)
         await server.end(lasting ? 'SIGINT' : 'SIGQUIT')
         remove()
       },

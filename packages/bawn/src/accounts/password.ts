@@ -1,4 +1,20 @@
-import type { Account } from './store.ts'
+import { randomBytes } from 'node:crypto'
+import { argon2idDefaults } from './argon2id.ts'
+import { createCredentialCache } from './credential-cache.ts'
+import { createHashQueue, type HashQueue } from './hash-queue.ts'
+import { createHashThread } from './hash-thread.ts'
+import type { Account, AccountStore, ScramVerifier } from './store.ts'
+import type { LoginThrottle } from './throttle.ts'
+import {
+  areCurrent,
+  deriveVerifiers,
+  isCheap,
+  isVerifiedBy,
+  maxPasswordBytes,
+  type PasswordVerifier,
+  type Verifiers,
+  verifiersText,
+} from './verifier.ts'
 
 /** What checking a name and a password came to. The reason is for the log and the trail only: callers get one text for all. */
 export type PasswordOutcome =
@@ -20,4 +36,129 @@ export interface PasswordCheck {
    */
   check(user: string, password: string, address: string): Promise<PasswordOutcome>
   close(): Promise<void>
+}
+
+export interface PasswordCheckOptions {
+  /** In order: the first that knows the name decides. All are asked for every name. */
+  readonly stores: readonly AccountStore[]
+  /** Shared with every other mechanism, so that a guesser gains nothing by changing it. */
+  readonly throttle: LoginThrottle
+  /** Monotonic, in ms: `performance.now`. */
+  readonly now: () => number
+  readonly queue?: HashQueue
+  /** Told when an account's verifiers could not be made anew after a login, which changes nothing for the caller. */
+  readonly onUpgradeFailure?: (account: string, cause: unknown) => void
+  /** Hands in another way to compare, that counts for example; `isVerifiedBy` by default. */
+  readonly isVerified?: (verifier: PasswordVerifier | ScramVerifier, password: string) => Promise<boolean>
+}
+
+/** What no password opens; costs what new accounts cost. */
+const noAccount: PasswordVerifier = {
+  kind: 'argon2id',
+  ...argon2idDefaults,
+  salt: randomBytes(16),
+  tag: randomBytes(32),
+}
+
+export function createPasswordCheck(options: PasswordCheckOptions): PasswordCheck {
+  const { stores, throttle, now, onUpgradeFailure } = options
+  const queue = options.queue ?? createHashQueue()
+  const cache = createCredentialCache({ now })
+  const thread = createHashThread()
+  const isVerified = options.isVerified ?? ((verifier, password) => isVerifiedBy(verifier, password, thread))
+  /** The same credential once more while it is being checked: one hash answers both. */
+  const checking = new Map<string, Promise<PasswordOutcome>>()
+  const upgrading = new Set<Promise<void>>()
+
+  const find = async (user: string): Promise<Found> => {
+    const found = await Promise.all(stores.map(store => store.find(user)))
+    const at = found.findIndex(account => account !== undefined)
+    return { store: stores[at], account: found[at] }
+  }
+
+  /** As much work for a name without an account, or for one without a password, as for another. */
+  const compare = async (account: Account | undefined, user: string, password: string): Promise<boolean> => {
+    const decoys = await Promise.all(stores.map(store => store.decoy?.(user)))
+    const own = verifierOf(account)
+    const verifier = own ?? decoys.map(verifierOf).find(decoy => decoy !== undefined) ?? noAccount
+    const same = await isVerified(verifier, password)
+    if (isCheap(verifier)) await isVerified(noAccount, password)
+    return own !== undefined && same
+  }
+
+  const upgrade = (store: AccountStore, account: Account, password: string): void => {
+    if (store.upgrade === undefined || areCurrent(account)) return
+    const work = queue.runIfIdle(async () => {
+      await store.upgrade?.(account, await deriveVerifiers(password))
+    })
+    if (work === undefined) return
+    const settled = work
+      .catch(cause => onUpgradeFailure?.(account.name, cause))
+      .finally(() => upgrading.delete(settled))
+    upgrading.add(settled)
+  }
+
+  const decide = async (
+    found: Found,
+    digest: string,
+    user: string,
+    password: string,
+    address: string,
+  ): Promise<PasswordOutcome> => {
+    const attempt = throttle.attempt(user, address)
+    if (attempt.kind === 'throttled') return { kind: 'throttled', retryAfterMs: attempt.retryAfterMs }
+    let same: boolean
+    try {
+      same = isPossible(password) && (await queue.run(() => compare(found.account, user, password)))
+    } catch (error) {
+      attempt.undecided()
+      throw error
+    }
+    const { account, store } = found
+    if (account === undefined || store === undefined) return { kind: 'wrong', reason: 'unknown-user' }
+    if (!same) return { kind: 'wrong', reason: 'wrong-password' }
+    // Said only of the right password, and to the log alone; the try stays taken.
+    if (account.locked) return { kind: 'wrong', reason: 'locked' }
+    attempt.succeeded()
+    cache.add(digest)
+    upgrade(store, account, password)
+    return { kind: 'correct', account, source: store.name }
+  }
+
+  return {
+    async check(user, password, address) {
+      const found = await find(user)
+      const { account, store } = found
+      const verifier = verifiersText(account ?? {})
+      const digest = cache.digestOf({ store: store?.name ?? '', user, verifier, password })
+      if (account !== undefined && store !== undefined && !account.locked && cache.has(digest)) {
+        return { kind: 'correct', account, source: store.name }
+      }
+      // Whoever else sends it from elsewhere is not spared the limits.
+      const key = `${digest} ${account?.locked === true} ${address}`
+      const running = checking.get(key)
+      if (running !== undefined) return running
+      const outcome = decide(found, digest, user, password, address).finally(() => checking.delete(key))
+      checking.set(key, outcome)
+      return outcome
+    },
+    async close() {
+      await Promise.allSettled([...checking.values(), ...upgrading])
+      await thread.close()
+    },
+  }
+}
+
+interface Found {
+  readonly store: AccountStore | undefined
+  readonly account: Account | undefined
+}
+
+function verifierOf(account: Partial<Verifiers> | undefined): PasswordVerifier | ScramVerifier | undefined {
+  return account?.password ?? account?.scram
+}
+
+/** Empty and enormous passwords are nobody's; whether the account exists plays no part in it. */
+function isPossible(password: string): boolean {
+  return password !== '' && Buffer.byteLength(password) <= maxPasswordBytes
 }

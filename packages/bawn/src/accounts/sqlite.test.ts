@@ -74,7 +74,7 @@ test('changes show at once in another connection', async () => {
   await writer.setRoles('alice', ['b', 'a', 'b'])
   await writer.setLocked('alice', true)
   const other = await deriveScramVerifier('crayon', randomBytes(16), 64)
-  await writer.setVerifier('alice', other)
+  await writer.setVerifier('alice', { scram: other, password: undefined })
   const found = await reader.find('alice')
   assert.ok(found?.scram !== undefined)
   assert.deepEqual(found.roles, ['a', 'b'])
@@ -89,7 +89,7 @@ test('changes show at once in another connection', async () => {
 test('changing who is not there says so', async () => {
   const store = open()
   for (const change of [
-    store.setVerifier('bob', verifier),
+    store.setVerifier('bob', { scram: verifier, password: undefined }),
     store.setRoles('bob', []),
     store.setLocked('bob', true),
     store.remove('bob'),
@@ -117,7 +117,7 @@ test('a file of a newer version is refused and left alone', async () => {
   const path = freshPath()
   await open(path).close()
   const database = new DatabaseSync(path)
-  database.exec('PRAGMA user_version = 2')
+  database.exec('PRAGMA user_version = 3')
   database.close()
   assert.throws(() => open(path), { code: 'accounts.newer_schema' })
 })
@@ -131,7 +131,9 @@ test('what is no database, and a damaged row, are a store that failed', async ()
   const path = freshPath()
   const store = open(path)
   const database = new DatabaseSync(path)
-  database.exec("INSERT INTO account VALUES ('a', 'md5x', '[]', 0), ('b', NULL, '{', 0), ('c', NULL, '[1]', 0)")
+  database.exec(
+    "INSERT INTO account (name, scram, roles, locked) VALUES ('a', 'md5x', '[]', 0), ('b', NULL, '{', 0), ('c', NULL, '[1]', 0)",
+  )
   database.close()
   for (const name of ['a', 'b', 'c']) await assert.rejects(store.find(name), { code: 'accounts.unavailable' })
   await store.close()

@@ -1,5 +1,6 @@
 import { GatewayError } from '../error.ts'
 import { name } from '../option.ts'
+import type { PasswordVerifier, Verifiers } from './verifier.ts'
 
 /**
  * SCRAM-SHA-256 verifier (RFC 5803, RFC 7677), the same four parts that PostgreSQL keeps in pg_authid:
@@ -19,11 +20,20 @@ export interface Account {
   readonly name: string
   readonly roles: readonly string[]
   readonly scram: ScramVerifier | undefined
+  /** Checks a password that comes in clear; where there is none, `scram` does. */
+  readonly password?: PasswordVerifier | undefined
   readonly locked: boolean
 }
 
 export class AccountError extends GatewayError<
-  'accounts.not_found' | 'accounts.exists' | 'accounts.invalid' | 'accounts.unavailable' | 'accounts.newer_schema'
+  | 'accounts.not_found'
+  | 'accounts.exists'
+  | 'accounts.invalid'
+  | 'accounts.unavailable'
+  | 'accounts.newer_schema'
+  | 'accounts.read_only'
+  | 'accounts.busy'
+  | 'accounts.bad_file'
 > {}
 
 /** 1 to 128 characters, none of them a control, format or line-breaking one: what logs and other people can read without doubt. */
@@ -43,10 +53,22 @@ export function isRoleName(text: string): boolean {
 export interface AccountStore {
   readonly name: string
   find(user: string): Promise<Account | undefined>
+  /**
+   * Some account, chosen by the name alone and always the same while the accounts are: an unknown name is checked against its verifier,
+   * so that it costs what known names cost. What the check says is not looked at.
+   */
+  decoy?(user: string): Promise<Account | undefined>
+  /** 32 random bytes that outlive a restart: what decoy SCRAM verifiers are derived from. Never shown. */
+  readonly decoySecret?: Uint8Array
   list(): Promise<readonly Account[]>
-  /** @throws {AccountError} `accounts.exists` when the name is taken. */
+  /** @throws {AccountError} `accounts.exists` when the name is taken, `accounts.read_only` */
   add(account: Account): Promise<void>
-  /** Takes effect for the next login, whatever is cached. @throws {AccountError} `accounts.not_found` */
-  setVerifier(user: string, scram: ScramVerifier): Promise<void>
+  /** Takes effect for the next login, whatever is cached. @throws {AccountError} `accounts.not_found`, `accounts.read_only` */
+  setVerifier(user: string, verifiers: Verifiers): Promise<void>
+  /**
+   * Replaces the verifiers of `account` if they are still the ones that it has: a password that was changed meanwhile stays. Absent where
+   * the store cannot be written.
+   */
+  upgrade?(account: Account, verifiers: Verifiers): Promise<boolean>
   close(): Promise<void>
 }

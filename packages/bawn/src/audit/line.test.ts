@@ -52,7 +52,7 @@ test('a line is JSON, and parses into what was signed', () => {
 })
 
 test('nothing of a client forges a member, ends a line or moves a terminal', () => {
-  const hostile = 'x","mac":"\n\r\u001b[2J\u009b31m\u202e\u2028\ud800\u0000'
+  const hostile = 'x","mac":"\n\r\u001b[2J\u009b31m\u061c\u202e\u2028\ud800\u0000'
   const body = formatBody(1, at, { ...event, claimedName: hostile, resource: hostile })
   assert.match(body, /^[\x20-\x7e]*$/)
   assert.equal(body.includes(',"mac":"'), false)

@@ -94,7 +94,7 @@ function beyond(list: readonly unknown[], length: number): number | undefined {
 
 // JSON escapes C0 controls and lone surrogates. DEL, C1 controls and what turns the direction of text would still reach the terminal of
 // whoever reads the trail.
-const unprintable = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
+const unprintable = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
 function escapeUnprintable(json: string): string {
   return json.replace(unprintable, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)

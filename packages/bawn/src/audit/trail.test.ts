@@ -258,6 +258,7 @@ test('nothing is taken on after close, and close twice is close', async () => {
   await trail.close()
   await trail.close()
   assert.throws(() => trail.emit(event), { code: 'audit.unwritable' })
+  assert.throws(() => trail.commit(), { code: 'audit.unwritable' })
 })
 
 const writer = `

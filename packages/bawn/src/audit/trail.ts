@@ -120,7 +120,7 @@ class FileTrail implements AuditTrail {
   }
 
   emit(event: AuditEvent): void {
-    if (this.#closed) throw new AuditError('audit.unwritable', `${this.#options.file} is closed`)
+    if (this.#closed) throw this.#closedError()
     // While writing fails nothing is taken on: the buffer stays bounded and the caller knows.
     if (this.#failing) this.#flush()
     const body = formatBody(this.#n + 1, this.#options.clock(), event)
@@ -137,8 +137,13 @@ class FileTrail implements AuditTrail {
   }
 
   commit(): void {
+    if (this.#closed) throw this.#closedError()
     this.#flush()
     if (this.#options.fsync === 'always') this.#syncNow()
+  }
+
+  #closedError(): AuditError {
+    return new AuditError('audit.unwritable', `${this.#options.file} is closed`)
   }
 
   async close(): Promise<void> {

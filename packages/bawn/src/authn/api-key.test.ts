@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createLoginThrottle } from '../accounts/throttle.ts'
 import { apiKeyHash, createApiKeyMechanism, generateApiKey } from './api-key.ts'
 import { credentials } from './http-credentials.fixture.ts'
 import type { HttpOutcome } from './http-mechanism.ts'
@@ -12,7 +13,11 @@ const keys = [
   { name: 'gone', hash: apiKeyHash(expired), roles: ['billing'], expires: '2027-01-01T01:00:00+01:00' },
   { name: 'import', hash: apiKeyHash(other) },
 ]
-const create = (more: object = {}) => createApiKeyMechanism(apiKeyOptions.parse({ keys, ...more }))
+const create = (more: object = {}) => createApiKeyMechanism(apiKeyOptions.parse({ keys, ...more }), calm)
+
+const limit = { burst: 100_000, intervalMs: 1 }
+/** Slows nobody down. */
+const calm = createLoginThrottle({ now: () => 0, accountAndNetwork: limit, account: limit, network: limit })
 
 const summary = (outcome: HttpOutcome | Promise<HttpOutcome>): string => {
   assert(!(outcome instanceof Promise), 'no promise where the answer is known')
@@ -77,4 +82,12 @@ test('what it carries goes no further', () => {
     headers: ['authorization'],
     query: ['key'],
   })
+})
+
+test('guessing is slowed down, and the right one gives its try back', () => {
+  const mechanism = createApiKeyMechanism(apiKeyOptions.parse({ keys }), createLoginThrottle({ now: () => 0 }))
+  const ask = (key: string) => summary(mechanism.authenticate(credentials({ headers: { 'x-api-key': key } })))
+  for (let round = 0; round < 100; round++) assert.equal(ask(next), 'billing')
+  const found = Array.from({ length: 60 }, (_, at) => ask(`guess ${at}`))
+  assert.deepEqual([found.indexOf('throttled'), found.at(-1), ask(next)], [50, 'throttled', 'throttled'])
 })

@@ -1,4 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { LoginThrottle } from '../accounts/throttle.ts'
 import { readBasic } from './basic-credentials.ts'
 import { readBearer } from './bearer.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
@@ -31,7 +32,7 @@ const malformed: HttpOutcome = { kind: 'rejected', reason: 'malformed' }
  * Long random keys of programs, in a header, a query parameter, as the user of Basic or as a bearer token. Only their SHA-256 is known
  * here. Several keys may have one name: the old one goes on while the new one is given out.
  */
-export function createApiKeyMechanism(options: ApiKeyOptions): HttpMechanism {
+export function createApiKeyMechanism(options: ApiKeyOptions, throttle: LoginThrottle): HttpMechanism {
   const header = options.header === 'off' ? undefined : options.header.toLowerCase()
   const { query } = options
   const byHash = new Map<string, KnownKey>()
@@ -43,7 +44,16 @@ export function createApiKeyMechanism(options: ApiKeyOptions): HttpMechanism {
     byHash.set(key.hash, known)
   }
 
-  const judge = (key: string, now: number): HttpOutcome => {
+  const judge = (key: string, credentials: HttpCredentials): HttpOutcome => {
+    // Ours cannot be guessed; what somebody brought along from elsewhere may be short.
+    const attempt = throttle.attempt(undefined, credentials.address)
+    if (attempt.kind === 'throttled') return attempt
+    const outcome = compare(key, credentials.now)
+    if (outcome.kind === 'identified') attempt.succeeded()
+    return outcome
+  }
+
+  const compare = (key: string, now: number): HttpOutcome => {
     if (key === '' || key.length > maxKeyLength) return malformed
     const digest = apiKeyHash(key)
     // Whoever could measure this look-up learns of hashes that they cannot choose; the comparison decides, and takes the same time.
@@ -58,15 +68,13 @@ export function createApiKeyMechanism(options: ApiKeyOptions): HttpMechanism {
     if (options.basic) {
       const basic = readBasic(credentials)
       // With a password it is somebody's name, and another mechanism's.
-      if (basic !== undefined && basic !== 'malformed' && basic.password === '')
-        return judge(basic.user, credentials.now)
+      if (basic !== undefined && basic !== 'malformed' && basic.password === '') return judge(basic.user, credentials)
     }
     if (options.bearer) {
       const token = readBearer(credentials)
       if (token === undefined || token === 'malformed') return absent
-      const outcome = judge(token, credentials.now)
       // A bearer token that is no key of ours may be an issuer's.
-      return outcome.kind === 'rejected' && outcome.reason !== 'expired' ? absent : outcome
+      return byHash.has(apiKeyHash(token)) ? judge(token, credentials) : absent
     }
     return absent
   }
@@ -84,11 +92,11 @@ export function createApiKeyMechanism(options: ApiKeyOptions): HttpMechanism {
       if (header !== undefined) {
         const [key, second] = credentials.header(header)
         if (second !== undefined) return malformed
-        if (key !== undefined) return judge(key, credentials.now)
+        if (key !== undefined) return judge(key, credentials)
       }
       if (query !== undefined) {
         const key = credentials.query(query)
-        if (key !== undefined) return judge(key, credentials.now)
+        if (key !== undefined) return judge(key, credentials)
       }
       return inAuthorization(credentials)
     },

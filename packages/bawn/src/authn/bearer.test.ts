@@ -4,9 +4,9 @@ import { createBearerMechanism } from './bearer.ts'
 import { createIdentityMechanism } from './fixed-identity.ts'
 import { credentials } from './http-credentials.fixture.ts'
 import type { HttpOutcome } from './http-mechanism.ts'
+import { createHttpTrustMechanism } from './http-trust.ts'
 import { createIdentity, type Outcome } from './identity.ts'
 import { jwtHttpOptions } from './option.ts'
-import { createTrustMechanism } from './trust.ts'
 
 const judge = {
   authenticate: (token: string): Outcome =>
@@ -71,7 +71,7 @@ test('a token that is no JWT is left to whoever else judges tokens', () => {
 })
 
 test('trust is for who brings nothing; identity is for everybody', () => {
-  const trust = createTrustMechanism({ user: 'guest', roles: ['reader'] })
+  const trust = createHttpTrustMechanism({ user: 'guest', roles: ['reader'] })
   const fixed = createIdentityMechanism({ user: 'tester', roles: [] })
   const wrong = credentials({ headers: { authorization: 'Basic eA==' } })
   assert.deepEqual(

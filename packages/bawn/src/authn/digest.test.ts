@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { createLoginThrottle } from '../accounts/throttle.ts'
 import { parseAuthParams } from './auth-params.ts'
 import { createDigestMechanism, digestHash, digestResponse } from './digest.ts'
 import { credentials } from './http-credentials.fixture.ts'
@@ -42,7 +43,7 @@ const user = (name: string) => ({
 })
 const users = [user('alice'), user('Jäsøn Doe'), { name: 'old', roles: [], ha1: { MD5: user('old').ha1['MD5'] ?? '' } }]
 const create = (more: { userhash?: boolean; algorithms?: readonly DigestAlgorithm[]; maxNonces?: number } = {}) =>
-  createDigestMechanism(users, { realm, algorithms, userhash: true, nonceLifetimeMs: 60_000, ...more })
+  createDigestMechanism(users, { realm, algorithms, userhash: true, nonceLifetimeMs: 60_000, throttle: calm, ...more })
 
 type Mechanism = ReturnType<typeof create>
 
@@ -79,6 +80,10 @@ function answer(
 
 const sent = (header: string, target = '/a?b=c', at = now) =>
   credentials({ headers: { authorization: header }, target, now: at })
+
+const limit = { burst: 100_000, intervalMs: 1 }
+/** Slows nobody down. */
+const calm = createLoginThrottle({ now: () => 0, accountAndNetwork: limit, account: limit, network: limit })
 
 const summary = (outcome: HttpOutcome | Promise<HttpOutcome>): string => {
   assert(!(outcome instanceof Promise), 'no promise where the answer is known')
@@ -203,5 +208,28 @@ test('random and cut input ends in an answer', () => {
     const at = 7 + (randomBytes(2).readUInt16BE() % (bytes.length - 7))
     bytes[at] = 0x20 + (round % 0x5f)
     mechanism.authenticate(sent(bytes.toString('latin1')))
+  }
+})
+
+test('guessing is slowed down, and the right one gives its try back', () => {
+  const throttle = createLoginThrottle({ now: () => 0 })
+  const mechanism = createDigestMechanism(users, {
+    realm,
+    algorithms,
+    userhash: false,
+    nonceLifetimeMs: 60_000,
+    throttle,
+  })
+  for (let round = 0; round < 50; round++) {
+    assert.equal(summary(mechanism.authenticate(sent(answer(nonceOf(mechanism))))), 'alice')
+  }
+  const guess = (name: string) =>
+    summary(mechanism.authenticate(sent(answer(nonceOf(mechanism), { name, password: 'x' }))))
+  for (const [name, reason] of [
+    ['Jäsøn Doe', 'wrong-password'],
+    ['nobody', 'unknown-user'],
+  ] as const) {
+    const found = Array.from({ length: 7 }, () => guess(name))
+    assert.deepEqual(found, [...Array<string>(5).fill(reason), 'throttled', 'throttled'], name)
   }
 })

@@ -1,4 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto'
+import type { LoginThrottle } from '../accounts/throttle.ts'
 import { type AuthParams, afterScheme, parseAuthParams, quotedString } from './auth-params.ts'
 import { createDigestNonces } from './digest-nonce.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
@@ -19,6 +20,8 @@ export interface DigestSettings {
   readonly algorithms: readonly DigestAlgorithm[]
   readonly userhash: boolean
   readonly nonceLifetimeMs: number
+  /** Shared with every other mechanism, so that a guesser gains nothing by changing it. */
+  readonly throttle: LoginThrottle
   /** Nonces whose counts are kept. */
   readonly maxNonces?: number
 }
@@ -82,11 +85,14 @@ export function createDigestMechanism(users: readonly DigestUser[], settings: Di
     if (claim.hashed && !userhash) return rejected('malformed')
     const user = (claim.hashed ? byHash : byName).get(claim.hashed ? claim.user.toLowerCase() : claim.user)
     const ha1 = user?.ha1[algorithm]
+    const attempt = settings.throttle.attempt(user?.name ?? claim.user, credentials.address)
+    if (attempt.kind === 'throttled') return { ...attempt, claimedName }
     // The same work for a name that nobody has.
     const expected = digestResponse(algorithm, ha1 ?? '', { method: credentials.method, ...claim })
     const isRight = equalText(expected, claim.response)
     if (user === undefined || ha1 === undefined) return rejected('unknown-user')
     if (!isRight) return rejected('wrong-password')
+    attempt.succeeded()
     switch (nonces.use(claim.nonce, Number.parseInt(claim.nc, 16), credentials.now)) {
       case 'fresh': {
         const identity = identities.get(user)

@@ -31,6 +31,10 @@ export const issuerOptions = z.strictObject({
     .string()
     .default('roles')
     .describe('claim with the roles: a list, or a string with spaces; a dotted path reaches into objects'),
+  scope: z
+    .string()
+    .default('')
+    .describe('what a PostgreSQL client is told to ask for (oauthbearer); empty leaves it to the client'),
   leeway: duration.default(0).describe('how far clocks may differ'),
   refresh: duration.default(300_000).describe('how long a fetched key set is fresh'),
   stale: duration
@@ -61,6 +65,8 @@ export const usableMechanisms = [
   'certificate',
   'scram',
   'jwt',
+  'password',
+  'oauthbearer',
   'basic',
   'digest',
   'api-key',

@@ -1,27 +1,35 @@
-import type { HttpMechanism } from './http-mechanism.ts'
-import { createIdentity } from './identity.ts'
-import type { TrustOptions } from './option.ts'
-import { noClaims } from './proof.ts'
+import type { AccountStore } from '../accounts/store.ts'
+import { createIdentity, type Outcome } from './identity.ts'
 
-/**
- * Proves nothing: who a request is that brings no Authorization header. One that does wants to be somebody else, and is not made this one in silence.
- * Configuration warns of it at every start.
- */
-export function createTrustMechanism({ user, roles }: TrustOptions): HttpMechanism {
-  const identity = createIdentity({
-    id: user,
-    roles,
-    mechanism: 'trust',
-    claims: noClaims,
-    clientId: undefined,
-    source: undefined,
-    expiresAt: undefined,
-  })
+/** Believes whatever name is stated, if an account has it. For machines where everybody may be anybody; the configuration warns of it. */
+export interface TrustMechanism {
+  /**
+   * @param user the name that the client states
+   * @throws what an account store throws: it cannot be decided who this is
+   */
+  authenticate(user: string): Promise<Outcome>
+}
+
+/** @param stores in order: the first that knows the name decides; roles come from there */
+export function createTrustMechanism(stores: readonly AccountStore[]): TrustMechanism {
   return {
-    name: 'trust',
-    carries: { headers: [], query: [] },
-    authenticate: ({ authorization }) =>
-      authorization.length > 0 ? { kind: 'absent' } : { kind: 'identified', identity },
-    challenge: () => undefined,
+    async authenticate(user) {
+      for (const store of stores) {
+        const account = await store.find(user)
+        if (account === undefined) continue
+        if (account.locked) return { kind: 'rejected', reason: 'locked' }
+        const identity = createIdentity({
+          id: account.name,
+          roles: account.roles,
+          claims: Object.freeze(Object.create(null)),
+          clientId: undefined,
+          mechanism: 'trust',
+          source: store.name,
+          expiresAt: undefined,
+        })
+        return { kind: 'identified', identity }
+      }
+      return { kind: 'rejected', reason: 'unknown-user' }
+    },
   }
 }

@@ -1,18 +1,12 @@
-import { randomBytes } from 'node:crypto'
-import { deriveScramVerifier } from '../accounts/scram-verifier.ts'
-import { openSqliteAccounts, type SqliteAccountStore } from '../accounts/sqlite.ts'
-import type { ScramVerifier } from '../accounts/store.ts'
-import { AccountError } from '../accounts/store.ts'
-import { suggest } from '../nearest.ts'
-import { type Command, configOption, type Input, jsonOption } from './command.ts'
-import { needConfig } from './config.ts'
+import type { SqliteAccountStore, StoredAccount } from '../accounts/sqlite.ts'
+import { type Account, AccountError } from '../accounts/store.ts'
+import { deriveVerifiers, type Verifiers } from '../accounts/verifier.ts'
+import { storeOption, withStore, withWritableStore } from './account-store.ts'
+import { importAccounts } from './accounts-import.ts'
+import { type Command, type Input, jsonOption } from './command.ts'
 import { CliError } from './error.ts'
 import { readPipe, readSecret } from './secret-input.ts'
-
-const storeOption = {
-  ...configOption,
-  store: { value: 'NAME', help: 'which account store; needed where the configuration has several' },
-} as const
+import { printable } from './terminal-text.ts'
 
 const passwordOption = {
   'password-stdin': { help: 'read the password from standard input, also at a terminal' },
@@ -21,38 +15,7 @@ const passwordOption = {
 /** Shorter ones are guessed at the door, whatever the verifier costs (NIST SP 800-63B section 5.1.1). */
 const minPasswordCharacters = 8
 
-function openStore(input: Input): SqliteAccountStore {
-  const { accounts } = needConfig(input)
-  const names = Object.keys(accounts)
-  if (names.length === 0) {
-    const suggestion = 'Add to the configuration: accounts: { staff: { kind: sqlite, path: data/accounts.db } }'
-    throw new CliError('cli.failed', 'the configuration has no account store', { suggestion })
-  }
-  const name = input.text('store') ?? (names.length === 1 ? names[0] : undefined)
-  if (name === undefined) throw new CliError('cli.usage', `which store? Add --store: one of ${names.join(', ')}`)
-  const options = Object.hasOwn(accounts, name) ? accounts[name] : undefined
-  if (!options) {
-    const suggestion = suggest(name, names)
-    throw new CliError(
-      'cli.usage',
-      `no account store is called "${name}"`,
-      suggestion === undefined ? {} : { suggestion },
-    )
-  }
-  return openSqliteAccounts({ name, path: options.path })
-}
-
-async function withStore(input: Input, work: (store: SqliteAccountStore) => Promise<string>): Promise<0> {
-  const store = openStore(input)
-  try {
-    input.terminal.out(await work(store))
-  } finally {
-    await store.close()
-  }
-  return 0
-}
-
-async function newVerifier(input: Input): Promise<ScramVerifier> {
+async function newVerifiers(input: Input): Promise<Verifiers> {
   const { terminal } = input
   const password = input.flag('password-stdin')
     ? await readPipe(terminal)
@@ -60,7 +23,7 @@ async function newVerifier(input: Input): Promise<ScramVerifier> {
   if ([...password].length < minPasswordCharacters) {
     throw new CliError('cli.failed', `a password has at least ${minPasswordCharacters} characters`)
   }
-  return deriveScramVerifier(password, randomBytes(16))
+  return deriveVerifiers(password)
 }
 
 const nameOf = (input: Input): string => input.positionals[0] ?? ''
@@ -85,14 +48,15 @@ const add: Command = {
   },
   notes: [passwordNote],
   run: input =>
-    withStore(input, async store => {
+    withWritableStore(input, async store => {
       const name = nameOf(input)
       if ((await store.find(name)) !== undefined) {
         throw new AccountError('accounts.exists', `account store ${store.name} has "${name}" already`)
       }
-      const scram = input.flag('no-password') ? undefined : await newVerifier(input)
+      const none = { scram: undefined, password: undefined }
+      const verifiers = input.flag('no-password') ? none : await newVerifiers(input)
       const roles = input.list('role')
-      await store.add({ name, roles, scram, locked: false })
+      await store.add({ name, roles, ...verifiers, locked: false })
       return `added ${name} (${roles.length > 0 ? `roles ${roles.join(', ')}` : 'no roles'})\n`
     }),
 }
@@ -105,20 +69,81 @@ const list: Command = {
     withStore(input, async store => {
       const accounts = await store.list()
       if (input.flag('json')) {
-        const rows = accounts.map(({ name, roles, scram, locked }) => ({
+        const rows = accounts.map(({ name, roles, scram, password, locked }) => ({
           name,
           roles,
-          password: scram !== undefined,
+          password: scram !== undefined || password !== undefined,
           locked,
         }))
         return `${JSON.stringify(rows)}\n`
       }
       const width = Math.max(4, ...accounts.map(account => account.name.length)) + 2
       const lines = accounts.map(account => {
-        const marks = [account.locked ? 'locked' : '', account.scram ? '' : 'no password'].filter(Boolean)
+        const marks = [account.locked ? 'locked' : '', account.scram || account.password ? '' : 'no password'].filter(
+          Boolean,
+        )
         return `${account.name.padEnd(width)}${account.roles.join(', ') || '–'}${marks.map(mark => `  (${mark})`).join('')}`
       })
       return `${lines.join('\n')}${lines.length > 0 ? '\n' : ''}${lines.length} ${lines.length === 1 ? 'account' : 'accounts'} in ${store.name}\n`
+    }),
+}
+
+/** What an account is checked by, in words; what it is checked against is nobody's business. */
+function describeVerifiers({ scram, password }: Account): readonly string[] {
+  const clear = (): string | undefined => {
+    switch (password?.kind) {
+      case 'argon2id':
+        return `argon2id (${password.memoryKib} KiB, ${password.passes} passes)`
+      case 'bcrypt':
+        return `bcrypt (cost ${password.cost})`
+      case 'pbkdf2-sha512':
+        return `PBKDF2-SHA512 (${password.iterations} iterations)`
+      case 'apr1':
+        return 'Apache MD5 (weak)'
+      case 'sha1':
+        return 'SHA-1 (weak)'
+      case 'plain':
+        return 'in clear (weak)'
+      case undefined:
+        return undefined
+    }
+  }
+  const texts = [clear(), scram && `SCRAM-SHA-256 (${scram.iterations} iterations)`]
+  return texts.filter(text => text !== undefined)
+}
+
+const dateOf = (ms: number | undefined): string | undefined =>
+  ms === undefined ? undefined : new Date(ms).toISOString()
+
+const show: Command = {
+  name: 'accounts show',
+  summary: 'show one user: roles, how the password is kept, when it was changed',
+  positionals: ['NAME'],
+  options: { ...storeOption, ...jsonOption },
+  run: input =>
+    withStore(input, async store => {
+      const account: (Account & Partial<StoredAccount>) | undefined = await store.find(nameOf(input))
+      if (!account) {
+        const name = nameOf(input)
+        throw new AccountError('accounts.not_found', `account store ${store.name} has no account "${name}"`)
+      }
+      const { name, roles, locked } = account
+      const verifiers = describeVerifiers(account)
+      const [created, changed] = [dateOf(account.createdAt), dateOf(account.passwordChangedAt)]
+      if (input.flag('json')) {
+        const times = { created, password_changed: changed }
+        return `${JSON.stringify({ name, store: store.name, roles, locked, verifiers, ...times })}\n`
+      }
+      const rows: readonly (readonly [string, string | undefined])[] = [
+        ['name', printable(name)],
+        ['store', store.name],
+        ['roles', roles.join(', ') || '–'],
+        ['password', verifiers.join(', ') || 'none'],
+        ['locked', locked ? 'yes' : 'no'],
+        ['added', created],
+        ['password set', changed],
+      ]
+      return rows.map(([label, text]) => (text === undefined ? '' : `${label.padEnd(14)}${text}\n`)).join('')
     }),
 }
 
@@ -129,9 +154,9 @@ const passwd: Command = {
   options: { ...storeOption, ...passwordOption },
   notes: [passwordNote],
   run: input =>
-    withStore(input, async store => {
+    withWritableStore(input, async store => {
       await known(store, nameOf(input))
-      await store.setVerifier(nameOf(input), await newVerifier(input))
+      await store.setVerifier(nameOf(input), await newVerifiers(input))
       return `${nameOf(input)} has a new password\n`
     }),
 }
@@ -142,7 +167,7 @@ const lockCommand = (verb: 'lock' | 'unlock'): Command => ({
   positionals: ['NAME'],
   options: storeOption,
   run: input =>
-    withStore(input, async store => {
+    withWritableStore(input, async store => {
       await store.setLocked(nameOf(input), verb === 'lock')
       return `${nameOf(input)} is ${verb}ed\n`
     }),
@@ -154,7 +179,7 @@ const remove: Command = {
   positionals: ['NAME'],
   options: storeOption,
   run: input =>
-    withStore(input, async store => {
+    withWritableStore(input, async store => {
       await store.remove(nameOf(input))
       return `removed ${nameOf(input)}\n`
     }),
@@ -166,7 +191,7 @@ const roles: Command = {
   positionals: ['NAME', 'ROLE?…'],
   options: { ...storeOption, none: { help: 'take all roles away' } },
   run: input =>
-    withStore(input, async store => {
+    withWritableStore(input, async store => {
       const [name = '', ...wanted] = input.positionals
       if (wanted.length > 0 || input.flag('none')) await store.setRoles(name, wanted)
       const account = await store.find(name)
@@ -178,6 +203,8 @@ const roles: Command = {
 export const commands: readonly Command[] = [
   add,
   list,
+  show,
+  importAccounts,
   passwd,
   lockCommand('lock'),
   lockCommand('unlock'),

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { openSqliteAccounts } from '../accounts/sqlite.ts'
+import { openAccountStore } from '../accounts/open.ts'
 import { createJwtMechanism } from '../authn/jwt.ts'
 import { usableMechanisms } from '../authn/option.ts'
 import type { Config } from '../config/load.ts'
@@ -40,10 +40,10 @@ function surroundingsOf(config: Config, input: Input): ExplainSurroundings {
     authenticate: async token =>
       createJwtMechanism(config.issuers, { fetch, clock: input.terminal.now }).authenticate(token),
     findAccount: async user => {
-      for (const [name, { path }] of Object.entries(config.accounts)) {
+      for (const [name, options] of Object.entries(config.accounts)) {
         // Opening makes the file; explaining makes nothing.
-        if (!existsSync(path)) continue
-        const store = openSqliteAccounts({ name, path })
+        if (!existsSync(options.path)) continue
+        const store = openAccountStore(name, options)
         try {
           const account = await store.find(user)
           if (account) return { account, store: name }

@@ -10,8 +10,11 @@ type Door = (typeof doors)[number]
 /** Mechanisms that each door can ask for today. */
 export const mechanismsOfDoor: Readonly<Record<Door, readonly UsableMechanism[]>> = {
   http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity'],
-  postgres: ['certificate', 'scram', 'jwt'],
+  postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'],
 }
+
+/** What most use. */
+const usual: typeof mechanismsOfDoor = { http: ['jwt', 'basic'], postgres: ['certificate', 'scram', 'jwt'] }
 
 /** Which doors a rule speaks of; all of them when it does not say. */
 export function doorsOf(rule: HostRuleOptions): readonly Door[] {
@@ -36,36 +39,115 @@ const examples = {
   identity: 'identity: { user: tester, roles: [] }',
 } as const
 
+function checkConfigured(draft: Draft, report: Report, mechanism: keyof typeof examples, path: ConfigPath): void {
+  if (draft.configured.has(mechanism)) return
+  report('error', path, 'value', `${mechanism} needs to be configured`, `add under mechanisms: ${examples[mechanism]}`)
+}
+
+/** Does the rule speak of a door that somebody can come in by? A listener that could not be read may be the one. */
+function isServed(draft: Draft, rule: HostRuleOptions, door: Door): boolean {
+  return (
+    doorsOf(rule).includes(door) &&
+    [...draft.listeners.values()].some(listener => listener === undefined || listener.door === door)
+  )
+}
+
+function checkIssuer(draft: Draft, report: Report, mechanism: string, path: ConfigPath): void {
+  if (draft.issuers.size > 0) return
+  report('error', path, 'value', `${mechanism} needs an issuer`, 'name whose tokens are believed under issuers')
+}
+
+function checkAccounts(draft: Draft, report: Report, mechanism: string, path: ConfigPath): void {
+  if (draft.accounts.size > 0) return
+  const suggestion = 'name one under accounts: { kind: sqlite, path: … }'
+  report('error', path, 'value', `${mechanism} needs an account store`, suggestion)
+}
+
+/** It exists inside TLS only, and sends clients to one issuer. */
+function checkOauthbearer(draft: Draft, report: Report, rule: HostRuleOptions, path: ConfigPath): void {
+  const listeners = [...draft.listeners.values()]
+  const hasTls = listeners.some(listener => listener === undefined || (listener.door === 'postgres' && listener.tls))
+  if (!hasTls || rule.tls === 'off') {
+    report(
+      'error',
+      path,
+      'value',
+      'oauthbearer needs TLS',
+      'give the listener of door postgres tls, and the rule tls: required',
+    )
+  }
+  const issuers = [...draft.issuers].flatMap(([name, issuer]) => (issuer ? [{ name, issuer }] : []))
+  const first = issuers.find(({ issuer }) => /^https?:/.test(issuer.issuer))
+  if (issuers.length > 0 && first === undefined) {
+    report('warning', path, 'value', 'no issuer is a URL: clients are not told where to get a token')
+  } else if (first !== undefined && issuers.length > 1) {
+    report(
+      'warning',
+      path,
+      'value',
+      `clients that have no token are sent to issuer ${first.name}, the first that is a URL`,
+    )
+  }
+}
+
 /** What a mechanism needs elsewhere in the file. */
 function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, index: number, place: number): void {
   const path: ConfigPath = ['host_rules', index, 'use', place]
-  switch (rule.use[place]) {
+  const mechanism = rule.use[place]
+  switch (mechanism) {
+    case 'oauthbearer':
+      checkOauthbearer(draft, report, rule, path)
+      checkIssuer(draft, report, 'oauthbearer', path)
+      return
     case 'jwt':
-      if (draft.issuers.size === 0) {
-        report('error', path, 'value', 'jwt needs an issuer', 'name whose tokens are believed under issuers')
-      }
+      checkIssuer(draft, report, 'jwt', path)
       return
     case 'scram':
-    case 'basic':
-      if (draft.accounts.size === 0) {
-        const suggestion = 'name one under accounts: { kind: sqlite, path: … }'
-        report('error', path, 'value', `${rule.use[place]} needs an account store`, suggestion)
+      if (draft.accounts.size > 0 && [...draft.accounts.values()].every(store => store?.kind === 'file')) {
+        report(
+          'warning',
+          path,
+          'value',
+          'scram lets nobody in: files of users hold no SCRAM verifiers',
+          'use password, or import the file into a store of kind sqlite: bawn accounts import',
+        )
       }
+      checkAccounts(draft, report, 'scram', path)
+      return
+    case 'password':
+    case 'basic':
+      checkAccounts(draft, report, mechanism, path)
       return
     case 'digest':
     case 'api-key':
     case 'introspection':
-    case 'trust':
-    case 'identity': {
-      const mechanism = rule.use[place]
-      if (mechanism === undefined || draft.configured.has(mechanism)) return
+      checkConfigured(draft, report, mechanism, path)
+      return
+    case 'identity':
+      checkConfigured(draft, report, 'identity', path)
       report(
-        'error',
+        'warning',
         path,
         'value',
-        `${mechanism} needs to be configured`,
-        `add under mechanisms: ${examples[mechanism]}`,
+        'UNSAFE: identity makes every caller the same one, whatever it brings',
+        'for tests only',
       )
+      return
+    case 'trust': {
+      if (isServed(draft, rule, 'http')) {
+        checkConfigured(draft, report, 'trust', path)
+        report(
+          'warning',
+          path,
+          'value',
+          'UNSAFE: trust lets in whoever brings no credential',
+          'use basic, jwt or certificate',
+        )
+      }
+      if (!isServed(draft, rule, 'postgres')) return
+      const message = `UNSAFE: ${rule.name ?? `host_rules[${index}]`} believes whatever user name a client states, without any proof`
+      report('warning', path, 'value', message, 'use scram, password or certificate')
+      checkAccounts(draft, report, 'trust', path)
       return
     }
     case 'certificate': {
@@ -109,10 +191,18 @@ function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: n
       report('error', [...path, 'use', place], 'value', `door ${door} has no mechanism ${mechanism}`, suggestion)
     }
   }
+  const refusesAtHttp =
+    rule.use.length === 0 &&
+    doorsOf(rule).includes('http') &&
+    [...draft.listeners.values()].some(listener => listener?.door === 'http')
   for (const key of ['user', 'database'] as const) {
-    if (!onlyHttp || rule[key] === undefined) continue
+    if (rule[key] === undefined) continue
     // It would never hold, and the rule that was to refuse somebody would be passed over.
-    report('error', [...path, key], 'key', `door http has no ${key}: this condition never holds`)
+    if (onlyHttp) report('error', [...path, key], 'key', `door http has no ${key}: this condition never holds`)
+    else if (refusesAtHttp) {
+      const message = `door http has no ${key}: there this rule refuses nobody`
+      report('error', [...path, key], 'key', message, 'say door: postgres; at door http the policies of routes refuse')
+    }
   }
   for (const [place, address] of (rule.address ?? []).entries()) {
     if (isAddress(address)) continue
@@ -156,7 +246,7 @@ function checkReach(draft: Draft, report: Report): void {
     )
     if (usable) continue
     const message = `no host rule lets anybody identify at door ${door}: everybody is refused`
-    const suggestion = `add one: { door: ${door}, use: [${mechanismsOfDoor[door].join(', ')}] }`
+    const suggestion = `add one: { door: ${door}, use: [${usual[door].join(', ')}] }`
     report('warning', ['host_rules'], 'key', message, suggestion)
   }
 }

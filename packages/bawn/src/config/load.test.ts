@@ -309,6 +309,19 @@ const rows: readonly Row[] = [
     says: 'no database is called "shopp"',
   },
   {
+    name: 'a rule that refuses a user, and cannot at the door http',
+    replace: '  - name: services\n',
+    by: '  - { »user: mallory, use: [] }\n  - name: services\n',
+    says: 'door http has no user: there this rule refuses nobody',
+    suggests: /^say door: postgres/,
+  },
+  {
+    name: 'a rule that refuses a database, and cannot at the door http',
+    replace: '  - name: services\n',
+    by: '  - { door: [http, postgres], »database: shop, use: [] }\n  - name: services\n',
+    says: 'door http has no database: there this rule refuses nobody',
+  },
+  {
     name: 'columns where there are two databases',
     replace: 'upstreams:\n',
     by: '  crm: { host: localhost, tls: off, login: { user: b, password: env:B }, allow: [staff] }\nupstreams:\n',

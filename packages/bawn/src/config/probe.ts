@@ -44,6 +44,10 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     secret(['databases', name, 'login', 'password'], database.login.password)
   }
   for (const [name, upstream] of Object.entries(config.upstreams)) file(['upstreams', name, 'ca'], upstream.ca)
+  for (const [name, store] of Object.entries(config.accounts)) {
+    // The others are made when they are not there.
+    if (store.kind === 'file') file(['accounts', name, 'path'], store.path)
+  }
   for (const [name, issuer] of Object.entries(config.issuers)) {
     if (!/^https?:/i.test(issuer.jwks)) file(['issuers', name, 'jwks'], issuer.jwks)
   }

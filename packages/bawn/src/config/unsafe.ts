@@ -43,18 +43,15 @@ function unsafeListeners(draft: Draft, report: Report): void {
     )
     const what = clear ? 'logins and rows' : 'rows'
     report('warning', path, 'value', `UNSAFE: ${what} cross the network in clear`, 'add tls, or listen on 127.0.0.1')
-    const jwt = draft.host_rules.findIndex(
-      rule => rule && doorsOf(rule).includes('postgres') && rule.tls !== 'required' && rule.use.includes('jwt'),
-    )
-    if (jwt >= 0) {
-      const message = `over listener ${name}, which has no TLS, jwt works from this machine only: the token would cross in clear`
-      report(
-        'warning',
-        ['host_rules', jwt, 'use'],
-        'key',
-        message,
-        'add tls to the listener, or tls: required to this rule',
+    for (const mechanism of ['jwt', 'password'] as const) {
+      const at = draft.host_rules.findIndex(
+        rule => rule && doorsOf(rule).includes('postgres') && rule.tls !== 'required' && rule.use.includes(mechanism),
       )
+      if (at < 0) continue
+      const secret = mechanism === 'jwt' ? 'token' : 'password'
+      const message = `over listener ${name}, which has no TLS, ${mechanism} works from this machine only: the ${secret} would cross in clear`
+      const suggestion = 'add tls to the listener, or tls: required to this rule'
+      report('warning', ['host_rules', at, 'use'], 'key', message, suggestion)
     }
   }
 }
@@ -99,16 +96,6 @@ function unsafePolicies(draft: Draft, report: Report): void {
 }
 
 function unsafeMechanisms(draft: Draft, report: Report): void {
-  for (const [index, rule] of draft.host_rules.entries()) {
-    for (const [place, mechanism] of (rule?.use ?? []).entries()) {
-      const path = ['host_rules', index, 'use', place]
-      if (mechanism === 'trust') report('warning', path, 'value', 'UNSAFE: trust lets in whoever brings no credential')
-      if (mechanism === 'identity') {
-        const message = 'UNSAFE: identity makes every caller the same one, whatever it brings'
-        report('warning', path, 'value', message, 'for tests only')
-      }
-    }
-  }
   const { basic, digest, introspection, 'api-key': apiKey } = draft.mechanisms ?? {}
   const at = (...path: readonly string[]) => ['mechanisms', ...path]
   if (basic?.insecure_http) {
@@ -137,10 +124,28 @@ function unsafeMechanisms(draft: Draft, report: Report): void {
   }
 }
 
+function unsafeAccounts(draft: Draft, report: Report): void {
+  for (const [name, store] of draft.accounts) {
+    if (store?.kind !== 'file') continue
+    if (store.format === 'users_yml') {
+      const message = `UNSAFE: ${store.path} holds passwords in clear, for whoever can read it or a copy of it`
+      report(
+        'warning',
+        ['accounts', name, 'format'],
+        'value',
+        message,
+        'bawn accounts import, into a store of kind sqlite',
+      )
+      if (store.roles.length > 0) report('error', ['accounts', name, 'roles'], 'key', 'users_yml has roles of its own')
+    }
+  }
+}
+
 /** Reports what is permitted and unsafe. */
 export function findUnsafe(draft: Draft, report: Report): void {
   unsafeListeners(draft, report)
   unsafeConnections(draft, report)
   unsafePolicies(draft, report)
   unsafeMechanisms(draft, report)
+  unsafeAccounts(draft, report)
 }

@@ -8,6 +8,7 @@ import { looksLikeContainer, openStored, sealAcraBlock, sealAcraStruct, serializ
 import { createIdentity, type Identity } from '../authn/identity.ts'
 import { openDirectoryKeystore } from '../keys/directory.ts'
 import { generateKeys } from '../keys/generate.ts'
+import type { Keystore } from '../keys/keystore.ts'
 import { createCatalogue } from './catalogue.ts'
 import type { Catalogue, FieldView } from './field.ts'
 import { fieldOptions } from './option.ts'
@@ -93,6 +94,16 @@ for (const row of disclosures) {
   })
 }
 
+test('what a role was shown in place of a value cannot be written over the value', () => {
+  for (const roles of [['support'], ['sales']]) {
+    const view = viewOf({ ...column, reveal }, roles)
+    const shown = view.reveal(view.protect(bytes('alice@x.com')), 'sealed') ?? bytes('')
+    assert.throws(() => view.protect(shown), { code: 'fields.masked_value' })
+  }
+  const plain = viewOf({ ...column, reveal }, ['billing'])
+  assert.equal(text(plain.reveal(plain.protect(bytes('a****@x.com')), 'sealed')), 'a****@x.com')
+})
+
 test('a default of plain does not lift a role that sees nothing, and a role named default is not listed', () => {
   const open = { ...column, reveal: { intern: 'nothing', default: 'plain' } }
   assert.equal(viewOf(open, ['intern']).disclosure.kind, 'withheld')
@@ -157,6 +168,29 @@ test('the client id of the identity selects the keys', () => {
   for (const clientId of [undefined, 'nobody-there', '../shop1', 'paironly']) {
     assert.throws(() => viewOf(field, ['billing'], clientId).protect(bytes('alice')), { code: 'fields.no_key' })
   }
+})
+
+test('keys that are not there are looked for once a turn and not for each value, and found once they are', async () => {
+  let asked = 0
+  const counting: Keystore = {
+    client(clientId) {
+      asked++
+      return keystore.client(clientId)
+    },
+    audit: () => keystore.audit(),
+  }
+  const own = { ...column, client_id: { from: 'identity' }, reveal, unreadable: 'nothing' }
+  const built = createCatalogue([fieldOptions.parse({ name: 'email', ...own })], {
+    keystore: counting,
+    defaultClientId: 'shop1',
+    databases: ['shop'],
+  })
+  const view = built.view(built.find('email') ?? assert.fail('no field'), identity(['billing'], 'late-one'))
+  for (let row = 0; row < 100; row++) assert.equal(view.reveal(bytes('x'), 'sealed'), undefined)
+  assert.equal(asked, 1)
+  generateKeys({ path, masterKey, clientId: 'late-one' })
+  await new Promise(resolve => setImmediate(resolve))
+  assert.equal(text(view.reveal(view.protect(bytes('alice')), 'sealed')), 'alice')
 })
 
 function unreadables(): readonly { name: string; stored: Buffer }[] {

@@ -46,7 +46,8 @@ export interface FieldView {
   reveal(stored: Uint8Array, carries: 'sealed' | 'plain'): Uint8Array | undefined
   /**
    * Seals a value on its way in; with `searchable` the search hash stands before it. An empty value stays empty.
-   * @throws {FieldError} `fields.no_key` when there is no key to seal with
+   * @throws {FieldError} `fields.no_key` when there is no key to seal with, `fields.masked_value` when it is the mask that this identity
+   *   is shown
    */
   protect(plaintext: Uint8Array): Uint8Array
   /** The 33 bytes that equal the start of a stored value. Only when the field is searchable **and** the disclosure is plain; else throws `fields.not_searchable`. */

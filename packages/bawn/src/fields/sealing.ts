@@ -31,8 +31,11 @@ export interface Sealing {
  */
 export function createSealing(field: Field, clientId: string | undefined, keystore: Keystore): Sealing {
   let found: ClientKeys | undefined
+  /** Of this turn of the event loop: a result of thousands of values is not thousands of looks at the disk, and keys made later are found. */
+  let refused: KeyError | undefined
   const lookUp = (): ClientKeys => {
     if (found !== undefined) return found
+    if (refused !== undefined) throw refused
     if (clientId === undefined) {
       throw new FieldError(
         'fields.no_key',
@@ -47,6 +50,12 @@ export function createSealing(field: Field, clientId: string | undefined, keysto
       return lookUp()
     } catch (cause) {
       if (!(cause instanceof KeyError)) throw cause
+      if (refused === undefined) {
+        refused = cause
+        setImmediate(() => {
+          refused = undefined
+        })
+      }
       throw new FieldError('fields.no_key', `field ${field.name} has no usable keys: ${cause.message}`, { cause })
     }
   }

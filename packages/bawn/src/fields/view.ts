@@ -22,7 +22,7 @@ export function createFieldView(
     field,
     disclosure,
     reveal: unreadable === 'error' || disclosure.kind === 'withheld' ? strict : orNothing(strict),
-    protect: plaintext => protect(field, sealing, plaintext),
+    protect: plaintext => protect(field, disclosure, sealing, plaintext),
     searchHash(plaintext) {
       if (!field.searchable || disclosure.kind !== 'plain') {
         const why = field.searchable ? `is not seen in plain (${disclosure.rule})` : 'is not searchable'
@@ -82,11 +82,17 @@ function orNothing(reveal: Reveal): Reveal {
   }
 }
 
+/** Whoever reads a masked value, changes something else and writes all of it back would put the mask over the value. */
+function isOwnMask(mask: Mask, plaintext: Uint8Array): boolean {
+  const text = Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength).toString('utf8')
+  return mask(text) === text
+}
+
 /**
  * A value that is a container already counts as one only when this field's own keys open it (an application that has only the public key wrote
  * it); its plaintext is then sealed as the field says. Taken by its looks, it would carry any plaintext past encryption.
  */
-function protect(field: Field, sealing: Sealing, value: Uint8Array): Uint8Array {
+function protect(field: Field, disclosure: Disclosure, sealing: Sealing, value: Uint8Array): Uint8Array {
   if (value.length === 0) return new Uint8Array(0)
   const opened = field.encrypt === undefined ? undefined : sealing.openOwn(value)
   try {
@@ -95,6 +101,12 @@ function protect(field: Field, sealing: Sealing, value: Uint8Array): Uint8Array 
       throw new FieldError(
         'fields.not_text',
         `field ${field.name} is of type text and was given bytes that are not UTF-8`,
+      )
+    }
+    if (disclosure.kind === 'masked' && isOwnMask(disclosure.mask, plaintext)) {
+      throw new FieldError(
+        'fields.masked_value',
+        `field ${field.name} was given what ${disclosure.rule} shows in place of a value`,
       )
     }
     return sealing.seal(plaintext)

@@ -29,6 +29,8 @@ export interface HttpDoor {
   listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>
   /** For every request that begins from now on; those under way end on the state that they began with. */
   swap(next: HttpState): void
+  /** For connections from now on. */
+  renewTls(tls: FrontTls): void
   /** Takes no new connections and waits for the requests under way; what is left after the time is cut. */
   drain(timeoutMs: number): Promise<void>
   /** Cuts everything now. */
@@ -86,6 +88,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
       current = next
       for (const upstream of before.upstreams) if (!next.upstreams.includes(upstream)) upstream.retire()
     },
+    renewTls: tls => front.renewTls(tls),
     drain: async timeoutMs => {
       const timer = setTimeout(() => front.close(), timeoutMs)
       await front.drain()

@@ -101,6 +101,8 @@ export interface FrontTls {
 
 export interface Front {
   listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>
+  /** For handshakes from now on. Only for a front that was made with TLS. */
+  renewTls(tls: FrontTls): void
   /** Takes no new connections, closes idle ones, and each of the others after its answer. Resolves when none is left. */
   drain(): Promise<void>
   /** Closes everything now. */

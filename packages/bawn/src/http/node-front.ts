@@ -160,6 +160,11 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
           else resolve({ host: address.address, port: address.port })
         })
       }),
+    renewTls: next => {
+      if ('setSecureContext' in server && typeof server.setSecureContext === 'function') {
+        server.setSecureContext(tlsOptions(next))
+      }
+    },
     drain: () =>
       new Promise(resolve => {
         draining = true

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, type Frozen, listenAddress, name, serverTls } from '../option.ts'
+import { type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
 
 export const httpListenerOptions = z.strictObject({
   door: z.literal('http'),
@@ -8,9 +8,9 @@ export const httpListenerOptions = z.strictObject({
   engine: z.enum(['node-http']).default('node-http').describe('what reads HTTP'),
   max_header_bytes: z.int().min(1024).max(1_048_576).default(16_384).describe('of a request’s head'),
   max_body_bytes: z.int().min(0).default(10_485_760).describe('of a request'),
-  header_timeout: duration.default(10_000).describe('until a request’s head is there'),
-  request_timeout: duration.default(60_000).describe('until the whole request is there'),
-  keep_alive_timeout: duration.default(65_000).describe('how long an idle connection is kept'),
+  header_timeout: timeLimit.default(10_000).describe('until a request’s head is there'),
+  request_timeout: timeLimit.default(60_000).describe('until the whole request is there'),
+  keep_alive_timeout: timeLimit.default(65_000).describe('how long an idle connection is kept'),
   max_connections: z.int().min(1).default(10_000).describe('of clients; more are closed at once'),
 })
 export type HttpListenerOptions = Frozen<z.output<typeof httpListenerOptions>>
@@ -21,9 +21,9 @@ export const upstreamOptions = z.strictObject({
     .regex(/^https?:\/\/[^/?#]+(\/[^?#]*)?$/, 'must be http(s)://host:port or http(s)://host:port/prefix')
     .describe('where it is; a prefix stands before every path'),
   ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
-  connect_timeout: duration.default(5_000).describe('until it is connected, TLS included'),
-  response_timeout: duration.default(30_000).describe('until the response head'),
-  idle_timeout: duration.default(30_000).describe('between two pieces of a response body'),
+  connect_timeout: timeLimit.default(5_000).describe('until it is connected, TLS included'),
+  response_timeout: timeLimit.default(30_000).describe('until the response head'),
+  idle_timeout: timeLimit.default(30_000).describe('between two pieces of a response body'),
   max_connections: z.int().min(1).default(256).describe('to it at a time; further requests wait'),
 })
 export type UpstreamOptions = Frozen<z.output<typeof upstreamOptions>>

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { ByteInput, ConnectionLost } from './byte-input.ts'
-import { buildErrorResponse } from './wire/error-response.ts'
+import { ByteInput, ConnectionLost, endSocket } from './byte-input.ts'
+import { fatalResponse, PostgresError } from './failure.ts'
 import { type CancelRequest, parseStartupPacket, type StartupMessage, startupPacketBytes } from './wire/startup.ts'
 import { WireError } from './wire/wire-error.ts'
 
@@ -81,12 +81,14 @@ async function negotiate(raw: Socket, startTls: StartTls | undefined): Promise<A
         return { kind: 'cancel', request: packet, input }
       case 'unsupported':
         input.release()
-        input.socket.end(
-          buildErrorResponse({
-            severity: 'FATAL',
-            sqlstate: '0A000',
-            message: `unsupported frontend protocol ${packet.major}.${packet.minor}: server supports 3.0 to 3.2`,
-          }),
+        endSocket(
+          input.socket,
+          fatalResponse(
+            new PostgresError(
+              'postgres.unsupported_version',
+              `unsupported frontend protocol ${packet.major}.${packet.minor}: server supports 3.0 to 3.2`,
+            ),
+          ),
         )
         return closed(`protocol ${packet.major}.${packet.minor}`)
       case 'startup':

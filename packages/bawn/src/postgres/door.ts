@@ -6,7 +6,8 @@ import { ConnectionLost, endSocket } from './byte-input.ts'
 import { Conversation, newSessionId } from './conversation.ts'
 import type { AuditContext } from './execution.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
-import { type LoginContext, login } from './login.ts'
+import { login } from './login.ts'
+import type { LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
 import { Session } from './session.ts'
 import { type CancelKey, Sessions } from './sessions.ts'
@@ -37,9 +38,9 @@ const newestMinor = 2
 export class PostgresDoor {
   readonly sessions = new Sessions()
   readonly #options: DoorOptions
-  readonly #tls: TlsFront | undefined
+  #tls: TlsFront | undefined
   /** Keeps the derived keys of each database's credential. */
-  #credentials = new Map<string, ScramCredential>()
+  readonly #credentials = new WeakMap<DatabaseState, ScramCredential>()
   #state: DoorState
   #open = 0
   /** Connections that are not logged in yet. */
@@ -55,7 +56,11 @@ export class PostgresDoor {
   /** New connections meet the new state; open sessions keep the one they began with. */
   swap(state: DoorState): void {
     this.#state = state
-    this.#credentials = new Map()
+  }
+
+  /** For connections from now on. */
+  renewTls(tls: DoorTls): void {
+    this.#tls = createTlsFront(tls, this.#options.authentication_timeout)
   }
 
   /** Lets nobody in any more, and waits for the sessions to end. */
@@ -140,7 +145,7 @@ export class PostgresDoor {
         address: socket.remoteAddress ?? '',
         tls: admission.tls !== undefined,
         certificate: verifiedCertificate(admission.tls),
-        channelBinding: admission.tls === undefined ? undefined : this.#tls?.channelBinding,
+        channelBinding: admission.tls === undefined ? undefined : tls?.channelBinding,
       }
       negotiateVersion(client, admission.message)
       const request = readStartupRequest(admission.message)
@@ -185,7 +190,9 @@ export class PostgresDoor {
     }
     const result = await login(state, request, context)
     if (result.kind === 'failed') {
-      audit(undefined, result.reason === 'undecided' ? 'error' : 'deny', result.rule, result.reason)
+      // Who asks where to get a token has not tried to log in.
+      if (result.reason !== 'discovery')
+        audit(undefined, result.reason === 'undecided' ? 'error' : 'deny', result.rule, result.reason)
       state.log({
         level: result.reason === 'undecided' ? 'error' : 'info',
         message: `login failed: ${result.reason}`,
@@ -256,10 +263,10 @@ export class PostgresDoor {
     requestId: string,
     fail: (error: unknown) => void,
   ): Promise<Upstream | undefined> {
-    let credential = this.#credentials.get(database.name)
+    let credential = this.#credentials.get(database)
     if (credential === undefined) {
       credential = createScramCredential(database.upstream.password)
-      this.#credentials.set(database.name, credential)
+      this.#credentials.set(database, credential)
     }
     try {
       const upstream = await openUpstream(database.upstream, credential, [

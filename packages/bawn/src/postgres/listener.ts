@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:net'
 import type { HostPort } from '../option.ts'
 import { type DoorOptions, PostgresDoor } from './door.ts'
 import type { DoorState, SessionSummary } from './state.ts'
+import type { DoorTls } from './tls.ts'
 
 /** A PostgreSQL door that listens. */
 export interface PostgresListener {
@@ -9,6 +10,8 @@ export interface PostgresListener {
   readonly address: HostPort
   /** New sessions use the new state; open ones keep theirs. */
   swap(state: DoorState): void
+  /** For connections from now on. */
+  renewTls(tls: DoorTls): void
   sessions(): readonly SessionSummary[]
   /** Ends every session of an identity. @returns how many there were */
   closeIdentity(id: string): number
@@ -30,6 +33,7 @@ export async function listenPostgres(
   return {
     address: { host: address.host, port },
     swap: next => door.swap(next),
+    renewTls: tls => door.renewTls(tls),
     sessions: () => door.sessions.list(),
     closeIdentity: id => door.closeIdentity(id),
     async drain(timeoutMs) {

@@ -1,12 +1,12 @@
 import { z } from 'zod'
-import { duration, type Frozen, listenAddress, name, secretReference, serverTls } from '../option.ts'
+import { type Frozen, listenAddress, name, secretReference, serverTls, timeLimit } from '../option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
   address: listenAddress.describe('host:port to listen on; port 0 takes a free one'),
   tls: serverTls.optional().describe('without it statements and rows cross in clear'),
   databases: z.array(name).optional().describe('which databases may be reached here; default: all'),
-  authentication_timeout: duration.default(60_000).describe('until a client has logged in'),
+  authentication_timeout: timeLimit.default(60_000).describe('until a client has logged in'),
   max_connections: z.int().min(1).default(1_000).describe('of clients; more are told that there are too many'),
   max_frame_bytes: z
     .int()
@@ -40,6 +40,6 @@ export const databaseOptions = z.strictObject({
     })
     .describe('the gateway’s own credential; users never hold it'),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
-  connect_timeout: duration.default(5_000).describe('until it is connected and logged in'),
+  connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
 })
 export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

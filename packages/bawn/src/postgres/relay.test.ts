@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomInt } from 'node:crypto'
 import { test } from 'node:test'
+import { createLoginThrottle } from '../accounts/throttle.ts'
 import { createIdentity } from '../authn/identity.ts'
 import { GatewayError } from '../error.ts'
 import type { Field, FieldView } from '../fields/field.ts'
@@ -70,6 +71,10 @@ function conversation(): Conversation {
     certificate: undefined,
     scram: undefined,
     jwt: undefined,
+    password: undefined,
+    trust: undefined,
+    tokenSource: undefined,
+    throttle: createLoginThrottle({ now: () => 0 }),
     catalogue: { fields: [secret], find: () => secret, view: () => view },
     audit,
     auditStatements: 'protected',

@@ -107,6 +107,7 @@ export class Session implements OpenSession {
   }
 
   #fromClient(chunk: Buffer): void {
+    if (this.#ended) return
     this.#requests.reader.push(chunk)
     this.#turn(() => this.#requests.run())
   }

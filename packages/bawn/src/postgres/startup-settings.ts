@@ -1,12 +1,16 @@
 import { PostgresError } from './failure.ts'
 import type { StartupMessage } from './wire/startup.ts'
 
+/** Mechanisms that ask the client something, so that it may wish for one of them. */
+export const loginQuestions = ['scram', 'password', 'jwt', 'oauthbearer'] as const
+export type LoginQuestion = (typeof loginQuestions)[number]
+
 /** What a StartupMessage asks for, sorted into what we decide by and what is passed on. */
 export interface StartupRequest {
   readonly user: string
   readonly database: string
   /** `-c bawn.login=jwt` in `options`: which question the client wants to be asked. */
-  readonly login: 'scram' | 'jwt' | undefined
+  readonly login: LoginQuestion | undefined
   readonly applicationName: string
   /** Run-time settings that are passed on, in order. */
   readonly settings: readonly (readonly [name: string, value: string])[]
@@ -43,7 +47,7 @@ export function readStartupRequest(message: StartupMessage): StartupRequest {
   if (user === undefined || user === '') {
     throw new PostgresError('postgres.login_refused', 'no PostgreSQL user name specified in startup packet')
   }
-  let login: 'scram' | 'jwt' | undefined
+  let login: LoginQuestion | undefined
   let applicationName = application_name
   let refused: PostgresError | undefined
   const refuse = (error: PostgresError): void => {
@@ -57,8 +61,8 @@ export function readStartupRequest(message: StartupMessage): StartupRequest {
   for (const [name, value] of asked) {
     const key = name.toLowerCase()
     if (key === 'bawn.login') {
-      if (value === 'scram' || value === 'jwt') login = value
-      else refuse(settingRefused(name))
+      login = loginQuestions.find(question => question === value)
+      if (login === undefined) refuse(settingRefused(name))
     } else if (key === 'application_name') applicationName = value
     else if (key === 'client_encoding') {
       if (!encodings.has(value.toLowerCase())) refuse(encodingRefused(value))

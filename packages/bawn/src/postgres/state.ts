@@ -1,8 +1,12 @@
+import type { PasswordCheck } from '../accounts/password.ts'
+import type { LoginThrottle } from '../accounts/throttle.ts'
 import type { AuditTrail } from '../audit/event.ts'
 import type { CertificateMechanism } from '../authn/certificate.ts'
+import type { HostRules } from '../authn/host-rules.ts'
 import type { Identity, Outcome } from '../authn/identity.ts'
-import type { UsableMechanism } from '../authn/option.ts'
+import type { TokenSource } from '../authn/oauthbearer.ts'
 import type { ScramMechanism } from '../authn/scram-mechanism.ts'
+import type { TrustMechanism } from '../authn/trust.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { Planner } from './sql/plan.ts'
@@ -33,27 +37,20 @@ export interface UpstreamTarget {
   readonly connectTimeoutMs: number
 }
 
-/** A matched rule names itself; `none` refuses. */
-export type HostRuleMatch =
-  | { readonly kind: 'matched'; readonly rule: string; readonly use: readonly UsableMechanism[] }
-  | { readonly kind: 'none' }
-
-export interface HostRuleQuestion {
-  readonly door: 'postgres'
-  readonly user: string
-  readonly address: string
-  readonly tls: boolean
-  readonly database: string
-}
-
 /** How callers may prove who they are. A method that throws or rejects cannot decide: the door answers 57P03. */
 export interface DoorState {
   readonly databases: ReadonlyMap<string, DatabaseState>
-  readonly hostRules: { match(question: HostRuleQuestion): HostRuleMatch }
+  readonly hostRules: Pick<HostRules, 'match'>
   /** Given a certificate whose chain was verified against the listener's `client_ca`. */
   readonly certificate: Pick<CertificateMechanism, 'authenticate'> | undefined
   readonly scram: ScramMechanism | undefined
   readonly jwt: { authenticate(token: string): Outcome | Promise<Outcome> } | undefined
+  readonly password: Pick<PasswordCheck, 'check'> | undefined
+  readonly trust: TrustMechanism | undefined
+  /** Where a client is sent for a token; without it `oauthbearer` takes tokens and tells nobody where to get one. */
+  readonly tokenSource: TokenSource | undefined
+  /** Slows guessing by the mechanisms that do not do so themselves: all but `password`. */
+  readonly throttle: LoginThrottle
   readonly catalogue: Catalogue
   readonly audit: AuditTrail
   /** Which statements get a line in the trail. */

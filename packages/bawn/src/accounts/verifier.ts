@@ -1,0 +1,124 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { type Apr1Verifier, formatApr1Verifier, parseApr1Verifier } from './apr1.ts'
+import {
+  type Argon2idVerifier,
+  argon2idDefaults,
+  deriveArgon2idVerifier,
+  formatArgon2idVerifier,
+  isArgon2idPassword,
+  parseArgon2idVerifier,
+} from './argon2id.ts'
+import { type BcryptVerifier, formatBcryptVerifier, parseBcryptVerifier } from './bcrypt.ts'
+import type { HashThread } from './hash-thread.ts'
+import { formatSha1Verifier, isSha1Password, parseSha1Verifier, type Sha1Verifier } from './htpasswd-sha1.ts'
+import { formatPbkdf2Verifier, isPbkdf2Password, type Pbkdf2Verifier, parsePbkdf2Verifier } from './pbkdf2-sha512.ts'
+import { isPlainPassword, type PlainPassword } from './plain-password.ts'
+import { defaultScramIterations, deriveScramVerifier, formatScramVerifier, isPasswordOf } from './scram-verifier.ts'
+import type { ScramVerifier } from './store.ts'
+
+/** What a stored text can turn out to be; its prefix says which. A SCRAM verifier stands beside it, in `Account.scram`. */
+export type StoredVerifier = Argon2idVerifier | BcryptVerifier | Pbkdf2Verifier | Apr1Verifier | Sha1Verifier
+
+/** What checks a password that comes in clear. */
+export type PasswordVerifier = StoredVerifier | PlainPassword
+
+/** What an account is checked by: `scram` where the client speaks SCRAM, `password` (else `scram`) where the password comes in clear. */
+export interface Verifiers {
+  readonly scram: ScramVerifier | undefined
+  readonly password: PasswordVerifier | undefined
+}
+
+/** Longer passwords are wrong: nobody types them, and every hash reads all of it. In bytes of UTF-8. */
+export const maxPasswordBytes = 1_024
+
+/** Reads one stored text: PHC strings of argon2id and PBKDF2-SHA512, bcrypt, `$apr1$`, `{SHA}`. `undefined` for anything else. */
+export function parseVerifier(text: string): StoredVerifier | undefined {
+  if (text.length > 512) return undefined
+  return (
+    parseArgon2idVerifier(text) ??
+    parseBcryptVerifier(text) ??
+    parsePbkdf2Verifier(text) ??
+    parseApr1Verifier(text) ??
+    parseSha1Verifier(text)
+  )
+}
+
+/** The text that `parseVerifier` reads back. */
+export function formatVerifier(verifier: StoredVerifier): string {
+  switch (verifier.kind) {
+    case 'argon2id':
+      return formatArgon2idVerifier(verifier)
+    case 'bcrypt':
+      return formatBcryptVerifier(verifier)
+    case 'pbkdf2-sha512':
+      return formatPbkdf2Verifier(verifier)
+    case 'apr1':
+      return formatApr1Verifier(verifier)
+    case 'sha1':
+      return formatSha1Verifier(verifier)
+  }
+}
+
+/** Both verifiers as one text, for comparing and for keys of caches; it may hold a password in clear and goes nowhere else. */
+export function verifiersText({ scram, password }: Partial<Verifiers>): string {
+  const clear =
+    password === undefined ? '' : password.kind === 'plain' ? `plain ${password.password}` : formatVerifier(password)
+  return `${scram === undefined ? '' : formatScramVerifier(scram)}\n${clear}`
+}
+
+/** The verifiers of a new password: argon2id and SCRAM. About 50 ms in the thread pool, one after the other. */
+export async function deriveVerifiers(password: string): Promise<Verifiers> {
+  const argon = await deriveArgon2idVerifier(password)
+  return { password: argon, scram: await deriveScramVerifier(password, randomBytes(16)) }
+}
+
+/**
+ * Whether the password is the verifier's; costs the same whether it is or not. Everything that takes time runs in the thread pool or
+ * in `thread`.
+ *
+ * @throws when the thread failed: it is then not known
+ */
+export async function isVerifiedBy(
+  verifier: PasswordVerifier | ScramVerifier,
+  password: string,
+  thread: HashThread,
+): Promise<boolean> {
+  if (!('kind' in verifier)) return isPasswordOf(verifier, password)
+  switch (verifier.kind) {
+    case 'argon2id':
+      return isArgon2idPassword(verifier, password)
+    case 'pbkdf2-sha512':
+      return isPbkdf2Password(verifier, password)
+    case 'sha1':
+      return isSha1Password(verifier, password)
+    case 'plain':
+      return isPlainPassword(verifier, password)
+    case 'bcrypt': {
+      const { salt, cost, tag } = verifier
+      const derived = await thread.derive({ kind: 'bcrypt', password: Buffer.from(password), salt, cost })
+      // bcrypt reads to the first NUL in most hands and over it in others: such a password is not taken as either.
+      return timingSafeEqual(derived, tag) && !password.includes('\0')
+    }
+    case 'apr1': {
+      const { salt, tag } = verifier
+      return timingSafeEqual(await thread.derive({ kind: 'apr1', password: Buffer.from(password), salt }), tag)
+    }
+  }
+}
+
+/** Does the check of this verifier alone cost far less than that of a new one? Then the difference is to be added, or it can be measured. */
+export function isCheap(verifier: PasswordVerifier | ScramVerifier): boolean {
+  if (!('kind' in verifier)) return true
+  return verifier.kind === 'sha1' || verifier.kind === 'apr1' || verifier.kind === 'plain'
+}
+
+/** Are both what `deriveVerifiers` would make today, or better? What is not is made anew at the next login. */
+export function areCurrent({ scram, password }: Partial<Verifiers>): boolean {
+  return (
+    scram !== undefined &&
+    scram.iterations >= defaultScramIterations &&
+    password?.kind === 'argon2id' &&
+    password.memoryKib >= argon2idDefaults.memoryKib &&
+    password.passes >= argon2idDefaults.passes
+  )
+}

@@ -1,0 +1,62 @@
+import { openAccountStore } from '../accounts/open.ts'
+import type { AccountStoreOptions } from '../accounts/option.ts'
+import { openSqliteAccounts, type SqliteAccountStore } from '../accounts/sqlite.ts'
+import { AccountError, type AccountStore } from '../accounts/store.ts'
+import { suggest } from '../nearest.ts'
+import { configOption, type Input } from './command.ts'
+import { needConfig } from './config.ts'
+import { CliError } from './error.ts'
+
+export const storeOption = {
+  ...configOption,
+  store: { value: 'NAME', help: 'which account store; needed where the configuration has several' },
+} as const
+
+function chosenStore(input: Input): { readonly name: string; readonly options: AccountStoreOptions } {
+  const { accounts } = needConfig(input)
+  const names = Object.keys(accounts)
+  if (names.length === 0) {
+    const suggestion = 'Add to the configuration: accounts: { staff: { kind: sqlite, path: data/accounts.db } }'
+    throw new CliError('cli.failed', 'the configuration has no account store', { suggestion })
+  }
+  const name = input.text('store') ?? (names.length === 1 ? names[0] : undefined)
+  if (name === undefined) throw new CliError('cli.usage', `which store? Add --store: one of ${names.join(', ')}`)
+  const options = Object.hasOwn(accounts, name) ? accounts[name] : undefined
+  if (!options) {
+    const suggestion = suggest(name, names)
+    throw new CliError(
+      'cli.usage',
+      `no account store is called "${name}"`,
+      suggestion === undefined ? {} : { suggestion },
+    )
+  }
+  return { name, options }
+}
+
+async function closing<Store extends AccountStore>(
+  input: Input,
+  store: Store,
+  work: (store: Store) => Promise<string>,
+): Promise<0> {
+  try {
+    input.terminal.out(await work(store))
+  } finally {
+    await store.close()
+  }
+  return 0
+}
+
+/** Runs `work` with the store that the command names, of whatever kind, and prints what it returns. */
+export function withStore(input: Input, work: (store: AccountStore) => Promise<string>): Promise<0> {
+  const { name, options } = chosenStore(input)
+  return closing(input, openAccountStore(name, options), work)
+}
+
+/** As `withStore`, for what changes accounts. @throws {AccountError} `accounts.read_only` */
+export function withWritableStore(input: Input, work: (store: SqliteAccountStore) => Promise<string>): Promise<0> {
+  const { name, options } = chosenStore(input)
+  if (options.kind === 'file') {
+    throw new AccountError('accounts.read_only', `account store ${name} is the file ${options.path}`)
+  }
+  return closing(input, openSqliteAccounts({ name, path: options.path, clock: input.terminal.now }), work)
+}
