@@ -103,7 +103,9 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
 }
 
 async function serve(turn: Turn, maxBodyBytes: number): Promise<void> {
-  const admitted = await admit(turn)
+  const admission = admit(turn)
+  // Mostly it is known at once: then nothing waits for a turn of the queue.
+  const admitted = admission instanceof Promise ? await admission : admission
   if (admitted === undefined) return
   const forwarded = await forward(turn, admitted, maxBodyBytes)
   await respond(turn, forwarded, admitted.route.maxJsonBytes)
