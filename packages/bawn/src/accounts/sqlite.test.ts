@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
-import { deriveScramVerifier, isPasswordOf } from './scram-verifier.ts'
+import { deriveScramVerifier, formatScramVerifier, isPasswordOf } from './scram-verifier.ts'
 import { openSqliteAccounts } from './sqlite.ts'
 import type { Account } from './store.ts'
+import { parseVerifier } from './verifier.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bawn-accounts-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -167,4 +168,59 @@ test('kill -9 in the middle of writes loses nothing that was acknowledged', asyn
     for (let n = 0; n <= last; n++) assert.deepEqual((await store.find(`user${n}`))?.roles, [`r${n}`])
     await store.close()
   }
+})
+
+test('a file of version 1 keeps its accounts, and gets what version 2 has', async () => {
+  const path = freshPath()
+  await open(path).close()
+  rmSync(path)
+  const old = new DatabaseSync(path)
+  old.exec(`
+    CREATE TABLE account (name TEXT PRIMARY KEY, scram TEXT, roles TEXT NOT NULL, locked INTEGER NOT NULL CHECK (locked IN (0, 1))) STRICT, WITHOUT ROWID;
+    CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO secret VALUES ('decoy', x'${'07'.repeat(32)}');
+    INSERT INTO account VALUES ('alice', '${formatScramVerifier(verifier)}', '["support"]', 1);
+    PRAGMA user_version = 1;
+  `)
+  old.close()
+  for (let round = 0; round < 2; round += 1) {
+    const store = open(path)
+    assert.deepEqual(Buffer.from(store.decoySecret), Buffer.alloc(32, 7))
+    const alice = await store.find('alice')
+    assert.equal(alice?.locked, true)
+    assert.deepEqual(alice?.roles, ['support'])
+    assert.equal(alice?.password, undefined)
+    assert.equal(alice?.createdAt, undefined)
+    assert.equal(await isPasswordOf(alice?.scram ?? verifier, 'pencil'), true)
+    await store.close()
+  }
+})
+
+test('both verifiers and the times are kept; a password in clear never is', async () => {
+  let at = 1_000
+  const store = openSqliteAccounts({ name: 'staff', path: freshPath(), clock: () => at })
+  const password = parseVerifier('$2y$04$If6bvum7DFjUnE9p2uDeDuPclGv3dFIX44fnrtu2XJJRsWqKmsrFS')
+  await store.add({ ...alice, password })
+  at = 2_000
+  const found = await store.find('alice')
+  assert.deepEqual([found?.createdAt, found?.passwordChangedAt], [1_000, 1_000])
+  assert.equal(found?.password?.kind, 'bcrypt')
+  assert.ok(found !== undefined)
+  assert.equal(await store.upgrade(found, { scram: undefined, password }), true)
+  const after = await store.find('alice')
+  assert.deepEqual([after?.createdAt, after?.passwordChangedAt, after?.scram], [1_000, 2_000, undefined])
+  assert.equal(await store.upgrade(found, { scram: undefined, password }), false)
+  const clear = { scram: undefined, password: { kind: 'plain', password: 'pencil' } } as const
+  await assert.rejects(store.setVerifier('alice', clear), { code: 'accounts.invalid' })
+  await assert.rejects(store.add({ ...alice, name: 'bob', ...clear }), { code: 'accounts.invalid' })
+  await store.close()
+})
+
+test('the decoy of a name is the account after it, and it is the first of all after the last', async () => {
+  const store = open()
+  assert.equal(await store.decoy('x'), undefined)
+  for (const name of ['bob', 'dave']) await store.add({ ...alice, name })
+  const decoys = await Promise.all(['', 'bob', 'carol', 'zoe'].map(async name => (await store.decoy(name))?.name))
+  assert.deepEqual(decoys, ['bob', 'dave', 'dave', 'bob'])
+  await store.close()
 })

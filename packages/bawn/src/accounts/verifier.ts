@@ -83,6 +83,16 @@ export async function isVerifiedBy(
   password: string,
   thread: HashThread,
 ): Promise<boolean> {
+  const same = await compare(verifier, password, thread)
+  // HMAC takes a NUL at the end of a key for nothing, bcrypt for the end of the password: such a password would be another one as well.
+  return same && !password.includes('\0')
+}
+
+async function compare(
+  verifier: PasswordVerifier | ScramVerifier,
+  password: string,
+  thread: HashThread,
+): Promise<boolean> {
   if (!('kind' in verifier)) return isPasswordOf(verifier, password)
   switch (verifier.kind) {
     case 'argon2id':
@@ -96,8 +106,7 @@ export async function isVerifiedBy(
     case 'bcrypt': {
       const { salt, cost, tag } = verifier
       const derived = await thread.derive({ kind: 'bcrypt', password: Buffer.from(password), salt, cost })
-      // bcrypt reads to the first NUL in most hands and over it in others: such a password is not taken as either.
-      return timingSafeEqual(derived, tag) && !password.includes('\0')
+      return timingSafeEqual(derived, tag)
     }
     case 'apr1': {
       const { salt, tag } = verifier

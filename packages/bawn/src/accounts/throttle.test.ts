@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLoginThrottle, networkOf } from './throttle.ts'
+
+function start(limits: Partial<Parameters<typeof createLoginThrottle>[0]> = {}) {
+  let at = 1_000
+  const throttle = createLoginThrottle({ now: () => at, ...limits })
+  return {
+    wait: (ms: number) => {
+      at += ms
+    },
+    /** Fails as often as it is let; how often that was. */
+    fail(user: string | undefined, address: string, tries: number): number {
+      let permitted = 0
+      for (let n = 0; n < tries; n += 1) if (throttle.attempt(user, address).kind === 'permitted') permitted += 1
+      return permitted
+    },
+    succeed(user: string | undefined, address: string): boolean {
+      const attempt = throttle.attempt(user, address)
+      if (attempt.kind === 'permitted') attempt.succeeded()
+      return attempt.kind === 'permitted'
+    },
+    throttle,
+  }
+}
+
+test('one account from one network: five tries, then one in ten seconds', () => {
+  const { fail, wait, throttle } = start()
+  assert.equal(fail('alice', '192.0.2.1', 20), 5)
+  assert.deepEqual(throttle.attempt('alice', '192.0.2.1'), { kind: 'throttled', retryAfterMs: 10_000 })
+  wait(9_999)
+  assert.equal(fail('alice', '192.0.2.1', 20), 0)
+  wait(1)
+  assert.equal(fail('alice', '192.0.2.1', 20), 1)
+  wait(3_600_000)
+  assert.equal(fail('alice', '192.0.2.1', 20), 5)
+})
+
+test('one account from many networks: twenty tries; who logged in lately is not shut out by them', () => {
+  const { fail, succeed, wait } = start()
+  assert.ok(succeed('alice', '198.51.100.1'))
+  let permitted = 0
+  for (let n = 0; n < 100; n += 1) permitted += fail('alice', `192.0.2.${n}`, 1)
+  assert.equal(permitted, 20)
+  assert.equal(fail('alice', '203.0.113.5', 1), 0)
+  assert.ok(succeed('alice', '198.51.100.1'))
+  // Also there, five wrong ones are enough.
+  assert.equal(fail('alice', '198.51.100.1', 20), 5)
+  wait(8 * 86_400_000)
+  permitted = 0
+  for (let n = 0; n < 100; n += 1) permitted += fail('alice', `192.0.2.${n}`, 1)
+  assert.equal(permitted, 20)
+  assert.equal(fail('alice', '198.51.100.1', 1), 0)
+})
+
+test('one network, many names, known or not: fifty tries, then one a second; tokens name nobody', () => {
+  const { fail, wait, succeed } = start()
+  let permitted = 0
+  for (let n = 0; n < 200; n += 1) permitted += fail(`user${n}`, '192.0.2.1', 1)
+  assert.equal(permitted, 50)
+  assert.equal(fail(undefined, '192.0.2.1', 5), 0)
+  assert.ok(succeed('alice', '192.0.2.2'))
+  wait(2_000)
+  assert.equal(fail(undefined, '192.0.2.1', 5), 2)
+})
+
+test('success gives the try back, and so does what could not be judged; once', () => {
+  const { throttle, fail } = start()
+  for (let n = 0; n < 100; n += 1) {
+    const attempt = throttle.attempt('alice', '192.0.2.1')
+    assert.ok(attempt.kind === 'permitted')
+    if (n % 2 === 0) attempt.succeeded()
+    attempt.undecided()
+    attempt.undecided()
+  }
+  assert.equal(fail('alice', '192.0.2.1', 20), 5)
+})
+
+test('many tries under way at once are as many tries', () => {
+  const { throttle } = start()
+  const open = Array.from({ length: 20 }, () => throttle.attempt('alice', '192.0.2.1'))
+  assert.equal(open.filter(attempt => attempt.kind === 'permitted').length, 5)
+})
+
+test('memory is bounded: the bucket that was used longest ago makes room', () => {
+  const { fail } = start({ maxBuckets: 10 })
+  assert.equal(fail('alice', '192.0.2.1', 5), 5)
+  for (let n = 0; n < 10; n += 1) fail(`${'long'.repeat(10_000)}${n}`, `198.51.100.${n}`, 1)
+  assert.equal(fail('alice', '192.0.2.1', 5), 5)
+})
+
+test('an IPv6 customer is a /64, and IPv4 is IPv4 however it is written', () => {
+  for (const [address, network] of [
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2::6', '2001:db8:1:2::/64'],
+    ['2001:db8::', '2001:db8:0:0::/64'],
+    ['2001:0db8:0001:0002::1', '2001:db8:1:2::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['192.0.2.1', '192.0.2.1'],
+    ['', ''],
+  ] as const) {
+    assert.equal(networkOf(address), network, address)
+  }
+})
