@@ -656,6 +656,12 @@ export const errors = {
   },
 
   // everything else
+  'gateway.listen': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'Another program may have this port, or the address is not of this machine: change address of the listener',
+  },
   'gateway.bug': {
     blame: 'gateway',
     status: 500,

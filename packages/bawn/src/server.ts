@@ -134,7 +134,11 @@ class Server implements RunningServer {
     this.#current = composition
     await composition.prime()
     for (const [name, listener] of Object.entries(config.listeners)) {
-      this.#addresses[name] = await this.#listen(name, listener, composition)
+      this.#addresses[name] = await this.#listen(name, listener, composition).catch(error => {
+        throw isSystemError(error, 'listen')
+          ? new GatewayError('gateway.listen', `listener ${name} cannot have ${listener.address}`, { cause: error })
+          : error
+      })
     }
     this.#tell('start', 'permit')
   }
@@ -331,6 +335,10 @@ function goodConfig(configPath: string): GoodConfig {
   const loaded = loadConfig(configPath)
   if (loaded.kind === 'ok') return loaded
   throw new ConfigError('config.invalid', `${configPath} has ${loaded.problems.length} problems`)
+}
+
+function isSystemError(error: unknown, call: string): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === call
 }
 
 /** The trail goes on with the key that it was opened with: what was written since could not be verified after a restart. */

@@ -221,7 +221,9 @@ function sourceOf(): AdminSource {
 }
 
 test('a port that is taken, and a token file that cannot be written, stop the start', async () => {
+  const token = readAdminToken(tokenFile)
   await assert.rejects(createAdminDoor({ address: door.address, tokenFile }, sourceOf()), { code: 'admin.listen' })
+  assert.equal(readAdminToken(tokenFile), token, 'the gateway that has the port keeps its token')
   const inFile = join(tokenFile, 'below', 'a-file')
   await assert.rejects(createAdminDoor({ address: '127.0.0.1:0', tokenFile: inFile }, sourceOf()), {
     code: 'admin.token_file',

@@ -194,12 +194,21 @@ export async function createAdminDoor(
   server.maxConnections = 64
   server.maxHeadersCount = 64
 
-  writeAdminToken(options.tokenFile, token)
   await new Promise<void>((resolve, reject) => {
     server.once('error', cause =>
       reject(new AdminError('admin.listen', `cannot listen on ${options.address}`, { cause })),
     )
-    server.listen({ host, port }, resolve)
+    server.listen({ host, port }, () => {
+      try {
+        // Not before the port is ours: the file may be that of a gateway that runs. In this turn: no request was read yet.
+        writeAdminToken(options.tokenFile, token)
+        resolve()
+      } catch (error) {
+        server.close()
+        server.closeAllConnections()
+        reject(error)
+      }
+    })
   })
   const bound = server.address()
   const isV6 = host.includes(':')

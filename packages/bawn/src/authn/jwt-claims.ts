@@ -46,7 +46,7 @@ export function checkClaims(claims: JsonObject, source: string, options: IssuerO
   if (typeof id !== 'string' || !isAccountName(id)) return rejected('malformed')
   const identity = createIdentity({
     id,
-    roles: readRoles(claimAt(claims, options.roles_claim)),
+    roles: [...readRoles(claimAt(claims, options.roles_claim)), ...options.fixed_roles],
     claims,
     clientId: undefined,
     mechanism: 'jwt',

@@ -31,6 +31,10 @@ export const issuerOptions = z.strictObject({
     .string()
     .default('roles')
     .describe('claim with the roles: a list, or a string with spaces; a dotted path reaches into objects'),
+  fixed_roles: z
+    .array(name)
+    .default([])
+    .describe('roles of everybody with a token of this issuer, besides those in it'),
   scope: z
     .string()
     .default('')

@@ -1,6 +1,7 @@
 import { GatewayError } from '../error.ts'
 import type { Terminal } from './command.ts'
 import { CliError } from './error.ts'
+import { printable } from './terminal-text.ts'
 
 /**
  * Why, as far as it may be said: the messages of what the operating system or the network answered. Messages of parsers are left
@@ -41,9 +42,10 @@ export function reportError(error: unknown, terminal: Terminal, asJson: boolean)
     const { code, message } = error
     terminal.out(`${JSON.stringify({ error: { code, message, reason, hint: hintOf(error) } })}\n`)
   } else {
-    terminal.err(`error: ${error.code}: ${error.message}${reason === undefined ? '' : ` (${reason})`}\n`)
+    // Messages name what was given and what the configuration says.
+    terminal.err(`error: ${error.code}: ${printable(error.message + (reason === undefined ? '' : ` (${reason})`))}\n`)
     const hint = hintOf(error)
-    if (hint !== undefined) terminal.err(`hint: ${hint}\n`)
+    if (hint !== undefined) terminal.err(`hint: ${printable(hint)}\n`)
   }
   return error.code === 'cli.usage' ? 2 : 1
 }

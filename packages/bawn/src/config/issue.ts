@@ -93,10 +93,11 @@ function wrongType(issue: Extract<Issue, { code: 'invalid_type' }>, path: Config
     return { path, at: 'value', message: `${pathText(path)} needs a unit`, suggestion: `write ${value}s or ${value}ms` }
   }
   const quote = issue.expected === 'string' && typeof value !== 'object' && !isSecret(schemas)
+  const kind = isSecret(schemas) && typeof value !== 'object' ? `a ${typeof value}` : kindOf(value)
   return {
     path,
     at: 'value',
-    message: `${pathText(path)} must be ${wanted}, and is ${kindOf(value)}`,
+    message: `${pathText(path)} must be ${wanted}, and is ${kind}`,
     suggestion: quote ? `in quotes it is text: "${String(value)}"` : description,
   }
 }

@@ -367,6 +367,71 @@ const rows: readonly Row[] = [
     says: 'jwt needs an issuer',
   },
   {
+    name: 'digest that nobody configured',
+    replace: 'use: [jwt]',
+    by: 'use: [jwt, »digest]',
+    says: 'digest needs to be configured',
+    suggests: /^add under mechanisms: digest: \{/,
+  },
+  {
+    name: 'api-key that nobody configured',
+    replace: 'use: [jwt]',
+    by: 'use: [jwt, »api-key]',
+    says: 'api-key needs to be configured',
+    suggests: /^add under mechanisms: api-key: \{/,
+  },
+  {
+    name: 'introspection that nobody configured',
+    replace: 'use: [jwt]',
+    by: 'use: [jwt, »introspection]',
+    says: 'introspection needs to be configured',
+    suggests: /^add under mechanisms: introspection: \{/,
+  },
+  {
+    name: 'trust that nobody configured',
+    replace: 'use: [jwt]',
+    by: 'use: [jwt, »trust]',
+    says: 'trust needs to be configured',
+    suggests: /^add under mechanisms: trust: \{/,
+  },
+  {
+    name: 'identity that nobody configured',
+    replace: 'use: [jwt]',
+    by: 'use: [jwt, »identity]',
+    says: 'identity needs to be configured',
+    suggests: /^add under mechanisms: identity: \{/,
+  },
+  {
+    name: 'certificates at an HTTP listener that asks for none',
+    replace: 'use: [jwt]',
+    by: 'use: [jwt, »certificate]',
+    says: 'certificate needs a listener that asks for client certificates',
+  },
+  {
+    name: 'a user of digest without a value for an algorithm',
+    replace: 'host_rules:',
+    by: 'mechanisms:\n  digest: { algorithms: [MD5], users: { »dora: { ha1_sha256: env:X } } }\nhost_rules:',
+    says: 'dora cannot log in with MD5: ha1_md5 is missing',
+  },
+  {
+    name: 'one API key twice',
+    replace: 'host_rules:',
+    by: `mechanisms:\n  api-key: { keys: [{ name: a, hash: "sha256:${'0'.repeat(64)}" }, { name: b, hash: »"sha256:${'0'.repeat(64)}" }] }\nhost_rules:`,
+    says: 'this key is listed already',
+  },
+  {
+    name: 'introspection over plain HTTP',
+    replace: 'host_rules:',
+    by: 'mechanisms:\n  introspection: { url: »"http://id.example/", client_id: a, client_secret: env:X }\nhost_rules:',
+    says: 'what comes over plain HTTP can be replaced on the way',
+  },
+  {
+    name: 'an API key in clear',
+    replace: 'host_rules:',
+    by: 'mechanisms:\n  api-key: { keys: [{ name: a, hash: »secret }] }\nhost_rules:',
+    says: 'must be sha256: and 64 hexadecimal digits',
+  },
+  {
     name: 'scram at the HTTP door',
     replace: 'use: [jwt]',
     by: 'use: [jwt, »scram]',
@@ -632,4 +697,28 @@ test('the printed problem has the line and a caret under the word', () => {
       '        did you mean "orders"?',
     ].join('\n'),
   )
+})
+
+test('no problem repeats a secret that stands in the file, however it is written', () => {
+  const reference = 'master: env:ACRA_MASTER_KEY'
+  for (const master of [
+    'master: 4815162342',
+    'master:\n    hunter2',
+    'master: &name hunter2',
+    'master: "env:M\n    hunter2"',
+    'master: >-\n    hunter2',
+    '"master" : true',
+  ]) {
+    const loaded = parse(example.replace(reference, `${master}\n    `))
+    assert.equal(loaded.kind, 'invalid', master)
+    const told = JSON.stringify(loaded)
+    assert.doesNotMatch(told, /hunter2|4815162342/, master)
+  }
+})
+
+test('a problem as text has no control characters, whatever the file says', () => {
+  const loaded = parse('listeners: { "a\\e[2Jb": {} }\n"\\e]0;x\\a": 1\nkeys: { store: { kind: "dir\\e[31m" } }\n')
+  assert.equal(loaded.kind, 'invalid')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
+  if (loaded.kind === 'invalid') assert.doesNotMatch(renderProblems(loaded.problems), /[\u0000-\u0008\u000b-\u001f]/)
 })

@@ -26,13 +26,36 @@ export const maxShownProblems = 20
 
 /** A value behind a key that names a secret and that is no reference: somebody wrote the secret itself. */
 const literalSecret =
-  /((?:password|passwd|secret|master|token|passphrase|credential|api_?key)(?:[A-Za-z0-9-]|_(?!file))*["']?\s*:\s*)(?!\s|env:|file:|[{[&|>])(?:"[^"]*"?|'[^']*'?|[^,}\s#][^,}\s]*(?: +[^,}\s#][^,}\s]*)*)/gi
+  /((?:password|passwd|secret|master|token|passphrase|credential|api_?key)(?:[A-Za-z0-9-]|_(?!file))*["']?\s*:\s*)(?!\s|env:|file:|[{[|>])(?:"[^"]*"?|'[^']*'?|[^,}\s#][^,}\s]*(?: +[^,}\s#][^,}\s]*)*)/gi
+
+/** User and password in a URL. */
+const userInfo = /(:\/\/)[^\s/@"']+@/g
+
+const startsWithKey = /^\s*(?:- +)*["']?[A-Za-z_][A-Za-z0-9_-]*["']?\s*:(?:\s|$)/
+const secretKey =
+  /(?:password|passwd|secret|master|token|passphrase|credential|api_?key)(?:[A-Za-z0-9-]|_(?!file))*["']?\s*:(?:\s|$)/i
+
+/**
+ * Whether a line may be the rest of a secret whose key stands on a line above it.
+ *
+ * @param before the lines above, the nearest first
+ */
+export function continuesSecret(line: string, before: Iterable<string>): boolean {
+  if (startsWithKey.test(line)) return false
+  for (const above of before) if (startsWithKey.test(above)) return secretKey.test(above)
+  return false
+}
 
 /** A line fit for a terminal or a log: literal secrets and control characters replaced, long lines cut. */
 export function excerptOf(line: string): string {
-  const hidden = line.replace(literalSecret, '$1********')
+  const hidden = line.replace(literalSecret, '$1********').replace(userInfo, '$1********@')
+  return withoutControls(hidden).slice(0, 400)
+}
+
+/** Tabs and line feeds stay. */
+function withoutControls(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a terminal would obey them
-  return hidden.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd').slice(0, 400)
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
 }
 
 /** Errors and warnings in order of the file. */
@@ -54,7 +77,8 @@ export function renderProblem(problem: Problem): string {
     lines.push(`${number} | ${problem.excerpt}`, `      | ${lead}${'^'.repeat(room)}`)
   }
   if (problem.suggestion !== undefined) lines.push(`        ${problem.suggestion}`)
-  return lines.join('\n')
+  // Messages name keys and values of the file, and "\e[2J" is a lawful one.
+  return withoutControls(lines.join('\n'))
 }
 
 /** The first `maxShownProblems`, and how many there are. */

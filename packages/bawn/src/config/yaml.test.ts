@@ -55,6 +55,8 @@ test('a literal secret is not printed', () => {
     'master: hunter2 # comment',
     "'client_secret': 'hunter2'",
     'api_key: hunter2',
+    'password: &name hunter2',
+    'url: https://user:hunter2@orders.example/',
   ]) {
     assert.doesNotMatch(excerptOf(line), /hunter2/, line)
   }

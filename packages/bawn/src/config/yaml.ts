@@ -1,5 +1,5 @@
 import { type Document, isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
-import { type ConfigPath, excerptOf, type Problem } from './problem.ts'
+import { type ConfigPath, continuesSecret, excerptOf, type Problem } from './problem.ts'
 
 /** Largest configuration file, in bytes. */
 export const maxConfigBytes = 1_048_576
@@ -32,12 +32,22 @@ export type ParsedSource =
 
 type ProblemMaker = Source['problem']
 
+/** No secret is written over more lines; without an end, many problems in a long list would take their number squared. */
+const maxSecretLines = 200
+
+/** The lines above one, the nearest first. @param line from 1 */
+function* linesAbove(text: string, lines: LineCounter, line: number): Iterable<string> {
+  for (let at = line - 1; at >= Math.max(1, line - maxSecretLines); at--)
+    yield text.slice(lines.lineStarts[at - 1], lines.lineStarts[at])
+}
+
 function problemMaker(file: string, text: string, lines: LineCounter): ProblemMaker {
   return (level, span, path, message, suggestion) => {
     const { line, col } = lines.linePos(Math.min(span.start, text.length))
     const lineStart = lines.lineStarts[line - 1] ?? 0
     const lineEnd = lines.lineStarts[line] ?? text.length + 1
     const end = Math.min(span.end, lineEnd - 1)
+    const shown = text.slice(lineStart, lineEnd - 1).replace(/\r$/, '')
     return {
       level,
       file,
@@ -47,7 +57,7 @@ function problemMaker(file: string, text: string, lines: LineCounter): ProblemMa
       path: path.join('.'),
       message,
       suggestion,
-      excerpt: excerptOf(text.slice(lineStart, lineEnd - 1).replace(/\r$/, '')),
+      excerpt: continuesSecret(shown, linesAbove(text, lines, line)) ? '********' : excerptOf(shown),
     }
   }
 }

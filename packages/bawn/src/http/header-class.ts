@@ -48,8 +48,13 @@ const table: Readonly<Record<Exclude<HeaderKind, 'pass' | 'odd'>, readonly strin
       'x-host',
       'x-original-host',
       'x-scheme',
+      'x-url-scheme',
+      'x-proto',
       'front-end-https',
     ],
+    ...['client-ip', 'proxy-client-ip', 'wl-proxy-client-ip', 'fly-client-ip', 'do-connecting-ip', 'x-sucuri-clientip'],
+    ...['cf-connecting-ipv6', 'cf-pseudo-ipv4', 'x-azure-clientip', 'x-azure-socketip', 'x-appengine-user-ip'],
+    ...['x-nf-client-connection-ip', 'x-envoy-internal', 'x-original-remote-addr'],
   ],
   identity: [
     ...['remote-user', 'x-remote-user', 'x-user', 'x-user-id', 'x-user-name', 'x-username', 'x-user-email', 'x-email'],
@@ -73,10 +78,15 @@ const table: Readonly<Record<Exclude<HeaderKind, 'pass' | 'odd'>, readonly strin
       'x-goog-authenticated-user-id',
     ],
     ...['x-goog-iap-jwt-assertion', 'cf-access-authenticated-user-email', 'cf-access-jwt-assertion'],
+    ...['remote-name', 'remote-email', 'remote-group', 'remote-groups', 'x-remote-group', 'x-remote-groups'],
+    ...['x-userinfo', 'x-user-info', 'x-endpoint-api-userinfo', 'x-apigateway-api-userinfo', 'x-arr-clientcert'],
+    ...['x-tls-client-cert', 'x-anonymous-consumer', 'x-jwt-assertion', 'x-jwt-payload'],
   ],
   override: [
     ...['x-http-method-override', 'x-http-method', 'x-method-override', 'x-original-url', 'x-original-uri'],
-    ...['x-rewrite-url', 'x-original-method'],
+    ...['x-rewrite-url', 'x-original-method', 'x-override-url', 'x-envoy-original-path'],
+    // CGI and its heirs make HTTP_PROXY of it, by which the backend's own requests then go out (CVE-2016-5385 and others).
+    'proxy',
   ],
   credential: ['authorization', 'cookie', 'x-api-key', 'api-key', 'x-auth-token', 'x-access-token'],
   validator: [
@@ -89,12 +99,28 @@ const table: Readonly<Record<Exclude<HeaderKind, 'pass' | 'odd'>, readonly strin
 
 /** Families whose every member is one of these, whatever follows. */
 const families: readonly (readonly [string, HeaderKind])[] = [
-  ['x-forwarded', 'forwarding'],
+  // `X-Forward-For` too: it is misspelt in many a backend.
+  ['x-forward', 'forwarding'],
   ['x-bawn-', 'identity'],
   ['x-auth-request-', 'identity'],
-  ['x-ssl-client-', 'identity'],
+  ['x-ssl-', 'identity'],
   ['ssl-client-', 'identity'],
+  ['x-client-cert-', 'identity'],
   ['x-ms-client-principal', 'identity'],
+  ['x-ms-token-', 'identity'],
+  // Grafana and others behind a proxy that authenticates.
+  ['x-webauth-', 'identity'],
+  ['x-authentik-', 'identity'],
+  ['x-pomerium-', 'identity'],
+  ['x-vouch-', 'identity'],
+  ['x-consumer-', 'identity'],
+  ['x-authenticated-', 'identity'],
+  ['x-token-', 'identity'],
+  ['x-jwt-claim-', 'identity'],
+  ['x-hasura-', 'identity'],
+  // Kubernetes.
+  ['impersonate-', 'identity'],
+  ['x-remote-extra-', 'identity'],
 ]
 
 const known = new Map<string, HeaderKind>()

@@ -42,21 +42,34 @@ export function parsePattern(text: string): RoutePattern | string {
   return { text, segments, rest }
 }
 
-/** In any case: a server that does not tell /People from /people gives the same fields by both. @param path decoded segments of a request */
+/**
+ * A segment as servers see it that tell least apart: in no case (Express by default, IIS), without dots and spaces at its end (whatever
+ * asks a Windows file system). Two cases, because some letters have a capital and are no small letter of it: \u017f, which Go and
+ * regular expressions take for s.
+ */
+export function foldSegment(text: string): string {
+  let end = text.length
+  while (end > 0 && (text[end - 1] === '.' || text[end - 1] === ' ')) end--
+  return text.slice(0, end).toUpperCase().toLowerCase()
+}
+
+/** Folded: a server that does not tell /People from /people gives the same fields by both. @param path decoded segments of a request */
 export function patternMatches(pattern: RoutePattern, path: readonly string[]): boolean {
   if (pattern.rest ? path.length < pattern.segments.length : path.length !== pattern.segments.length) return false
   return pattern.segments.every(
-    (segment, at) => segment.kind === 'parameter' || segment.text.toLowerCase() === path[at]?.toLowerCase(),
+    (segment, at) => segment.kind === 'parameter' || foldSegment(segment.text) === foldSegment(path[at] ?? ''),
   )
 }
 
-/** Whether some path matches both. */
+/** Whether some path matches both, folded as in `patternMatches`. */
 export function patternsOverlap(a: RoutePattern, b: RoutePattern): boolean {
   const shared = Math.min(a.segments.length, b.segments.length)
   for (let at = 0; at < shared; at++) {
     const left = a.segments[at]
     const right = b.segments[at]
-    if (left?.kind === 'literal' && right?.kind === 'literal' && left.text !== right.text) return false
+    if (left?.kind === 'literal' && right?.kind === 'literal' && foldSegment(left.text) !== foldSegment(right.text)) {
+      return false
+    }
   }
   if (a.segments.length === b.segments.length) return true
   return a.segments.length < b.segments.length ? a.rest : b.rest

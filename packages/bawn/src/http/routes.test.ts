@@ -46,7 +46,17 @@ test('the most specific route takes a path, whatever the order in the file', () 
 
 test('a guarded path in another case is not left to a route that guards less', () => {
   const table = compile([{ path: '/*' }, { path: '/shop/*' }, { path: '/shop/admin/*' }, { path: '/{any}/keys' }])
-  for (const path of ['/SHOP', '/Shop/x', '/shop/Admin', '/shop/ADMIN/x', '/x/KEYS']) {
+  for (const path of [
+    '/SHOP',
+    '/Shop/x',
+    '/shop/Admin',
+    '/shop/ADMIN/x',
+    '/x/KEYS',
+    '/shop./x',
+    '/shop/admin.',
+    '/shop/admin ./x',
+    '/ſhop',
+  ]) {
     assert.equal(table.match(segments(path)), undefined, path)
   }
   assert.ok(table.match(segments('/shop/administrator')))
@@ -114,6 +124,16 @@ test('a field’s place counts wherever its path is, whatever route takes it', (
   assert.deepEqual(names('/BILLS/7'), ['mail'])
   assert.equal(names('/free'), undefined)
   assert.equal(names('/other'), undefined)
+})
+
+test('a field’s place counts in a route that is spelt in another case', () => {
+  const fields = [field('mail', [{ route: '/people', path: ['m'], carries: 'plain' }])]
+  const table = compile([{ path: '/*' }, { path: '/People' }], fields)
+  const plan = table.match(['People'])?.methods.get('GET')?.fields(['People'])
+  assert.deepEqual(
+    plan?.places.map(at => at.field.name),
+    ['mail'],
+  )
 })
 
 test('covers and overlaps agree with matching', () => {

@@ -6,7 +6,7 @@ import { headerClass } from './header-class.ts'
 import type { RouteOptions } from './option.ts'
 import { HttpError } from './problem.ts'
 import type { HeaderPolicy } from './request-headers.ts'
-import { parsePattern, type RoutePattern } from './route-pattern.ts'
+import { foldSegment, parsePattern, type RoutePattern } from './route-pattern.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 /** A route, compiled. */
@@ -32,7 +32,7 @@ export interface RouteMatch {
 export interface RouteTable {
   readonly routes: readonly Route[]
   /** Most specific first: at each segment from the left, a literal before a parameter before the rest; the method has no say. A literal in
-   * another case is no route, and is not left to a less specific one. */
+   * another case, or with a dot behind it, is no route, and is not left to a less specific one. */
   match(segments: readonly string[]): RouteMatch | undefined
 }
 
@@ -47,7 +47,7 @@ export interface RouteContext {
 
 interface Node {
   readonly literals: Map<string, Node>
-  /** The literals in lower case. */
+  /** The literals, folded. */
   readonly folded: Set<string>
   parameter: Node | undefined
   here: Map<string, Route> | undefined
@@ -173,7 +173,7 @@ function insert(root: Node, route: Route, methods: readonly string[]): void {
       next = node()
       if (segment.kind === 'literal') {
         at.literals.set(segment.text, next)
-        at.folded.add(segment.text.toLowerCase())
+        at.folded.add(foldSegment(segment.text))
       } else at.parameter = next
     }
     at = next
@@ -200,9 +200,9 @@ function find(at: Node, segments: readonly string[], depth: number): Map<string,
   const segment = segments[depth]
   if (segment === undefined) return at.here ?? at.rest
   const literal = at.literals.get(segment)
-  // Many servers do not tell /Admin from /admin (Express by default, IIS). Where the route for /admin is not the one that would take
-  // /Admin, the upstream would do what the first guards under the rules of the second.
-  if (literal === undefined && at.folded.size > 0 && at.folded.has(segment.toLowerCase())) return nowhere
+  // Many servers do not tell /Admin, or /admin., from /admin. Where the route for /admin is not the one that would take /Admin, the
+  // upstream would do what the first guards under the rules of the second.
+  if (literal === undefined && at.folded.size > 0 && at.folded.has(foldSegment(segment))) return nowhere
   const deeper = literal === undefined ? undefined : find(literal, segments, depth + 1)
   if (deeper !== undefined) return deeper
   const through = at.parameter === undefined ? undefined : find(at.parameter, segments, depth + 1)

@@ -2,7 +2,7 @@
 export interface PathNode {
   /** By exact key. */
   readonly members: ReadonlyMap<string, PathNode>
-  /** Keys in lower case: some readers (Go, many .NET ones) take `Email` for `email`. */
+  /** Keys, folded: some readers (Go, many .NET ones) take `Email` for `email`. */
   readonly folded: ReadonlySet<string>
   /** UTF-8 lengths of the keys: most members of an object are told apart by that alone. */
   readonly lengths: ReadonlySet<number>
@@ -10,6 +10,11 @@ export interface PathNode {
   readonly each: PathNode | undefined
   /** Index of the path that ends here. */
   readonly target: number | undefined
+}
+
+/** Without case; by way of the capital, because Go takes \u017f, whose capital is S, for s. */
+export function foldKey(key: string): string {
+  return key.toUpperCase().toLowerCase()
 }
 
 interface Growing {
@@ -45,7 +50,7 @@ function freeze(growing: Growing): PathNode {
   const names = [...growing.members.keys()]
   return Object.freeze({
     members: new Map([...growing.members].map(([name, node]) => [name, freeze(node)])),
-    folded: new Set(names.map(name => name.toLowerCase())),
+    folded: new Set(names.map(foldKey)),
     lengths: new Set(names.map(name => Buffer.byteLength(name))),
     each: growing.each === undefined ? undefined : freeze(growing.each),
     target: growing.target,

@@ -67,6 +67,7 @@ test('what cannot be proved is refused', () => {
     ['{"items":[{"Email":"a"}]}', 'spelling'],
     ['{"ITEMS":[{"email":"a"}]}', 'spelling'],
     ['{"items":[{"\\u0045MAIL":"a"}]}', 'spelling'],
+    ['{"u\u017fer":{"name":"a"}}', 'spelling'],
     ['{"user":{"name":"\\ud800"}}', 'encoding'],
     [`{"x":${'['.repeat(64)}${']'.repeat(64)}}`, 'depth'],
     [`{"x":${'['.repeat(100_000)}`, 'depth'],

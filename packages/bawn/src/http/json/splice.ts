@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { PathNode } from './path-tree.ts'
+import { foldKey, type PathNode } from './path-tree.ts'
 
 /**
  * Why a document was not taken.
@@ -165,7 +165,7 @@ class Scanner {
       if (!this.#plain || node.lengths.has(length)) {
         const key = this.#text(start)
         child = node.members.get(key)
-        if (child === undefined && node.folded.has(key.toLowerCase())) throw this.#fault('spelling')
+        if (child === undefined && node.folded.has(foldKey(key))) throw this.#fault('spelling')
         if (child !== undefined) {
           if (seen.has(key)) throw this.#fault('duplicate')
           seen.add(key)

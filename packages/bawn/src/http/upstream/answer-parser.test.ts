@@ -252,3 +252,19 @@ test('cut, flipped and random bytes end in a typed error or an answer, never oth
     assert.ok(got.error === undefined || got.error === 'http.bad_answer')
   }
 })
+
+test('blanks round a value go, those inside stay, however many', () => {
+  const inside = `a${' \t'.repeat(30_000)}b`
+  const parser = new AnswerParser()
+  parser.begin('GET')
+  let headers: readonly string[] = []
+  const text = `HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: \t ${inside} \t\r\nB:\r\nC: \t\r\nD:d\r\n\r\n`
+  parser.push(bytes(text), {
+    head: head => {
+      headers = head.headers
+    },
+    body: () => {},
+    complete: () => {},
+  })
+  assert.deepEqual(headers, ['Content-Length', '0', 'A', inside, 'B', '', 'C', '', 'D', 'd'])
+})

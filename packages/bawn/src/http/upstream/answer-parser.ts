@@ -301,7 +301,20 @@ function parseHeaderLine(line: string): readonly [string, string] {
   const name = line.slice(0, Math.max(0, colon))
   // A folded line begins with a space and so has no name.
   if (!fieldName.test(name)) throw bad('a header without a name, or with one that no header may have')
-  const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')
+  const value = trimBlanks(line, colon + 1)
   if (!fieldValue.test(value)) throw bad('a header value with control characters')
   return [name, value]
+}
+
+/** By hand: a regular expression that looks for blanks at the end tries anew at each blank inside, which for a head full of them is minutes. */
+function trimBlanks(line: string, from: number): string {
+  let start = from
+  let end = line.length
+  while (start < end && isBlank(line.charCodeAt(start))) start++
+  while (end > start && isBlank(line.charCodeAt(end - 1))) end--
+  return line.slice(start, end)
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
 }
