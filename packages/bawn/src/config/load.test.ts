@@ -361,6 +361,30 @@ const rows: readonly Row[] = [
     says: 'scram needs an account store',
   },
   {
+    name: 'password without accounts',
+    replace: example.slice(example.indexOf('accounts:\n'), example.indexOf('    use: [scram, jwt]')),
+    by: 'host_rules:\n  - name: same-machine\n    door: postgres\n    use: [»password]\n  - name: other\n',
+    says: 'password needs an account store',
+  },
+  {
+    name: 'oauthbearer where there is no TLS',
+    replace: 'tls: required\n    use: [certificate, scram, jwt]',
+    by: 'tls: off\n    use: [»oauthbearer]',
+    says: 'oauthbearer needs TLS',
+  },
+  {
+    name: 'roles for users.yml',
+    replace: 'kind: sqlite\n    path: data/accounts.db',
+    by: 'kind: file\n    path: users.yml\n    format: users_yml\n    »roles: [staff]',
+    says: 'users_yml has roles of its own',
+  },
+  {
+    name: 'a file of users without its format',
+    replace: 'kind: sqlite\n    path: data/accounts.db',
+    by: 'kind: file\n    path: users.yml',
+    says: 'missing key "format" in accounts.staff',
+  },
+  {
     name: 'jwt without an issuer',
     replace: example.slice(example.indexOf('issuers:'), example.indexOf('# Programs')),
     by: '',
@@ -541,6 +565,27 @@ const rows: readonly Row[] = [
   },
   { name: 'a quote that does not end', replace: '# Who saw what', by: 'x: "', says: 'something is missing here' },
   // unsafe, and allowed
+  {
+    name: 'trust',
+    replace: 'use: [certificate, scram, jwt]',
+    by: 'use: [certificate, »trust]',
+    says: 'UNSAFE: services believes whatever user name a client states',
+    level: 'warning',
+  },
+  {
+    name: 'passwords in clear in a file',
+    replace: 'kind: sqlite\n    path: data/accounts.db',
+    by: 'kind: file\n    path: users.yml\n    format: »users_yml',
+    says: 'users.yml holds passwords in clear',
+    level: 'warning',
+  },
+  {
+    name: 'scram for users of a file',
+    replace: 'kind: sqlite\n    path: data/accounts.db',
+    by: 'kind: file\n    path: .htpasswd\n    format: htpasswd',
+    says: 'scram lets nobody in',
+    level: 'warning',
+  },
   {
     name: 'HTTP without TLS beyond this machine',
     replace: '127.0.0.1:8080',
