@@ -1,4 +1,4 @@
-import type { Identity, RejectionReason } from '../authn/identity.ts'
+import type { Identity, Outcome, RejectionReason } from '../authn/identity.ts'
 import { type ErrorCode, GatewayError } from '../error.ts'
 import type { BearerMechanism } from './state.ts'
 
@@ -30,11 +30,12 @@ const bearer = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i
  *
  * @param values of all Authorization headers
  * @param mechanism `undefined` when tokens may not be used here
+ * @returns a promise only where the mechanism has to wait: a token that it knows takes no turn of the event loop
  */
-export async function authenticate(
+export function authenticate(
   values: readonly string[],
   mechanism: BearerMechanism | undefined,
-): Promise<Authentication> {
+): Authentication | Promise<Authentication> {
   const value = values[0]
   if (value === undefined) return { kind: 'absent' }
   if (values.length > 1) return refused('http.bad_authorization', 'malformed', invalidRequest)
@@ -43,20 +44,28 @@ export async function authenticate(
   const token = bearer.exec(value)?.[1]
   if (token === undefined) return refused('authn.failed', 'malformed', invalidToken)
   try {
-    const outcome = await mechanism.authenticate(token)
-    switch (outcome.kind) {
-      case 'identified':
-        return outcome
-      case 'absent':
-        return refused('authn.failed', 'untrusted', invalidToken)
-      case 'rejected':
-        return refused('authn.failed', outcome.reason, invalidToken)
-    }
+    const outcome = mechanism.authenticate(token)
+    return outcome instanceof Promise ? outcome.then(judged, undecided) : judged(outcome)
   } catch (cause) {
-    // The mechanism says more where it can: that the issuer is away.
-    const code = cause instanceof GatewayError && cause.spec.status === 503 ? cause.code : 'http.cannot_authenticate'
-    return { kind: 'refused', code, reason: undefined, challenge: undefined, cause }
+    return undecided(cause)
   }
+}
+
+function judged(outcome: Outcome): Authentication {
+  switch (outcome.kind) {
+    case 'identified':
+      return outcome
+    case 'absent':
+      return refused('authn.failed', 'untrusted', invalidToken)
+    case 'rejected':
+      return refused('authn.failed', outcome.reason, invalidToken)
+  }
+}
+
+function undecided(cause: unknown): Authentication {
+  // The mechanism says more where it can: that the issuer is away.
+  const code = cause instanceof GatewayError && cause.spec.status === 503 ? cause.code : 'http.cannot_authenticate'
+  return { kind: 'refused', code, reason: undefined, challenge: undefined, cause }
 }
 
 function refused(code: ErrorCode, reason: RejectionReason | undefined, challenge: string | undefined): Authentication {
