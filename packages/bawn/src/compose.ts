@@ -12,11 +12,13 @@ import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
+import { composeHttpMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { createDatabaseQuery } from './database-query.ts'
 import { createCatalogue } from './fields/catalogue.ts'
 import type { Catalogue } from './fields/field.ts'
+import { createMechanismTable } from './http/mechanisms.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { HttpState } from './http/state.ts'
 import { createUpstream } from './http/upstream/pool.ts'
@@ -93,11 +95,6 @@ export async function compose(
   const upstreams = new Map(
     Object.entries(config.upstreams).map(([name, options]) => [name, createUpstream(name, options)]),
   )
-  const routes = compileRoutes(config.routes, {
-    upstreams,
-    gate: allow => createGate(allow, config.policies),
-    catalogue,
-  })
   const databases = await composeDatabases(config, catalogue, environment)
   const stores = await openAccountStores(config.accounts)
   try {
@@ -123,6 +120,22 @@ export async function compose(
       onUpgradeFailure: (account, cause) =>
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })
+    const mechanisms = createMechanismTable(
+      composeHttpMechanisms(config, {
+        certificate,
+        jwt,
+        password: stores.length === 0 ? undefined : password,
+        throttle,
+        clock,
+        environment,
+      }),
+    )
+    const routes = compileRoutes(config.routes, {
+      upstreams,
+      gate: allow => createGate(allow, config.policies),
+      catalogue,
+      carriers: mechanisms.carriers,
+    })
     const close = async (): Promise<void> => {
       jwt?.close()
       await password.close()
@@ -133,7 +146,8 @@ export async function compose(
         routes,
         upstreams: Object.freeze([...upstreams.values()] satisfies Upstream[]),
         hostRules,
-        jwt,
+        mechanisms,
+        now: clock,
         catalogue,
         trail,
         metrics: {

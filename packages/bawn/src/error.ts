@@ -81,6 +81,18 @@ export const errors = {
     sqlstate: '28P01',
     hint: 'Check name, password, token or certificate; the operator finds the reason in the log by the request id',
   },
+  'authn.throttled': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53400',
+    hint: 'Too many failed logins with this name or from this address: wait as long as Retry-After says',
+  },
+  'authn.introspection_unreachable': {
+    blame: 'upstream',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The token’s issuer cannot be asked now: try again; operator: check mechanisms.introspection',
+  },
   'authn.issuer_unreachable': {
     blame: 'upstream',
     status: 503,
@@ -92,6 +104,12 @@ export const errors = {
     status: 500,
     sqlstate: 'F0000',
     hint: 'Correct the entry under issuers: https for jwks (or insecure_http: true in tests), each issuer once',
+  },
+  'authn.bad_digest_user': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Put the hexadecimal digits of the hash of name:realm:password into the secret: printf %s name:realm:password | sha256sum',
   },
   'authn.bad_service': {
     blame: 'operator',

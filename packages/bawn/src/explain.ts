@@ -2,6 +2,8 @@ import type { Account } from './accounts/store.ts'
 import { type Arrival, createHostRules } from './authn/host-rules.ts'
 import { createIdentity, type Identity, type Outcome } from './authn/identity.ts'
 import type { UsableMechanism } from './authn/option.ts'
+import { configuredCarriers } from './compose-mechanisms.ts'
+import { mechanismsOfDoor } from './config/check-host-rules.ts'
 import type { Config } from './config/load.ts'
 import { isLoopback } from './config/unsafe.ts'
 import { compileDisclosure } from './fields/disclosure.ts'
@@ -133,6 +135,18 @@ function addPolicy(config: Config, allow: readonly string[], identity: Identity 
   steps.add('policy', ...explainGate(allow, config.policies, identity))
 }
 
+/** Mechanisms that the HTTP door asks. */
+const httpMechanisms: readonly UsableMechanism[] = mechanismsOfDoor.http
+
+/** Who a request without a credential is, where the rule has a mechanism that proves nothing. */
+function unproven(config: Config, use: readonly UsableMechanism[]): Outcome | undefined {
+  const mechanism = use.find(name => name === 'trust' || name === 'identity')
+  const fixed = mechanism === 'trust' || mechanism === 'identity' ? config.mechanisms[mechanism] : undefined
+  if (mechanism === undefined || fixed === undefined) return undefined
+  const proof = { claims: {}, clientId: undefined, mechanism, source: undefined, expiresAt: undefined } as const
+  return { kind: 'identified', identity: createIdentity({ ...proof, id: fixed.user, roles: fixed.roles }) }
+}
+
 /** Why a request at the HTTP door would be permitted or refused, and what of each field it would show. */
 export async function explainRequest(
   config: Config,
@@ -169,11 +183,20 @@ export async function explainRequest(
   const rule = readHostRules(config, { door: 'http', user: undefined, address, tls, database: undefined }, steps)
   if (!rule) return steps.end('refused', 'no host rule')
 
-  const outcome = await identify(asking, 'somebody', surroundings)
-  if (outcome && !rule.use.includes('jwt')) {
+  const atHttp = rule.use.filter(name => httpMechanisms.includes(name))
+  if (asking.kind === 'token' && !atHttp.includes('jwt')) {
+    if (atHttp.includes('introspection')) {
+      steps.add('mechanism', `the token’s issuer would be asked: ${config.mechanisms.introspection?.url}`)
+      return steps.end('depends', rule.rule)
+    }
     steps.add('mechanism', `host rule ${rule.rule} lets nobody use a token here`)
     return steps.end('refused', rule.rule)
   }
+  if (asking.kind === 'roles' && atHttp.length === 0) {
+    steps.add('mechanism', `host rule ${rule.rule} lets nobody identify here`)
+    return steps.end('refused', rule.rule)
+  }
+  const outcome = asking.kind === 'nobody' ? unproven(config, atHttp) : await identify(asking, 'somebody', surroundings)
   if (outcome && outcome.kind !== 'identified') {
     steps.add('identity', `the token is not accepted: ${outcome.kind === 'rejected' ? outcome.reason : outcome.kind}`)
     return steps.end('refused', rule.rule)
@@ -216,7 +239,7 @@ export function routesOf(config: Config, known: readonly KnownField[]) {
     },
   }
   const gate = (allow: readonly string[]) => createGate(allow, config.policies)
-  return compileRoutes(config.routes, { upstreams, gate, catalogue })
+  return compileRoutes(config.routes, { upstreams, gate, catalogue, carriers: configuredCarriers(config) })
 }
 
 /** Why a login at the PostgreSQL door would be permitted or refused, and what of each column it would show. */
@@ -337,5 +360,11 @@ async function tryMechanism(
       say(`a token of ${outcome.identity.source ?? 'an issuer'}${wish}`)
       return outcome.identity
     }
+    case 'basic':
+    case 'digest':
+    case 'api-key':
+    case 'introspection':
+    case 'identity':
+      return say('not at door postgres')
   }
 }

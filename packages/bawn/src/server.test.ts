@@ -110,7 +110,12 @@ test('a start that fails gives everything back', async () => {
   write('')
   const good = readFileSync(configPath, 'utf8')
   writeFileSync(configPath, good.replace('127.0.0.1:0', `127.0.0.1:${port}`))
-  await assert.rejects(startServer({ configPath, log: () => {}, clock: Date.now }))
+  await assert.rejects(startServer({ configPath, log: () => {}, clock: Date.now }), { code: 'admin.listen' })
+  writeFileSync(
+    configPath,
+    good.replace(/^listeners: .*/, `listeners: { web: { door: http, address: "127.0.0.1:${port}" } }`),
+  )
+  await assert.rejects(startServer({ configPath, log: () => {}, clock: Date.now }), { code: 'gateway.listen' })
   writeFileSync(configPath, good)
   await running(async server => assert.equal((await server.reload()).kind, 'reloaded'))
 })

@@ -97,3 +97,67 @@ test('random and cut input is no line', () => {
     assert.equal(parseLine(line.subarray(cut + 1)), undefined)
   }
 })
+
+test('the members, their order and their values are those that JSON.stringify would write', () => {
+  const letters = [
+    'a',
+    'B',
+    '7',
+    ' ',
+    '/',
+    '"',
+    '\\',
+    '\n',
+    '\u0000',
+    '\u007f',
+    '\u009b',
+    '\u202e',
+    '\u2028',
+    '\ud800',
+    'ö',
+    '😀',
+  ]
+  let seed = 7
+  const below = (n: number): number => {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
+    return Math.floor((seed / 2 ** 32) * n)
+  }
+  const text = (): string => Array.from({ length: below(12) }, () => letters[below(letters.length)]).join('')
+  const maybe = <T>(make: () => T): T | undefined => (below(2) === 0 ? undefined : make())
+  for (let n = 1; n <= 2000; n++) {
+    const identity = maybe(() =>
+      createIdentity({
+        id: text(),
+        roles: [text(), text()],
+        claims: {},
+        clientId: maybe(text),
+        mechanism: 'jwt',
+        source: maybe(text),
+        expiresAt: undefined,
+      }),
+    )
+    const { kind, door, decision } = event
+    const fields = maybe(() => [{ field: text(), as: 'masked' as const, count: below(9) }])
+    const random = {
+      requestId: text(),
+      claimedName: maybe(text),
+      address: maybe(text),
+      code: maybe(text),
+      rule: text(),
+    }
+    const full = { kind, door, decision, identity, action: text(), resource: text(), ...random }
+    const { id, roles, mechanism, source, clientId } = identity ?? {}
+    const expected = {
+      ...{ n, at: new Date(at + n).toISOString(), kind, request: random.requestId, door },
+      identity: identity && { id, roles, mechanism, source, clientId },
+      ...{ claimedName: random.claimedName, address: random.address, action: full.action, resource: full.resource },
+      ...{ fields, decision, rule: random.rule, code: random.code },
+    }
+    // Twice: the second time the identity's part is remembered.
+    for (let turn = 0; turn < 2; turn++) {
+      const body = formatBody(n, at + n, fields === undefined ? full : { ...full, fields })
+      assert.match(body, /^[^\u007f-\u009f\u202e\u2028]*$/)
+      assert.equal(JSON.stringify(JSON.parse(`${body}}`)), JSON.stringify(expected))
+    }
+  }
+})

@@ -1,5 +1,6 @@
 import { createHmac, type KeyObject } from 'node:crypto'
-import type { AuditEvent } from './event.ts'
+import type { Identity } from '../authn/identity.ts'
+import type { AuditEvent, FieldUse } from './event.ts'
 
 // docs/format/audit.md describes these bytes for whoever verifies a trail with other means: change both or neither.
 
@@ -12,40 +13,71 @@ export const genesisMac = Buffer.alloc(32)
 
 const limits = { name: 256, role: 128, roles: 64, resource: 1024, text: 512, fields: 128 } as const
 
-/** A line without its mac member and newline: `{"n":1,"at":"…",…`, without a closing brace. */
+/**
+ * A line without its mac member and newline: `{"n":1,"at":"…",…`, without a closing brace. Put together by hand: the members and their
+ * order are fixed, and this runs for every request.
+ */
 export function formatBody(n: number, atMs: number, event: AuditEvent): string {
-  const { identity } = event
-  const members = {
-    n,
-    at: new Date(atMs).toISOString(),
-    kind: event.kind,
-    request: cut(event.requestId, limits.name),
-    door: event.door,
-    identity: identity && {
-      id: cut(identity.id, limits.name),
-      roles: cutList(identity.roles, limits.roles).map(role => cut(role, limits.role)),
-      moreRoles: beyond(identity.roles, limits.roles),
-      mechanism: identity.mechanism,
-      source: identity.source && cut(identity.source, limits.name),
-      clientId: identity.clientId && cut(identity.clientId, limits.name),
-    },
-    claimedName: event.claimedName && cut(event.claimedName, 128),
-    address: event.address && cut(event.address, limits.name),
-    action: cut(event.action, limits.name),
-    resource: cut(event.resource, limits.resource),
-    fields:
-      event.fields &&
-      cutList(event.fields, limits.fields).map(use => ({
-        field: cut(use.field, limits.role),
-        as: use.as,
-        count: use.count,
-      })),
-    moreFields: event.fields && beyond(event.fields, limits.fields),
-    decision: event.decision,
-    rule: cut(event.rule, limits.text),
-    code: event.code && cut(event.code, limits.name),
+  let body = `{"n":${n},"at":"${isoTime(atMs)}","kind":"${event.kind}","request":${quote(event.requestId, limits.name)}`
+  body += `,"door":"${event.door}"`
+  if (event.identity !== undefined) body += `,"identity":${identityText(event.identity)}`
+  if (event.claimedName !== undefined) body += `,"claimedName":${quote(event.claimedName, 128)}`
+  if (event.address !== undefined) body += `,"address":${quote(event.address, limits.name)}`
+  body += `,"action":${quote(event.action, limits.name)},"resource":${quote(event.resource, limits.resource)}`
+  if (event.fields !== undefined) body += fieldsText(event.fields)
+  body += `,"decision":"${event.decision}","rule":${quote(event.rule, limits.text)}`
+  return event.code === undefined ? body : `${body},"code":${quote(event.code, limits.name)}`
+}
+
+let lastMs = Number.NaN
+let lastTime = ''
+
+/** Many lines have the same millisecond. */
+function isoTime(ms: number): string {
+  if (ms !== lastMs) {
+    lastTime = new Date(ms).toISOString()
+    lastMs = ms
   }
-  return escapeUnprintable(JSON.stringify(members)).slice(0, -1)
+  return lastTime
+}
+
+/** Of identities that can no longer change. */
+const identityTexts = new WeakMap<Identity, string>()
+
+function identityText(identity: Identity): string {
+  const known = identityTexts.get(identity)
+  if (known !== undefined) return known
+  const members = {
+    id: cut(identity.id, limits.name),
+    roles: cutList(identity.roles, limits.roles).map(role => cut(role, limits.role)),
+    moreRoles: beyond(identity.roles, limits.roles),
+    mechanism: identity.mechanism,
+    source: identity.source && cut(identity.source, limits.name),
+    clientId: identity.clientId && cut(identity.clientId, limits.name),
+  }
+  const text = escapeUnprintable(JSON.stringify(members))
+  if (Object.isFrozen(identity) && Object.isFrozen(identity.roles)) identityTexts.set(identity, text)
+  return text
+}
+
+function fieldsText(fields: readonly FieldUse[]): string {
+  const shown = cutList(fields, limits.fields).map(use => ({
+    field: cut(use.field, limits.role),
+    as: use.as,
+    count: use.count,
+  }))
+  const more = beyond(fields, limits.fields)
+  const text = escapeUnprintable(JSON.stringify(shown))
+  return `,"fields":${text}${more === undefined ? '' : `,"moreFields":${more}`}`
+}
+
+/** Needs no escape in JSON, nor for a terminal. */
+const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
+
+/** As a JSON string, cut. */
+function quote(text: string, characters: number): string {
+  if (text.length <= characters && plain.test(text)) return `"${text}"`
+  return escapeUnprintable(JSON.stringify(cut(text, characters)))
 }
 
 /** HMAC-SHA256(key, mac of the line before ‖ body): 32 bytes. */

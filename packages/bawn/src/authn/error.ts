@@ -9,4 +9,6 @@ export class AuthnError extends GatewayError<
   | 'authn.bad_address'
   | 'authn.bad_certificate'
   | 'authn.upstream_scram'
+  | 'authn.introspection_unreachable'
+  | 'authn.bad_digest_user'
 > {}

@@ -59,13 +59,16 @@ export function createHostRules(options: readonly HostRuleOptions[]): HostRules 
   })
   if (problems.length > 0) throw new AuthnError('authn.bad_address', problems.join('; '))
   const none: HostRuleMatch = { kind: 'none' }
+  const looksAtAddresses = rules.some(rule => rule.ranges !== undefined)
   const matches = new Map(rules.map(rule => [rule, { kind: 'matched', rule: rule.name, use: rule.use } as const]))
 
   return {
     match(arrival) {
-      const address = parseAddress(arrival.address)
-      const rule = rules.find(candidate => firstFailure(candidate, arrival, address) === undefined)
-      return (rule && matches.get(rule)) ?? none
+      const address = looksAtAddresses ? parseAddress(arrival.address) : undefined
+      for (const rule of rules) {
+        if (failing(rule, arrival, address) === undefined) return matches.get(rule) ?? none
+      }
+      return none
     },
     explain(arrival) {
       const address = parseAddress(arrival.address)
@@ -85,8 +88,13 @@ const conditions: readonly Condition[] = ['door', 'tls', 'address', 'database', 
 
 /** The first condition that does not hold, in words; `undefined` when all do. */
 function firstFailure(rule: Rule, arrival: Arrival, address: Uint8Array | undefined): string | undefined {
-  const failed = conditions.find(condition => !holds(condition, rule, arrival, address))
+  const failed = failing(rule, arrival, address)
   return failed === undefined ? undefined : describe(failed, rule.options, arrival)
+}
+
+function failing(rule: Rule, arrival: Arrival, address: Uint8Array | undefined): Condition | undefined {
+  for (const condition of conditions) if (!holds(condition, rule, arrival, address)) return condition
+  return undefined
 }
 
 function holds(

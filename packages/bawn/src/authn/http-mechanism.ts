@@ -7,7 +7,7 @@ export interface HttpCredentials {
   readonly method: string
   /** As on the request line: digest needs it to the letter. */
   readonly target: string
-  /** Values of all Authorization headers. */
+  /** Values of all Authorization headers; never more than one reaches a mechanism. */
   readonly authorization: readonly string[]
   /** Values of all headers of that name, in lower case. */
   header(name: string): readonly string[]
@@ -23,13 +23,31 @@ export interface HttpCredentials {
   readonly now: number
 }
 
+/** What an HTTP mechanism answers: an `Outcome`, and what only HTTP can tell a caller. */
+export type HttpOutcome =
+  | Exclude<Outcome, { readonly kind: 'rejected' }>
+  | (Extract<Outcome, { readonly kind: 'rejected' }> & {
+      /** The name that was stated, for the trail. */
+      readonly claimedName?: string | undefined
+    })
+  /** Too many failures: nothing was compared. 429 with Retry-After. */
+  | { readonly kind: 'throttled'; readonly retryAfterMs: number; readonly claimedName?: string | undefined }
+
 /** A mechanism at the HTTP door. The door asks those that the host rule names, in its order, and stops at the first that is not `absent`. */
 export interface HttpMechanism {
   readonly name: UsableMechanism
-  /** Headers (lower case) and query parameters that carry its credential: they never reach an upstream. */
-  readonly carries: { readonly headers: readonly string[]; readonly query: readonly string[] }
+  /** Headers (lower case), query parameters and cookies that carry its credential: they never reach an upstream. */
+  readonly carries: {
+    readonly headers: readonly string[]
+    readonly query: readonly string[]
+    readonly cookies?: readonly string[]
+  }
   /** A throw or rejection means "cannot decide": 503. */
-  authenticate(credentials: HttpCredentials): Outcome | Promise<Outcome>
-  /** Value of a WWW-Authenticate header for a 401, one per mechanism of the rule; `undefined` when it has none. */
-  challenge(credentials: HttpCredentials, outcome: 'absent' | 'rejected'): string | undefined
+  authenticate(credentials: HttpCredentials): HttpOutcome | Promise<HttpOutcome>
+  /**
+   * Values of WWW-Authenticate header lines for a 401: one, or one for each algorithm; `undefined` when it has none.
+   *
+   * @param outcome what `authenticate` came to; `absent` too where another mechanism decided
+   */
+  challenge(credentials: HttpCredentials, outcome: 'absent' | 'rejected'): string | readonly string[] | undefined
 }

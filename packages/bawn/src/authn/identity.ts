@@ -11,6 +11,7 @@ export type MechanismName =
   | 'api-key'
   | 'scram'
   | 'oauthbearer'
+  | 'introspection'
 
 export type DoorName = 'http' | 'postgres' | 'translator' | 'admin'
 

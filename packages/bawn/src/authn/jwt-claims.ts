@@ -46,7 +46,7 @@ export function checkClaims(claims: JsonObject, source: string, options: IssuerO
   if (typeof id !== 'string' || !isAccountName(id)) return rejected('malformed')
   const identity = createIdentity({
     id,
-    roles: readRoles(claimAt(claims, options.roles_claim)),
+    roles: [...readRoles(claimAt(claims, options.roles_claim)), ...options.fixed_roles],
     claims,
     clientId: undefined,
     mechanism: 'jwt',
@@ -57,19 +57,19 @@ export function checkClaims(claims: JsonObject, source: string, options: IssuerO
 }
 
 /** `undefined` for what is no audience; a token without one is for nobody. */
-function readAudience(aud: Json | undefined): readonly string[] | undefined {
+export function readAudience(aud: Json | undefined): readonly string[] | undefined {
   if (aud === undefined) return []
   if (typeof aud === 'string') return [aud]
   return isList(aud) && aud.every(item => typeof item === 'string') ? aud : undefined
 }
 
 /** NumericDate (RFC 7519 section 2) as ms; fractions are allowed. */
-function readDate(value: Json | undefined): number | undefined {
+export function readDate(value: Json | undefined): number | undefined {
   return typeof value === 'number' && Math.abs(value) <= maxNumericDate ? value * 1000 : undefined
 }
 
 /** The member of that very name (names like `https://example.org/roles` have dots), or else what the dotted path leads to. */
-function claimAt(claims: JsonObject, path: string): Json | undefined {
+export function claimAt(claims: JsonObject, path: string): Json | undefined {
   if (path in claims) return claims[path]
   let value: Json | undefined = claims
   for (const step of path.split('.')) {
@@ -80,7 +80,7 @@ function claimAt(claims: JsonObject, path: string): Json | undefined {
 }
 
 /** A list of names, or names with spaces between. Whatever can be no role's name is left out: it could only be mistaken for one. */
-function readRoles(value: Json | undefined): readonly string[] {
+export function readRoles(value: Json | undefined): readonly string[] {
   const found = typeof value === 'string' ? value.split(' ') : isList(value) ? value : []
   return found.filter(role => typeof role === 'string').filter(isRoleName)
 }

@@ -313,6 +313,12 @@ const accepted: readonly {
   { name: 'roles as a string', token: forge(es, { ...claims, roles: 'b a  b' }), verdict: 'alice: a,b' },
   { name: 'no roles', token: forge(es, { ...claims, roles: undefined }), verdict: 'alice: ' },
   {
+    name: 'roles that everybody has',
+    more: { fixed_roles: ['b', 'a'] },
+    token: forge(es, { ...claims, roles: ['b'] }),
+    verdict: 'alice: a,b',
+  },
+  {
     name: 'roles that can be none',
     token: forge(es, { ...claims, roles: ['ok', 'not ok', '', 7, null, ['x'], '$all'] }),
     verdict: 'alice: ok',

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, type Frozen, name } from '../option.ts'
+import { duration, type Frozen, name, secretReference } from '../option.ts'
 
 export const signatureAlgorithms = [
   'RS256',
@@ -31,6 +31,10 @@ export const issuerOptions = z.strictObject({
     .string()
     .default('roles')
     .describe('claim with the roles: a list, or a string with spaces; a dotted path reaches into objects'),
+  fixed_roles: z
+    .array(name)
+    .default([])
+    .describe('roles of everybody with a token of this issuer, besides those in it'),
   scope: z
     .string()
     .default('')
@@ -61,8 +65,152 @@ export const serviceOptions = z
 export type ServiceOptions = Frozen<z.output<typeof serviceOptions>>
 
 /** Mechanisms that exist today. */
-export const usableMechanisms = ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'] as const
+export const usableMechanisms = [
+  'certificate',
+  'scram',
+  'jwt',
+  'password',
+  'oauthbearer',
+  'basic',
+  'digest',
+  'api-key',
+  'introspection',
+  'trust',
+  'identity',
+] as const
 export type UsableMechanism = (typeof usableMechanisms)[number]
+
+const realm = z
+  .string()
+  .regex(/^[ -~]{1,128}$/, 'must be 1 to 128 visible ASCII characters')
+  .default('bawn')
+  .describe('what a client shows beside its question')
+const headerName = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'must be the name of a header')
+const insecureHttp = z.boolean().default(false)
+
+export const basicOptions = z.strictObject({
+  realm,
+  insecure_http: insecureHttp.describe('INSECURE: take passwords without TLS from other machines too'),
+})
+export type BasicOptions = Frozen<z.output<typeof basicOptions>>
+
+export const jwtHttpOptions = z.strictObject({
+  realm,
+  header: headerName.optional().describe('a header that may carry the token besides Authorization: Bearer'),
+  cookie: z
+    .string()
+    .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/, 'must be the name of a cookie')
+    .optional()
+    .describe('a cookie that may carry the token'),
+})
+export type JwtHttpOptions = Frozen<z.output<typeof jwtHttpOptions>>
+
+export const digestAlgorithms = ['SHA-256', 'SHA-512-256', 'MD5'] as const
+export type DigestAlgorithm = (typeof digestAlgorithms)[number]
+
+const ha1 = (digest: string) => secretReference.optional().describe(`hex of ${digest}(name:realm:password)`)
+const digestUserOptions = z
+  .strictObject({
+    ha1_sha256: ha1('SHA-256'),
+    ha1_sha512_256: ha1('SHA-512/256'),
+    ha1_md5: ha1('MD5'),
+    roles: z.array(name).default([]).describe('what it has once it is identified'),
+  })
+  .refine(user => user.ha1_sha256 ?? user.ha1_sha512_256 ?? user.ha1_md5, 'needs ha1_sha256, ha1_sha512_256 or ha1_md5')
+export const digestOptions = z.strictObject({
+  realm: realm.describe('what a client shows beside its question; a part of what ha1 values are made of'),
+  algorithms: z
+    .array(z.enum(digestAlgorithms))
+    .min(1)
+    .default(['SHA-256'])
+    .describe('one challenge each, in this order; MD5 is weak and for clients that know nothing else'),
+  userhash: z.boolean().default(false).describe('offer clients to hide the name'),
+  nonce_lifetime: duration.default(300_000).describe('until a client is asked to use a new nonce'),
+  users: z
+    .record(z.string().min(1).max(128), digestUserOptions)
+    .refine(users => Object.keys(users).length > 0, 'needs at least one user')
+    .describe('by name'),
+})
+export type DigestOptions = Frozen<z.output<typeof digestOptions>>
+
+export const apiKeyOptions = z.strictObject({
+  header: z
+    .union([
+      z.literal('off'),
+      headerName.refine(text => text.toLowerCase() !== 'authorization', 'is not for Authorization: say bearer: true'),
+    ])
+    .default('X-Api-Key')
+    .describe('header that carries the key'),
+  query: z
+    .string()
+    .regex(/^[A-Za-z0-9._~-]{1,64}$/, 'must be the name of a query parameter')
+    .optional()
+    .describe('query parameter that carries the key: logs of others keep URLs'),
+  basic: z.boolean().default(false).describe('the key as the user of Basic, with an empty password'),
+  bearer: z.boolean().default(false).describe('the key as Authorization: Bearer'),
+  keys: z
+    .array(
+      z.strictObject({
+        name: z
+          .string()
+          .min(1)
+          .max(128)
+          .describe('who it is; several keys of one name overlap while they are exchanged'),
+        hash: z
+          .string()
+          .regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits: bawn api-keys generate prints it')
+          .describe('of the key; the key itself is nowhere'),
+        roles: z.array(name).default([]).describe('what it has once it is identified'),
+        expires: z.iso
+          .datetime({ offset: true })
+          .optional()
+          .describe('instant after which it is refused: 2027-01-31T00:00:00Z'),
+      }),
+    )
+    .min(1)
+    .describe('keys that are believed'),
+})
+export type ApiKeyOptions = Frozen<z.output<typeof apiKeyOptions>>
+
+const fixedIdentity = {
+  user: z.string().min(1).max(128).describe('id of the identity'),
+  roles: z.array(name).default([]).describe('what it has'),
+} as const
+export const trustOptions = z.strictObject(fixedIdentity)
+export type TrustOptions = Frozen<z.output<typeof trustOptions>>
+export const fixedIdentityOptions = z.strictObject(fixedIdentity)
+export type FixedIdentityOptions = Frozen<z.output<typeof fixedIdentityOptions>>
+
+export const introspectionOptions = z.strictObject({
+  realm,
+  url: z.url({ protocol: /^https?$/ }).describe('introspection endpoint (RFC 7662)'),
+  insecure_http: insecureHttp.describe('INSECURE: ask over plain HTTP'),
+  client_id: z.string().min(1).describe('who we are to the endpoint'),
+  client_secret: secretReference.describe('sent as Basic'),
+  issuer: z.string().min(1).optional().describe('exact value of iss in the answer; default: not looked at'),
+  audience: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('the answer must name at least one of these in aud; default: not looked at'),
+  id_claim: z.string().min(1).default('sub').describe('member with the id of who is asking'),
+  roles_claim: z.string().min(1).default('scope').describe('member with the roles: a list, or a string with spaces'),
+  cache: duration.default(60_000).describe('how long an answer is believed: so long a revoked token may live on'),
+  timeout: duration.default(3_000).describe('for the endpoint to answer'),
+})
+export type IntrospectionOptions = Frozen<z.output<typeof introspectionOptions>>
+
+/** Options of mechanisms that have any. Without defaults: what has none must be configured before a host rule may name it. */
+export const mechanismsOptions = z.strictObject({
+  basic: basicOptions.prefault({}).describe('name and password in each request (RFC 7617)'),
+  jwt: jwtHttpOptions.prefault({}).describe('where a request carries a token of an issuer'),
+  digest: digestOptions.optional().describe('name and proof of a password (RFC 7616)'),
+  'api-key': apiKeyOptions.optional().describe('long random keys of programs'),
+  introspection: introspectionOptions.optional().describe('tokens that their issuer is asked about (RFC 7662)'),
+  trust: trustOptions.optional().describe('INSECURE: who a request without any credential is'),
+  identity: fixedIdentityOptions.optional().describe('INSECURE: who every request is, whatever it brings; for tests'),
+})
+export type MechanismsOptions = Frozen<z.output<typeof mechanismsOptions>>
 
 const oneOrMany = <T extends z.ZodType>(of: T) => z.union([of.transform(value => [value]), z.array(of).min(1)])
 

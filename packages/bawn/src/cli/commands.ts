@@ -12,6 +12,7 @@ export const nouns: Readonly<Record<string, () => Promise<readonly Command[]>>> 
   explain: async () => (await import('./explain.ts')).commands,
   keys: async () => (await import('./keys.ts')).commands,
   accounts: async () => (await import('./accounts.ts')).commands,
+  'api-keys': async () => (await import('./api-keys.ts')).commands,
   token: async () => (await import('./token.ts')).commands,
   sql: async () => (await import('./sql.ts')).commands,
   audit: async () => (await import('./audit.ts')).commands,

@@ -8,10 +8,13 @@ const doors = ['http', 'postgres'] as const
 type Door = (typeof doors)[number]
 
 /** Mechanisms that each door can ask for today. */
-const mechanismsOf: Readonly<Record<Door, readonly UsableMechanism[]>> = {
-  http: ['jwt'],
+export const mechanismsOfDoor: Readonly<Record<Door, readonly UsableMechanism[]>> = {
+  http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity'],
   postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'],
 }
+
+/** What most use. */
+const usual: typeof mechanismsOfDoor = { http: ['jwt', 'basic'], postgres: ['certificate', 'scram', 'jwt'] }
 
 /** Which doors a rule speaks of; all of them when it does not say. */
 export function doorsOf(rule: HostRuleOptions): readonly Door[] {
@@ -25,6 +28,28 @@ function isAddress(text: string): boolean {
   const version = isIP(address)
   if (version === 0 || rest.length > 0) return false
   return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+/** What the least configuration of a mechanism looks like. */
+const examples = {
+  digest: 'digest: { users: { alice: { ha1_sha256: file:alice.ha1, roles: [support] } } }',
+  'api-key': 'api-key: { keys: [{ name: billing, hash: "sha256:…", roles: [billing] }] } (bawn api-keys generate)',
+  introspection: 'introspection: { url: https://id.example/introspect, client_id: bawn, client_secret: file:secret }',
+  trust: 'trust: { user: guest, roles: [] }',
+  identity: 'identity: { user: tester, roles: [] }',
+} as const
+
+function checkConfigured(draft: Draft, report: Report, mechanism: keyof typeof examples, path: ConfigPath): void {
+  if (draft.configured.has(mechanism)) return
+  report('error', path, 'value', `${mechanism} needs to be configured`, `add under mechanisms: ${examples[mechanism]}`)
+}
+
+/** Does the rule speak of a door that somebody can come in by? A listener that could not be read may be the one. */
+function isServed(draft: Draft, rule: HostRuleOptions, door: Door): boolean {
+  return (
+    doorsOf(rule).includes(door) &&
+    [...draft.listeners.values()].some(listener => listener === undefined || listener.door === door)
+  )
 }
 
 function checkIssuer(draft: Draft, report: Report, mechanism: string, path: ConfigPath): void {
@@ -68,7 +93,8 @@ function checkOauthbearer(draft: Draft, report: Report, rule: HostRuleOptions, p
 /** What a mechanism needs elsewhere in the file. */
 function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, index: number, place: number): void {
   const path: ConfigPath = ['host_rules', index, 'use', place]
-  switch (rule.use[place]) {
+  const mechanism = rule.use[place]
+  switch (mechanism) {
     case 'oauthbearer':
       checkOauthbearer(draft, report, rule, path)
       checkIssuer(draft, report, 'oauthbearer', path)
@@ -89,9 +115,36 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
       checkAccounts(draft, report, 'scram', path)
       return
     case 'password':
-      checkAccounts(draft, report, 'password', path)
+    case 'basic':
+      checkAccounts(draft, report, mechanism, path)
+      return
+    case 'digest':
+    case 'api-key':
+    case 'introspection':
+      checkConfigured(draft, report, mechanism, path)
+      return
+    case 'identity':
+      checkConfigured(draft, report, 'identity', path)
+      report(
+        'warning',
+        path,
+        'value',
+        'UNSAFE: identity makes every caller the same one, whatever it brings',
+        'for tests only',
+      )
       return
     case 'trust': {
+      if (isServed(draft, rule, 'http')) {
+        checkConfigured(draft, report, 'trust', path)
+        report(
+          'warning',
+          path,
+          'value',
+          'UNSAFE: trust lets in whoever brings no credential',
+          'use basic, jwt or certificate',
+        )
+      }
+      if (!isServed(draft, rule, 'postgres')) return
       const message = `UNSAFE: ${rule.name ?? `host_rules[${index}]`} believes whatever user name a client states, without any proof`
       report('warning', path, 'value', message, 'use scram, password or certificate')
       checkAccounts(draft, report, 'trust', path)
@@ -101,12 +154,15 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
       const listeners = [...draft.listeners.values()]
       const asks = listeners.some(
         listener =>
-          listener?.door === 'postgres' && listener.tls?.client_ca && listener.tls.client_certificate !== 'off',
+          listener !== undefined &&
+          listener.door !== 'admin' &&
+          doorsOf(rule).includes(listener.door) &&
+          listener.tls?.client_ca &&
+          listener.tls.client_certificate !== 'off',
       )
       // A listener that could not be read may be the one.
       if (!asks && !listeners.includes(undefined)) {
-        const suggestion =
-          'give a listener of door postgres tls with client_ca and client_certificate: optional or required'
+        const suggestion = `give a listener of door ${doorsOf(rule).join(' or ')} tls with client_ca and client_certificate: optional or required`
         report('error', path, 'value', 'certificate needs a listener that asks for client certificates', suggestion)
       }
       if (draft.services.size === 0 && draft.accounts.size === 0) {
@@ -126,9 +182,12 @@ function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: n
     // A rule for one door must not offer what that door cannot ask for; a rule for both offers each what it can.
     const others = doorsOf(rule).filter(other => other !== door)
     for (const [place, mechanism] of rule.use.entries()) {
-      if (mechanismsOf[door].includes(mechanism) || others.some(other => mechanismsOf[other].includes(mechanism)))
+      if (
+        mechanismsOfDoor[door].includes(mechanism) ||
+        others.some(other => mechanismsOfDoor[other].includes(mechanism))
+      )
         continue
-      const suggestion = `door ${door} has: ${mechanismsOf[door].join(', ')}`
+      const suggestion = `door ${door} has: ${mechanismsOfDoor[door].join(', ')}`
       report('error', [...path, 'use', place], 'value', `door ${door} has no mechanism ${mechanism}`, suggestion)
     }
   }
@@ -183,11 +242,11 @@ function checkReach(draft: Draft, report: Report): void {
     if (!listening.has(door) || draft.host_rules.includes(undefined)) continue
     const usable = draft.host_rules.some(
       rule =>
-        rule && doorsOf(rule).includes(door) && rule.use.some(mechanism => mechanismsOf[door].includes(mechanism)),
+        rule && doorsOf(rule).includes(door) && rule.use.some(mechanism => mechanismsOfDoor[door].includes(mechanism)),
     )
     if (usable) continue
     const message = `no host rule lets anybody identify at door ${door}: everybody is refused`
-    const suggestion = `add one: { door: ${door}, use: [${mechanismsOf[door].join(', ')}] }`
+    const suggestion = `add one: { door: ${door}, use: [${usual[door].join(', ')}] }`
     report('warning', ['host_rules'], 'key', message, suggestion)
   }
 }

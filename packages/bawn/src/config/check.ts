@@ -108,6 +108,30 @@ function checkServices(draft: Draft, report: Report): void {
   }
 }
 
+function checkMechanisms(draft: Draft, report: Report): void {
+  const introspection = draft.mechanisms?.introspection
+  if (introspection !== undefined && /^http:/i.test(introspection.url) && !introspection.insecure_http) {
+    const message = 'what comes over plain HTTP can be replaced on the way'
+    const suggestion = 'use https, or say insecure_http: true where this is a test'
+    report('error', ['mechanisms', 'introspection', 'url'], 'value', message, suggestion)
+  }
+  const digest = draft.mechanisms?.digest
+  const keys = { 'SHA-256': 'ha1_sha256', 'SHA-512-256': 'ha1_sha512_256', MD5: 'ha1_md5' } as const
+  for (const [name, user] of Object.entries(digest?.users ?? {})) {
+    for (const algorithm of digest?.algorithms ?? []) {
+      if (user[keys[algorithm]] !== undefined) continue
+      const message = `${name} cannot log in with ${algorithm}: ${keys[algorithm]} is missing`
+      report('error', ['mechanisms', 'digest', 'users', name], 'key', message)
+    }
+  }
+  const seen = new Set<string>()
+  for (const [index, { hash }] of (draft.mechanisms?.['api-key']?.keys ?? []).entries()) {
+    const path = ['mechanisms', 'api-key', 'keys', index, 'hash']
+    if (seen.has(hash)) report('error', path, 'value', 'this key is listed already: whose it is would be chance')
+    seen.add(hash)
+  }
+}
+
 /** Finds what is wrong between entries; entries with problems of their own are passed over. */
 export function checkDraft(draft: Draft, report: Report): void {
   checkListeners(draft, report)
@@ -115,6 +139,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkIssuers(draft, report)
   checkPolicies(draft, report)
   checkServices(draft, report)
+  checkMechanisms(draft, report)
   checkHostRules(draft, report)
   checkRoutes(draft, report)
   checkFields(draft, report)

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { mechanismsOptions } from '../authn/option.ts'
 import { keysOptions } from '../keys/option.ts'
 import { listSections, recordSections } from './schema.ts'
 
@@ -13,7 +14,12 @@ export type Draft = {
   readonly [Section in keyof Records]: ReadonlyMap<string, z.output<Records[Section]> | undefined>
 } & {
   readonly [Section in keyof Lists]: readonly (z.output<Lists[Section]> | undefined)[]
-} & { readonly keys: z.output<typeof keysOptions> | undefined }
+} & {
+  readonly keys: z.output<typeof keysOptions> | undefined
+  /** Names of `mechanisms`, sound or not. */
+  readonly configured: ReadonlySet<string>
+  readonly mechanisms: z.output<typeof mechanismsOptions> | undefined
+}
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -41,6 +47,8 @@ export function draftOf(value: unknown): Draft {
     host_rules: listOf(listSections.host_rules, top['host_rules']),
     routes: listOf(listSections.routes, top['routes']),
     fields: listOf(listSections.fields, top['fields']),
+    configured: new Set(isObject(top['mechanisms']) ? Object.keys(top['mechanisms']) : []),
+    mechanisms: mechanismsOptions.safeParse(top['mechanisms'] ?? {}).data,
     keys: keysOptions.safeParse(top['keys']).data,
   }
 }

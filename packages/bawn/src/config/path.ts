@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path'
+import type { MechanismsOptions } from '../authn/option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
 
 /** Every option that names a file, made absolute. Which options these are stands here and nowhere else. */
@@ -33,11 +34,31 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       ...entry,
       jwks: /^https?:/i.test(entry.jwks) ? entry.jwks : path(entry.jwks),
     })),
+    mechanisms: mechanismPaths(config.mechanisms, reference),
     keys: {
       ...config.keys,
       store: { ...config.keys.store, path: path(config.keys.store.path) },
       master: reference(config.keys.master),
     },
     audit: { ...config.audit, file: path(config.audit.file) },
+  }
+}
+
+function mechanismPaths(mechanisms: MechanismsOptions, reference: (text: string) => string): MechanismsOptions {
+  const { digest, introspection } = mechanisms
+  const optional = (text: string | undefined): string | undefined => (text === undefined ? undefined : reference(text))
+  const users = Object.entries(digest?.users ?? {}).map(([name, user]) => [
+    name,
+    {
+      ...user,
+      ha1_sha256: optional(user.ha1_sha256),
+      ha1_sha512_256: optional(user.ha1_sha512_256),
+      ha1_md5: optional(user.ha1_md5),
+    },
+  ])
+  return {
+    ...mechanisms,
+    digest: digest && { ...digest, users: Object.fromEntries(users) },
+    introspection: introspection && { ...introspection, client_secret: reference(introspection.client_secret) },
   }
 }

@@ -51,6 +51,13 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
   for (const [name, issuer] of Object.entries(config.issuers)) {
     if (!/^https?:/i.test(issuer.jwks)) file(['issuers', name, 'jwks'], issuer.jwks)
   }
+  const { digest, introspection } = config.mechanisms
+  if (introspection) secret(['mechanisms', 'introspection', 'client_secret'], introspection.client_secret)
+  for (const [name, user] of Object.entries(digest?.users ?? {})) {
+    for (const key of ['ha1_sha256', 'ha1_sha512_256', 'ha1_md5'] as const) {
+      if (user[key] !== undefined) secret(['mechanisms', 'digest', 'users', name, key], user[key])
+    }
+  }
   secret(['keys', 'master'], config.keys.master)
   return sortProblems(found)
 }

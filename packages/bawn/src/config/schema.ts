@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { accountStoreOptions } from '../accounts/option.ts'
 import { adminListenerOptions } from '../admin/option.ts'
 import { auditOptions } from '../audit/option.ts'
-import { hostRuleOptions, issuerOptions, serviceOptions } from '../authn/option.ts'
+import { hostRuleOptions, issuerOptions, mechanismsOptions, serviceOptions } from '../authn/option.ts'
 import { fieldOptions } from '../fields/option.ts'
 import { httpListenerOptions, routeOptions, upstreamOptions } from '../http/option.ts'
 import { keysOptions } from '../keys/option.ts'
@@ -50,6 +50,7 @@ export const configOptions = z.strictObject({
   accounts: z.record(name, accountStoreOptions).default({}).describe('where users with a password live'),
   issuers: z.record(name, issuerOptions).default({}).describe('whose tokens we believe'),
   services: z.record(name, serviceOptions).default({}).describe('programs that log in with a client certificate'),
+  mechanisms: mechanismsOptions.prefault({}).describe('options of the ways to prove who one is'),
   host_rules: z
     .array(hostRuleOptions)
     .default([])

@@ -95,6 +95,35 @@ function unsafePolicies(draft: Draft, report: Report): void {
   }
 }
 
+function unsafeMechanisms(draft: Draft, report: Report): void {
+  const { basic, digest, introspection, 'api-key': apiKey } = draft.mechanisms ?? {}
+  const at = (...path: readonly string[]) => ['mechanisms', ...path]
+  if (basic?.insecure_http) {
+    report('warning', at('basic', 'insecure_http'), 'key', 'UNSAFE: passwords cross the network in clear')
+  }
+  if (introspection?.insecure_http) {
+    const message = 'UNSAFE: whoever is on the way to the endpoint can make tokens that we believe'
+    report('warning', at('introspection', 'insecure_http'), 'key', message)
+  }
+  if (digest?.algorithms.includes('MD5')) {
+    report(
+      'warning',
+      at('digest', 'algorithms'),
+      'key',
+      'UNSAFE: MD5 values are guessed fast by whoever gets hold of one',
+    )
+  }
+  if (apiKey?.query !== undefined) {
+    report(
+      'warning',
+      at('api-key', 'query'),
+      'key',
+      'UNSAFE: keys in URLs stay in logs and histories',
+      'use the header',
+    )
+  }
+}
+
 function unsafeAccounts(draft: Draft, report: Report): void {
   for (const [name, store] of draft.accounts) {
     if (store?.kind !== 'file') continue
@@ -117,5 +146,6 @@ export function findUnsafe(draft: Draft, report: Report): void {
   unsafeListeners(draft, report)
   unsafeConnections(draft, report)
   unsafePolicies(draft, report)
+  unsafeMechanisms(draft, report)
   unsafeAccounts(draft, report)
 }

@@ -71,7 +71,7 @@ test('who may come in', async t => {
       status: 401,
       code: 'authn.failed',
       challenge: 'Bearer realm="bawn", error="invalid_token", error_description="The token is not accepted"',
-      trail: 'deny host_rules.0 expired',
+      trail: 'deny host_rules.0, jwt expired',
     },
     {
       name: 'a bad token where none is needed',
@@ -79,7 +79,7 @@ test('who may come in', async t => {
       headers: ['Authorization: Bearer nobody'],
       status: 401,
       code: 'authn.failed',
-      trail: 'deny host_rules.0 untrusted',
+      trail: 'deny host_rules.0, jwt untrusted',
     },
     {
       name: 'Basic where none is needed',
@@ -87,7 +87,7 @@ test('who may come in', async t => {
       headers: ['Authorization: Basic YTpi'],
       status: 401,
       code: 'authn.failed',
-      trail: 'deny host_rules.0 malformed',
+      trail: 'deny host_rules.0 untrusted',
     },
     { name: 'nothing where none is needed', target: '/open', status: 200, trail: 'permit anyone' },
     {
@@ -118,7 +118,7 @@ test('who may come in', async t => {
       headers: ['Authorization: Bearer outage'],
       status: 503,
       code: 'http.cannot_authenticate',
-      trail: 'error host_rules.0 http.cannot_authenticate',
+      trail: 'error host_rules.0, jwt http.cannot_authenticate',
     },
     {
       name: 'an unknown path',
@@ -188,7 +188,7 @@ test('host rules decide whether and with what anybody may come', async t => {
     hostRules: {
       match: client => {
         asked.push(client)
-        return { kind: 'matched', rule: 'no-tokens', use: ['certificate'] }
+        return { kind: 'matched', rule: 'no-tokens', use: ['scram'] }
       },
     },
   })
@@ -196,7 +196,7 @@ test('host rules decide whether and with what anybody may come', async t => {
   assert.equal(codeOf(await get(without.port, '/any')), 'http.refused_here')
   assert.equal(codeOf(await get(without.port, '/open', ['Authorization: Bearer alice'])), 'http.refused_here')
   assert.deepEqual(asked[0], { door: 'http', user: undefined, address: '127.0.0.1', tls: false, database: undefined })
-  const noIssuer = await startDoor(t, { upstream, ...guarded, jwt: undefined })
+  const noIssuer = await startDoor(t, { upstream, ...guarded, mechanisms: [] })
   assert.equal(codeOf(await get(noIssuer.port, '/any', ['Authorization: Bearer alice'])), 'http.refused_here')
 })
 

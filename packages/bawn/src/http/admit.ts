@@ -1,5 +1,8 @@
-import type { MechanismName } from '../authn/identity.ts'
-import { authenticate, bearerChallenge, insufficientScope } from './authenticate.ts'
+import { insufficientScope } from '../authn/bearer.ts'
+import type { HttpMechanism } from '../authn/http-mechanism.ts'
+import type { Identity } from '../authn/identity.ts'
+import { type Authentication, authenticate, challengesOf, type RefusedAuthentication } from './authenticate.ts'
+import { RequestCredentials } from './credentials.ts'
 import { parsePath, type RequestPath } from './path.ts'
 import { parseRequestHead, type RequestHead } from './request-head.ts'
 import type { Route } from './routes.ts'
@@ -12,15 +15,13 @@ export interface Admitted {
   readonly route: Route
 }
 
-const jwt: MechanismName = 'jwt'
-
 /**
  * The way in, in this order: a well-formed request, a route, a host rule, a mechanism, the route's policies. Whether a path has a route is
  * told to anybody: routes are the published interface, what they guard is not.
  *
- * @returns undefined when the request was refused; the turn has answered
+ * @returns undefined when the request was refused; the turn has answered. At once, unless a mechanism has to wait for something
  */
-export async function admit(turn: Turn): Promise<Admitted | undefined> {
+export function admit(turn: Turn): Admitted | undefined | Promise<Admitted | undefined> {
   const { request, state } = turn
   const outcome = parseRequestHead(request.method, request.target, request.httpVersion, request.rawHeaders)
   if (outcome.kind === 'refused') {
@@ -52,10 +53,10 @@ export async function admit(turn: Turn): Promise<Admitted | undefined> {
     return undefined
   }
   turn.resource = route.pattern.text
-  return (await identify(turn, head, route)) ? { head, path, route } : undefined
+  return identify(turn, { head, path, route })
 }
 
-async function identify(turn: Turn, head: RequestHead, route: Route): Promise<boolean> {
+function identify(turn: Turn, admitted: Admitted): Admitted | undefined | Promise<Admitted | undefined> {
   const { request, state } = turn
   const hostRule = state.hostRules.match({
     door: 'http',
@@ -66,52 +67,66 @@ async function identify(turn: Turn, head: RequestHead, route: Route): Promise<bo
   })
   if (hostRule.kind === 'none') {
     turn.refuse({ code: 'http.refused_here', rule: 'no host rule', decision: 'deny' })
-    return false
+    return undefined
   }
-  const mechanism = hostRule.use.includes(jwt) ? state.jwt : undefined
-  if (!route.delegated && head.authorization.length > 0) {
-    const who = await authenticate(head.authorization, mechanism)
-    if (who.kind === 'refused') {
-      if (who.cause !== undefined) turn.log('who is asking cannot be decided', who.cause)
-      turn.refuse({
-        code: who.code,
-        rule: hostRule.rule,
-        decision: who.cause === undefined ? 'deny' : 'error',
-        reason: who.reason,
-        ...(who.challenge === undefined ? {} : { headers: ['WWW-Authenticate', who.challenge] }),
-      })
-      return false
-    }
-    if (who.kind === 'identified') turn.identity = who.identity
+  const mechanisms = state.mechanisms.of(hostRule.use)
+  const credentials = new RequestCredentials(request, admitted.head, admitted.path.query, state.now())
+  const asking: Asking = { turn, admitted, rule: hostRule.rule, mechanisms, credentials }
+  if (admitted.route.delegated) return decide(asking, undefined)
+  const who = authenticate(credentials, mechanisms, state.mechanisms.carriers)
+  return who instanceof Promise ? who.then(late => settle(asking, late)) : settle(asking, who)
+}
+
+/** A request whose host rule is known. */
+interface Asking {
+  readonly turn: Turn
+  readonly admitted: Admitted
+  readonly rule: string
+  readonly mechanisms: readonly HttpMechanism[]
+  readonly credentials: RequestCredentials
+}
+
+function settle(asking: Asking, who: Authentication): Admitted | undefined {
+  if (who.kind === 'refused') {
+    refuse(asking, who)
+    return undefined
   }
-  const { identity } = turn
-  if (identity === undefined && !route.gate.open) {
-    if (mechanism === undefined) turn.refuse({ code: 'http.refused_here', rule: hostRule.rule, decision: 'deny' })
-    else
-      turn.refuse({
-        code: 'authn.required',
-        rule: hostRule.rule,
-        decision: 'deny',
-        headers: ['WWW-Authenticate', bearerChallenge],
-      })
-    return false
+  return decide(asking, who.kind === 'identified' ? who.identity : undefined)
+}
+
+function refuse({ turn, rule }: Asking, who: RefusedAuthentication): void {
+  if (who.cause !== undefined) turn.log('who is asking cannot be decided', who.cause)
+  turn.claimedName = who.claimedName
+  turn.refuse({
+    code: who.code,
+    rule: who.mechanism === undefined ? rule : `${rule}, ${who.mechanism}`,
+    decision: who.cause === undefined ? 'deny' : 'error',
+    reason: who.reason,
+    headers: who.headers,
+  })
+}
+
+function decide(asking: Asking, identity: Identity | undefined): Admitted | undefined {
+  const { turn, admitted, rule, mechanisms, credentials } = asking
+  const { gate } = admitted.route
+  turn.identity = identity
+  if (identity === undefined && !gate.open && mechanisms.length === 0) {
+    turn.refuse({ code: 'http.refused_here', rule, decision: 'deny' })
+    return undefined
   }
-  const decision = route.gate.decide(identity, { door: 'http', verb: request.method })
-  if (decision.kind === 'deny') {
-    // RFC 6750 section 3.1: only a token can have too little scope; who has none is asked for one.
-    if (identity === undefined) {
-      turn.refuse({
-        code: 'authn.required',
-        rule: decision.rule,
-        decision: 'deny',
-        headers: ['WWW-Authenticate', bearerChallenge],
-      })
-    } else {
-      const headers = identity.mechanism === jwt ? ['WWW-Authenticate', insufficientScope] : []
-      turn.refuse({ code: 'policy.denied', rule: decision.rule, decision: 'deny', headers })
-    }
-    return false
+  const required = (by: string): undefined => {
+    const headers = challengesOf(credentials, mechanisms, undefined)
+    turn.refuse({ code: 'authn.required', rule: by, decision: 'deny', headers })
   }
-  turn.rule = decision.rule
-  return true
+  if (identity === undefined && !gate.open) return required(rule)
+  const decision = gate.decide(identity, { door: 'http', verb: turn.request.method })
+  if (decision.kind === 'permit') {
+    turn.rule = decision.rule
+    return admitted
+  }
+  // RFC 6750 section 3.1: only a token can have too little scope; who has none is asked for one.
+  if (identity === undefined) return required(decision.rule)
+  const headers = identity.mechanism === 'jwt' ? ['WWW-Authenticate', insufficientScope] : []
+  turn.refuse({ code: 'policy.denied', rule: decision.rule, decision: 'deny', headers })
+  return undefined
 }

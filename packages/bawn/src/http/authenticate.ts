@@ -1,64 +1,137 @@
-import type { Identity, RejectionReason } from '../authn/identity.ts'
+import type { HttpMechanism, HttpOutcome } from '../authn/http-mechanism.ts'
+import type { Identity } from '../authn/identity.ts'
 import { type ErrorCode, GatewayError } from '../error.ts'
-import type { BearerMechanism } from './state.ts'
+import { bringsCredential, type Carriers, type RequestCredentials, wantsNoChallenge } from './credentials.ts'
 
 /** What the door does with a caller's credential. */
 export type Authentication =
   | { readonly kind: 'identified'; readonly identity: Identity }
   /** No credential. */
   | { readonly kind: 'absent' }
-  | {
-      readonly kind: 'refused'
-      readonly code: ErrorCode
-      /** For the audit trail only: callers get one text for every reason. */
-      readonly reason: RejectionReason | undefined
-      readonly challenge: string | undefined
-      readonly cause: unknown
-    }
+  | RefusedAuthentication
 
-/** RFC 6750 section 3: no error code when the request has no credential at all. */
-export const bearerChallenge = 'Bearer realm="bawn"'
-const invalidToken = `${bearerChallenge}, error="invalid_token", error_description="The token is not accepted"`
-const invalidRequest = `${bearerChallenge}, error="invalid_request"`
-export const insufficientScope = `${bearerChallenge}, error="insufficient_scope"`
+export interface RefusedAuthentication {
+  readonly kind: 'refused'
+  readonly code: ErrorCode
+  /** Who refused: a mechanism, for the audit trail. */
+  readonly mechanism: string | undefined
+  /** For the audit trail only: callers get one text for every reason. */
+  readonly reason: string | undefined
+  readonly claimedName: string | undefined
+  /** Flat. */
+  readonly headers: readonly string[]
+  readonly cause: unknown
+}
 
-/** RFC 6750 section 2.1. The scheme in any case, as every scheme (RFC 9110 section 11.1). */
-const bearer = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i
+const absent: Authentication = { kind: 'absent' }
 
 /**
- * Identifies a caller by `Authorization: Bearer`; a token in the query or in a body is not looked for (RFC 6750 section 2.3 says why).
+ * Asks the mechanisms in their order; the first that has an opinion decides, and its refusal is final.
  *
- * @param values of all Authorization headers
- * @param mechanism `undefined` when tokens may not be used here
+ * @param mechanisms of the host rule
+ * @param carriers of the whole configuration
+ * @returns at once when every mechanism that was asked answered at once
  */
-export async function authenticate(
-  values: readonly string[],
-  mechanism: BearerMechanism | undefined,
-): Promise<Authentication> {
-  const value = values[0]
-  if (value === undefined) return { kind: 'absent' }
-  if (values.length > 1) return refused('http.bad_authorization', 'malformed', invalidRequest)
-  // A credential that cannot be judged here is not passed over in silence: its owner believes to be identified.
-  if (mechanism === undefined) return refused('http.refused_here', undefined, undefined)
-  const token = bearer.exec(value)?.[1]
-  if (token === undefined) return refused('authn.failed', 'malformed', invalidToken)
-  try {
-    const outcome = await mechanism.authenticate(token)
-    switch (outcome.kind) {
-      case 'identified':
-        return outcome
-      case 'absent':
-        return refused('authn.failed', 'untrusted', invalidToken)
-      case 'rejected':
-        return refused('authn.failed', outcome.reason, invalidToken)
+export function authenticate(
+  credentials: RequestCredentials,
+  mechanisms: readonly HttpMechanism[],
+  carriers: Carriers,
+): Authentication | Promise<Authentication> {
+  // RFC 9110 section 11.6.2: one. Which of two would be judged here and which at the upstream is nobody's to guess.
+  if (credentials.authorization.length > 1) return refused('http.bad_authorization', undefined, 'malformed')
+  return askFrom(0, credentials, mechanisms, carriers)
+}
+
+function askFrom(
+  first: number,
+  credentials: RequestCredentials,
+  mechanisms: readonly HttpMechanism[],
+  carriers: Carriers,
+): Authentication | Promise<Authentication> {
+  for (let at = first; at < mechanisms.length; at++) {
+    const mechanism = mechanisms[at]
+    if (mechanism === undefined) break
+    let outcome: HttpOutcome | Promise<HttpOutcome>
+    try {
+      outcome = mechanism.authenticate(credentials)
+    } catch (cause) {
+      return undecided(mechanism, cause)
     }
-  } catch (cause) {
-    // The mechanism says more where it can: that the issuer is away.
-    const code = cause instanceof GatewayError && cause.spec.status === 503 ? cause.code : 'http.cannot_authenticate'
-    return { kind: 'refused', code, reason: undefined, challenge: undefined, cause }
+    if (outcome instanceof Promise) {
+      return outcome.then(
+        late => settle(late, mechanism, credentials, mechanisms) ?? askFrom(at + 1, credentials, mechanisms, carriers),
+        cause => undecided(mechanism, cause),
+      )
+    }
+    const settled = settle(outcome, mechanism, credentials, mechanisms)
+    if (settled !== undefined) return settled
+  }
+  if (!bringsCredential(credentials, carriers)) return absent
+  // A credential that nobody here judges is not passed over in silence: its owner believes to be identified.
+  if (mechanisms.length === 0) return refused('http.refused_here', undefined, undefined)
+  return refused('authn.failed', undefined, 'untrusted', challengesOf(credentials, mechanisms, 'every'))
+}
+
+/** `undefined`: the next one is asked. */
+function settle(
+  outcome: HttpOutcome,
+  mechanism: HttpMechanism,
+  credentials: RequestCredentials,
+  mechanisms: readonly HttpMechanism[],
+): Authentication | undefined {
+  switch (outcome.kind) {
+    case 'identified':
+      return outcome
+    case 'absent':
+      return undefined
+    case 'rejected': {
+      const headers = challengesOf(credentials, mechanisms, mechanism)
+      return { ...refused('authn.failed', mechanism.name, outcome.reason, headers), claimedName: outcome.claimedName }
+    }
+    case 'throttled': {
+      const seconds = Math.max(1, Math.ceil(outcome.retryAfterMs / 1000))
+      const headers = ['Retry-After', String(seconds)]
+      return { ...refused('authn.throttled', mechanism.name, 'throttled', headers), claimedName: outcome.claimedName }
+    }
   }
 }
 
-function refused(code: ErrorCode, reason: RejectionReason | undefined, challenge: string | undefined): Authentication {
-  return { kind: 'refused', code, reason, challenge, cause: undefined }
+/**
+ * A WWW-Authenticate line for each challenge, in the order of the rule: never joined by commas, which clients read in different ways. None
+ * where the request asks for none.
+ *
+ * @param rejectedBy whose credential was bad; `every`: one that none of them knows; `undefined`: there was none
+ */
+export function challengesOf(
+  credentials: RequestCredentials,
+  mechanisms: readonly HttpMechanism[],
+  rejectedBy: HttpMechanism | 'every' | undefined,
+): readonly string[] {
+  if (wantsNoChallenge(credentials)) return []
+  const lines: string[] = []
+  for (const mechanism of mechanisms) {
+    const isBad = rejectedBy === 'every' || rejectedBy === mechanism
+    const challenge = mechanism.challenge(credentials, isBad ? 'rejected' : 'absent')
+    const values = typeof challenge === 'string' ? [challenge] : (challenge ?? [])
+    for (const value of values) {
+      // api-key and basic may both ask for Basic: once is enough.
+      if (!lines.includes(value)) lines.push('WWW-Authenticate', value)
+    }
+  }
+  return lines
+}
+
+function refused(
+  code: ErrorCode,
+  mechanism: string | undefined,
+  reason: string | undefined,
+  headers: readonly string[] = [],
+): RefusedAuthentication {
+  return { kind: 'refused', code, mechanism, reason, claimedName: undefined, headers, cause: undefined }
+}
+
+function undecided({ name }: HttpMechanism, cause: unknown): Authentication {
+  // The mechanism says more where it can: that the issuer is away.
+  const code = cause instanceof GatewayError && cause.spec.status === 503 ? cause.code : 'http.cannot_authenticate'
+  return { ...refused(code, name, undefined), cause }
 }

@@ -1,4 +1,4 @@
-import { admit } from './admit.ts'
+import { type Admitted, admit } from './admit.ts'
 import type { Front, FrontLimits, FrontTls } from './engine.ts'
 import { forward } from './forward.ts'
 import { createNodeFront } from './node-front.ts'
@@ -54,7 +54,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const front: Front = createNodeFront(limits, options.tls, {
     request: (request, answer) => {
       const turn = new Turn(deps.requestId(), current, request, answer, turnDeps)
-      serve(turn, listener.max_body_bytes).catch(error => turn.fail(error))
+      serve(turn, listener.max_body_bytes)
     },
     refuse: (code, remoteAddress) => {
       const requestId = deps.requestId()
@@ -102,9 +102,18 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   }
 }
 
-async function serve(turn: Turn, maxBodyBytes: number): Promise<void> {
-  const admitted = await admit(turn)
-  if (admitted === undefined) return
-  const forwarded = await forward(turn, admitted, maxBodyBytes)
-  await respond(turn, forwarded, admitted.route.maxJsonBytes)
+/** In one go where nothing has to be waited for: each promise on the way would cost every request a turn of the microtask queue. */
+function serve(turn: Turn, maxBodyBytes: number): void {
+  const goOn = (admitted: Admitted | undefined): void => {
+    if (admitted === undefined) return
+    const { maxJsonBytes } = admitted.route
+    forward(turn, admitted, maxBodyBytes, forwarded => respond(turn, forwarded, maxJsonBytes))
+  }
+  try {
+    const admitted = admit(turn)
+    if (admitted instanceof Promise) admitted.then(goOn).catch(error => turn.fail(error))
+    else goOn(admitted)
+  } catch (error) {
+    turn.fail(error)
+  }
 }

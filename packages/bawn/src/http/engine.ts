@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto'
 import type { HttpCode, Problem } from './problem.ts'
 
 // What the door knows of sockets. A front speaks HTTP/1.1 to clients and implements the interfaces below; node-front.ts is
@@ -31,6 +32,8 @@ export interface FrontRequest {
   readonly rawHeaders: readonly string[]
   readonly secure: boolean
   readonly remoteAddress: string
+  /** The client's certificate, verified against `clientCa`; `undefined`, or not there, when it showed none. */
+  readonly clientCertificate?: () => X509Certificate | undefined
   /** A source that ends at once when there is no body. A waiting `Expect: 100-continue` is answered when it is started. */
   readonly body: BodySource
 }

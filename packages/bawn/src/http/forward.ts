@@ -5,6 +5,7 @@ import { bodyKind } from './content-type.ts'
 import { protectBody } from './field-body.ts'
 import type { FieldPlan } from './field-plan.ts'
 import { HttpError } from './problem.ts'
+import { withoutParameters } from './query.ts'
 import { upstreamHead } from './request-headers.ts'
 import { nobody } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -18,13 +19,20 @@ export interface Forwarded {
 }
 
 /**
- * Sends an admitted request to its upstream.
+ * Sends an admitted request to its upstream. What goes wrong on the way ends the turn: what `upstream` and `field-body.ts` throw,
+ * `http.body_too_large`, `http.media_type`.
  *
  * @param maxBodyBytes of the request's body, whatever becomes of it
- * @returns with the head of the answer; never settles when the client leaves before
- * @throws {HttpError} what `upstream` and `field-body.ts` throw, `http.body_too_large`, `http.media_type`
+ * @param answered called with the head of the answer, at most once; not when the client leaves before. What it throws, or rejects with,
+ *   ends the turn as well
+ * @throws {HttpError} what is known before anything was sent
  */
-export async function forward(turn: Turn, admitted: Admitted, maxBodyBytes: number): Promise<Forwarded> {
+export function forward(
+  turn: Turn,
+  admitted: Admitted,
+  maxBodyBytes: number,
+  answered: (forwarded: Forwarded) => void | Promise<void>,
+): void {
   const { head, path, route } = admitted
   const { request } = turn
   if (head.contentLength !== undefined && head.contentLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
@@ -34,7 +42,7 @@ export async function forward(turn: Turn, admitted: Admitted, maxBodyBytes: numb
     route.headers,
     {
       method: request.method,
-      target: `${route.upstream.prefix}${path.path}${path.query}`,
+      target: `${route.upstream.prefix}${path.path}${withoutParameters(path.query, route.headers.carriers.query)}`,
       host: route.upstream.host,
       peer: request.remoteAddress,
       secure: request.secure,
@@ -44,23 +52,44 @@ export async function forward(turn: Turn, admitted: Admitted, maxBodyBytes: numb
     turn.identity,
   )
 
-  let sealed: readonly FieldUse[] = []
-  let body: UpstreamRequest['body'] = { kind: 'none' }
-  let exceeded: ((error: HttpError) => void) | undefined
-  if (head.hasBody && plan?.seals === true) {
-    const opened = await seal(turn, admitted, plan, maxBodyBytes)
-    sealed = opened.uses
-    body = { kind: 'bytes', bytes: opened.bytes }
-  } else if (head.hasBody) {
-    const source = limitBody(request.body, maxBodyBytes, () => exceeded?.(tooLarge(maxBodyBytes)))
-    body = { kind: 'stream', source, length: head.contentLength }
+  const send = (body: UpstreamRequest['body'], sealed: readonly FieldUse[]): Exceed => {
+    let settled = false
+    const fail = (error: unknown): void => {
+      if (settled) return
+      settled = true
+      turn.fail(error)
+    }
+    const answer = (got: UpstreamAnswer): void => {
+      if (settled) return
+      settled = true
+      try {
+        const waiting = answered({ answer: got, plan, sealed })
+        if (waiting !== undefined) waiting.catch(error => turn.fail(error))
+      } catch (error) {
+        turn.fail(error)
+      }
+    }
+    turn.giveUp = route.upstream.send({ method: request.method, head: text, body }, { answer, fail })
+    return fail
   }
-  const answer = await new Promise<UpstreamAnswer>((resolve, reject) => {
-    exceeded = reject
-    turn.giveUp = route.upstream.send({ method: request.method, head: text, body }, { answer: resolve, fail: reject })
-  })
-  return { answer, plan, sealed }
+  if (!head.hasBody) {
+    send(nothing, [])
+  } else if (plan?.seals === true) {
+    seal(turn, admitted, plan, maxBodyBytes)
+      .then(({ bytes, uses }) => {
+        send({ kind: 'bytes', bytes }, uses)
+      })
+      .catch(error => turn.fail(error))
+  } else {
+    let exceed: Exceed | undefined
+    const source = limitBody(request.body, maxBodyBytes, () => exceed?.(tooLarge(maxBodyBytes)))
+    exceed = send({ kind: 'stream', source, length: head.contentLength }, [])
+  }
 }
+
+type Exceed = (error: HttpError) => void
+
+const nothing: UpstreamRequest['body'] = { kind: 'none' }
 
 async function seal(turn: Turn, { head, route }: Admitted, plan: FieldPlan, maxBodyBytes: number) {
   const encoding = head.contentEncoding?.trim().toLowerCase() ?? 'identity'

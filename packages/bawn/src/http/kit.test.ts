@@ -4,12 +4,15 @@ import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, connect, createServer as createRawServer, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { AuditEvent, AuditTrail } from '../audit/event.ts'
+import { createBearerMechanism, type TokenJudge } from '../authn/bearer.ts'
+import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import { createIdentity, type Identity } from '../authn/identity.ts'
 import { GatewayError } from '../error.ts'
 import type { Catalogue, Field, FieldView, JsonPlace } from '../fields/field.ts'
 import type { Gate } from '../policy/policy.ts'
 import { createHttpDoor, type HttpDoor } from './door.ts'
 import type { FrontTls } from './engine.ts'
+import { createMechanismTable } from './mechanisms.ts'
 import {
   type HttpListenerOptions,
   httpListenerOptions,
@@ -18,7 +21,7 @@ import {
   upstreamOptions,
 } from './option.ts'
 import { compileRoutes } from './routes.ts'
-import type { BearerMechanism, HostRuleMatcher, HttpState } from './state.ts'
+import type { HostRuleMatcher, HttpState } from './state.ts'
 import { createUpstream, type UpstreamDeps } from './upstream/pool.ts'
 
 // What the tests of this folder start: a door with everything around it in memory, upstreams, and raw clients.
@@ -35,7 +38,7 @@ const identity = (id: string, roles: readonly string[]): Identity =>
   })
 
 /** The tokens of the tests: `alice`, `bob`, `expired`, `outage`. */
-export const bearer: BearerMechanism = {
+export const bearer: TokenJudge = {
   authenticate: async token => {
     switch (token) {
       case 'alice':
@@ -109,7 +112,10 @@ export interface KitOptions {
   readonly listener?: Readonly<Record<string, unknown>>
   readonly writeTimeoutMs?: number
   readonly hostRules?: HostRuleMatcher
-  readonly jwt?: BearerMechanism | undefined
+  /** In place of one that knows the tokens above. */
+  readonly mechanisms?: readonly HttpMechanism[]
+  /** Of the host rule that holds for everybody. */
+  readonly use?: readonly string[]
   readonly tls?: FrontTls
   readonly commit?: () => void
 }
@@ -139,14 +145,22 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
     options.upstreamDeps,
   )
   const fields = catalogue(options.fields ?? [])
+  const mechanisms = createMechanismTable(options.mechanisms ?? [createBearerMechanism(bearer, { realm: 'bawn' })])
+  const use = options.use ?? ['jwt']
   const routes: RouteOptions[] = (options.routes ?? [everything]).map(route =>
     routeOptions.parse({ methods: ['GET'], upstream: 'main', allow: ['anyone'], ...route }),
   )
   return {
-    routes: compileRoutes(routes, { upstreams: new Map([['main', upstream]]), gate, catalogue: fields }),
+    routes: compileRoutes(routes, {
+      upstreams: new Map([['main', upstream]]),
+      gate,
+      catalogue: fields,
+      carriers: mechanisms.carriers,
+    }),
     upstreams: [upstream],
-    hostRules: options.hostRules ?? { match: () => ({ kind: 'matched', rule: 'host_rules.0', use: ['jwt'] }) },
-    jwt: 'jwt' in options ? options.jwt : bearer,
+    hostRules: options.hostRules ?? { match: () => ({ kind: 'matched', rule: 'host_rules.0', use }) },
+    mechanisms,
+    now: Date.now,
     catalogue: fields,
     ...around,
   }

@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto'
 import {
   createServer,
   type IncomingMessage,
@@ -82,6 +83,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
         rawHeaders: request.rawHeaders,
         secure: tls !== undefined,
         remoteAddress: plainAddress(socket.remoteAddress),
+        ...(asksForCertificates(tls) ? { clientCertificate: () => certificateOf(socket) } : {}),
         body: nodeBody(request, expectsContinue ? () => answer.begun || response.writeContinue() : undefined),
       },
       answer,
@@ -179,6 +181,18 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
 
 function asksForCertificates(tls: FrontTls | undefined): boolean {
   return tls?.clientCertificate === 'optional' || tls?.clientCertificate === 'required'
+}
+
+/** By connection: the certificate does not change on it, and reading it costs more than a request. */
+const certificates = new WeakMap<Socket, X509Certificate>()
+
+function certificateOf(socket: Socket): X509Certificate | undefined {
+  const known = certificates.get(socket)
+  if (known !== undefined) return known
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate !== undefined) certificates.set(socket, certificate)
+  return certificate
 }
 
 function tlsOptions(tls: FrontTls): ServerOptions {

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { createIdentity } from '../authn/identity.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { bodyKind } from './content-type.ts'
+import { carriersOf } from './credentials.ts'
 import { parseRequestHead } from './request-head.ts'
 import { type HeaderPolicy, headerValue, upstreamHead } from './request-headers.ts'
 
@@ -28,7 +29,14 @@ function sent(
   if (outcome.kind !== 'head') return []
   const text = upstreamHead(
     outcome.head,
-    { allowed: undefined, reserved: new Set(['x-who']), identity: { id: undefined, roles: undefined }, ...policy },
+    {
+      allowed: undefined,
+      reserved: new Set(['x-who']),
+      carriers: carriersOf([{ carries: { headers: ['x-team-key'], query: [], cookies: ['session'] } }]),
+      isDelegated: false,
+      identity: { id: undefined, roles: undefined },
+      ...policy,
+    },
     { method, target: '/', host: 'back:1', peer: '10.0.0.9', secure: true, requestId: 'r-1', opensBodies },
     who,
   )
@@ -115,11 +123,29 @@ test('what Connection names is dropped, and only of the caller’s', () => {
   ])
 })
 
-test('an allow list passes what it names, credentials included, and what a body is read by', () => {
+test('a credential that is for the gateway goes no further, unless nobody here judges it', () => {
+  const headers = ['Authorization', 'Bearer x', 'X-Team-Key', 'k', 'No-Auth-Challenge', '1', 'X-Thing', 'b']
+  const allowed = new Set(['authorization', 'x-team-key', 'no-auth-challenge', 'x-thing', 'cookie'])
+  assert.deepEqual(sent(headers), ['X-Thing: b', ...ours])
+  assert.deepEqual(sent(headers, { allowed }), ['X-Thing: b', ...ours])
+  assert.deepEqual(sent(headers, { allowed, isDelegated: true }), [
+    'Authorization: Bearer x',
+    'X-Team-Key: k',
+    'X-Thing: b',
+    ...ours,
+  ])
+  assert.deepEqual(sent(['Cookie', 'a=1; session=t; b=2', 'Cookie', 'session=t'], { allowed }), [
+    'Cookie: a=1; b=2',
+    ...ours,
+  ])
+})
+
+test('an allow list passes what it names, a delegated credential included, and what a body is read by', () => {
   const allowed = new Set(['authorization', 'accept'])
   assert.deepEqual(
     sent(['Authorization', 'Bearer x', 'Accept', 'a', 'X-Thing', 'b', 'Cookie', 'c', 'Content-Type', 'text/plain'], {
       allowed,
+      isDelegated: true,
     }),
     ['Authorization: Bearer x', 'Accept: a', 'Content-Type: text/plain', ...ours],
   )

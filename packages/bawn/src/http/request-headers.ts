@@ -1,4 +1,5 @@
 import type { Identity } from '../authn/identity.ts'
+import { type Carriers, noChallengeHeader } from './credentials.ts'
 import type { HeaderClass } from './header-class.ts'
 import type { RequestHead } from './request-head.ts'
 
@@ -8,6 +9,10 @@ export interface HeaderPolicy {
   readonly allowed: ReadonlySet<string> | undefined
   /** Every identity header of every route: what one upstream believes, no client may send to any. */
   readonly reserved: ReadonlySet<string>
+  /** Where the gateway's own mechanisms look: a credential that is for us is nobody else's. */
+  readonly carriers: Carriers
+  /** The credential is the upstream's own: nobody here has judged it. */
+  readonly isDelegated: boolean
   /** Names as configured. */
   readonly identity: { readonly id: string | undefined; readonly roles: string | undefined }
 }
@@ -41,7 +46,9 @@ export function upstreamHead(
     const header = classes[at]
     if (header === undefined || !passes(header, policy, forwarding)) continue
     if (connectionNames.length > 0 && connectionNames.includes(header.name)) continue
-    text += `${rawHeaders[2 * at]}: ${rawHeaders[2 * at + 1]}\r\n`
+    const value = rawHeaders[2 * at + 1] ?? ''
+    const kept = header.name === 'cookie' ? withoutCookies(value, policy.carriers.cookies) : value
+    if (kept !== undefined) text += `${rawHeaders[2 * at]}: ${kept}\r\n`
   }
   if (forwarding.opensBodies) text += 'Accept-Encoding: identity\r\n'
   text += `X-Forwarded-For: ${forwarding.peer}\r\nX-Forwarded-Proto: ${forwarding.secure ? 'https' : 'http'}\r\n`
@@ -55,7 +62,16 @@ export function upstreamHead(
   return text
 }
 
+/** @returns undefined when nothing is left */
+function withoutCookies(line: string, names: ReadonlySet<string>): string | undefined {
+  if (names.size === 0) return line
+  const kept = line.split(';').filter(pair => !names.has((pair.split('=', 1)[0] ?? '').trim()))
+  return kept.length === 0 ? undefined : kept.join(';').trim()
+}
+
 function passes({ name, kind }: HeaderClass, policy: HeaderPolicy, { opensBodies, method }: Forwarding): boolean {
+  if (policy.carriers.headers.has(name) && !policy.isDelegated) return false
+  if (name === noChallengeHeader) return false
   switch (kind) {
     case 'hop':
     case 'framing':

@@ -16,11 +16,17 @@ import type { UpstreamAnswer } from './upstream/upstream.ts'
  * before that line is written.
  *
  * @param maxJsonBytes of a body in which fields are opened
+ * @returns a promise only where a body with fields has to be waited for
  */
-export async function respond(turn: Turn, forwarded: Forwarded, maxJsonBytes: number): Promise<void> {
+export function respond(turn: Turn, forwarded: Forwarded, maxJsonBytes: number): void | Promise<void> {
   const { answer, plan } = forwarded
-  if (plan !== undefined) await respondOpened(turn, forwarded, plan, maxJsonBytes)
-  else passOn(turn, answer)
+  if (plan === undefined) {
+    passOn(turn, answer)
+    return
+  }
+  const document = wholeBody(answer, maxJsonBytes)
+  if (document instanceof Promise) return document.then(bytes => respondOpened(turn, forwarded, plan, bytes))
+  respondOpened(turn, forwarded, plan, document)
 }
 
 function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
@@ -44,9 +50,8 @@ function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
   )
 }
 
-async function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, maxJsonBytes: number): Promise<void> {
+function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, document: Buffer): void {
   const { head } = forwarded.answer
-  const document = await wholeBody(forwarded.answer, maxJsonBytes)
   if (document.length === 0) {
     const length = head.framing.kind === 'none' ? undefined : 0
     send(turn, head.status, answerHeaders(head.headers, turn.requestId, length, true), undefined, forwarded.sealed)
@@ -69,7 +74,7 @@ async function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, 
   send(turn, head.status, [...headers, 'Content-Type', 'application/problem+json'], instead.body, forwarded.sealed)
 }
 
-async function wholeBody({ head, whole, body }: UpstreamAnswer, max: number): Promise<Buffer> {
+function wholeBody({ head, whole, body }: UpstreamAnswer, max: number): Buffer | Promise<Buffer> {
   const tooLarge = (): HttpError =>
     new HttpError('http.answer_too_large', `an answer of more than ${max} bytes, with fields`)
   if (head.framing.kind === 'none') return Buffer.alloc(0)
@@ -77,7 +82,7 @@ async function wholeBody({ head, whole, body }: UpstreamAnswer, max: number): Pr
     body.cancel()
     throw tooLarge()
   }
-  return whole ?? (await collectBody(body, max, tooLarge))
+  return whole ?? collectBody(body, max, tooLarge)
 }
 
 /** @returns undefined when it cannot be opened and its status says that it is no document of the route's */

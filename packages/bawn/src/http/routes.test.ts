@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { carriersOf } from './credentials.ts'
 import { catalogue, field, gate } from './kit.test.ts'
 import { routeOptions } from './option.ts'
 import { HttpError } from './problem.ts'
@@ -12,7 +13,7 @@ const upstream: Upstream = { name: 'main', host: 'main', prefix: '', send: () =>
 function compile(routes: readonly Record<string, unknown>[], fields: Parameters<typeof catalogue>[0] = []): RouteTable {
   return compileRoutes(
     routes.map(route => routeOptions.parse({ methods: ['GET'], upstream: 'main', allow: ['anyone'], ...route })),
-    { upstreams: new Map([['main', upstream]]), gate, catalogue: catalogue(fields) },
+    { upstreams: new Map([['main', upstream]]), gate, catalogue: catalogue(fields), carriers: carriersOf([]) },
   )
 }
 
@@ -87,6 +88,7 @@ test('mistakes stop the start, with words', () => {
       /never taken from a caller/,
       () => compile([{ path: '/a', request_headers: ['X-Who'], identity_headers: { id: 'x-who' } }]),
     ],
+    [/goes no further/, () => compile([{ path: '/a', allow: ['staff'], request_headers: ['Authorization'] }])],
     [/meaning of its own/, () => compile([{ path: '/a', identity_headers: { id: 'Content-Length' } }])],
     [/meaning of its own/, () => compile([{ path: '/a', identity_headers: { id: 'X-Forwarded-For' } }])],
     [/no route leads to/, () => compile([{ path: '/a' }], [field('email', [place('/b')])])],

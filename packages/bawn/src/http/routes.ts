@@ -1,5 +1,6 @@
 import type { Catalogue } from '../fields/field.ts'
 import type { Gate } from '../policy/policy.ts'
+import type { Carriers } from './credentials.ts'
 import { compileFieldPlans, type FieldPlan } from './field-plan.ts'
 import { headerClass } from './header-class.ts'
 import type { RouteOptions } from './option.ts'
@@ -39,6 +40,8 @@ export interface RouteContext {
   readonly upstreams: ReadonlyMap<string, Upstream>
   /** Compiles a route's `allow`. @param where for the error: the route */
   gate(allow: readonly string[], where: string): Gate
+  /** Where the gateway's own mechanisms look for credentials. */
+  readonly carriers: Carriers
   readonly catalogue: Catalogue
 }
 
@@ -115,6 +118,14 @@ function compile(
   }
   const allowed = option.request_headers?.map(name => allowedHeader(option.path, name, reserved))
   const gate = context.gate(option.allow, `route ${option.path}`)
+  const own = (option.request_headers ?? []).find(name => context.carriers.headers.has(name.toLowerCase()))
+  if (own !== undefined && !gate.open) {
+    throw bad(
+      option.path,
+      `request_headers: ${own} is judged here and goes no further; identity_headers tell the upstream who asks`,
+    )
+  }
+  const delegated = own !== undefined
   const allowedSet = allowed === undefined ? undefined : new Set(allowed)
   return Object.freeze({
     pattern: parsed,
@@ -123,9 +134,11 @@ function compile(
     headers: {
       allowed: allowedSet,
       reserved,
+      carriers: context.carriers,
+      isDelegated: delegated,
       identity: { id: option.identity_headers?.id, roles: option.identity_headers?.roles },
     },
-    delegated: gate.open && allowedSet?.has('authorization') === true,
+    delegated,
     maxJsonBytes: option.max_json_bytes,
     fields,
   })

@@ -1,6 +1,7 @@
 import type { AuditTrail } from '../audit/event.ts'
-import type { Identity, Outcome } from '../authn/identity.ts'
+import type { Identity } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
+import type { MechanismTable } from './mechanisms.ts'
 import type { RouteTable } from './routes.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
@@ -13,11 +14,6 @@ export interface HostRuleMatcher {
     readonly tls: boolean
     readonly database: undefined
   }): { readonly kind: 'matched'; readonly rule: string; readonly use: readonly string[] } | { readonly kind: 'none' }
-}
-
-/** What this door needs of `authn/jwt.ts`. A throw or a rejection means "cannot decide": 503. */
-export interface BearerMechanism {
-  authenticate(token: string): Outcome | Promise<Outcome>
 }
 
 /** Counters and a histogram; labels are route patterns, never paths. */
@@ -36,8 +32,9 @@ export interface HttpState {
   readonly routes: RouteTable
   readonly upstreams: readonly Upstream[]
   readonly hostRules: HostRuleMatcher
-  /** `undefined`: no issuer is configured. */
-  readonly jwt: BearerMechanism | undefined
+  readonly mechanisms: MechanismTable
+  /** ms since 1970 */
+  readonly now: () => number
   readonly catalogue: Catalogue
   readonly trail: AuditTrail
   readonly metrics: HttpMetrics

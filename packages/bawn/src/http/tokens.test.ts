@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { test } from 'node:test'
+import { createBearerMechanism } from '../authn/bearer.ts'
 import { createHostRules } from '../authn/host-rules.ts'
 import { createJwtMechanism } from '../authn/jwt.ts'
 import { hostRuleOptions, issuerOptions } from '../authn/option.ts'
@@ -45,7 +46,7 @@ test('a signed token opens the door; an issuer that is away is a 503, not a 401'
   const start = (jwt: ReturnType<typeof createJwtMechanism>) =>
     startDoor(t, {
       upstream,
-      jwt,
+      mechanisms: [createBearerMechanism(jwt, { realm: 'bawn' })],
       hostRules: createHostRules([
         hostRuleOptions.parse({ name: 'web', door: 'http', address: '127.0.0.0/8', use: ['jwt'] }),
       ]),

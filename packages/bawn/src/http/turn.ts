@@ -2,7 +2,7 @@ import type { FieldUse } from '../audit/event.ts'
 import type { Identity } from '../authn/identity.ts'
 import { type ErrorCode, errors, GatewayError } from '../error.ts'
 import type { AnswerWatcher, FrontAnswer, FrontRequest } from './engine.ts'
-import { isForTheLog, problem } from './problem.ts'
+import { type HttpCode, isForTheLog, problem } from './problem.ts'
 import type { HttpLog, HttpState } from './state.ts'
 
 export interface TurnDeps {
@@ -25,12 +25,14 @@ export interface Refusal {
 }
 
 /** One request from its head to the end of its answer: what is known of it, its one line in the trail, and its one answer. */
-export class Turn {
+export class Turn implements AnswerWatcher {
   readonly requestId: string
   readonly state: HttpState
   readonly request: FrontRequest
   readonly answer: FrontAnswer
   identity: Identity | undefined
+  /** The name that a refused credential stated. */
+  claimedName: string | undefined
   resource = 'none'
   rule = 'none'
   /** Gives up what is under way at the upstream. */
@@ -47,23 +49,22 @@ export class Turn {
     this.answer = answer
     this.#deps = deps
     this.#begun = deps.clock()
-    answer.watch(this.watcher)
+    answer.watch(this)
   }
 
+  drained(): void {}
+
   /** The client left: nothing that is still to come is of use to anybody. */
-  readonly watcher: AnswerWatcher = {
-    drained: () => {},
-    closed: code => {
-      this.giveUp?.()
-      this.#answered = true
-      const why = code ?? 'http.client_left'
-      try {
-        this.record('error', errors[why].status, why)
-      } catch (cause) {
-        // Nothing leaves any more, so nothing leaves unwritten.
-        this.log('the audit trail cannot be written', cause)
-      }
-    },
+  closed(code: HttpCode | undefined): void {
+    this.giveUp?.()
+    this.#answered = true
+    const why = code ?? 'http.client_left'
+    try {
+      this.record('error', errors[why].status, why)
+    } catch (cause) {
+      // Nothing leaves any more, so nothing leaves unwritten.
+      this.log('the audit trail cannot be written', cause)
+    }
   }
 
   /** The trail's line and the metrics; once, whatever is called later. */
@@ -76,6 +77,7 @@ export class Turn {
       requestId: this.requestId,
       door: 'http',
       identity: this.identity,
+      ...(this.claimedName === undefined ? {} : { claimedName: this.claimedName }),
       address: request.remoteAddress,
       action: request.method,
       resource: this.resource,

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLoginThrottle } from '../accounts/throttle.ts'
+import { apiKeyHash, createApiKeyMechanism, generateApiKey } from './api-key.ts'
+import { credentials } from './http-credentials.fixture.ts'
+import type { HttpOutcome } from './http-mechanism.ts'
+import { apiKeyOptions } from './option.ts'
+
+const [old, next, expired, other] = [generateApiKey(), generateApiKey(), generateApiKey(), 'an older key of elsewhere']
+const keys = [
+  { name: 'billing', hash: apiKeyHash(old), roles: ['billing'], expires: '2027-01-01T00:00:01Z' },
+  { name: 'billing', hash: apiKeyHash(next), roles: ['billing'] },
+  { name: 'gone', hash: apiKeyHash(expired), roles: ['billing'], expires: '2027-01-01T01:00:00+01:00' },
+  { name: 'import', hash: apiKeyHash(other) },
+]
+const create = (more: object = {}) => createApiKeyMechanism(apiKeyOptions.parse({ keys, ...more }), calm)
+
+const limit = { burst: 100_000, intervalMs: 1 }
+/** Slows nobody down. */
+const calm = createLoginThrottle({ now: () => 0, accountAndNetwork: limit, account: limit, network: limit })
+
+const summary = (outcome: HttpOutcome | Promise<HttpOutcome>): string => {
+  assert(!(outcome instanceof Promise), 'no promise where the answer is known')
+  return outcome.kind === 'identified'
+    ? outcome.identity.id
+    : outcome.kind === 'rejected'
+      ? outcome.reason
+      : outcome.kind
+}
+
+test('a key has 256 random bits and a name that scanners know', () => {
+  assert.match(generateApiKey(), /^bawn_[A-Za-z0-9_-]{43}$/)
+  assert.notEqual(generateApiKey(), generateApiKey())
+  assert.equal(apiKeyHash('abc'), 'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+})
+
+test('a key in a place that is configured', () => {
+  const every = create({ header: 'X-Team-Key', query: 'key', basic: true, bearer: true })
+  const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
+  const authorization = (value: string) => credentials({ headers: { authorization: value } })
+  const rows = [
+    ['the header', create(), credentials({ headers: { 'x-api-key': next } }), 'billing'],
+    ['another header', every, credentials({ headers: { 'x-team-key': next } }), 'billing'],
+    ['a header that is not configured', every, credentials({ headers: { 'x-api-key': next } }), 'absent'],
+    ['no header', create({ header: 'off' }), credentials({ headers: { 'x-api-key': next } }), 'absent'],
+    ['the header twice', create(), credentials({ headers: { 'x-api-key': [next, next] } }), 'malformed'],
+    ['a key of elsewhere', create(), credentials({ headers: { 'x-api-key': other } }), 'import'],
+    ['an unknown key', create(), credentials({ headers: { 'x-api-key': 'x' } }), 'untrusted'],
+    ['an empty key', create(), credentials({ headers: { 'x-api-key': '' } }), 'malformed'],
+    ['a book', create(), credentials({ headers: { 'x-api-key': 'x'.repeat(2_000) } }), 'malformed'],
+    ['its own hash', create(), credentials({ headers: { 'x-api-key': apiKeyHash(next) } }), 'untrusted'],
+    ['an expired key', create(), credentials({ headers: { 'x-api-key': expired } }), 'expired'],
+    ['the query', every, credentials({ query: { key: next } }), 'billing'],
+    ['the query, not configured', create(), credentials({ query: { key: next } }), 'absent'],
+    ['the user of Basic', every, authorization(basic(`${next}:`)), 'billing'],
+    ['an unknown user of Basic', every, authorization(basic('alice:')), 'untrusted'],
+    ['Basic with a password is another mechanism’s', every, authorization(basic('alice:x')), 'absent'],
+    ['Basic, not configured', create(), authorization(basic(`${next}:`)), 'absent'],
+    ['Bearer', every, authorization(`Bearer ${next}`), 'billing'],
+    ['an unknown Bearer is another mechanism’s', every, authorization('Bearer a.b.c'), 'absent'],
+    ['an expired Bearer', every, authorization(`Bearer ${expired}`), 'expired'],
+    ['Bearer, not configured', create(), authorization(`Bearer ${next}`), 'absent'],
+    ['nothing', every, credentials(), 'absent'],
+  ] as const
+  for (const [name, mechanism, brought, expected] of rows) {
+    assert.equal(summary(mechanism.authenticate(brought)), expected, name)
+  }
+})
+
+test('the old key goes on until its time, the new one works already', () => {
+  const mechanism = create()
+  const at = (key: string, now: number) =>
+    summary(mechanism.authenticate(credentials({ headers: { 'x-api-key': key }, now })))
+  const end = Date.UTC(2027, 0, 1, 0, 0, 1)
+  assert.deepEqual([at(old, end - 1), at(next, end - 1)], ['billing', 'billing'])
+  assert.deepEqual([at(old, end), at(next, end)], ['expired', 'billing'])
+})
+
+test('what it carries goes no further', () => {
+  assert.deepEqual(create().carries, { headers: ['x-api-key'], query: [] })
+  assert.deepEqual(create({ header: 'off', query: 'key', bearer: true }).carries, {
+    headers: ['authorization'],
+    query: ['key'],
+  })
+})
+
+test('guessing is slowed down, and the right one gives its try back', () => {
+  const mechanism = createApiKeyMechanism(apiKeyOptions.parse({ keys }), createLoginThrottle({ now: () => 0 }))
+  const ask = (key: string) => summary(mechanism.authenticate(credentials({ headers: { 'x-api-key': key } })))
+  for (let round = 0; round < 100; round++) assert.equal(ask(next), 'billing')
+  const found = Array.from({ length: 60 }, (_, at) => ask(`guess ${at}`))
+  assert.deepEqual([found.indexOf('throttled'), found.at(-1), ask(next)], [50, 'throttled', 'throttled'])
+})

@@ -1,0 +1,107 @@
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { LoginThrottle } from '../accounts/throttle.ts'
+import { readBasic } from './basic-credentials.ts'
+import { readBearer } from './bearer.ts'
+import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
+import { createIdentity, type Identity } from './identity.ts'
+import type { ApiKeyOptions } from './option.ts'
+import { noClaims } from './proof.ts'
+
+/** 256 random bits: too many to guess, so a plain hash of them is as good as a slow one. The prefix lets scanners of repositories find it. */
+export function generateApiKey(): string {
+  return `bawn_${randomBytes(32).toString('base64url')}`
+}
+
+/** What the configuration keeps of a key: `sha256:` and lower-case hex. */
+export function apiKeyHash(key: string): string {
+  return `sha256:${hash('sha256', key, 'hex')}`
+}
+
+interface KnownKey {
+  readonly hash: Buffer
+  readonly identity: Identity
+  /** ms since 1970 */
+  readonly expiresAt: number
+}
+
+const maxKeyLength = 1_024
+const absent: HttpOutcome = { kind: 'absent' }
+const malformed: HttpOutcome = { kind: 'rejected', reason: 'malformed' }
+
+/**
+ * Long random keys of programs, in a header, a query parameter, as the user of Basic or as a bearer token. Only their SHA-256 is known
+ * here. Several keys may have one name: the old one goes on while the new one is given out.
+ */
+export function createApiKeyMechanism(options: ApiKeyOptions, throttle: LoginThrottle): HttpMechanism {
+  const header = options.header === 'off' ? undefined : options.header.toLowerCase()
+  const { query } = options
+  const byHash = new Map<string, KnownKey>()
+  for (const key of options.keys) {
+    const expiresAt = key.expires === undefined ? undefined : Date.parse(key.expires)
+    const proof = { claims: noClaims, clientId: undefined, mechanism: 'api-key', source: 'api-key' } as const
+    const identity = createIdentity({ ...proof, id: key.name, roles: key.roles, expiresAt })
+    const known = { hash: Buffer.from(key.hash), identity, expiresAt: expiresAt ?? Number.POSITIVE_INFINITY }
+    byHash.set(key.hash, known)
+  }
+
+  const judge = (key: string, credentials: HttpCredentials): HttpOutcome => {
+    // Ours cannot be guessed; what somebody brought along from elsewhere may be short.
+    const attempt = throttle.attempt(undefined, credentials.address)
+    if (attempt.kind === 'throttled') return attempt
+    const outcome = compare(key, credentials.now)
+    if (outcome.kind === 'identified') attempt.succeeded()
+    return outcome
+  }
+
+  const compare = (key: string, now: number): HttpOutcome => {
+    if (key === '' || key.length > maxKeyLength) return malformed
+    const digest = apiKeyHash(key)
+    // Whoever could measure this look-up learns of hashes that they cannot choose; the comparison decides, and takes the same time.
+    const known = byHash.get(digest)
+    if (known === undefined || !timingSafeEqual(known.hash, Buffer.from(digest)))
+      return { kind: 'rejected', reason: 'untrusted' }
+    if (now >= known.expiresAt) return { kind: 'rejected', reason: 'expired', claimedName: known.identity.id }
+    return { kind: 'identified', identity: known.identity }
+  }
+
+  const inAuthorization = (credentials: HttpCredentials): HttpOutcome => {
+    if (options.basic) {
+      const basic = readBasic(credentials)
+      // With a password it is somebody's name, and another mechanism's.
+      if (basic !== undefined && basic !== 'malformed' && basic.password === '') return judge(basic.user, credentials)
+    }
+    if (options.bearer) {
+      const token = readBearer(credentials)
+      if (token === undefined || token === 'malformed') return absent
+      // A bearer token that is no key of ours may be an issuer's.
+      return byHash.has(apiKeyHash(token)) ? judge(token, credentials) : absent
+    }
+    return absent
+  }
+
+  return {
+    name: 'api-key',
+    carries: {
+      headers: [
+        ...(header === undefined ? [] : [header]),
+        ...(options.basic || options.bearer ? ['authorization'] : []),
+      ],
+      query: query === undefined ? [] : [query],
+    },
+    authenticate(credentials) {
+      if (header !== undefined) {
+        const [key, second] = credentials.header(header)
+        if (second !== undefined) return malformed
+        if (key !== undefined) return judge(key, credentials)
+      }
+      if (query !== undefined) {
+        const key = credentials.query(query)
+        if (key !== undefined) return judge(key, credentials)
+      }
+      return inAuthorization(credentials)
+    },
+    // No scheme is registered for a key in a header of its own.
+    challenge: () =>
+      options.basic ? 'Basic realm="bawn", charset="UTF-8"' : options.bearer ? 'Bearer realm="bawn"' : undefined,
+  }
+}

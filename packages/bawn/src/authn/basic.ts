@@ -1,0 +1,42 @@
+import type { PasswordCheck } from '../accounts/password.ts'
+import { quotedString } from './auth-params.ts'
+import { readBasic } from './basic-credentials.ts'
+import type { HttpCredentials, HttpMechanism } from './http-mechanism.ts'
+import { createIdentity } from './identity.ts'
+import type { BasicOptions } from './option.ts'
+import { isLoopbackAddress, noClaims } from './proof.ts'
+
+/**
+ * Name and password in the Authorization header (RFC 7617). The password would be readable on the way, so without TLS it is neither asked
+ * for nor looked at, but from this machine itself.
+ */
+export function createBasicMechanism(options: BasicOptions, passwords: PasswordCheck): HttpMechanism {
+  const challenge = `Basic realm=${quotedString(options.realm)}, charset="UTF-8"`
+  const isPrivate = ({ tls, address }: HttpCredentials): boolean =>
+    tls || options.insecure_http || isLoopbackAddress(address)
+  return {
+    name: 'basic',
+    carries: { headers: ['authorization'], query: [] },
+    authenticate(credentials) {
+      const basic = readBasic(credentials)
+      if (basic === undefined) return { kind: 'absent' }
+      if (basic === 'malformed') return { kind: 'rejected', reason: 'malformed' }
+      const claimedName = basic.user
+      if (!isPrivate(credentials)) return { kind: 'rejected', reason: 'untrusted', claimedName }
+      return passwords.check(basic.user, basic.password, credentials.address).then(found => {
+        switch (found.kind) {
+          case 'correct': {
+            const { name, roles } = found.account
+            const proof = { claims: noClaims, clientId: undefined, mechanism: 'basic', expiresAt: undefined } as const
+            return { kind: 'identified', identity: createIdentity({ ...proof, id: name, roles, source: found.source }) }
+          }
+          case 'wrong':
+            return { kind: 'rejected', reason: found.reason, claimedName }
+          case 'throttled':
+            return { kind: 'throttled', retryAfterMs: found.retryAfterMs, claimedName }
+        }
+      })
+    },
+    challenge: credentials => (isPrivate(credentials) ? challenge : undefined),
+  }
+}

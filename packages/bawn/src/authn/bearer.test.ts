@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createBearerMechanism } from './bearer.ts'
+import { createIdentityMechanism } from './fixed-identity.ts'
+import { credentials } from './http-credentials.fixture.ts'
+import type { HttpOutcome } from './http-mechanism.ts'
+import { createHttpTrustMechanism } from './http-trust.ts'
+import { createIdentity, type Outcome } from './identity.ts'
+import { jwtHttpOptions } from './option.ts'
+
+const judge = {
+  authenticate: (token: string): Outcome =>
+    token.startsWith('good')
+      ? {
+          kind: 'identified',
+          identity: createIdentity({
+            id: token,
+            roles: [],
+            claims: {},
+            clientId: undefined,
+            mechanism: 'jwt',
+            source: 'corp',
+            expiresAt: undefined,
+          }),
+        }
+      : { kind: 'absent' },
+}
+const summary = (outcome: HttpOutcome | Promise<HttpOutcome>): string => {
+  assert(!(outcome instanceof Promise), 'no promise where the answer is known')
+  return outcome.kind === 'identified'
+    ? outcome.identity.id
+    : outcome.kind === 'rejected'
+      ? outcome.reason
+      : outcome.kind
+}
+
+test('a token in Authorization, or where the options say; Authorization goes first', () => {
+  const plain = createBearerMechanism(judge, jwtHttpOptions.parse({}))
+  const other = createBearerMechanism(judge, jwtHttpOptions.parse({ header: 'X-Token', cookie: 'session' }))
+  const bearer = { authorization: 'Bearer good.1' }
+  const rows = [
+    [plain, credentials({ headers: bearer }), 'good.1'],
+    [plain, credentials({ headers: { 'x-token': 'good.2' } }), 'absent'],
+    [plain, credentials({ cookies: { session: 'good.3' } }), 'absent'],
+    [plain, credentials({ headers: { authorization: 'Bearer bad' } }), 'untrusted'],
+    [other, credentials({ headers: { 'x-token': 'good.2' } }), 'good.2'],
+    [other, credentials({ headers: { 'x-token': 'bearer good.2' } }), 'good.2'],
+    [other, credentials({ headers: { 'x-token': ['good.2', 'good.2'] } }), 'malformed'],
+    [other, credentials({ headers: { 'x-token': 'a b' } }), 'malformed'],
+    [other, credentials({ cookies: { session: 'good.3' } }), 'good.3'],
+    [other, credentials({ cookies: { session: '' } }), 'malformed'],
+    [other, credentials({ headers: bearer, cookies: { session: 'bad' } }), 'good.1'],
+    [other, credentials({ headers: { authorization: 'Basic eA==' }, cookies: { session: 'good.3' } }), 'absent'],
+  ] as const
+  for (const [at, [mechanism, brought, expected]] of rows.entries()) {
+    assert.equal(summary(mechanism.authenticate(brought)), expected, `row ${at}`)
+  }
+  assert.deepEqual(other.carries, { headers: ['authorization', 'x-token'], query: [], cookies: ['session'] })
+})
+
+test('a token that is no JWT is left to whoever else judges tokens', () => {
+  const mechanism = createBearerMechanism(judge, jwtHttpOptions.parse({}), true)
+  const ask = (token: string) =>
+    summary(mechanism.authenticate(credentials({ headers: { authorization: `Bearer ${token}` } })))
+  assert.equal(ask('opaque'), 'absent')
+  assert.equal(ask('a.b'), 'absent')
+  assert.equal(ask('a.b.c.d'), 'absent')
+  assert.equal(ask('good.b.c'), 'good.b.c')
+  assert.equal(ask('a.b.c'), 'untrusted')
+  assert.equal(ask('a.b.c.d.e'), 'untrusted')
+})
+
+test('trust is for who brings nothing; identity is for everybody', () => {
+  const trust = createHttpTrustMechanism({ user: 'guest', roles: ['reader'] })
+  const fixed = createIdentityMechanism({ user: 'tester', roles: [] })
+  const wrong = credentials({ headers: { authorization: 'Basic eA==' } })
+  assert.deepEqual(
+    [summary(trust.authenticate(credentials())), summary(trust.authenticate(wrong))],
+    ['guest', 'absent'],
+  )
+  assert.deepEqual(
+    [summary(fixed.authenticate(credentials())), summary(fixed.authenticate(wrong))],
+    ['tester', 'tester'],
+  )
+  for (const mechanism of [trust, fixed]) {
+    const outcome = mechanism.authenticate(credentials())
+    assert(!(outcome instanceof Promise) && outcome.kind === 'identified')
+    assert.equal(outcome.identity.mechanism, mechanism.name)
+    assert.equal(mechanism.challenge(credentials(), 'absent'), undefined)
+  }
+})

@@ -1,0 +1,34 @@
+import type { HttpCredentials } from './http-mechanism.ts'
+
+/** Credentials as the door would hand them over, of what a test wants to say. Names of headers are in lower case. */
+export function credentials(
+  of: {
+    readonly headers?: Readonly<Record<string, string | readonly string[]>>
+    readonly query?: Readonly<Record<string, string>>
+    readonly cookies?: Readonly<Record<string, string>>
+    readonly method?: string
+    readonly target?: string
+    readonly address?: string
+    readonly tls?: boolean
+    readonly now?: number
+  } = {},
+): HttpCredentials {
+  const header = (name: string): readonly string[] => [of.headers?.[name] ?? []].flat()
+  return {
+    method: of.method ?? 'GET',
+    target: of.target ?? '/',
+    authorization: header('authorization'),
+    header,
+    query: name => of.query?.[name],
+    cookie: name => of.cookies?.[name],
+    certificate: undefined,
+    address: of.address ?? '10.0.0.7',
+    tls: of.tls ?? true,
+    now: of.now ?? Date.UTC(2027, 0, 1),
+  }
+}
+
+/** `Authorization` with this value. */
+export const authorization = (value: string): { headers: { authorization: string } } => ({
+  headers: { authorization: value },
+})

@@ -1,0 +1,157 @@
+import { isAccountName } from '../accounts/store.ts'
+import { bearerChallenge, readBearer } from './bearer.ts'
+import { AuthnError } from './error.ts'
+import type { HttpMechanism } from './http-mechanism.ts'
+import { createIdentity, type Outcome, type RejectionReason } from './identity.ts'
+import { isJsonObject, type JsonObject, parseJson } from './json.ts'
+import { claimAt, readAudience, readDate, readRoles } from './jwt-claims.ts'
+import type { IntrospectionOptions } from './option.ts'
+import { createTokenCache } from './token-cache.ts'
+
+export interface IntrospectionSurroundings {
+  readonly fetch: typeof fetch
+  /** ms since 1970 */
+  readonly clock: () => number
+  /** Of the endpoint; resolved from its reference. */
+  readonly clientSecret: string
+}
+
+interface Answer {
+  readonly outcome: Outcome
+  /** ms since 1970 */
+  readonly until: number
+}
+
+const maxAnswerBytes = 65_536
+/** Questions under way at once; more are "cannot decide". */
+const maxPending = 256
+/** A token that is not active now is asked about again soon: it may just have been made. */
+const inactiveMs = 5_000
+
+/**
+ * Bearer tokens that their issuer is asked about (RFC 7662). Answers are kept for a short while by the token's digest; for one token there
+ * is never more than one question under way.
+ */
+export function createIntrospectionMechanism(
+  options: IntrospectionOptions,
+  surroundings: IntrospectionSurroundings,
+): HttpMechanism {
+  const { clock } = surroundings
+  const cache = createTokenCache<Answer>({ maxEntries: 10_000, maxWeight: 16 * 1_048_576 })
+  const pending = new Map<string, Promise<Outcome>>()
+  const authorization = `Basic ${Buffer.from(`${form(options.client_id)}:${form(surroundings.clientSecret)}`).toString('base64')}`
+
+  const ask = async (token: string, digest: string): Promise<Outcome> => {
+    const askedAt = clock()
+    let body: Uint8Array
+    try {
+      body = await post(options, surroundings.fetch, authorization, token)
+    } catch (cause) {
+      const detail = cause instanceof Error ? cause.message : 'unknown'
+      throw new AuthnError('authn.introspection_unreachable', `the introspection endpoint cannot be asked: ${detail}`, {
+        cause,
+      })
+    }
+    const answer = parseJson(body)
+    if (!isJsonObject(answer) || typeof answer['active'] !== 'boolean') {
+      throw new AuthnError('authn.introspection_unreachable', 'the introspection endpoint answers with something else')
+    }
+    const outcome = judge(answer, options, clock())
+    const until =
+      outcome.kind === 'identified'
+        ? Math.min(askedAt + options.cache, outcome.identity.expiresAt ?? Infinity)
+        : askedAt + Math.min(options.cache, inactiveMs)
+    cache.set(digest, { outcome, until }, 512 + 4 * body.length)
+    return outcome
+  }
+
+  const challenges = {
+    absent: bearerChallenge(options.realm, 'absent'),
+    rejected: bearerChallenge(options.realm, 'rejected'),
+  }
+  return {
+    name: 'introspection',
+    carries: { headers: ['authorization'], query: [] },
+    authenticate(credentials) {
+      const token = readBearer(credentials)
+      if (token === undefined) return { kind: 'absent' }
+      if (token === 'malformed') return { kind: 'rejected', reason: 'malformed' }
+      const digest = cache.digestOf(token)
+      const known = cache.get(digest)
+      if (known !== undefined && clock() < known.until) return known.outcome
+      const underWay = pending.get(digest)
+      if (underWay !== undefined) return underWay
+      if (pending.size >= maxPending) {
+        throw new AuthnError(
+          'authn.introspection_unreachable',
+          `${maxPending} questions wait for the introspection endpoint`,
+        )
+      }
+      const question = ask(token, digest).finally(() => pending.delete(digest))
+      pending.set(digest, question)
+      return question
+    },
+    challenge: (_credentials, outcome) => challenges[outcome],
+  }
+}
+
+/** RFC 6749 section 2.3.1: both parts of Basic are form-encoded first. */
+function form(text: string): string {
+  return new URLSearchParams({ '': text }).toString().slice(1)
+}
+
+async function post(
+  options: IntrospectionOptions,
+  fetchUrl: typeof fetch,
+  authorization: string,
+  token: string,
+): Promise<Uint8Array> {
+  const response = await fetchUrl(options.url, {
+    method: 'POST',
+    // Where a redirect leads, nobody wrote into the configuration; and it would get the token.
+    redirect: 'error',
+    headers: { authorization, accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
+    signal: AbortSignal.timeout(options.timeout),
+  })
+  if (response.status !== 200) {
+    await response.body?.cancel()
+    throw new Error(`status ${response.status}`)
+  }
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of response.body ?? []) {
+    length += chunk.length
+    if (length > maxAnswerBytes) throw new Error(`more than ${maxAnswerBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** What an answer proves (RFC 7662 section 2.2), under the checks that we would make of a token itself. */
+function judge(answer: JsonObject, options: IntrospectionOptions, now: number): Outcome {
+  const rejected = (reason: RejectionReason): Outcome => ({ kind: 'rejected', reason })
+  if (answer['active'] !== true) return rejected('untrusted')
+  const exp = answer['exp'] === undefined ? Number.POSITIVE_INFINITY : readDate(answer['exp'])
+  const nbf = answer['nbf'] === undefined ? Number.NEGATIVE_INFINITY : readDate(answer['nbf'])
+  if (exp === undefined || nbf === undefined) return rejected('malformed')
+  if (now >= exp) return rejected('expired')
+  if (now < nbf) return rejected('not-yet-valid')
+  if (options.issuer !== undefined && answer['iss'] !== options.issuer) return rejected('untrusted')
+  const audience = readAudience(answer['aud']) ?? []
+  if (options.audience !== undefined && !options.audience.some(ours => audience.includes(ours))) {
+    return rejected('wrong-audience')
+  }
+  const id = claimAt(answer, options.id_claim)
+  if (typeof id !== 'string' || !isAccountName(id)) return rejected('unknown-user')
+  const identity = createIdentity({
+    id,
+    roles: readRoles(claimAt(answer, options.roles_claim)),
+    claims: answer,
+    clientId: undefined,
+    mechanism: 'introspection',
+    source: 'introspection',
+    expiresAt: Number.isFinite(exp) ? exp : undefined,
+  })
+  return { kind: 'identified', identity }
+}

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLoginThrottle } from './accounts/throttle.ts'
+import { composeHttpMechanisms, configuredCarriers } from './compose-mechanisms.ts'
+import { parseConfig } from './config/load.ts'
+import { carriersOf } from './http/credentials.ts'
+
+const environment = { HA1: '0'.repeat(64), SHORT: '0'.repeat(63), SECRET: 'x' }
+
+function config(mechanisms: string) {
+  const text = `listeners: { web: { door: http, address: "127.0.0.1:0" } }
+mechanisms: ${mechanisms}
+keys: { store: { kind: directory, path: keys }, master: env:MASTER, client_id: tests }
+audit: { file: audit.jsonl }
+`
+  const loaded = parseConfig('/etc/bawn.yaml', Buffer.from(text))
+  assert(loaded.kind === 'ok', JSON.stringify(loaded.kind === 'invalid' && loaded.problems))
+  return loaded.config
+}
+
+const compose = (of: ReturnType<typeof config>) =>
+  composeHttpMechanisms(of, {
+    certificate: { authenticate: () => ({ kind: 'absent' }) },
+    jwt: { authenticate: () => ({ kind: 'absent' }) },
+    password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
+    throttle: createLoginThrottle({ now: () => 0 }),
+    clock: () => 0,
+    environment,
+  })
+
+const everything = `
+  jwt: { header: X-Token, cookie: session }
+  digest: { users: { dora: { ha1_sha256: env:HA1 } } }
+  api-key: { header: X-Team-Key, query: key, keys: [{ name: a, hash: "sha256:${'0'.repeat(64)}" }] }
+  introspection: { url: "https://id.example/", client_id: a, client_secret: env:SECRET }
+  trust: { user: guest }
+  identity: { user: tester }`
+
+test('every mechanism of a configuration is there, and where they look is known without secrets', () => {
+  const whole = config(everything)
+  const mechanisms = compose(whole)
+  const names = ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity']
+  for (const name of names)
+    assert(
+      mechanisms.some(mechanism => mechanism.name === name),
+      name,
+    )
+  assert.deepEqual(configuredCarriers(whole), carriersOf(mechanisms))
+  const least = config('{}')
+  assert.deepEqual(configuredCarriers(least), carriersOf(compose(least)))
+})
+
+test('a value of digest that cannot be one stops the start, and is not in the message', () => {
+  const short = config('{ digest: { users: { dora: { ha1_sha256: env:SHORT } } } }')
+  assert.throws(
+    () => compose(short),
+    (error: Error) => {
+      assert('code' in error && error.code === 'authn.bad_digest_user')
+      assert.match(error.message, /env:SHORT.*dora/)
+      assert.doesNotMatch(error.message, /000/)
+      return true
+    },
+  )
+})

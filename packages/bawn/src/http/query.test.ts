@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { withoutParameters } from './query.ts'
+
+test('parameters go by their decoded name, and everything else stays as it came', () => {
+  const names = new Set(['key', 'noauthchallenge'])
+  const rows: readonly (readonly [string, string])[] = [
+    ['', ''],
+    ['?', '?'],
+    ['?a=1', '?a=1'],
+    ['?key=x', ''],
+    ['?noauthchallenge', ''],
+    ['?noauthchallenge=false&a=%zz', '?a=%zz'],
+    ['?a=1&key=x&b=2', '?a=1&b=2'],
+    ['?k%65y=x&a', '?a'],
+    ['?key=x&key=y', ''],
+    ['?keys=x', '?keys=x'],
+    ['?a=key=x', '?a=key=x'],
+    ['?a=1&&b', '?a=1&&b'],
+    ['?KEY=x', '?KEY=x'],
+  ]
+  for (const [query, expected] of rows) assert.equal(withoutParameters(query, names), expected, query)
+})

@@ -1,0 +1,42 @@
+/** A parameter of a query; name and value decoded. */
+interface Parameter {
+  readonly name: string
+  readonly value: string
+  /** As it came. */
+  readonly text: string
+}
+
+/** @param query with its `?` */
+export function everyParameter(query: string): readonly Parameter[] {
+  return query
+    .slice(1)
+    .split('&')
+    .map(text => {
+      const equals = text.indexOf('=')
+      const [name, value] = equals === -1 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)]
+      return { name: decode(name), value: decode(value), text }
+    })
+}
+
+/**
+ * A query without the parameters of these names, however they are encoded; everything else as it came.
+ *
+ * @param query with its `?`, or empty
+ */
+export function withoutParameters(query: string, names: ReadonlySet<string>): string {
+  if (query === '') return query
+  const all = everyParameter(query)
+  const kept = all.filter(({ name }) => !names.has(name))
+  if (kept.length === all.length) return query
+  return kept.length === 0 ? '' : `?${kept.map(({ text }) => text).join('&')}`
+}
+
+/** application/x-www-form-urlencoded. What is not UTF-8 stays as it is: it is nobody's name. */
+function decode(text: string): string {
+  if (!text.includes('%') && !text.includes('+')) return text
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return text
+  }
+}
