@@ -8,12 +8,12 @@ const sliceBytes = 65_536
 const lingerBytes = 1_048_576
 const lingerMs = 1_000
 
+/** What the answers of one connection have in common. */
 export interface AnswerContext {
   readonly writeTimeoutMs: number
-  /** The answer is in it until it is complete or lost. */
+  readonly remoteAddress: string
+  /** An answer is in it until it is complete or lost. */
   readonly unanswered: Set<NodeAnswer>
-  /** The client waits for a 100 before it sends its body. */
-  readonly uninvited: boolean
   refuse(problem: Problem): void
   /** The connection is to be closed after this answer. */
   isDraining(): boolean
@@ -26,6 +26,7 @@ export class NodeAnswer implements FrontAnswer {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #context: AnswerContext
+  readonly #uninvited: boolean
   #watcher: AnswerWatcher | undefined
   #timer: NodeJS.Timeout | undefined
   #close = false
@@ -33,24 +34,25 @@ export class NodeAnswer implements FrontAnswer {
   /** The door has given everything. */
   #ended = false
   #written = false
+  /** For `drain`. */
+  #waiting = false
 
-  constructor(request: IncomingMessage, response: ServerResponse, context: AnswerContext) {
-    const { unanswered } = context
+  /** @param uninvited the client waits for a 100 before it sends its body */
+  constructor(request: IncomingMessage, response: ServerResponse, context: AnswerContext, uninvited: boolean) {
     this.#context = context
-    unanswered.add(this)
+    this.#uninvited = uninvited
+    context.unanswered.add(this)
     this.#request = request
     this.#response = response
-    response.on('drain', () => {
-      this.#disarm()
-      this.#watcher?.drained()
-    })
-    response.on('close', () => {
-      unanswered.delete(this)
-      context.over()
-      this.#disarm()
-      if (!response.writableFinished) this.lost()
-    })
+    response.on('close', () => this.#closed())
     response.on('error', () => this.lost())
+  }
+
+  #closed(): void {
+    this.#context.unanswered.delete(this)
+    this.#context.over()
+    this.#disarm()
+    if (!this.#response.writableFinished) this.lost()
   }
 
   /** Some of the request is still to come. */
@@ -101,6 +103,14 @@ export class NodeAnswer implements FrontAnswer {
     this.#written = true
     if (this.#response.write(bytes)) return true
     this.#arm()
+    if (!this.#waiting) {
+      this.#waiting = true
+      this.#response.once('drain', () => {
+        this.#waiting = false
+        this.#disarm()
+        this.#watcher?.drained()
+      })
+    }
     return false
   }
 
@@ -122,7 +132,7 @@ export class NodeAnswer implements FrontAnswer {
 
   #writeHead(status: number, headers: readonly string[]): void {
     // An answer before the end of the request: the rest is not worth waiting for, and nothing can follow it.
-    if (!this.#request.complete && (this.#context.uninvited || !this.#mayDiscard())) this.#close = true
+    if (!this.#request.complete && (this.#uninvited || !this.#mayDiscard())) this.#close = true
     if (this.#context.isDraining()) this.#close = true
     this.#response.writeHead(status, this.#close ? [...headers, 'Connection', 'close'] : [...headers])
   }

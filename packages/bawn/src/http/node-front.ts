@@ -11,7 +11,7 @@ import { createServer as createSecureServer, type ServerOptions } from 'node:htt
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
-import { NodeAnswer } from './node-answer.ts'
+import { type AnswerContext, NodeAnswer } from './node-answer.ts'
 import { nodeBody } from './node-body.ts'
 import type { HttpCode, Problem } from './problem.ts'
 
@@ -43,8 +43,17 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   const refused = new WeakSet<Socket>()
   /** Connections that have not asked for anything yet: node does not count them as idle. */
   const silent = new Set<Socket>()
-  /** Answers that are not complete, oldest first; several when a client pipelines. */
-  const unanswered = new WeakMap<Socket, Set<NodeAnswer>>()
+  /** With the answers that are not complete, oldest first; several when a client pipelines. */
+  const contexts = new WeakMap<Socket, AnswerContext>()
+  const contextOf = (socket: Socket): AnswerContext => ({
+    writeTimeoutMs: limits.writeTimeoutMs,
+    remoteAddress: plainAddress(socket.remoteAddress),
+    unanswered: new Set(),
+    refuse: problem => close(socket, problem),
+    isDraining: () => draining,
+    // Node knows the connection as idle only when it has done its own part of the end.
+    over: () => draining && setImmediate(() => server.closeIdleConnections()),
+  })
   const upgrades = new WeakSet<IncomingMessage>()
   // After a request that asks for an upgrade, node drops what was pipelined behind it: so nothing may come behind it.
   options.shouldUpgradeCallback = request => {
@@ -55,25 +64,17 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   const serve = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     const socket = request.socket
     if (refused.has(socket)) return
-    let open = unanswered.get(socket)
-    if (open === undefined) {
+    let context = contexts.get(socket)
+    if (context === undefined) {
       silent.delete(socket)
-      open = new Set()
-      unanswered.set(socket, open)
+      context = contextOf(socket)
+      contexts.set(socket, context)
     }
-    if (open.size >= maxPipelined) {
+    if (context.unanswered.size >= maxPipelined) {
       refuse('http.bad_request', socket)
       return
     }
-    const answer = new NodeAnswer(request, response, {
-      writeTimeoutMs: limits.writeTimeoutMs,
-      unanswered: open,
-      uninvited: expectsContinue,
-      refuse: problem => close(socket, problem),
-      isDraining: () => draining,
-      // Node knows the connection as idle only when it has done its own part of the end.
-      over: () => draining && setImmediate(() => server.closeIdleConnections()),
-    })
+    const answer = new NodeAnswer(request, response, context, expectsContinue)
     if (upgrades.has(request)) answer.closeAfterwards()
     handlers.request(
       {
@@ -82,7 +83,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
         httpVersion: request.httpVersion,
         rawHeaders: request.rawHeaders,
         secure: tls !== undefined,
-        remoteAddress: plainAddress(socket.remoteAddress),
+        remoteAddress: context.remoteAddress,
         ...(asksForCertificates(tls) ? { clientCertificate: () => certificateOf(socket) } : {}),
         body: nodeBody(request, expectsContinue ? () => answer.begun || response.writeContinue() : undefined),
       },
@@ -94,7 +95,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   const close = (socket: Socket, problem: Problem): void => {
     refused.add(socket)
     // In the middle of an answer, ours would be read as a part of it.
-    if (!socket.writable || [...(unanswered.get(socket) ?? [])].some(answer => answer.begun)) {
+    if (!socket.writable || [...(contexts.get(socket)?.unanswered ?? [])].some(answer => answer.begun)) {
       socket.destroy()
       return
     }
@@ -109,7 +110,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
 
   const refuse = (code: HttpCode, socket: Socket): void => {
     if (refused.has(socket)) return
-    const open = [...(unanswered.get(socket) ?? [])]
+    const open = [...(contexts.get(socket)?.unanswered ?? [])]
     const known = open.some(answer => answer.isReceiving)
     for (const answer of open) answer.lost(answer.isReceiving ? code : undefined)
     close(socket, handlers.refuse(code, known ? undefined : plainAddress(socket.remoteAddress)))
