@@ -4,12 +4,15 @@ import { createLoginThrottle } from './accounts/throttle.ts'
 import { composeHttpMechanisms, configuredCarriers } from './compose-mechanisms.ts'
 import { parseConfig } from './config/load.ts'
 import { carriersOf } from './http/credentials.ts'
+import { createMemoryTokenStore } from './tokens/memory.ts'
+import { createRandomTokens } from './tokens/random.ts'
 
 const environment = { HA1: '0'.repeat(64), SHORT: '0'.repeat(63), SECRET: 'x' }
 
-function config(mechanisms: string) {
+function config(mechanisms: string, more = '') {
   const text = `listeners: { web: { door: http, address: "127.0.0.1:0" } }
 mechanisms: ${mechanisms}
+${more}
 keys: { store: { kind: directory, path: keys }, master: env:MASTER, client_id: tests }
 audit: { file: audit.jsonl }
 `
@@ -18,12 +21,23 @@ audit: { file: audit.jsonl }
   return loaded.config
 }
 
+const tokenOptions = {
+  name: 'memory',
+  ttlMs: 1000,
+  renew: false,
+  lifetimeMs: 1000,
+  limits: { perSubject: 1, inAll: 1 },
+}
+
 const compose = (of: ReturnType<typeof config>) =>
   composeHttpMechanisms(of, {
     certificate: { authenticate: () => ({ kind: 'absent' }) },
     jwt: { authenticate: () => ({ kind: 'absent' }) },
     password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
     throttle: createLoginThrottle({ now: () => 0 }),
+    tokens: of.tokens && createRandomTokens(tokenOptions, createMemoryTokenStore(), () => 0),
+    stores: [],
+    onRenewed: () => {},
     clock: () => 0,
     environment,
   })
@@ -37,9 +51,9 @@ const everything = `
   identity: { user: tester }`
 
 test('every mechanism of a configuration is there, and where they look is known without secrets', () => {
-  const whole = config(everything)
+  const whole = config(everything, 'tokens: { kind: memory, cookie: {} }')
   const mechanisms = compose(whole)
-  const names = ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity']
+  const names = ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity', 'token']
   for (const name of names)
     assert(
       mechanisms.some(mechanism => mechanism.name === name),

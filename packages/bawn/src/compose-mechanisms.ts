@@ -1,4 +1,5 @@
 import type { PasswordCheck } from './accounts/password.ts'
+import type { AccountStore } from './accounts/store.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import { createApiKeyMechanism } from './authn/api-key.ts'
 import { createBasicMechanism } from './authn/basic.ts'
@@ -12,9 +13,12 @@ import type { HttpMechanism } from './authn/http-mechanism.ts'
 import { createHttpTrustMechanism } from './authn/http-trust.ts'
 import { createIntrospectionMechanism } from './authn/introspection.ts'
 import type { DigestAlgorithm, DigestOptions } from './authn/option.ts'
+import { createTokenMechanism } from './authn/token.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { type Carriers, carriersOf } from './http/credentials.ts'
+import { tokenCookie } from './http/token-resource.ts'
+import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
 
 /** What mechanisms of the HTTP door are made of; what is `undefined` is not configured. */
 export interface MechanismParts {
@@ -23,6 +27,10 @@ export interface MechanismParts {
   /** `undefined`: no account store is there. */
   readonly password: PasswordCheck | undefined
   readonly throttle: LoginThrottle
+  readonly tokens: TokenManager | undefined
+  readonly stores: readonly AccountStore[]
+  /** A use has moved the end of a token of ours. */
+  readonly onRenewed: (subject: TokenSubject, address: string) => void
   /** ms since 1970 */
   readonly clock: () => number
   readonly environment: NodeJS.ProcessEnv
@@ -61,16 +69,20 @@ export function composeHttpMechanisms(config: Config, parts: MechanismParts): re
   }
   if (trust !== undefined) mechanisms.push(createHttpTrustMechanism(trust))
   if (identity !== undefined) mechanisms.push(createIdentityMechanism(identity))
+  if (parts.tokens !== undefined) {
+    const cookie = config.tokens?.cookie && tokenCookie(config.tokens.cookie).name
+    mechanisms.push(createTokenMechanism(parts.tokens, { ...parts, cookie }))
+  }
   return mechanisms
 }
 
 /** Where the mechanisms of a configuration look for credentials, as far as `composeHttpMechanisms` makes them; reads no secret. */
-export function configuredCarriers({ mechanisms }: Config): Carriers {
+export function configuredCarriers({ mechanisms, tokens }: Config): Carriers {
   const { jwt, 'api-key': apiKey } = mechanisms
   const carries = {
     headers: [jwt.header, apiKey?.header].flatMap(name => (name === 'off' ? [] : (name?.toLowerCase() ?? []))),
     query: [apiKey?.query].flatMap(name => name ?? []),
-    cookies: [jwt.cookie].flatMap(name => name ?? []),
+    cookies: [jwt.cookie, tokens?.cookie && tokenCookie(tokens.cookie).name].flatMap(name => name ?? []),
   }
   return carriersOf([{ carries }])
 }

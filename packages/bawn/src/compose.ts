@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { openAccountStores } from './accounts/open.ts'
 import { createPasswordCheck } from './accounts/password.ts'
@@ -8,6 +8,7 @@ import type { AuditTrail } from './audit/event.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { createCertificateMechanism } from './authn/certificate.ts'
 import { createHostRules } from './authn/host-rules.ts'
+import { createIdentity } from './authn/identity.ts'
 import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
@@ -21,6 +22,7 @@ import type { Catalogue } from './fields/field.ts'
 import { createMechanismTable } from './http/mechanisms.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { HttpState } from './http/state.ts'
+import { type TokenDoor, tokenCookie } from './http/token-resource.ts'
 import { createUpstream } from './http/upstream/pool.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
 import { openDirectoryKeystore } from './keys/directory.ts'
@@ -30,6 +32,10 @@ import { createGate } from './policy/gate.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
+import { createMemoryTokenStore } from './tokens/memory.ts'
+import { openTokens } from './tokens/open.ts'
+import type { TokenStore } from './tokens/store.ts'
+import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
 
 // Makes of one configuration everything that a reload replaces. Nothing here listens, and nothing of a running state is touched.
 
@@ -47,6 +53,8 @@ export interface Surroundings {
   readonly log: (entry: LogEntry) => void
   /** One for all doors: what was guessed at one counts at the other, and a reload forgets nothing. */
   readonly throttle: LoginThrottle
+  /** Tokens of kind memory: a reload keeps them. */
+  readonly memoryTokens: TokenStore
 }
 
 /** One configuration, compiled. */
@@ -81,6 +89,23 @@ export function composeCatalogue(config: Config, keystore: Keystore): Catalogue 
   })
 }
 
+/** The token manager of a configuration, for the doors and for the command line; `undefined` when it issues none. */
+export async function composeTokens(
+  config: Config,
+  { clock, memoryTokens }: Pick<Surroundings, 'clock'> & Partial<Pick<Surroundings, 'memoryTokens'>>,
+  environment: NodeJS.ProcessEnv,
+): Promise<TokenManager | undefined> {
+  if (config.tokens === undefined) return undefined
+  const memory = memoryTokens ?? createMemoryTokenStore()
+  return openTokens(config.tokens, { clock, memory, secret: reference => resolveSecret(reference, environment).value })
+}
+
+function tokenDoor(config: Config, manager: TokenManager | undefined): TokenDoor | undefined {
+  if (config.tokens === undefined || manager === undefined) return undefined
+  const { resource, endpoint, headers, cookie } = config.tokens
+  return { manager, resource, endpoint, headers, cookie: cookie && tokenCookie(cookie) }
+}
+
 /** @throws {GatewayError} whatever keeps the configuration from being served */
 export async function compose(
   config: Config,
@@ -97,11 +122,30 @@ export async function compose(
   )
   const databases = await composeDatabases(config, catalogue, environment)
   const stores = await openAccountStores(config.accounts)
+  let tokens: TokenManager | undefined
   try {
+    tokens = await composeTokens(config, surroundings, environment)
     return assemble()
   } catch (error) {
     for (const store of stores) await store.close()
+    await tokens?.close()
     throw error
+  }
+
+  function onRenewed(subject: TokenSubject, address: string): void {
+    const { id, roles, source, clientId } = subject
+    const proof = { claims: {}, mechanism: 'token', source, clientId, expiresAt: undefined } as const
+    trail.emit({
+      kind: 'login',
+      requestId: randomUUID(),
+      door: 'http',
+      identity: createIdentity({ ...proof, id, roles }),
+      address,
+      action: 'token renew',
+      resource: 'tokens',
+      decision: 'permit',
+      rule: 'tokens: renewed by use',
+    })
   }
 
   function assemble(): Composition {
@@ -126,6 +170,9 @@ export async function compose(
         jwt,
         password: stores.length === 0 ? undefined : password,
         throttle,
+        tokens,
+        stores,
+        onRenewed,
         clock,
         environment,
       }),
@@ -139,7 +186,11 @@ export async function compose(
     const close = async (): Promise<void> => {
       jwt?.close()
       await password.close()
-      await Promise.allSettled([...stores.map(store => store.close()), ...databases.map(({ close }) => close())])
+      await Promise.allSettled([
+        tokens?.close(),
+        ...stores.map(store => store.close()),
+        ...databases.map(({ close }) => close()),
+      ])
     }
     return {
       http: Object.freeze({
@@ -147,6 +198,7 @@ export async function compose(
         upstreams: Object.freeze([...upstreams.values()] satisfies Upstream[]),
         hostRules,
         mechanisms,
+        tokens: tokenDoor(config, tokens),
         now: clock,
         catalogue,
         trail,

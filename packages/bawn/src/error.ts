@@ -67,6 +67,36 @@ export const errors = {
   },
 
   // tokens
+  'tokens.full': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '53400',
+    hint: 'No more tokens are kept: raise max_tokens, or shorten ttl and lifetime of tokens; nothing that runs was ended',
+  },
+  'tokens.expired_proof': {
+    blame: 'caller',
+    status: 401,
+    sqlstate: '28000',
+    hint: 'The credential runs out now, and no token outlives the credential that it is issued for: log in again',
+  },
+  'tokens.unavailable': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The token store cannot be read or written: check the file and its disk, or Redis; tokens cannot be judged meanwhile',
+  },
+  'tokens.newer_schema': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'The token file was written by a newer version of Bawn: run that version, or name another file',
+  },
+  'tokens.bad_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Make a key: openssl genpkey -algorithm ed25519, or openssl rand -base64 32; tokens.key names where it is',
+  },
 
   // authn
   'authn.required': {

@@ -365,6 +365,7 @@ async function tryMechanism(
     case 'api-key':
     case 'introspection':
     case 'identity':
+    case 'token':
       return say('not at door postgres')
   }
 }

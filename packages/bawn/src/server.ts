@@ -15,6 +15,7 @@ import { createMeteredTrail } from './metered-trail.ts'
 import { parseHostPort } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
 import { readServerTls, type ServerTlsFiles } from './server-tls.ts'
+import { createMemoryTokenStore } from './tokens/memory.ts'
 import { packageVersion } from './version.ts'
 
 /** What the command line starts; composed of every folder. */
@@ -68,7 +69,8 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
     metrics,
   )
   const throttle = createLoginThrottle({ now: () => performance.now() })
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle }
+  const memoryTokens = createMemoryTokenStore()
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()

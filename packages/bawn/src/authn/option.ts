@@ -77,6 +77,7 @@ export const usableMechanisms = [
   'introspection',
   'trust',
   'identity',
+  'token',
 ] as const
 export type UsableMechanism = (typeof usableMechanisms)[number]
 

@@ -9,7 +9,7 @@ type Door = (typeof doors)[number]
 
 /** Mechanisms that each door can ask for today. */
 export const mechanismsOfDoor: Readonly<Record<Door, readonly UsableMechanism[]>> = {
-  http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity'],
+  http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity', 'token'],
   postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'],
 }
 
@@ -170,6 +170,8 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
       }
       return
     }
+    // check-tokens.ts says what is wrong with it.
+    case 'token':
     case undefined:
   }
 }

@@ -3,6 +3,7 @@ import { parseHostPort } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
 import { checkFields } from './check-fields.ts'
 import { checkHostRules } from './check-host-rules.ts'
+import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
 import { checkNames, type Report } from './report.ts'
 
@@ -141,6 +142,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkServices(draft, report)
   checkMechanisms(draft, report)
   checkHostRules(draft, report)
+  checkTokens(draft, report)
   checkRoutes(draft, report)
   checkFields(draft, report)
 }

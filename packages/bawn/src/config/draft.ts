@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { mechanismsOptions } from '../authn/option.ts'
 import { keysOptions } from '../keys/option.ts'
+import { tokensOptions } from '../tokens/option.ts'
 import { listSections, recordSections } from './schema.ts'
 
 type Records = typeof recordSections
@@ -19,6 +20,7 @@ export type Draft = {
   /** Names of `mechanisms`, sound or not. */
   readonly configured: ReadonlySet<string>
   readonly mechanisms: z.output<typeof mechanismsOptions> | undefined
+  readonly tokens: { readonly configured: boolean; readonly options: z.output<typeof tokensOptions> | undefined }
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -49,6 +51,7 @@ export function draftOf(value: unknown): Draft {
     fields: listOf(listSections.fields, top['fields']),
     configured: new Set(isObject(top['mechanisms']) ? Object.keys(top['mechanisms']) : []),
     mechanisms: mechanismsOptions.safeParse(top['mechanisms'] ?? {}).data,
+    tokens: { configured: top['tokens'] !== undefined, options: tokensOptions.safeParse(top['tokens']).data },
     keys: keysOptions.safeParse(top['keys']).data,
   }
 }

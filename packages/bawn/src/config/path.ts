@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import type { MechanismsOptions } from '../authn/option.ts'
+import type { RedisOptions, TokensOptions } from '../tokens/option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
 
 /** Every option that names a file, made absolute. Which options these are stands here and nowhere else. */
@@ -35,6 +36,7 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       jwks: /^https?:/i.test(entry.jwks) ? entry.jwks : path(entry.jwks),
     })),
     mechanisms: mechanismPaths(config.mechanisms, reference),
+    tokens: config.tokens && tokenPaths(config.tokens, path, reference),
     keys: {
       ...config.keys,
       store: { ...config.keys.store, path: path(config.keys.store.path) },
@@ -60,5 +62,35 @@ function mechanismPaths(mechanisms: MechanismsOptions, reference: (text: string)
     ...mechanisms,
     digest: digest && { ...digest, users: Object.fromEntries(users) },
     introspection: introspection && { ...introspection, client_secret: reference(introspection.client_secret) },
+  }
+}
+
+function tokenPaths(
+  tokens: TokensOptions,
+  path: (text: string) => string,
+  reference: (text: string) => string,
+): TokensOptions {
+  const redis = <Options extends RedisOptions>(options: Options): Options => ({
+    ...options,
+    password: options.password === undefined ? undefined : reference(options.password),
+    ca: options.ca === undefined ? undefined : path(options.ca),
+  })
+  switch (tokens.kind) {
+    case 'memory':
+      return tokens
+    case 'sqlite':
+      return { ...tokens, path: path(tokens.path) }
+    case 'redis':
+      return redis(tokens)
+    case 'signed': {
+      const { key, former_keys: former, revocations } = tokens
+      return {
+        ...tokens,
+        key: reference(key),
+        former_keys: former.map(reference),
+        revocations:
+          revocations.kind === 'sqlite' ? { ...revocations, path: path(revocations.path) } : redis(revocations),
+      }
+    }
   }
 }

@@ -58,6 +58,17 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
       if (user[key] !== undefined) secret(['mechanisms', 'digest', 'users', name, key], user[key])
     }
   }
+  const { tokens } = config
+  if (tokens?.kind === 'signed') {
+    secret(['tokens', 'key'], tokens.key)
+    for (const [place, reference] of tokens.former_keys.entries()) secret(['tokens', 'former_keys', place], reference)
+  }
+  const redis = tokens?.kind === 'signed' ? tokens.revocations : tokens
+  if (redis?.kind === 'redis') {
+    const path = tokens?.kind === 'signed' ? ['tokens', 'revocations'] : ['tokens']
+    if (redis.password !== undefined) secret([...path, 'password'], redis.password)
+    file([...path, 'ca'], redis.ca)
+  }
   secret(['keys', 'master'], config.keys.master)
   return sortProblems(found)
 }

@@ -82,9 +82,10 @@ function rowsOf(schema: JsonSchema, prefix: string): string[] {
 const head = ['| key | value | default | |', '|---|---|---|---|']
 
 function sectionOf(name: string, section: JsonSchema, required: boolean): string {
-  const entry = section.type === 'array' ? section.items : section.properties ? section : section.additionalProperties
-  const shape =
-    section.type === 'array' ? 'a list' : section.properties ? 'one set of keys' : '`name:` then the keys below'
+  // A union at the top: one set of keys, in one of several forms.
+  const isOne = section.properties !== undefined || alternatives(section).length > 1
+  const entry = section.type === 'array' ? section.items : isOne ? section : section.additionalProperties
+  const shape = section.type === 'array' ? 'a list' : isOne ? 'one set of keys' : '`name:` then the keys below'
   const intro = `${section.description ?? ''}${required ? '. Required' : ''}. Written as ${shape}.`
   const parts = [`### \`${name}\``, '', intro, '']
   if (typeof entry !== 'object') return parts.join('\n')

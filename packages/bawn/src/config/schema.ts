@@ -9,6 +9,7 @@ import { keysOptions } from '../keys/option.ts'
 import { type Frozen, name } from '../option.ts'
 import { policyOptions } from '../policy/option.ts'
 import { databaseOptions, postgresListenerOptions } from '../postgres/option.ts'
+import { tokensOptions } from '../tokens/option.ts'
 
 // The whole of bawn.yaml, composed of the schemas that each folder keeps in its option.ts. A section is a record (name: entry), a
 // list, or a single object; `draft.ts` reads entries one by one by the same tables, so that one bad entry hides no other problem.
@@ -51,6 +52,7 @@ export const configOptions = z.strictObject({
   issuers: z.record(name, issuerOptions).default({}).describe('whose tokens we believe'),
   services: z.record(name, serviceOptions).default({}).describe('programs that log in with a client certificate'),
   mechanisms: mechanismsOptions.prefault({}).describe('options of the ways to prove who one is'),
+  tokens: tokensOptions.optional().describe('tokens of our own: without it none are issued'),
   host_rules: z
     .array(hostRuleOptions)
     .default([])

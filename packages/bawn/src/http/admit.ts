@@ -6,14 +6,26 @@ import { RequestCredentials } from './credentials.ts'
 import { parsePath, type RequestPath } from './path.ts'
 import { parseRequestHead, type RequestHead } from './request-head.ts'
 import type { Route } from './routes.ts'
+import { findTokenTarget, type TokenTarget, tokenGate } from './token-resource.ts'
 import type { Turn } from './turn.ts'
 
-/** A request that may go on. */
+/** A request that may go on, to an upstream. */
 export interface Admitted {
+  readonly kind: 'route'
   readonly head: RequestHead
   readonly path: RequestPath
   readonly route: Route
 }
+
+/** A request that the gateway answers itself, of somebody who is identified. */
+export interface AdmittedToTokens {
+  readonly kind: 'tokens'
+  readonly head: RequestHead
+  readonly path: RequestPath
+  readonly target: TokenTarget
+}
+
+export type AnyAdmitted = Admitted | AdmittedToTokens
 
 /**
  * The way in, in this order: a well-formed request, a route, a host rule, a mechanism, the route's policies. Whether a path has a route is
@@ -21,7 +33,7 @@ export interface Admitted {
  *
  * @returns undefined when the request was refused; the turn has answered. At once, unless a mechanism has to wait for something
  */
-export function admit(turn: Turn): Admitted | undefined | Promise<Admitted | undefined> {
+export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted | undefined> {
   const { request, state } = turn
   const outcome = parseRequestHead(request.method, request.target, request.httpVersion, request.rawHeaders)
   if (outcome.kind === 'refused') {
@@ -39,6 +51,16 @@ export function admit(turn: Turn): Admitted | undefined | Promise<Admitted | und
     turn.refuse({ code: 'http.bad_path', rule: 'well-formed path', decision: 'error' })
     return undefined
   }
+  const target = state.tokens && findTokenTarget(state.tokens, path.segments)
+  if (target !== undefined) {
+    if (!target.allow.includes(request.method)) {
+      const headers = ['Allow', target.allow.join(', ')]
+      turn.refuse({ code: 'http.method_not_allowed', rule: 'no route', decision: 'deny', headers })
+      return undefined
+    }
+    turn.resource = target.pattern
+    return identify(turn, { kind: 'tokens', head, path, target })
+  }
   const match = state.routes.match(path.segments)
   const route = match?.methods.get(request.method)
   if (match === undefined || route === undefined) {
@@ -53,10 +75,10 @@ export function admit(turn: Turn): Admitted | undefined | Promise<Admitted | und
     return undefined
   }
   turn.resource = route.pattern.text
-  return identify(turn, { head, path, route })
+  return identify(turn, { kind: 'route', head, path, route })
 }
 
-function identify(turn: Turn, admitted: Admitted): Admitted | undefined | Promise<Admitted | undefined> {
+function identify(turn: Turn, admitted: AnyAdmitted): AnyAdmitted | undefined | Promise<AnyAdmitted | undefined> {
   const { request, state } = turn
   const hostRule = state.hostRules.match({
     door: 'http',
@@ -72,7 +94,7 @@ function identify(turn: Turn, admitted: Admitted): Admitted | undefined | Promis
   const mechanisms = state.mechanisms.of(hostRule.use)
   const credentials = new RequestCredentials(request, admitted.head, admitted.path.query, state.now())
   const asking: Asking = { turn, admitted, rule: hostRule.rule, mechanisms, credentials }
-  if (admitted.route.delegated) return decide(asking, undefined)
+  if (admitted.kind === 'route' && admitted.route.delegated) return decide(asking, undefined)
   const who = authenticate(credentials, mechanisms, state.mechanisms.carriers)
   return who instanceof Promise ? who.then(late => settle(asking, late)) : settle(asking, who)
 }
@@ -80,13 +102,13 @@ function identify(turn: Turn, admitted: Admitted): Admitted | undefined | Promis
 /** A request whose host rule is known. */
 interface Asking {
   readonly turn: Turn
-  readonly admitted: Admitted
+  readonly admitted: AnyAdmitted
   readonly rule: string
   readonly mechanisms: readonly HttpMechanism[]
   readonly credentials: RequestCredentials
 }
 
-function settle(asking: Asking, who: Authentication): Admitted | undefined {
+function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined {
   if (who.kind === 'refused') {
     refuse(asking, who)
     return undefined
@@ -106,9 +128,9 @@ function refuse({ turn, rule }: Asking, who: RefusedAuthentication): void {
   })
 }
 
-function decide(asking: Asking, identity: Identity | undefined): Admitted | undefined {
+function decide(asking: Asking, identity: Identity | undefined): AnyAdmitted | undefined {
   const { turn, admitted, rule, mechanisms, credentials } = asking
-  const { gate } = admitted.route
+  const gate = admitted.kind === 'route' ? admitted.route.gate : tokenGate
   turn.identity = identity
   if (identity === undefined && !gate.open && mechanisms.length === 0) {
     turn.refuse({ code: 'http.refused_here', rule, decision: 'deny' })

@@ -1,5 +1,7 @@
 import { headerClass } from './header-class.ts'
 
+const tokenNames = new Set(['auth-token', 'auth-token-valid-until', 'auth-token-location'])
+
 /**
  * The headers of an upstream's answer as the client gets them. Hop-by-hop ones and those that Connection names go; `X-Request-Id` is
  * ours; Server and the like are left alone.
@@ -8,12 +10,14 @@ import { headerClass } from './header-class.ts'
  * @param length Content-Length of what is sent on; `undefined` leaves it to the front (chunked, or until close)
  * @param replaced the body is ours now (a route with fields): what refers to the bytes of the upstream's body goes as well, and no
  *   cache may keep what was opened for one caller
+ * @param token headers with the caller's token, flat: the upstream's own of these names go, and no cache may keep the answer either
  */
 export function answerHeaders(
   raw: readonly string[],
   requestId: string,
   length: number | undefined,
   replaced: boolean,
+  token: readonly string[] = [],
 ): string[] {
   let named: string[] | undefined
   for (let at = 0; at < raw.length; at += 2) {
@@ -28,10 +32,12 @@ export function answerHeaders(
     const header = headerClass(name)
     if (header.kind === 'hop' || header.kind === 'framing' || header.name === 'x-request-id') continue
     if (named?.includes(header.name)) continue
+    if (token.length > 0 && (tokenNames.has(header.name) || header.name === 'cache-control')) continue
     if (replaced && (header.kind === 'validator' || header.name === 'content-encoding')) continue
     headers.push(name, raw[at + 1] ?? '')
   }
-  if (replaced) headers.push('Cache-Control', 'private, no-store')
+  headers.push(...token)
+  if (replaced || token.length > 0) headers.push('Cache-Control', 'private, no-store')
   if (length !== undefined) headers.push('Content-Length', String(length))
   headers.push('X-Request-Id', requestId)
   return headers

@@ -1,4 +1,5 @@
-import { type Admitted, admit } from './admit.ts'
+import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
+import { RequestCredentials } from './credentials.ts'
 import type { Front, FrontLimits, FrontTls } from './engine.ts'
 import { forward } from './forward.ts'
 import { createNodeFront } from './node-front.ts'
@@ -6,6 +7,7 @@ import type { HttpListenerOptions } from './option.ts'
 import { problem } from './problem.ts'
 import { respond } from './respond.ts'
 import type { HttpLog, HttpState } from './state.ts'
+import { answerTokenRequest, tokenHeaders } from './token-resource.ts'
 import { Turn } from './turn.ts'
 
 export interface HttpDoorOptions {
@@ -104,10 +106,24 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
 
 /** In one go where nothing has to be waited for: each promise on the way would cost every request a turn of the microtask queue. */
 function serve(turn: Turn, maxBodyBytes: number): void {
-  const goOn = (admitted: Admitted | undefined): void => {
+  const goOn = (admitted: AnyAdmitted | undefined): void => {
     if (admitted === undefined) return
+    if (admitted.kind === 'tokens') {
+      serveTokens(turn, admitted).catch(error => turn.fail(error))
+      return
+    }
     const { maxJsonBytes } = admitted.route
-    forward(turn, admitted, maxBodyBytes, forwarded => respond(turn, forwarded, maxJsonBytes))
+    const pass = (): void => forward(turn, admitted, maxBodyBytes, forwarded => respond(turn, forwarded, maxJsonBytes))
+    const { tokens } = turn.state
+    if (tokens === undefined) pass()
+    else {
+      tokenHeaders(turn, tokens, turn.identity)
+        .then(headers => {
+          turn.tokenHeaders = headers
+          pass()
+        })
+        .catch(error => turn.fail(error))
+    }
   }
   try {
     const admitted = admit(turn)
@@ -116,4 +132,11 @@ function serve(turn: Turn, maxBodyBytes: number): void {
   } catch (error) {
     turn.fail(error)
   }
+}
+
+async function serveTokens(turn: Turn, { head, path, target }: AdmittedToTokens): Promise<void> {
+  const { state, request, identity } = turn
+  if (state.tokens === undefined || identity === undefined) throw new TypeError('a token request of nobody')
+  const credentials = new RequestCredentials(request, head, path.query, state.now())
+  await answerTokenRequest(turn, state.tokens, target, identity, credentials, head)
 }

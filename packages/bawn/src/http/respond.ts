@@ -36,10 +36,14 @@ function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
   if (whole !== undefined) {
     const empty = head.framing.kind === 'none'
     const length = empty ? (head.status === 204 ? undefined : head.length) : whole.length
-    answer.send(head.status, answerHeaders(head.headers, requestId, length, false), empty ? undefined : whole)
+    answer.send(
+      head.status,
+      answerHeaders(head.headers, requestId, length, false, turn.tokenHeaders),
+      empty ? undefined : whole,
+    )
     return
   }
-  answer.head(head.status, answerHeaders(head.headers, requestId, head.length, false))
+  answer.head(head.status, answerHeaders(head.headers, requestId, head.length, false, turn.tokenHeaders))
   pump(
     body,
     answer,
@@ -54,12 +58,18 @@ function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, docume
   const { head } = forwarded.answer
   if (document.length === 0) {
     const length = head.framing.kind === 'none' ? undefined : 0
-    send(turn, head.status, answerHeaders(head.headers, turn.requestId, length, true), undefined, forwarded.sealed)
+    send(
+      turn,
+      head.status,
+      answerHeaders(head.headers, turn.requestId, length, true, turn.tokenHeaders),
+      undefined,
+      forwarded.sealed,
+    )
     return
   }
   const opened = open(turn, head, document, plan)
   if (opened !== undefined) {
-    const headers = answerHeaders(head.headers, turn.requestId, opened.bytes.length, true)
+    const headers = answerHeaders(head.headers, turn.requestId, opened.bytes.length, true, turn.tokenHeaders)
     send(turn, head.status, headers, opened.bytes, [...forwarded.sealed, ...opened.uses])
     return
   }
@@ -70,7 +80,7 @@ function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, docume
     if (headerClass(head.headers[at] ?? '').kind !== 'content')
       kept.push(head.headers[at] ?? '', head.headers[at + 1] ?? '')
   }
-  const headers = answerHeaders(kept, turn.requestId, instead.body.length, true)
+  const headers = answerHeaders(kept, turn.requestId, instead.body.length, true, turn.tokenHeaders)
   send(turn, head.status, [...headers, 'Content-Type', 'application/problem+json'], instead.body, forwarded.sealed)
 }
 

@@ -3,6 +3,7 @@ import type { Identity } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { MechanismTable } from './mechanisms.ts'
 import type { RouteTable } from './routes.ts'
+import type { TokenDoor } from './token-resource.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 /** What this door needs of `authn/host-rules.ts`. */
@@ -33,6 +34,8 @@ export interface HttpState {
   readonly upstreams: readonly Upstream[]
   readonly hostRules: HostRuleMatcher
   readonly mechanisms: MechanismTable
+  /** `undefined`: the gateway issues no tokens. */
+  readonly tokens?: TokenDoor | undefined
   /** ms since 1970 */
   readonly now: () => number
   readonly catalogue: Catalogue

@@ -33,6 +33,8 @@ export class Turn implements AnswerWatcher {
   identity: Identity | undefined
   /** The name that a refused credential stated. */
   claimedName: string | undefined
+  /** What the answer of an upstream carries besides its own headers, flat: the caller's token. */
+  tokenHeaders: readonly string[] = []
   resource = 'none'
   rule = 'none'
   /** Gives up what is under way at the upstream. */

@@ -2,6 +2,12 @@
 export interface TokenSubject {
   readonly id: string
   readonly roles: readonly string[]
+  /** Account store or issuer that knew the subject when the token was issued: two of one id are not one. */
+  readonly source: string | undefined
+  /** What selects keys, where the proof brought one (`Identity.clientId`). */
+  readonly clientId: string | undefined
+  /** ms since 1970: no token for it is valid, and none is renewed, beyond this. `undefined`: only the manager's own limits. */
+  readonly notAfter: number | undefined
 }
 
 export interface IssuedToken {
@@ -9,19 +15,47 @@ export interface IssuedToken {
   readonly token: string
   /** ms since 1970 */
   readonly validUntil: number
+  /** False: the running token of the subject was given again. */
+  readonly isNew: boolean
+}
+
+export interface VerifiedToken {
+  readonly subject: TokenSubject
+  /** ms since 1970 */
+  readonly validUntil: number
+  /** This use has moved `validUntil`. */
+  readonly renewed: boolean
+}
+
+/** One token as an operator sees it: nothing in it can be used as one. */
+export interface TokenListing {
+  readonly subject: TokenSubject
+  readonly issuedAt: number
+  readonly validUntil: number
 }
 
 /** Issues, recognises and revokes tokens of our own. One file per kind implements it: random in memory, SQLite or Redis, and signed. */
 export interface TokenManager {
   readonly name: string
-  /** The running token of this subject where there is one and the kind keeps it, else a new one. */
+  /** Whether a text has the form of a token of this manager, whatever it is worth: what has not is left to other mechanisms. */
+  recognizes(text: string): boolean
+  /**
+   * The running token of this subject where there is one and this process issued it, else a new one.
+   *
+   * @throws {TokenError} (rejects with) `tokens.full`, `tokens.expired_proof`, `tokens.unavailable`
+   */
   issue(subject: TokenSubject): Promise<IssuedToken>
-  /** @returns whom the token speaks for, renewed where the manager renews on use; `undefined` when it is none of ours, has expired or was revoked */
-  verify(
-    token: string,
-    statedUser: string | undefined,
-  ): Promise<{ readonly subject: TokenSubject; readonly validUntil: number } | undefined>
-  /** Ends every token of this subject, at every node. @returns how many there were, as far as the kind can tell */
+  /**
+   * @param statedUser the name that came with it; another than the subject's makes the token worth nothing
+   * @returns whom the token speaks for, renewed where the manager renews on use; `undefined` when it is none of ours, has expired or was revoked
+   * @throws {TokenError} (rejects with) `tokens.unavailable`: it cannot be known
+   */
+  verify(token: string, statedUser: string | undefined): Promise<VerifiedToken | undefined>
+  /** Ends every token of this subject, at every node, for the next request. @returns how many there were, as far as the kind can tell */
   revoke(subjectId: string): Promise<number>
+  /** Ends every token of everybody. @returns how many there were, as far as the kind can tell */
+  revokeAll(): Promise<number>
+  /** Running tokens, soonest end first; `undefined` for a kind that keeps none. */
+  list(): Promise<readonly TokenListing[] | undefined>
   close(): Promise<void>
 }

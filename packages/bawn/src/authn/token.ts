@@ -1,0 +1,110 @@
+import type { AccountStore } from '../accounts/store.ts'
+import type { TokenManager, TokenSubject, VerifiedToken } from '../tokens/token-manager.ts'
+import { readBasic } from './basic-credentials.ts'
+import { bearerChallenge, readBearer } from './bearer.ts'
+import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
+import { createIdentity, type RejectionReason } from './identity.ts'
+import { noClaims } from './proof.ts'
+
+/** A token of ours as a request brings it. */
+export interface PresentedToken {
+  readonly token: string
+  /** The name that Basic states with it. */
+  readonly user: string | undefined
+  readonly as: 'basic' | 'bearer' | 'cookie'
+}
+
+export interface TokenMechanismOptions {
+  /** Whole name of the cookie that may carry a token; `undefined`: none may. */
+  readonly cookie: string | undefined
+  /** An identity that one of these knew is looked up again: locked or removed, its tokens are worth nothing; its roles are those of now. */
+  readonly stores: readonly AccountStore[]
+  /** A use has moved a token's end. */
+  readonly onRenewed: (subject: TokenSubject, address: string) => void
+}
+
+/** The token of a request, whatever it is worth; `undefined` when what it brings has not the form of one of ours. */
+export function readPresentedToken(
+  credentials: HttpCredentials,
+  tokens: Pick<TokenManager, 'recognizes'>,
+  cookie: string | undefined,
+): PresentedToken | undefined {
+  // Authorization goes first: a browser sends its cookies by itself, and the header by intent.
+  if (credentials.authorization.length > 0) {
+    const basic = readBasic(credentials)
+    if (basic !== undefined && basic !== 'malformed' && tokens.recognizes(basic.password)) {
+      return { token: basic.password, user: basic.user, as: 'basic' }
+    }
+    const bearer = readBearer(credentials)
+    return bearer !== undefined && tokens.recognizes(bearer)
+      ? { token: bearer, user: undefined, as: 'bearer' }
+      : undefined
+  }
+  const value = cookie === undefined ? undefined : credentials.cookie(cookie)
+  return value !== undefined && tokens.recognizes(value) ? { token: value, user: undefined, as: 'cookie' } : undefined
+}
+
+/**
+ * A token of our own: as the password of Basic, as Bearer, or in a cookie. What has another form is left to other mechanisms, so `token`
+ * stands before `basic` and `jwt` in a host rule.
+ *
+ * A browser sends a cookie unasked, also when another site makes it: so a cookie never refuses anything (whatever is wrong with it, it is
+ * as if it were not there), and it counts for a request that changes something only where that comes from the same origin.
+ */
+export function createTokenMechanism(tokens: TokenManager, options: TokenMechanismOptions): HttpMechanism {
+  const { cookie, stores, onRenewed } = options
+
+  const judge = async (presented: PresentedToken, address: string): Promise<HttpOutcome> => {
+    const claimedName = presented.user
+    const found = await tokens.verify(presented.token, presented.user)
+    if (found === undefined) return { kind: 'rejected', reason: 'untrusted', claimedName }
+    const roles = await rolesNow(found)
+    if (typeof roles === 'string') return { kind: 'rejected', reason: roles, claimedName }
+    if (found.renewed) onRenewed(found.subject, address)
+    const { id, source, clientId } = found.subject
+    const proof = { claims: noClaims, mechanism: 'token', source, clientId, expiresAt: found.validUntil } as const
+    return { kind: 'identified', identity: createIdentity({ ...proof, id, roles }) }
+  }
+
+  const rolesNow = async ({ subject }: VerifiedToken): Promise<readonly string[] | RejectionReason> => {
+    const store = stores.find(({ name }) => name === subject.source)
+    if (store === undefined) return subject.roles
+    const account = await store.find(subject.id)
+    if (account === undefined) return 'unknown-user'
+    return account.locked ? 'locked' : account.roles
+  }
+
+  return {
+    name: 'token',
+    carries: { headers: ['authorization'], query: [], cookies: cookie === undefined ? [] : [cookie] },
+    authenticate(credentials) {
+      const presented = readPresentedToken(credentials, tokens, cookie)
+      if (presented === undefined) return { kind: 'absent' }
+      if (presented.as !== 'cookie') return judge(presented, credentials.address)
+      if (!isSameOrigin(credentials)) return { kind: 'absent' }
+      return judge(presented, credentials.address).then(outcome =>
+        outcome.kind === 'rejected' ? { kind: 'absent' } : outcome,
+      )
+    },
+    challenge: (_credentials, outcome) => bearerChallenge('bawn', outcome),
+  }
+}
+
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * Whether a request that changes something was made by a page of the same origin. SameSite keeps other sites out, but not other hosts of
+ * the same site, and not a browser that does not know it. Every browser of today says by `Sec-Fetch-Site` (Fetch Metadata) whose page it
+ * was, older ones by `Origin` (RFC 6454 section 7). A program that sends neither is no browser, and has sent the cookie by intent.
+ */
+function isSameOrigin(credentials: HttpCredentials): boolean {
+  if (safeMethods.has(credentials.method)) return true
+  const [site, ...more] = credentials.header('sec-fetch-site')
+  if (more.length > 0) return false
+  if (site !== undefined) return site === 'same-origin' || site === 'none'
+  const [origin, ...others] = credentials.header('origin')
+  if (origin === undefined) return true
+  const [host = ''] = credentials.header('host')
+  const own = `${credentials.tls ? 'https' : 'http'}://${host}`.toLowerCase()
+  return others.length === 0 && origin.toLowerCase() === own
+}

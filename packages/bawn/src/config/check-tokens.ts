@@ -1,0 +1,57 @@
+import type { Draft } from './draft.ts'
+import type { Report } from './report.ts'
+import { isLoopback } from './unsafe.ts'
+
+/** Mechanisms that would judge a token of ours, and refuse it. */
+const before = ['basic', 'jwt', 'api-key', 'introspection', 'identity']
+
+/** Does a route's path lead to exactly what the gateway answers itself? Less specific ones (`/*`) merely end there. */
+function isShadowed(path: string, resource: string, endpoint: string): boolean {
+  if (path === endpoint || path === `${endpoint}/cookie`) return true
+  return path.startsWith(`${resource}/`) && /^[^/*]+$/.test(path.slice(resource.length + 1))
+}
+
+/** Tokens of our own against the rest of the file. */
+export function checkTokens(draft: Draft, report: Report): void {
+  for (const [index, rule] of draft.host_rules.entries()) {
+    const place = rule?.use.indexOf('token') ?? -1
+    if (place < 0) continue
+    const path = ['host_rules', index, 'use', place]
+    if (!draft.tokens.configured) {
+      report(
+        'error',
+        path,
+        'value',
+        'token needs to be configured',
+        'add tokens: { kind: sqlite, path: data/tokens.db }',
+      )
+    }
+    const first = rule?.use.slice(0, place).find(name => before.includes(name))
+    if (first === undefined) continue
+    const message = `${first} is asked first, and would refuse every token of ours`
+    report('error', path, 'value', message, `put token before ${first}`)
+  }
+  const { options } = draft.tokens
+  if (options === undefined) return
+  const { resource, endpoint } = options
+  if (resource === endpoint) report('error', ['tokens', 'endpoint'], 'key', 'endpoint and resource are the same path')
+  for (const [index, route] of draft.routes.entries()) {
+    if (!route || !isShadowed(route.path, resource, endpoint)) continue
+    const message = `${route.path} is answered by the gateway itself: nobody would get to this route`
+    report('error', ['routes', index, 'path'], 'value', message, 'choose another tokens.endpoint or tokens.resource')
+  }
+  if (!draft.host_rules.some(rule => rule?.use.includes('token')) && !draft.host_rules.includes(undefined)) {
+    const message = 'tokens are issued, and no host rule lets anybody use one'
+    report('warning', ['tokens'], 'key', message, 'add token to use of a host rule, before basic and jwt')
+  }
+  if ('lifetime' in options && options.lifetime < options.ttl) {
+    report('error', ['tokens', 'lifetime'], 'key', 'lifetime is shorter than ttl')
+  }
+  const redis = options.kind === 'signed' ? options.revocations : options
+  if (redis.kind === 'redis' && redis.url.startsWith('redis:')) {
+    const { hostname } = new URL(redis.url)
+    if (isLoopback(hostname.replace(/^\[|\]$/g, ''))) return
+    const path = options.kind === 'signed' ? ['tokens', 'revocations', 'url'] : ['tokens', 'url']
+    report('warning', path, 'value', `UNSAFE: the connection to ${hostname} is not encrypted`, 'use rediss')
+  }
+}

@@ -1,0 +1,5 @@
+import { GatewayError } from '../error.ts'
+
+export class TokenError extends GatewayError<
+  'tokens.full' | 'tokens.expired_proof' | 'tokens.unavailable' | 'tokens.newer_schema' | 'tokens.bad_key'
+> {}

@@ -1,0 +1,85 @@
+import { z } from 'zod'
+import { duration, type Frozen, secretReference } from '../option.ts'
+
+const path = (text: string) =>
+  z.string().regex(/^(\/[A-Za-z0-9._~-]+)+$/, `must be a path of plain segments, for example ${text}`)
+
+const cookieOptions = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be letters, digits, "_", "-"')
+    .default('bawn')
+    .describe('of the cookie, after its prefix: __Host- where path is /, else __Secure-'),
+  path: z
+    .string()
+    .regex(/^\/[A-Za-z0-9._~/-]*$/, 'must be a path, for example /')
+    .default('/')
+    .describe('requests below it carry the cookie'),
+})
+
+const common = {
+  ttl: duration.default(900_000).describe('how long a token is valid'),
+  resource: path('/tokens').default('/tokens').describe('GET and DELETE of this and /{id}, for its owner'),
+  endpoint: path('/token')
+    .default('/token')
+    .describe('POST asks for a token; POST of this and /cookie sets it as a cookie, DELETE takes it away'),
+  headers: z
+    .boolean()
+    .default(true)
+    .describe('add Auth-Token, -Valid-Until and -Location where somebody identified by another mechanism'),
+  cookie: cookieOptions.optional().describe('believe the token in a cookie as well; this cookie reaches no upstream'),
+}
+
+const kept = {
+  renew: z.boolean().default(false).describe('each use moves the end: ttl after it'),
+  lifetime: duration.default(43_200_000).describe('after this a token ends, however often it was renewed'),
+  max_per_subject: z.int().min(1).max(1000).default(16).describe('running tokens; one more ends the oldest'),
+  max_tokens: z.int().min(1).max(10_000_000).default(100_000).describe('running tokens of all; one more is refused'),
+}
+
+const redisOptions = {
+  url: z
+    .string()
+    .regex(
+      /^rediss?:\/\/[^/?#@]+(\/[0-9]{1,2})?$/,
+      'must be redis(s)://host:port or with /database, without a password',
+    )
+    .describe('redis(s)://host:port/database'),
+  user: z.string().min(1).optional().describe('who the gateway is there'),
+  password: secretReference.optional().describe('of the gateway there'),
+  ca: z.string().optional().describe('PEM file of authorities, instead of the system ones (rediss)'),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9:_.-]{1,64}$/, 'must be letters, digits, ":", "_", "-", "."')
+    .default('bawn')
+    .describe('of every key there'),
+}
+
+const sqlitePath = z.string().min(1).describe('SQLite file; made when it is not there, mode 0600')
+
+/** Where the revocations of signed tokens are: every node needs the same ones. */
+const revocationOptions = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('sqlite'), path: sqlitePath }),
+  z.strictObject({ kind: z.literal('redis'), ...redisOptions }),
+])
+export type RevocationOptions = Frozen<z.output<typeof revocationOptions>>
+
+/** Tokens of our own. */
+export const tokensOptions = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('memory'), ...common, ...kept }),
+  z.strictObject({ kind: z.literal('sqlite'), path: sqlitePath, ...common, ...kept }),
+  z.strictObject({ kind: z.literal('redis'), ...redisOptions, ...common, ...kept }),
+  z.strictObject({
+    kind: z.literal('signed'),
+    key: secretReference.describe('a private Ed25519 key in PEM (EdDSA), or 32 bytes and more in base64 (HS256)'),
+    former_keys: z.array(secretReference).default([]).describe('their tokens are still believed; none is issued'),
+    issuer: z.string().min(1).max(256).default('bawn').describe('the iss claim'),
+    revocations: revocationOptions.describe('what every node reads at each use of a token'),
+    ...common,
+  }),
+])
+export type TokensOptions = Frozen<z.output<typeof tokensOptions>>
+export type KeptTokenOptions = Extract<TokensOptions, { readonly renew: boolean }>
+export type RedisOptions =
+  | Extract<TokensOptions, { readonly kind: 'redis' }>
+  | Extract<RevocationOptions, { readonly kind: 'redis' }>

@@ -1,0 +1,102 @@
+import { createHmac, createSecretKey, hash, randomBytes } from 'node:crypto'
+import { TokenError } from './error.ts'
+import { createRunningTokens } from './running.ts'
+import type { TokenLimits, TokenRecord, TokenStore } from './store.ts'
+import type { TokenManager, TokenSubject } from './token-manager.ts'
+
+/** 256 bits in base64url behind a name that secret scanners find, and that no password of somebody else's has by chance. */
+const form = /^bawn_[A-Za-z0-9_-]{43}$/
+
+export interface RandomTokenOptions {
+  readonly name: string
+  readonly ttlMs: number
+  /** Use moves the end of a token. */
+  readonly renew: boolean
+  /** From issue to the last end that renewals can reach. */
+  readonly lifetimeMs: number
+  readonly limits: TokenLimits
+}
+
+/** A token is given again while this part of what a new one would get is left of it. */
+const worthGiving = 1 / 2
+/** Renewals write when this part of the time to live has passed since the last, so a busy token costs a bounded number of writes. */
+const renewalStep = 1 / 8
+
+/**
+ * Random tokens: 256 bits that say nothing, kept as SHA-256 only. Whoever takes the store has no token.
+ *
+ * @param store closed with the manager
+ * @param clock ms since 1970
+ */
+export function createRandomTokens(options: RandomTokenOptions, store: TokenStore, clock: () => number): TokenManager {
+  const { name, ttlMs, lifetimeMs, renew, limits } = options
+  // A token is HMAC(key of this process, seed): it can be given again while it runs without being kept anywhere.
+  const key = createSecretKey(randomBytes(32))
+  const running = createRunningTokens<Buffer>()
+
+  const tokenOf = (seed: Buffer): string => `bawn_${createHmac('sha256', key).update(seed).digest('base64url')}`
+  const lastEnd = (subject: TokenSubject, issuedAt: number): number =>
+    Math.min(issuedAt + lifetimeMs, subject.notAfter ?? Number.POSITIVE_INFINITY)
+
+  /** The running token, where it is still worth giving. */
+  const again = async (subject: TokenSubject, now: number) => {
+    const seed = running.get(subject)
+    if (seed === undefined) return undefined
+    const token = tokenOf(seed)
+    const record = await store.find(digestOf(token), now)
+    if (record === undefined) return undefined
+    const fresh = Math.min(ttlMs, lastEnd(subject, now) - now)
+    if (record.validUntil - now < fresh * worthGiving) return undefined
+    return { token, validUntil: record.validUntil, isNew: false }
+  }
+
+  return {
+    name,
+    recognizes: text => form.test(text),
+    async issue(subject) {
+      const now = clock()
+      const given = await again(subject, now)
+      if (given !== undefined) return given
+      const validUntil = Math.min(now + ttlMs, lastEnd(subject, now))
+      if (validUntil <= now) throw new TokenError('tokens.expired_proof', 'the proof has run out: no token for it')
+      const seed = randomBytes(32)
+      const token = tokenOf(seed)
+      const record = { digest: digestOf(token), subject, issuedAt: now, validUntil }
+      if ((await store.add(record, limits, now)) === 'full') {
+        throw new TokenError('tokens.full', `${name} tokens: there are ${limits.inAll}, and no more are kept`)
+      }
+      running.set(subject, seed)
+      return { token, validUntil, isNew: true }
+    },
+    async verify(token, statedUser) {
+      if (!form.test(token)) return undefined
+      const now = clock()
+      const record = await store.find(digestOf(token), now)
+      if (record === undefined || record.validUntil <= now) return undefined
+      const { subject } = record
+      if (statedUser !== undefined && statedUser !== subject.id) return undefined
+      if (!renew) return { subject, validUntil: record.validUntil, renewed: false }
+      return { subject, ...(await renewed(record, now)) }
+    },
+    async revoke(subjectId) {
+      return store.removeSubject(subjectId, clock())
+    },
+    async revokeAll() {
+      running.clear()
+      return store.removeAll(clock())
+    },
+    list: () => store.list(clock()),
+    close: () => store.close(),
+  }
+
+  async function renewed(record: TokenRecord, now: number) {
+    const next = Math.min(now + ttlMs, lastEnd(record.subject, record.issuedAt))
+    if (next - record.validUntil < ttlMs * renewalStep) return { validUntil: record.validUntil, renewed: false }
+    const there = await store.extend(record, next, now)
+    return { validUntil: there ? next : record.validUntil, renewed: there }
+  }
+}
+
+function digestOf(token: string): string {
+  return hash('sha256', token, 'base64url')
+}

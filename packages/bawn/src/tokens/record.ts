@@ -1,0 +1,57 @@
+import type { TokenRecord } from './store.ts'
+import type { TokenSubject } from './token-manager.ts'
+
+/** What a store keeps of a subject, as JSON. */
+export function formatSubject({ id, roles, source, clientId, notAfter }: TokenSubject): string {
+  return JSON.stringify({ id, roles, source, clientId, notAfter })
+}
+
+/** @returns `undefined` when the text is not what `formatSubject` makes */
+export function parseSubject(text: unknown): TokenSubject | undefined {
+  const value = parseObject(text)
+  if (value === undefined) return undefined
+  const { id, roles, source, clientId, notAfter } = value
+  if (typeof id !== 'string' || !isStringList(roles)) return undefined
+  if (!isOptional(source, 'string') || !isOptional(clientId, 'string') || !isOptional(notAfter, 'number'))
+    return undefined
+  return { id, roles, source, clientId, notAfter }
+}
+
+/** A whole record as one JSON text; the digest is not in it. */
+export function formatRecord({ subject, issuedAt, validUntil }: TokenRecord): string {
+  return JSON.stringify({ subject: formatSubject(subject), issuedAt, validUntil })
+}
+
+/** @returns `undefined` when the text is not what `formatRecord` makes */
+export function parseRecord(digest: string, text: unknown): TokenRecord | undefined {
+  const value = parseObject(text)
+  const subject = parseSubject(value?.['subject'])
+  const { issuedAt, validUntil } = value ?? {}
+  if (subject === undefined || typeof issuedAt !== 'number' || typeof validUntil !== 'number') return undefined
+  return { digest, subject, issuedAt, validUntil }
+}
+
+export function parseObject(text: unknown): Readonly<Record<string, unknown>> | undefined {
+  if (typeof text !== 'string') return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export function isStringList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(item => typeof item === 'string')
+}
+
+interface Kinds {
+  readonly string: string
+  readonly number: number
+}
+
+export function isOptional<Kind extends keyof Kinds>(value: unknown, kind: Kind): value is Kinds[Kind] | undefined {
+  return value === undefined || typeof value === kind
+}

@@ -1,0 +1,102 @@
+import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { TokenError } from './error.ts'
+
+// user_version of the file; a file with a higher one was written by a newer Bawn and is left alone.
+const schemaVersion = 1
+const schema = `
+  CREATE TABLE token (
+    digest      TEXT PRIMARY KEY,
+    subject_id  TEXT NOT NULL,
+    subject     TEXT NOT NULL,
+    issued_at   INTEGER NOT NULL,
+    valid_until INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX token_of ON token (subject_id, valid_until);
+  CREATE INDEX token_end ON token (valid_until);
+  CREATE TABLE revocation (
+    subject_id TEXT PRIMARY KEY,
+    epoch      INTEGER NOT NULL,
+    keep_until INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE epoch (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, everybody INTEGER NOT NULL) STRICT;
+`
+
+/** An open token file. */
+export interface TokenFile {
+  readonly database: DatabaseSync
+  /** @throws {TokenError} `tokens.unavailable` for whatever `work` throws */
+  guarded<Result>(work: () => Result): Result
+  /** `work` in one transaction that has the file for itself. @throws {TokenError} `tokens.unavailable` */
+  locked<Result>(work: () => Result): Result
+  close(): void
+}
+
+/**
+ * Opens, or makes, the SQLite file of tokens and revocations: readable by its owner only, several processes at once. A commit is on the
+ * disk when the call returns (WAL, synchronous=FULL): killing the process at any instant loses nothing that was acknowledged.
+ *
+ * @param now ms since 1970: the first epoch of a new file
+ * @throws {TokenError} `tokens.unavailable`, `tokens.newer_schema`
+ */
+export function openTokenFile(path: string, now: number): TokenFile {
+  const guarded = <Result>(work: () => Result): Result => {
+    try {
+      return work()
+    } catch (cause) {
+      if (cause instanceof TokenError) throw cause
+      throw new TokenError('tokens.unavailable', `the token file ${path} failed`, { cause })
+    }
+  }
+  const database = guarded(() => {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    // The file is made by us, so that it is never readable by others; SQLite gives -wal and -shm the same mode.
+    closeSync(openSync(path, 'a', 0o600))
+    chmodSync(path, 0o600)
+    return new DatabaseSync(path, { timeout: 5_000, allowExtension: false, enableDoubleQuotedStringLiterals: false })
+  })
+  const locked = <Result>(work: () => Result): Result =>
+    guarded(() => {
+      database.exec('BEGIN IMMEDIATE')
+      try {
+        const result = work()
+        database.exec('COMMIT')
+        return result
+      } catch (error) {
+        if (database.isTransaction) database.exec('ROLLBACK')
+        throw error
+      }
+    })
+  const version = (): number => Number(database.prepare('PRAGMA user_version').get()?.['user_version'])
+  try {
+    guarded(() => database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF'))
+    if (guarded(version) < schemaVersion) {
+      locked(() => {
+        // Somebody else may have been faster: look again under the lock.
+        if (version() !== 0) return
+        database.exec(schema)
+        database.prepare('INSERT INTO epoch (one, epoch, everybody) VALUES (1, ?, ?)').run(now, now)
+        database.exec(`PRAGMA user_version = ${schemaVersion}`)
+      })
+    }
+    const found = guarded(version)
+    if (found > schemaVersion) {
+      throw new TokenError(
+        'tokens.newer_schema',
+        `the token file ${path} has schema ${found}, this version knows ${schemaVersion}`,
+      )
+    }
+  } catch (error) {
+    database.close()
+    throw error
+  }
+  return {
+    database,
+    guarded,
+    locked,
+    close: () => {
+      if (database.isOpen) database.close()
+    },
+  }
+}
