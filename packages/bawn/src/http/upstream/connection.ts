@@ -45,25 +45,38 @@ export class Connection {
   #uses = 0
   #dead = false
   #retired = false
+  #borrowed = false
 
-  constructor(socket: Socket, times: ConnectionTimes, owner: ConnectionOwner, first: Exchange) {
+  /**
+   * @param open connects; what comes in is given to `received`, which copies what it keeps: the bytes are overwritten afterwards. A socket
+   *   that emits `data` instead is fine too
+   */
+  constructor(
+    open: (received: (bytes: Buffer) => void) => Socket,
+    connectEvent: 'connect' | 'secureConnect',
+    times: ConnectionTimes,
+    owner: ConnectionOwner,
+    first: Exchange,
+  ) {
+    const socket = open(bytes => this.#received(bytes, true))
     this.#socket = socket
     this.#times = times
     this.#owner = owner
     this.deadline = owner.now() + times.connectMs
     this.#exchange = first
-    socket.on('data', bytes => this.#received(bytes))
+    socket.on('data', bytes => this.#received(bytes, false))
     socket.on('end', () => this.#ended())
     socket.on('error', cause => this.#broken(cause))
     socket.on('close', () => this.#broken(undefined))
+    socket.once(connectEvent, () => this.#connected())
   }
 
   get usable(): boolean {
     return !this.#dead && !this.#socket.destroyed && this.#socket.readable && this.#socket.writable
   }
 
-  /** After `connect` or `secureConnect`: sends what it was opened for. */
-  connected(): void {
+  /** Sends what it was opened for. */
+  #connected(): void {
     const first = this.#exchange
     if (first !== undefined && !this.#dead) this.run(first)
   }
@@ -130,7 +143,8 @@ export class Connection {
     head: head => {
       this.#head = head
     },
-    body: bytes => {
+    body: slice => {
+      const bytes = this.#borrowed ? Buffer.from(slice) : slice
       const sink = this.#sink
       if (sink === undefined) this.#stash.push(bytes)
       else if (!sink.chunk(bytes)) this.#pause()
@@ -140,7 +154,9 @@ export class Connection {
     },
   }
 
-  #received(bytes: Buffer): void {
+  /** @param borrowed the bytes are ours until this returns */
+  #received(bytes: Buffer, borrowed: boolean): void {
+    this.#borrowed = borrowed
     const exchange = this.#exchange
     // Bytes that nobody asked for: an answer to them would be somebody else's.
     if (exchange === undefined || this.#dead) {
@@ -281,8 +297,9 @@ export class Connection {
     }
     if (this.#uses > 1 && exchange.repeatable) {
       exchange.retried = true
-      this.destroy()
+      // First of those that wait for the place that becomes free.
       this.#owner.again(exchange)
+      this.destroy()
       return
     }
     this.#fail(new HttpError('http.bad_answer', 'the upstream closed the connection', { cause }))

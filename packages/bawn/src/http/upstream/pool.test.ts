@@ -349,3 +349,64 @@ test('an idle connection is closed before the upstream would, and all of them wh
   })
   if (socket?.destroyed === false) await once(socket, 'close')
 })
+
+test('what came on one connection is not what came on another, however long it is held', async t => {
+  const upstream = await pool(t, (socket, count) => {
+    const letter = String.fromCharCode(96 + count)
+    socket.on('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n')
+      // Several reads at the other side.
+      let left = 3
+      const turn = (): void => {
+        socket.write(letter.repeat(1000))
+        if (--left > 0) setImmediate(turn)
+      }
+      setImmediate(turn)
+    })
+  })
+  const held = (): Promise<Buffer[]> =>
+    new Promise((resolve, reject) => {
+      const pieces: Buffer[] = []
+      upstream.send(
+        { method: 'GET', head: 'GET / HTTP/1.1\r\nHost: a\r\n', body: { kind: 'none' } },
+        {
+          fail: reject,
+          answer: ({ whole, body }) => {
+            if (whole !== undefined) resolve([whole])
+            else body.start({ chunk: bytes => pieces.push(bytes) > 0, end: () => resolve(pieces), fail: reject })
+          },
+        },
+      )
+    })
+  const all = await Promise.all(Array.from({ length: 8 }, held))
+  const texts = all.map(pieces => Buffer.concat(pieces).toString()).sort()
+  assert.deepEqual(
+    texts,
+    [...'abcdefgh'].map(letter => letter.repeat(3000)),
+  )
+})
+
+test('a request that is sent again keeps to the limit of connections', async t => {
+  let open = 0
+  let most = 0
+  const upstream = await pool(
+    t,
+    (socket, count) => {
+      most = Math.max(most, ++open)
+      socket.on('close', () => open--)
+      let asked = 0
+      socket.on('data', () => {
+        if (count === 1 && ++asked === 2) socket.destroy()
+        else socket.write(ok)
+      })
+    },
+    { max_connections: 1 },
+  )
+  await ask(upstream)
+  const answers = await Promise.all([ask(upstream), ask(upstream), ask(upstream)])
+  assert.deepEqual(
+    answers.map(({ body }) => body),
+    ['ok', 'ok', 'ok'],
+  )
+  assert.equal(most, 1)
+})

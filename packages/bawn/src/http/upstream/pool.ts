@@ -18,6 +18,12 @@ export interface UpstreamDeps {
   readonly keepMs?: number
 }
 
+/**
+ * One for all sockets: a read is over before the next one begins. Without it every read takes a buffer of 64 KB from the allocator, for
+ * an answer of some hundred bytes.
+ */
+const readBuffer = Buffer.allocUnsafeSlow(65_536)
+
 interface Waiting {
   readonly exchange: Exchange
   readonly deadline: number
@@ -40,7 +46,7 @@ class Pool implements Upstream, ConnectionOwner {
   readonly host: string
   readonly prefix: string
   readonly now: () => number
-  readonly #open: () => Socket
+  readonly #open: (received: (bytes: Buffer) => void) => Socket
   readonly #connectEvent: 'connect' | 'secureConnect'
   readonly #times: ConnectionTimes
   readonly #max: number
@@ -83,7 +89,19 @@ class Pool implements Upstream, ConnectionOwner {
             ...(isIP(host) === 0 ? { servername: host } : {}),
             ...(ca === undefined ? {} : { ca }),
           })
-      : () => connectTcp({ host, port, noDelay: true })
+      : received =>
+          connectTcp({
+            host,
+            port,
+            noDelay: true,
+            onread: {
+              buffer: readBuffer,
+              callback: size => {
+                received(readBuffer.subarray(0, size))
+                return true
+              },
+            },
+          })
   }
 
   send(request: UpstreamRequest, receiver: AnswerReceiver): () => void {
@@ -129,7 +147,7 @@ class Pool implements Upstream, ConnectionOwner {
 
   again(exchange: Exchange): void {
     // Another kept connection may be as dead as the first: a new one is not.
-    this.#connect(exchange)
+    this.#waiting.unshift({ exchange, deadline: this.now() + this.#times.connectMs })
   }
 
   #nextWaiting(): Exchange | undefined {
@@ -140,11 +158,9 @@ class Pool implements Upstream, ConnectionOwner {
   }
 
   #connect(exchange: Exchange): void {
-    const socket = this.#open()
-    const connection = new Connection(socket, this.#times, this, exchange)
+    const connection = new Connection(this.#open, this.#connectEvent, this.#times, this, exchange)
     this.#all.add(connection)
     if (this.#retired) connection.retire()
-    socket.once(this.#connectEvent, () => connection.connected())
     this.#sweep ??= setInterval(() => this.#expire(), this.#sweepMs).unref()
   }
 
