@@ -36,6 +36,7 @@ const composing = [
   'metered-trail.ts',
   'database-query.ts',
   'log.ts',
+  'revocation.ts',
   'server-tls.ts',
   'explain.ts',
   'builtin.ts',

@@ -8,6 +8,7 @@ import type { AuditTrail } from './audit/event.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { createCertificateMechanism } from './authn/certificate.ts'
 import { createHostRules } from './authn/host-rules.ts'
+import type { Identity } from './authn/identity.ts'
 import { createIdentity } from './authn/identity.ts'
 import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
@@ -32,6 +33,7 @@ import { createGate } from './policy/gate.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
+import { isRevoked } from './revocation.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { openTokens } from './tokens/open.ts'
 import type { TokenStore } from './tokens/store.ts'
@@ -65,6 +67,8 @@ export interface Composition {
   prime(): Promise<void>
   /** Databases can be asked; issuers have keys. */
   checks(): Promise<readonly ReadyCheck[]>
+  /** Whether an open session of this identity has to end. Rejects when that cannot be decided. */
+  isRevoked(identity: Identity): Promise<boolean>
   /** Another composition serves now: gives everything back once what is under way has ended. */
   retire(closed: () => void): void
   close(): Promise<void>
@@ -226,6 +230,7 @@ export async function compose(
       async prime() {
         await Promise.allSettled([jwt?.prime(), ...databases.map(({ source }) => source.refresh())])
       },
+      isRevoked: identity => isRevoked(identity, stores, clock()),
       checks: async () => [...issuerChecks(jwt), ...(await Promise.all(databases.map(databaseCheck)))],
       retire(closed) {
         setTimeout(() => void close().then(closed), retireMs).unref()

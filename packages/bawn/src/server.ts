@@ -14,6 +14,7 @@ import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
 import { parseHostPort } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
+import { type RevocationWatch, watchIdentities } from './revocation.ts'
 import { readServerTls, type ServerTlsFiles } from './server-tls.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { packageVersion } from './version.ts'
@@ -94,6 +95,7 @@ class Server implements RunningServer {
   #last: Promise<unknown> = Promise.resolve()
   #draining = false
   #closing: Promise<void> | undefined
+  #revocation: RevocationWatch | undefined
   readonly #http = new Map<string, HttpDoor>()
   readonly #postgres = new Map<string, PostgresListener>()
   readonly #admin: AdminDoor[] = []
@@ -142,6 +144,14 @@ class Server implements RunningServer {
           : error
       })
     }
+    this.#revocation = watchIdentities({
+      open: () =>
+        new Set([...this.#postgres.values()].flatMap(({ sessions }) => sessions().map(open => open.identity))),
+      isOver: async identity => (await this.#current?.isRevoked(identity)) === true,
+      end: gone => {
+        for (const { endSessions } of this.#postgres.values()) endSessions(({ identity }) => identity === gone)
+      },
+    })
     this.#tell('start', 'permit')
   }
 
@@ -300,6 +310,7 @@ class Server implements RunningServer {
   }
 
   async #close(timeoutMs: number): Promise<void> {
+    this.#revocation?.close()
     this.#draining = true
     // Whatever a door has to say, the trail is closed and its lock given back.
     await Promise.allSettled([

@@ -73,10 +73,10 @@ export class PostgresDoor {
     )
   }
 
-  /** Ends every session of an identity, with 57P01. @returns how many there were */
-  closeIdentity(id: string): number {
-    return this.sessions.endIdentity(
-      id,
+  /** Ends every session that `which` names, with 57P01. @returns how many there were */
+  endSessions(which: (summary: SessionSummary) => boolean): number {
+    return this.sessions.endWhere(
+      which,
       new PostgresError('postgres.session_ended', 'terminating connection: the identity was revoked'),
     )
   }

@@ -13,8 +13,8 @@ export interface PostgresListener {
   /** For connections from now on. */
   renewTls(tls: DoorTls): void
   sessions(): readonly SessionSummary[]
-  /** Ends every session of an identity. @returns how many there were */
-  closeIdentity(id: string): number
+  /** Ends every session that `which` names, with 57P01. @returns how many there were */
+  endSessions(which: (summary: SessionSummary) => boolean): number
   /** Accepts no more, ends idle sessions with 57P01, gives running ones `timeoutMs`, and resolves when all are gone. */
   drain(timeoutMs: number): Promise<void>
 }
@@ -35,7 +35,7 @@ export async function listenPostgres(
     swap: next => door.swap(next),
     renewTls: tls => door.renewTls(tls),
     sessions: () => door.sessions.list(),
-    closeIdentity: id => door.closeIdentity(id),
+    endSessions: which => door.endSessions(which),
     async drain(timeoutMs) {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       await door.drain(timeoutMs)

@@ -60,11 +60,11 @@ export class Sessions {
     return [...this.#byProcessId.values()].map(entry => entry.session.summary)
   }
 
-  /** Ends every session of an identity. @returns how many there were */
-  endIdentity(id: string, error: GatewayError): number {
+  /** Ends every session that `which` names. @returns how many there were */
+  endWhere(which: (summary: SessionSummary) => boolean, error: GatewayError): number {
     let ended = 0
     for (const { session } of [...this.#byProcessId.values()]) {
-      if (session.summary.identity.id !== id) continue
+      if (!which(session.summary)) continue
       session.end(error)
       ended += 1
     }

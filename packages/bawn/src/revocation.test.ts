@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Account, AccountStore } from './accounts/store.ts'
+import { createIdentity, type Identity } from './authn/identity.ts'
+import { isRevoked } from './revocation.ts'
+
+const account = (name: string, roles: readonly string[], locked = false): Account => ({
+  name,
+  roles,
+  scram: undefined,
+  locked,
+})
+
+function storeOf(...accounts: readonly Account[]): AccountStore {
+  return {
+    name: 'staff',
+    find: async user => accounts.find(({ name }) => name === user),
+    list: async () => accounts,
+    add: () => Promise.reject(new Error('read only')),
+    setVerifier: () => Promise.reject(new Error('read only')),
+    close: async () => {},
+  }
+}
+
+const identity = (more: Partial<Identity> = {}): Identity =>
+  createIdentity({
+    id: 'sue',
+    roles: ['support', 'sales'],
+    claims: {},
+    clientId: undefined,
+    mechanism: 'scram',
+    source: 'staff',
+    expiresAt: undefined,
+    ...more,
+  })
+
+const rows = [
+  { name: 'an account as it was', accounts: [account('sue', ['sales', 'support', 'sales'])], revoked: false },
+  { name: 'an account that was removed', accounts: [], revoked: true },
+  { name: 'an account that was locked', accounts: [account('sue', ['sales', 'support'], true)], revoked: true },
+  { name: 'a role taken away', accounts: [account('sue', ['support'])], revoked: true },
+  { name: 'a role given', accounts: [account('sue', ['sales', 'support', 'billing'])], revoked: true },
+  { name: 'a token of an issuer with the name of a store', accounts: [], who: { mechanism: 'jwt' }, revoked: false },
+  {
+    name: 'a service that is no account',
+    accounts: [],
+    who: { mechanism: 'certificate', source: 'certificate' },
+    revoked: false,
+  },
+  { name: 'a proof that has expired', accounts: [], who: { mechanism: 'jwt', expiresAt: 1_000 }, revoked: true },
+  { name: 'a proof that has not', accounts: [], who: { mechanism: 'jwt', expiresAt: 1_001 }, revoked: false },
+] as const
+
+for (const row of rows) {
+  test(`${row.name}: ${row.revoked ? 'over' : 'goes on'}`, async () => {
+    const who = identity('who' in row ? row.who : {})
+    assert.equal(await isRevoked(who, [storeOf(...row.accounts)], 1_000), row.revoked)
+  })
+}
+
+test('a store that cannot tell is heard as that', async () => {
+  const broken = { ...storeOf(), find: () => Promise.reject(new Error('down')) }
+  await assert.rejects(isRevoked(identity(), [broken], 0))
+})

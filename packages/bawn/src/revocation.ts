@@ -1,0 +1,55 @@
+import type { AccountStore } from './accounts/store.ts'
+import type { Identity } from './authn/identity.ts'
+
+/** Twice within the second after which a revoked identity has lost its open sessions. */
+const everyMs = 500
+
+/** Mechanisms whose identities are accounts; a token's issuer may have the name of a store. */
+const ofAccounts: ReadonlySet<Identity['mechanism']> = new Set(['scram', 'password', 'trust', 'certificate'])
+
+/**
+ * Whether somebody who logged in once could not log in as the same today: the account is gone or locked, its roles are others, or the
+ * proof has expired. Rejects when a store cannot tell; a session is not ended for that.
+ */
+export async function isRevoked(identity: Identity, stores: readonly AccountStore[], now: number): Promise<boolean> {
+  if (identity.expiresAt !== undefined && identity.expiresAt <= now) return true
+  const store = ofAccounts.has(identity.mechanism) ? stores.find(({ name }) => name === identity.source) : undefined
+  if (store === undefined) return false
+  const account = await store.find(identity.id)
+  if (account === undefined || account.locked) return true
+  const roles = new Set(account.roles)
+  return roles.size !== identity.roles.length || !identity.roles.every(role => roles.has(role))
+}
+
+export interface RevocationWatch {
+  close(): void
+}
+
+/**
+ * Looks at everybody who has an open session, twice a second; a round that takes longer delays the next one.
+ *
+ * @param open identities of open sessions, each object once
+ * @param isOver rejects when it cannot be decided
+ * @param end ends every session of exactly this identity
+ */
+export function watchIdentities(watched: {
+  readonly open: () => Iterable<Identity>
+  readonly isOver: (identity: Identity) => Promise<boolean>
+  readonly end: (identity: Identity) => void
+}): RevocationWatch {
+  let looking = false
+  const look = async (): Promise<void> => {
+    if (looking) return
+    looking = true
+    try {
+      for (const identity of watched.open()) {
+        if (await watched.isOver(identity).catch(() => false)) watched.end(identity)
+      }
+    } finally {
+      looking = false
+    }
+  }
+  const timer = setInterval(() => void look(), everyMs)
+  timer.unref()
+  return { close: () => clearInterval(timer) }
+}

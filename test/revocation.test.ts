@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import pg from 'pg'
+import { runBawn, startTestWorld, type TestWorld } from './world.ts'
+
+// Whoever is locked out or has other roles now loses the sessions that are open, busy or not; everybody else keeps theirs.
+
+let world: TestWorld
+before(async () => {
+  world = await startTestWorld()
+})
+after(() => world?.remove())
+
+async function olga(): Promise<{ client: pg.Client; ended: Promise<unknown> }> {
+  const { user: _, ssl, ...door } = world.billing
+  const client = new pg.Client({
+    ...door,
+    // Without the certificate of billing.
+    ssl: { ca: typeof ssl === 'object' ? ssl.ca : undefined },
+    user: 'olga',
+    password: world.place.read('olga.password').trim(),
+  })
+  const ended = new Promise(resolve => client.on('error', resolve))
+  await client.connect()
+  return { client, ended }
+}
+
+test('an account that is locked loses a statement that runs, and cannot come back until it is unlocked', async () => {
+  const other = new pg.Client(world.billing)
+  await other.connect()
+  const { client, ended } = await olga()
+  const running = assert.rejects(client.query('select pg_sleep(120)'), { code: '57P01' })
+  assert.equal((await runBawn('accounts', 'lock', 'olga', '--config', world.place.path('bawn.yaml'))).status, 0)
+  await Promise.all([running, ended])
+  await assert.rejects(olga(), { code: '28P01' })
+  assert.equal((await other.query('select 1 as one')).rows[0].one, 1)
+  await other.end()
+  assert.equal((await runBawn('accounts', 'unlock', 'olga', '--config', world.place.path('bawn.yaml'))).status, 0)
+})
+
+test('an account whose roles change loses its idle session', async () => {
+  const { ended } = await olga()
+  const set = await runBawn('accounts', 'roles', 'olga', 'billing', '--config', world.place.path('bawn.yaml'))
+  assert.equal(set.status, 0, set.output)
+  await ended
+})
