@@ -121,6 +121,24 @@ test('a body over the limit is refused before it is read, and while it streams',
   )
 })
 
+test('a body that goes over the limit after the answer began cuts the answer', async t => {
+  const upstream = await startRawUpstream(t, socket => {
+    socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbeginning'))
+  })
+  const { port } = await startDoor(t, { upstream, listener: { max_body_bytes: 1000 } })
+  const piece = `320\r\n${'x'.repeat(800)}\r\n`
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  let got = ''
+  socket.on('data', bytes => {
+    got += bytes.toString('latin1')
+    socket.write(piece)
+  })
+  socket.write(`POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${piece}`)
+  await new Promise(resolve => socket.once('close', resolve))
+  assert.match(got, /^HTTP\/1\.1 200 OK[\s\S]*beginning$/)
+})
+
 test('what an upstream does wrong has a status and a code, and the log has the details', async t => {
   const rows: readonly {
     name: string

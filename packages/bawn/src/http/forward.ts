@@ -70,7 +70,11 @@ export function forward(
       }
     }
     turn.giveUp = route.upstream.send({ method: request.method, head: text, body }, { answer, fail })
-    return fail
+    return error => {
+      // The answer began before the request was over: what is left of it can only be cut.
+      if (settled) turn.cut()
+      else fail(error)
+    }
   }
   if (!head.hasBody) {
     send(nothing, [])

@@ -120,6 +120,12 @@ export class Turn implements AnswerWatcher {
     this.#send(document)
   }
 
+  /** Ends an answer that has begun: the client sees that it is cut. */
+  cut(): void {
+    this.giveUp?.()
+    this.answer.abort()
+  }
+
   /** The answer broke off after its head was sent: the client sees that it is cut. */
   brokeOff(error: unknown): void {
     this.log('an answer broke off', error)
