@@ -5,7 +5,7 @@ import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 
 // `npm run bench`: every benchmark, one after the other, in one run, because only figures of one run on one machine may be compared.
-// Each prints Markdown to stdout and its progress to stderr. With --write the result becomes docs/performance.md. Names on the
+// Each prints Markdown or plain text to stdout and its progress to stderr. With --write the result becomes docs/performance.md. Names on the
 // command line choose: npm run bench -- envelope
 
 const benchmarks = {
@@ -38,7 +38,9 @@ async function run(name: string): Promise<string> {
   })
   const [status] = await once(child, 'close')
   if (status !== 0) throw new Error(`bench/${name}.ts failed`)
-  return output.trim()
+  const text = output.trim()
+  // What is no Markdown table keeps its columns.
+  return text.includes('|---') ? text : `\`\`\`text\n${text}\n\`\`\``
 }
 
 const args = process.argv.slice(2)
