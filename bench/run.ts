@@ -61,6 +61,6 @@ if (args.includes('--write')) {
   const page = join(root, 'docs/performance.md')
   // What stands above the first heading of the second level is written by hand.
   const before = existsSync(page) ? readFileSync(page, 'utf8').split(/^## /m)[0] : '# Performance\n\n'
-  writeFileSync(page, `${before}${parts.join('\n\n')}\n`)
+  writeFileSync(page, `${before?.trimEnd()}\n\n${parts.join('\n\n')}\n`)
   console.log(`\nWritten to ${page}`)
 }
