@@ -32,6 +32,15 @@ interface Node {
   readonly trail: () => readonly Record<string, unknown>[]
 }
 
+/** What caches between us and the client obey rather than Cache-Control. */
+const sharedCaches = [
+  'Expires',
+  'Surrogate-Control',
+  'CDN-Cache-Control',
+  'Vercel-CDN-Cache-Control',
+  'X-Accel-Expires',
+]
+
 interface Site {
   readonly folder: string
   start(): Promise<Node>
@@ -50,6 +59,7 @@ async function site(t: TestContext, tokens: string): Promise<Site> {
   const upstream = await startUpstream(t, (request, response) => {
     response.setHeader('Auth-Token', 'of the upstream')
     response.setHeader('Cache-Control', 'public, max-age=600')
+    for (const name of sharedCaches) response.setHeader(name, 'max-age=600')
     const { cookie, 'x-user': user } = request.headers
     response.end(JSON.stringify({ user, cookie, headers: Object.keys(request.headers) }))
   })
@@ -116,6 +126,7 @@ test('a login by another mechanism brings a token, which is good as Bearer and a
   const left = Date.parse(first.headers.get('auth-token-valid-until') ?? '') - Date.now()
   assert(left > 890_000 && left <= 900_000, String(left))
   assert.equal(first.headers.get('cache-control'), 'private, no-store', 'no cache keeps somebody’s token')
+  for (const name of sharedCaches) assert.equal(first.headers.get(name.toLowerCase()), undefined, name)
   for (const line of [bearer(token), basic('alice', token)]) {
     const again = await get(port, '/who', [line])
     assert.equal(again.status, 200, again.body)
