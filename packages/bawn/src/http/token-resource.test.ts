@@ -121,7 +121,7 @@ test('a login by another mechanism brings a token, which is good as Bearer and a
   const first = await get(port, '/who', [bearer(jwt('alice'))])
   assert.equal(first.status, 200)
   const token = first.headers.get('auth-token') ?? ''
-  assert.match(token, /^bawn_[A-Za-z0-9_-]{43}$/)
+  assert.match(token, /^bawn_token_[A-Za-z0-9_-]{43}$/)
   assert.equal(first.headers.get('auth-token-location'), '/tokens/alice')
   const left = Date.parse(first.headers.get('auth-token-valid-until') ?? '') - Date.now()
   assert(left > 890_000 && left <= 900_000, String(left))
@@ -137,7 +137,7 @@ test('a login by another mechanism brings a token, which is good as Bearer and a
   for (const line of [
     basic('bob', token),
     bearer(`${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`),
-    bearer(`bawn_${'A'.repeat(43)}`),
+    bearer(`bawn_token_${'A'.repeat(43)}`),
   ]) {
     const refused = await get(port, '/who', [line])
     assert.equal(codeOf(refused), 'authn.failed')
@@ -221,7 +221,7 @@ test('cookie mode: safe attributes, nothing for scripts, nothing for other origi
   const set = login.headers.get('set-cookie') ?? ''
   assert.match(
     set,
-    /^__Host-bawn=bawn_[A-Za-z0-9_-]{43}; Path=\/; Max-Age=(900|899); Secure; HttpOnly; SameSite=Strict$/,
+    /^__Host-bawn=bawn_token_[A-Za-z0-9_-]{43}; Path=\/; Max-Age=(900|899); Secure; HttpOnly; SameSite=Strict$/,
   )
   const cookie = `Cookie: theme=dark; ${set.split(';')[0]}`
   const seen = await get(port, '/who', [cookie])
@@ -243,7 +243,7 @@ test('cookie mode: safe attributes, nothing for scripts, nothing for other origi
   }
   assert.equal(JSON.parse((await get(port, '/open', [cookie])).body).cookie, 'theme=dark')
   // Whatever is wrong with a cookie, it refuses nothing.
-  for (const bad of ['__Host-bawn=bawn_', `__Host-bawn=bawn_${'A'.repeat(43)}`]) {
+  for (const bad of ['__Host-bawn=bawn_', `__Host-bawn=bawn_token_${'A'.repeat(43)}`]) {
     assert.equal((await get(port, '/open', [`Cookie: ${bad}`])).status, 200)
     assert.equal((await get(port, '/who', [`Cookie: ${bad}`, alice])).status, 200)
     assert.equal(codeOf(await get(port, '/who', [`Cookie: ${bad}`])), 'authn.required')

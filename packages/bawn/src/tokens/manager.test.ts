@@ -260,12 +260,12 @@ test('sqlite: the file is its owner’s alone and holds nothing that can be used
     assert.equal(statSync(join(path, name)).mode & 0o777, 0o600, name)
     const bytes = readFileSync(join(path, name))
     for (const token of tokens) {
-      const raw = Buffer.from(token.slice('bawn_'.length), 'base64url')
+      const raw = Buffer.from(token.slice('bawn_token_'.length), 'base64url')
       assert(!bytes.includes(token) && !bytes.includes(token.slice(5)) && !bytes.includes(raw), name)
     }
     // Every text in the file, tried as a token.
     for (const [found] of bytes.toString('latin1').matchAll(/[A-Za-z0-9_-]{43}/g)) {
-      assert.equal(await manager.verify(`bawn_${found}`, undefined), undefined)
+      assert.equal(await manager.verify(`bawn_token_${found}`, undefined), undefined)
     }
   }
   await manager.close()

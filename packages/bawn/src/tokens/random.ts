@@ -4,8 +4,9 @@ import { createRunningTokens } from './running.ts'
 import type { TokenLimits, TokenRecord, TokenStore } from './store.ts'
 import type { TokenManager, TokenSubject } from './token-manager.ts'
 
-/** 256 bits in base64url behind a name that secret scanners find, and that no password of somebody else's has by chance. */
-const form = /^bawn_[A-Za-z0-9_-]{43}$/
+/** 256 bits in base64url behind a name that secret scanners find, and that neither an API key nor, by chance, a password has. */
+const prefix = 'bawn_token_'
+const form = /^bawn_token_[A-Za-z0-9_-]{43}$/
 
 export interface RandomTokenOptions {
   readonly name: string
@@ -34,7 +35,7 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
   const key = createSecretKey(randomBytes(32))
   const running = createRunningTokens<Buffer>()
 
-  const tokenOf = (seed: Buffer): string => `bawn_${createHmac('sha256', key).update(seed).digest('base64url')}`
+  const tokenOf = (seed: Buffer): string => `${prefix}${createHmac('sha256', key).update(seed).digest('base64url')}`
   const lastEnd = (subject: TokenSubject, issuedAt: number): number =>
     Math.min(issuedAt + lifetimeMs, subject.notAfter ?? Number.POSITIVE_INFINITY)
 
