@@ -19,6 +19,8 @@ export interface TokenMechanismOptions {
   readonly cookie: string | undefined
   /** An identity that one of these knew is looked up again: locked or removed, its tokens are worth nothing; its roles are those of now. */
   readonly stores: readonly AccountStore[]
+  /** Whether the configuration still gives a subject that no store knows what its token says. */
+  readonly isConfigured: (subject: TokenSubject) => boolean
   /** A use has moved a token's end. */
   readonly onRenewed: (subject: TokenSubject, address: string) => void
 }
@@ -52,7 +54,7 @@ export function readPresentedToken(
  * as if it were not there), and it counts for a request that changes something only where that comes from the same origin.
  */
 export function createTokenMechanism(tokens: TokenManager, options: TokenMechanismOptions): HttpMechanism {
-  const { cookie, stores, onRenewed } = options
+  const { cookie, stores, isConfigured, onRenewed } = options
 
   const judge = async (presented: PresentedToken, address: string): Promise<HttpOutcome> => {
     const claimedName = presented.user
@@ -68,7 +70,7 @@ export function createTokenMechanism(tokens: TokenManager, options: TokenMechani
 
   const rolesNow = async ({ subject }: VerifiedToken): Promise<readonly string[] | RejectionReason> => {
     const store = stores.find(({ name }) => name === subject.source)
-    if (store === undefined) return subject.roles
+    if (store === undefined) return isConfigured(subject) ? subject.roles : 'unknown-user'
     const account = await store.find(subject.id)
     if (account === undefined) return 'unknown-user'
     return account.locked ? 'locked' : account.roles
