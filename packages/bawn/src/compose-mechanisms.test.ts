@@ -88,7 +88,7 @@ test('what a reload takes out of the configuration takes its tokens along', asyn
   const service = (name: string, roles: string, more = '') =>
     `services: { ${name}: { common_name: ${name}, roles: [${roles}]${more} } }`
   const client = `, client_id: "${'1'.repeat(128)}"`
-  const rows: readonly (readonly [source: string, mechanisms: string, more: string, isGood: boolean])[] = [
+  const rows: readonly (readonly [source: string | undefined, mechanisms: string, more: string, isGood: boolean])[] = [
     ['api-key', key('x', 'staff'), '', true],
     ['api-key', key('x', 'staff, more'), '', true],
     ['api-key', key('x', 'more'), '', false],
@@ -106,6 +106,7 @@ test('what a reload takes out of the configuration takes its tokens along', asyn
     ['certificate', '', service('y', 'staff'), false],
     ['corp', '', issuer('corp'), true],
     ['corp', '', issuer('other'), false],
+    [undefined, '', '', true],
     // A store that was renamed.
     ['staff', '', '', false],
     ['constructor', '', '', false],
