@@ -180,6 +180,17 @@ for (const [kind, make] of Object.entries(all)) {
     await assert.rejects(one.issue(short), { code: 'tokens.expired_proof' })
   })
 
+  test(`${kind}: whoever asks many times at once gets one token`, async t => {
+    const { one } = make(t)
+    const issued = await Promise.all(Array.from({ length: 30 }, () => one.issue(alice)))
+    assert.equal(new Set(issued.map(({ token }) => token)).size, 1)
+    assert.equal(issued.filter(({ isNew }) => isNew).length, 1, 'issued once')
+    for (const { token } of issued) assert.notEqual(await one.verify(token, 'alice'), undefined)
+    const other = { ...alice, roles: [] }
+    const [first, second] = await Promise.all([one.issue(alice), one.issue(other)])
+    assert.notEqual(first?.token, second?.token)
+  })
+
   test(`${kind}: what is no token of ours is worth nothing, whatever it is`, async t => {
     const { one } = make(t)
     const { token } = await one.issue(alice)
