@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { openSqliteAccounts } from '../accounts/sqlite.ts'
+import { createIdentity } from '../authn/identity.ts'
 import { generateAuditKey, generateKeys } from '../keys/generate.ts'
 import { type RunningServer, startServer } from '../server.ts'
 import { type Answer, codeOf, get, send, startUpstream } from './kit.test.ts'
+import { mayBeTold } from './token-resource.ts'
 
 // Whole gateways with real configurations: one node, or two with one store.
 
@@ -310,4 +312,24 @@ test('an account that is locked, removed, or loses a role takes its tokens along
   assert.equal(await status(), 403)
   await accounts.remove('carol')
   assert.equal(await status(), 401)
+})
+
+test('a line that others can read carries no token of who proves a password by digest', () => {
+  const proof = { id: 'dora', roles: [], claims: {}, clientId: undefined, source: undefined, expiresAt: undefined }
+  const rows: readonly (readonly [
+    mechanism: 'digest' | 'jwt',
+    secure: boolean,
+    remoteAddress: string,
+    told: boolean,
+  ])[] = [
+    ['digest', false, '192.0.2.1', false],
+    ['digest', false, '::ffff:192.0.2.1', false],
+    ['digest', false, '127.0.0.1', true],
+    ['digest', true, '192.0.2.1', true],
+    // Whose own credential is as readable.
+    ['jwt', false, '192.0.2.1', true],
+  ]
+  for (const [mechanism, secure, remoteAddress, told] of rows) {
+    assert.equal(mayBeTold(createIdentity({ ...proof, mechanism }), { secure, remoteAddress }), told, remoteAddress)
+  }
 })
