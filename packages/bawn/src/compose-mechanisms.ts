@@ -62,7 +62,7 @@ export function composeHttpMechanisms(config: Config, parts: MechanismParts): re
       }),
     )
   }
-  if (apiKey !== undefined) mechanisms.push(createApiKeyMechanism(apiKey, parts.throttle))
+  if (apiKey !== undefined) mechanisms.push(createApiKeyMechanism(apiKey, parts.throttle, introspection !== undefined))
   if (introspection !== undefined) {
     const clientSecret = secret(introspection.client_secret)
     mechanisms.push(createIntrospectionMechanism(introspection, { fetch, clock: parts.clock, clientSecret }))

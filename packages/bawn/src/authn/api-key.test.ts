@@ -101,3 +101,15 @@ test('guessing is slowed down, and the right one gives its try back', () => {
   const found = Array.from({ length: 60 }, (_, at) => ask(`guess ${at}`))
   assert.deepEqual([found.indexOf('throttled'), found.at(-1), ask(next)], [50, 'throttled', 'throttled'])
 })
+
+test('guesses as Bearer count too, where nobody else would judge them', () => {
+  const options = apiKeyOptions.parse({ keys, bearer: true })
+  const ask = (mechanism: ReturnType<typeof create>, token: string) =>
+    summary(mechanism.authenticate(credentials({ headers: { authorization: `Bearer ${token}` } })))
+  const alone = createApiKeyMechanism(options, createLoginThrottle({ now: () => 0 }))
+  const found = Array.from({ length: 52 }, (_, at) => ask(alone, `guess${at}`))
+  assert.deepEqual([found[0], found.indexOf('throttled')], ['untrusted', 50])
+  assert.equal(ask(alone, 'a.b.c'), 'absent')
+  const beside = createApiKeyMechanism(options, createLoginThrottle({ now: () => 0 }), true)
+  assert.deepEqual([ask(beside, 'opaque'), ask(beside, next)], ['absent', 'billing'])
+})

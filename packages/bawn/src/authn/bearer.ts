@@ -7,7 +7,7 @@ import { isFromOwnPage } from './own-page.ts'
 /** RFC 6750 section 2.1, behind the scheme. */
 const token68 = /^[A-Za-z0-9._~+/-]+=*$/
 /** Three or five parts: what a JWS or a JWE in compact form looks like. */
-const compactForm = /^[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){2}(?:\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*)?$/
+export const compactForm = /^[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){2}(?:\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*)?$/
 
 /** The token of `Authorization: Bearer`; `undefined`: another scheme, or no header; `malformed`: nothing that could be a token. */
 export function readBearer({ authorization }: HttpCredentials): string | 'malformed' | undefined {
