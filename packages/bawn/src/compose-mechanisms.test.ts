@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLoginThrottle } from './accounts/throttle.ts'
+import { credentials } from './authn/http-credentials.fixture.ts'
 import { composeHttpMechanisms, configuredCarriers } from './compose-mechanisms.ts'
 import { parseConfig } from './config/load.ts'
 import { carriersOf } from './http/credentials.ts'
@@ -29,13 +30,13 @@ const tokenOptions = {
   limits: { perSubject: 1, inAll: 1 },
 }
 
-const compose = (of: ReturnType<typeof config>) =>
+const compose = (of: ReturnType<typeof config>, store = createMemoryTokenStore()) =>
   composeHttpMechanisms(of, {
     certificate: { authenticate: () => ({ kind: 'absent' }) },
     jwt: { authenticate: () => ({ kind: 'absent' }) },
     password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
     throttle: createLoginThrottle({ now: () => 0 }),
-    tokens: of.tokens && createRandomTokens(tokenOptions, createMemoryTokenStore(), () => 0),
+    tokens: of.tokens && createRandomTokens(tokenOptions, store, () => 0),
     stores: [],
     onRenewed: () => {},
     clock: () => 0,
@@ -75,4 +76,55 @@ test('a value of digest that cannot be one stops the start, and is not in the me
       return true
     },
   )
+})
+
+test('what a reload takes out of the configuration takes its tokens along', async () => {
+  const key = (name: string, roles: string) =>
+    `api-key: { keys: [{ name: ${name}, hash: "sha256:${'0'.repeat(64)}", roles: [${roles}] }] }`
+  const user = (name: string, roles: string) =>
+    `digest: { users: { ${name}: { ha1_sha256: env:HA1, roles: [${roles}] } } }`
+  const asked = 'introspection: { url: "https://id.example/", client_id: a, client_secret: env:SECRET }'
+  const issuer = (name: string) => `issuers: { ${name}: { issuer: i, audience: [a], jwks: j.json } }`
+  const service = (name: string, roles: string, more = '') =>
+    `services: { ${name}: { common_name: ${name}, roles: [${roles}]${more} } }`
+  const client = `, client_id: "${'1'.repeat(128)}"`
+  const rows: readonly (readonly [source: string | undefined, mechanisms: string, more: string, isGood: boolean])[] = [
+    ['api-key', key('x', 'staff'), '', true],
+    ['api-key', key('x', 'staff, more'), '', true],
+    ['api-key', key('x', 'more'), '', false],
+    ['api-key', key('y', 'staff'), '', false],
+    ['api-key', '', '', false],
+    ['digest', user('x', 'staff'), '', true],
+    ['digest', user('x', ''), '', false],
+    ['digest', user('y', 'staff'), '', false],
+    ['digest', '', '', false],
+    ['introspection', asked, '', true],
+    ['introspection', '', '', false],
+    ['certificate', '', service('x', 'staff'), true],
+    ['certificate', '', service('x', ''), false],
+    ['certificate', '', service('x', 'staff', client), false],
+    ['certificate', '', service('y', 'staff'), false],
+    ['corp', '', issuer('corp'), true],
+    ['corp', '', issuer('other'), false],
+    [undefined, '', '', true],
+    // A store that was renamed.
+    ['staff', '', '', false],
+    ['constructor', '', '', false],
+  ]
+  for (const [source, mechanisms, more, isGood] of rows) {
+    const store = createMemoryTokenStore()
+    const before = createRandomTokens(tokenOptions, store, () => 0)
+    const { token } = await before.issue({
+      id: 'x',
+      roles: ['staff'],
+      source,
+      clientId: undefined,
+      notAfter: undefined,
+    })
+    const after = compose(config(`{ ${mechanisms} }`, `tokens: { kind: memory }\n${more}`), store)
+    const outcome = await after
+      .find(({ name }) => name === 'token')
+      ?.authenticate(credentials({ headers: { authorization: `Bearer ${token}` } }))
+    assert.equal(outcome?.kind, isGood ? 'identified' : 'rejected', `${source} ${mechanisms} ${more}`)
+  }
 })

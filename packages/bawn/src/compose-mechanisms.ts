@@ -62,7 +62,7 @@ export function composeHttpMechanisms(config: Config, parts: MechanismParts): re
       }),
     )
   }
-  if (apiKey !== undefined) mechanisms.push(createApiKeyMechanism(apiKey, parts.throttle))
+  if (apiKey !== undefined) mechanisms.push(createApiKeyMechanism(apiKey, parts.throttle, introspection !== undefined))
   if (introspection !== undefined) {
     const clientSecret = secret(introspection.client_secret)
     mechanisms.push(createIntrospectionMechanism(introspection, { fetch, clock: parts.clock, clientSecret }))
@@ -71,9 +71,38 @@ export function composeHttpMechanisms(config: Config, parts: MechanismParts): re
   if (identity !== undefined) mechanisms.push(createIdentityMechanism(identity))
   if (parts.tokens !== undefined) {
     const cookie = config.tokens?.cookie && tokenCookie(config.tokens.cookie).name
-    mechanisms.push(createTokenMechanism(parts.tokens, { ...parts, cookie }))
+    mechanisms.push(createTokenMechanism(parts.tokens, { ...parts, cookie, isConfigured: configuredSubjects(config) }))
   }
   return mechanisms
+}
+
+/** A key, a user or an issuer that a reload takes away takes its tokens along; so does a role. */
+function configuredSubjects({ mechanisms, issuers, services }: Config): (subject: TokenSubject) => boolean {
+  const { digest, 'api-key': apiKey, introspection } = mechanisms
+  return ({ id, source, roles, clientId }) => {
+    const gives = (of: { readonly roles: readonly string[] } | undefined): boolean =>
+      of !== undefined && roles.every(role => of.roles.includes(role))
+    switch (source) {
+      // An operator's: bawn tokens issue.
+      case undefined:
+        return true
+      case 'digest':
+        return digest !== undefined && Object.hasOwn(digest.users, id) && gives(digest.users[id])
+      case 'api-key':
+        return apiKey?.keys.some(key => key.name === id && gives(key)) === true
+      case 'certificate':
+        return Object.entries(services).some(
+          ([name, service]) =>
+            [name, service.common_name].includes(id) &&
+            (service.client_id === undefined || service.client_id === clientId) &&
+            gives(service),
+        )
+      case 'introspection':
+        return introspection !== undefined
+      default:
+        return Object.hasOwn(issuers, source)
+    }
+  }
 }
 
 /** Where the mechanisms of a configuration look for credentials, as far as `composeHttpMechanisms` makes them; reads no secret. */

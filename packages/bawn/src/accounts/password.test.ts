@@ -248,6 +248,26 @@ test('of several stores the first that knows the name decides', async () => {
   await close()
 })
 
+test('of several stores the unknown names cost what the names of each cost, and a name always the same', async () => {
+  const dear = await deriveArgon2idVerifier('pencil', { ...cheap, memoryKib: 128 })
+  const first = await staff(account('alice', { password: dear }))
+  const second = { ...(await staff(account('bob'))), name: 'guests' }
+  const costs = new Map<string, string>()
+  for (let round = 0; round < 2; round += 1) {
+    const { check, hashed, close } = start([first, second])
+    for (let n = 0; n < 40; n += 1) {
+      hashed.length = 0
+      await check(`nobody${n}`, 'wrong', `198.51.100.${n}`)
+      const [cost = '', ...more] = hashed
+      assert.deepEqual(more, [])
+      assert.equal(costs.get(`nobody${n}`) ?? cost, cost, 'after a restart too')
+      costs.set(`nobody${n}`, cost)
+    }
+    await close()
+  }
+  assert.deepEqual(new Set(costs.values()), new Set(['argon2id 64', 'argon2id 128']))
+})
+
 test('weak and old verifiers are made anew at the next login, and only then', async () => {
   const rows: readonly Partial<Account>[] = [
     { password: parseVerifier('{SHA}0vxRJJChUDZGC1SJQBQ51tpUB/o=') },

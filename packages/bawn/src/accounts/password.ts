@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import { argon2idDefaults } from './argon2id.ts'
 import { createCredentialCache } from './credential-cache.ts'
 import { createHashQueue, type HashQueue } from './hash-queue.ts'
@@ -66,6 +66,10 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   const cache = createCredentialCache({ now })
   const thread = createHashThread()
   const isVerified = options.isVerified ?? ((verifier, password) => isVerifiedBy(verifier, password, thread))
+  /** Outlives a restart where a store can keep it: a name must not change its cost with one. */
+  const decoyKey = createSecretKey(
+    stores.find(store => store.decoySecret !== undefined)?.decoySecret ?? randomBytes(32),
+  )
   /** The same credential once more while it is being checked: one hash answers both. */
   const checking = new Map<string, Promise<PasswordOutcome>>()
   const upgrading = new Set<Promise<void>>()
@@ -80,7 +84,10 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   const compare = async (account: Account | undefined, user: string, password: string): Promise<boolean> => {
     const decoys = await Promise.all(stores.map(store => store.decoy?.(user)))
     const own = verifierOf(account)
-    const verifier = own ?? decoys.map(verifierOf).find(decoy => decoy !== undefined) ?? noAccount
+    const known = decoys.map(verifierOf).filter(decoy => decoy !== undefined)
+    // Of any store by chance: were it always the first, other costs would tell the names of the second. Nobody outside can say which.
+    const chance = createHmac('sha256', decoyKey).update(`cost of ${user}`).digest().readUInt32BE()
+    const verifier = own ?? known[chance % Math.max(1, known.length)] ?? noAccount
     const same = await isVerified(verifier, password)
     if (isCheap(verifier)) await isVerified(noAccount, password)
     return own !== undefined && same

@@ -156,7 +156,7 @@ function createStore(
     'UPDATE account SET scram = ?, password = ?, password_changed = ? WHERE name = ?',
   )
   const upgradeVerifiers = database.prepare(
-    'UPDATE account SET scram = ?, password = ?, password_changed = ? WHERE name = ? AND scram IS ? AND password IS ?',
+    'UPDATE account SET scram = ?, password = ? WHERE name = ? AND scram IS ? AND password IS ?',
   )
   const updateRoles = database.prepare('UPDATE account SET roles = ? WHERE name = ?')
   const updateLocked = database.prepare('UPDATE account SET locked = ? WHERE name = ?')
@@ -203,7 +203,7 @@ function createStore(
     },
     upgrade: async (account, verifiers) => {
       const [before, after] = [verifierColumns(account), verifierColumns(verifiers)]
-      const { changes } = guarded(() => upgradeVerifiers.run(...after, clock(), account.name, ...before))
+      const { changes } = guarded(() => upgradeVerifiers.run(...after, account.name, ...before))
       return Number(changes) > 0
     },
     setRoles: async (user, roles) =>

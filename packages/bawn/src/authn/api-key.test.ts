@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLoginThrottle } from '../accounts/throttle.ts'
+import { createMemoryTokenStore } from '../tokens/memory.ts'
+import { createRandomTokens } from '../tokens/random.ts'
 import { apiKeyHash, createApiKeyMechanism, generateApiKey } from './api-key.ts'
 import { credentials } from './http-credentials.fixture.ts'
 import type { HttpOutcome } from './http-mechanism.ts'
@@ -32,6 +34,14 @@ test('a key has 256 random bits and a name that scanners know', () => {
   assert.match(generateApiKey(), /^bawn_[A-Za-z0-9_-]{43}$/)
   assert.notEqual(generateApiKey(), generateApiKey())
   assert.equal(apiKeyHash('abc'), 'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')
+})
+
+test('a key has not the form of a token of ours, which is asked about first', async () => {
+  const options = { name: 'memory', ttlMs: 1, renew: false, lifetimeMs: 1, limits: { perSubject: 1, inAll: 1 } }
+  const tokens = createRandomTokens(options, createMemoryTokenStore(), () => 0)
+  const subject = { id: 'alice', roles: [], source: undefined, clientId: undefined, notAfter: undefined }
+  assert.equal(tokens.recognizes((await tokens.issue(subject)).token), true)
+  assert.equal(tokens.recognizes(generateApiKey()), false)
 })
 
 test('a key in a place that is configured', () => {
@@ -90,4 +100,16 @@ test('guessing is slowed down, and the right one gives its try back', () => {
   for (let round = 0; round < 100; round++) assert.equal(ask(next), 'billing')
   const found = Array.from({ length: 60 }, (_, at) => ask(`guess ${at}`))
   assert.deepEqual([found.indexOf('throttled'), found.at(-1), ask(next)], [50, 'throttled', 'throttled'])
+})
+
+test('guesses as Bearer count too, where nobody else would judge them', () => {
+  const options = apiKeyOptions.parse({ keys, bearer: true })
+  const ask = (mechanism: ReturnType<typeof create>, token: string) =>
+    summary(mechanism.authenticate(credentials({ headers: { authorization: `Bearer ${token}` } })))
+  const alone = createApiKeyMechanism(options, createLoginThrottle({ now: () => 0 }))
+  const found = Array.from({ length: 52 }, (_, at) => ask(alone, `guess${at}`))
+  assert.deepEqual([found[0], found.indexOf('throttled')], ['untrusted', 50])
+  assert.equal(ask(alone, 'a.b.c'), 'absent')
+  const beside = createApiKeyMechanism(options, createLoginThrottle({ now: () => 0 }), true)
+  assert.deepEqual([ask(beside, 'opaque'), ask(beside, next)], ['absent', 'billing'])
 })

@@ -1,7 +1,7 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { LoginThrottle } from '../accounts/throttle.ts'
 import { readBasic } from './basic-credentials.ts'
-import { readBearer } from './bearer.ts'
+import { compactForm, readBearer } from './bearer.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
 import { createIdentity, type Identity } from './identity.ts'
 import type { ApiKeyOptions } from './option.ts'
@@ -31,8 +31,14 @@ const malformed: HttpOutcome = { kind: 'rejected', reason: 'malformed' }
 /**
  * Long random keys of programs, in a header, a query parameter, as the user of Basic or as a bearer token. Only their SHA-256 is known
  * here. Several keys may have one name: the old one goes on while the new one is given out.
+ *
+ * @param leavesOpaque whether another mechanism judges bearer tokens that have not the form of a JWT
  */
-export function createApiKeyMechanism(options: ApiKeyOptions, throttle: LoginThrottle): HttpMechanism {
+export function createApiKeyMechanism(
+  options: ApiKeyOptions,
+  throttle: LoginThrottle,
+  leavesOpaque = false,
+): HttpMechanism {
   const header = options.header === 'off' ? undefined : options.header.toLowerCase()
   const { query } = options
   const byHash = new Map<string, KnownKey>()
@@ -73,8 +79,9 @@ export function createApiKeyMechanism(options: ApiKeyOptions, throttle: LoginThr
     if (options.bearer) {
       const token = readBearer(credentials)
       if (token === undefined || token === 'malformed') return absent
-      // A bearer token that is no key of ours may be an issuer's.
-      return byHash.has(apiKeyHash(token)) ? judge(token, credentials) : absent
+      // A bearer token that is no key of ours may be an issuer's; what cannot be is a guess, and counts as one.
+      const isOthers = leavesOpaque || compactForm.test(token)
+      return isOthers && !byHash.has(apiKeyHash(token)) ? absent : judge(token, credentials)
     }
     return absent
   }

@@ -77,6 +77,9 @@ test('who it is: the account, its roles and its store; and who it was said to be
   assert.deepEqual([good.identity.roles, good.identity.mechanism, good.identity.source], [['staff'], 'basic', 'staff'])
   const bad = await mechanism.authenticate(credentials(authorization(basic('test:wrong'))))
   assert.equal(bad.kind === 'rejected' && bad.claimedName, 'test')
+  // A key as the user, with an empty password, is a secret: it is no name for the trail.
+  const key = await mechanism.authenticate(credentials(authorization(basic('bawn_key:'))))
+  assert.equal(key.kind === 'rejected' && key.claimedName, undefined)
 })
 
 test('without TLS a password is neither asked for nor looked at, but from this machine', async () => {

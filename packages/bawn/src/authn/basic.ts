@@ -21,7 +21,8 @@ export function createBasicMechanism(options: BasicOptions, passwords: PasswordC
       const basic = readBasic(credentials)
       if (basic === undefined) return { kind: 'absent' }
       if (basic === 'malformed') return { kind: 'rejected', reason: 'malformed' }
-      const claimedName = basic.user
+      // A name without a password may be a key that another mechanism would know, and the trail keeps names.
+      const claimedName = basic.password === '' ? undefined : basic.user
       if (!isPrivate(credentials)) return { kind: 'rejected', reason: 'untrusted', claimedName }
       return passwords.check(basic.user, basic.password, credentials.address).then(found => {
         switch (found.kind) {

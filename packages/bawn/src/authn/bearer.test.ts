@@ -58,6 +58,23 @@ test('a token in Authorization, or where the options say; Authorization goes fir
   assert.deepEqual(other.carries, { headers: ['authorization', 'x-token'], query: [], cookies: ['session'] })
 })
 
+test('a cookie counts for nothing that a page of another site changes', () => {
+  const mechanism = createBearerMechanism(judge, jwtHttpOptions.parse({ header: 'X-Token', cookie: 'session' }))
+  const ask = (method: string, headers: Readonly<Record<string, string>>) =>
+    summary(mechanism.authenticate(credentials({ method, headers, cookies: { session: 'good.3' } })))
+  assert.equal(ask('POST', { 'sec-fetch-site': 'cross-site' }), 'absent')
+  assert.equal(ask('DELETE', { host: 'api.example', origin: 'https://evil.example' }), 'absent')
+  assert.equal(ask('POST', { host: 'api.example', origin: 'null' }), 'absent')
+  assert.equal(ask('GET', { 'sec-fetch-site': 'cross-site' }), 'good.3')
+  for (const site of ['same-origin', 'same-site', 'none'])
+    assert.equal(ask('POST', { 'sec-fetch-site': site }), 'good.3')
+  assert.equal(ask('POST', { host: 'api.example', origin: 'https://api.example' }), 'good.3')
+  assert.equal(ask('POST', {}), 'good.3', 'a program')
+  // By intent.
+  assert.equal(ask('POST', { 'sec-fetch-site': 'cross-site', authorization: 'Bearer good.1' }), 'good.1')
+  assert.equal(ask('POST', { 'sec-fetch-site': 'cross-site', 'x-token': 'good.2' }), 'good.2')
+})
+
 test('a token that is no JWT is left to whoever else judges tokens', () => {
   const mechanism = createBearerMechanism(judge, jwtHttpOptions.parse({}), true)
   const ask = (token: string) =>

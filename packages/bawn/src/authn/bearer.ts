@@ -2,11 +2,12 @@ import { afterScheme, quotedString } from './auth-params.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
 import type { Outcome } from './identity.ts'
 import type { JwtHttpOptions } from './option.ts'
+import { isFromOwnPage } from './own-page.ts'
 
 /** RFC 6750 section 2.1, behind the scheme. */
 const token68 = /^[A-Za-z0-9._~+/-]+=*$/
 /** Three or five parts: what a JWS or a JWE in compact form looks like. */
-const compactForm = /^[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){2}(?:\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*)?$/
+export const compactForm = /^[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){2}(?:\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*)?$/
 
 /** The token of `Authorization: Bearer`; `undefined`: another scheme, or no header; `malformed`: nothing that could be a token. */
 export function readBearer({ authorization }: HttpCredentials): string | 'malformed' | undefined {
@@ -54,6 +55,8 @@ export function createBearerMechanism(judge: TokenJudge, options: JwtHttpOptions
       if (bare !== undefined) return token68.test(bare) ? bare : 'malformed'
     }
     const value = cookie === undefined ? undefined : credentials.cookie(cookie)
+    // Browsers send it for pages of other sites too: what such a page changes is not its owner's doing.
+    if (value !== undefined && !isFromOwnPage(credentials, ['same-origin', 'same-site'])) return undefined
     return value === undefined || token68.test(value) ? value : 'malformed'
   }
   return {

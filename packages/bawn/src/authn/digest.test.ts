@@ -211,6 +211,34 @@ test('random and cut input ends in an answer', () => {
   }
 })
 
+test('a hidden name takes the tries of the name, whether anybody has it or not', () => {
+  for (const name of ['alice', 'nobody']) {
+    const throttle = createLoginThrottle({ now: () => 0 })
+    const settings = { realm, algorithms, userhash: true, nonceLifetimeMs: 60_000, throttle }
+    const mechanism = createDigestMechanism(users, settings)
+    const guess = (change: Readonly<Record<string, string>>) =>
+      summary(mechanism.authenticate(sent(answer(nonceOf(mechanism), { name, password: 'x' }, change))))
+    for (let round = 0; round < 5; round++) assert.notEqual(guess({}), 'throttled')
+    const hidden = { username: digestHash('SHA-256', `${name}:${realm}`), userhash: 'true' }
+    assert.deepEqual([guess(hidden), guess({}), guess({})], ['throttled', 'throttled', 'throttled'], name)
+  }
+})
+
+test('what was overheard and is sent again speaks for no network', () => {
+  const limits = { burst: 2, intervalMs: 10_000 }
+  const throttle = createLoginThrottle({ now: () => 0, network: limits })
+  const settings = { realm, algorithms, userhash: false, nonceLifetimeMs: 60_000, throttle }
+  const mechanism = createDigestMechanism(users, settings)
+  const header = answer(nonceOf(mechanism))
+  assert.equal(summary(mechanism.authenticate(sent(header))), 'alice')
+  const from = (address: string, text: string) =>
+    summary(mechanism.authenticate({ ...sent(text), address, authorization: [text] }))
+  const elsewhere = '203.0.113.9'
+  assert.equal(from(elsewhere, header), 'expired')
+  const guess = () => from(elsewhere, answer(nonceOf(mechanism), { password: 'x' }))
+  assert.deepEqual([guess(), guess(), guess()], ['wrong-password', 'wrong-password', 'throttled'])
+})
+
 test('guessing is slowed down, and the right one gives its try back', () => {
   const throttle = createLoginThrottle({ now: () => 0 })
   const mechanism = createDigestMechanism(users, {

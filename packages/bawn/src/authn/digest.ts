@@ -78,6 +78,12 @@ export function createDigestMechanism(users: readonly DigestUser[], settings: Di
   /** Requests that knew the password and used an old nonce. */
   const stale = new WeakSet<HttpCredentials>()
 
+  /** Whose tries it takes: where names may be hidden, of the hash of a name, or a hash that shares its limit with a name would tell it exists. */
+  const triesOf = ({ user, hashed, algorithm }: Claim): string => {
+    if (!userhash) return user
+    return hashed ? user.toLowerCase() : digestHash(algorithm, `${user}:${realm}`)
+  }
+
   const judge = (credentials: HttpCredentials, params: AuthParams): HttpOutcome => {
     const claim = readClaim(params)
     if (claim === undefined) return { kind: 'rejected', reason: 'malformed' }
@@ -91,22 +97,23 @@ export function createDigestMechanism(users: readonly DigestUser[], settings: Di
     if (claim.hashed && !userhash) return rejected('malformed')
     const user = (claim.hashed ? byHash : byName).get(claim.hashed ? claim.user.toLowerCase() : claim.user)
     const ha1 = user?.ha1[algorithm]
-    const attempt = settings.throttle.attempt(user?.name ?? claim.user, credentials.address)
+    const attempt = settings.throttle.attempt(triesOf(claim), credentials.address)
     if (attempt.kind === 'throttled') return { ...attempt, claimedName }
     // The same work for a name that nobody has.
     const expected = digestResponse(algorithm, ha1 ?? decoys[algorithm], { method: credentials.method, ...claim })
     const isRight = equalText(expected, claim.response)
     if (user === undefined || ha1 === undefined) return rejected('unknown-user')
     if (!isRight) return rejected('wrong-password')
-    attempt.succeeded()
     switch (nonces.use(claim.nonce, Number.parseInt(claim.nc, 16), credentials.now)) {
       case 'fresh': {
+        attempt.succeeded()
         const identity = identities.get(user)
         return identity === undefined ? rejected('unknown-user') : { kind: 'identified', identity }
       }
       case 'stale':
       case 'replayed':
         // Whoever knows the password may go on with a new nonce; a replayer cannot.
+        attempt.undecided()
         stale.add(credentials)
         return rejected('expired')
     }

@@ -4,6 +4,7 @@ import { readBasic } from './basic-credentials.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
 import { createIdentity, type RejectionReason } from './identity.ts'
+import { isFromOwnPage } from './own-page.ts'
 import { noClaims } from './proof.ts'
 
 /** A token of ours as a request brings it. */
@@ -19,6 +20,8 @@ export interface TokenMechanismOptions {
   readonly cookie: string | undefined
   /** An identity that one of these knew is looked up again: locked or removed, its tokens are worth nothing; its roles are those of now. */
   readonly stores: readonly AccountStore[]
+  /** Whether the configuration still gives a subject that no store knows what its token says. */
+  readonly isConfigured: (subject: TokenSubject) => boolean
   /** A use has moved a token's end. */
   readonly onRenewed: (subject: TokenSubject, address: string) => void
 }
@@ -52,7 +55,7 @@ export function readPresentedToken(
  * as if it were not there), and it counts for a request that changes something only where that comes from the same origin.
  */
 export function createTokenMechanism(tokens: TokenManager, options: TokenMechanismOptions): HttpMechanism {
-  const { cookie, stores, onRenewed } = options
+  const { cookie, stores, isConfigured, onRenewed } = options
 
   const judge = async (presented: PresentedToken, address: string): Promise<HttpOutcome> => {
     const claimedName = presented.user
@@ -68,7 +71,7 @@ export function createTokenMechanism(tokens: TokenManager, options: TokenMechani
 
   const rolesNow = async ({ subject }: VerifiedToken): Promise<readonly string[] | RejectionReason> => {
     const store = stores.find(({ name }) => name === subject.source)
-    if (store === undefined) return subject.roles
+    if (store === undefined) return isConfigured(subject) ? subject.roles : 'unknown-user'
     const account = await store.find(subject.id)
     if (account === undefined) return 'unknown-user'
     return account.locked ? 'locked' : account.roles
@@ -81,30 +84,11 @@ export function createTokenMechanism(tokens: TokenManager, options: TokenMechani
       const presented = readPresentedToken(credentials, tokens, cookie)
       if (presented === undefined) return { kind: 'absent' }
       if (presented.as !== 'cookie') return judge(presented, credentials.address)
-      if (!isSameOrigin(credentials)) return { kind: 'absent' }
+      if (!isFromOwnPage(credentials, ['same-origin'])) return { kind: 'absent' }
       return judge(presented, credentials.address).then(outcome =>
         outcome.kind === 'rejected' ? { kind: 'absent' } : outcome,
       )
     },
     challenge: (_credentials, outcome) => bearerChallenge('bawn', outcome),
   }
-}
-
-const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
-
-/**
- * Whether a request that changes something was made by a page of the same origin. SameSite keeps other sites out, but not other hosts of
- * the same site, and not a browser that does not know it. Every browser of today says by `Sec-Fetch-Site` (Fetch Metadata) whose page it
- * was, older ones by `Origin` (RFC 6454 section 7). A program that sends neither is no browser, and has sent the cookie by intent.
- */
-function isSameOrigin(credentials: HttpCredentials): boolean {
-  if (safeMethods.has(credentials.method)) return true
-  const [site, ...more] = credentials.header('sec-fetch-site')
-  if (more.length > 0) return false
-  if (site !== undefined) return site === 'same-origin' || site === 'none'
-  const [origin, ...others] = credentials.header('origin')
-  if (origin === undefined) return true
-  const [host = ''] = credentials.header('host')
-  const own = `${credentials.tls ? 'https' : 'http'}://${host}`.toLowerCase()
-  return others.length === 0 && origin.toLowerCase() === own
 }

@@ -204,6 +204,9 @@ function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: n
     else if (refusesAtHttp) {
       const message = `door http has no ${key}: there this rule refuses nobody`
       report('error', [...path, key], 'key', message, 'say door: postgres; at door http the policies of routes refuse')
+    } else if (isServed(draft, rule, 'http') && rule.use.some(mechanism => mechanismsOfDoor.http.includes(mechanism))) {
+      const message = `door http has no ${key}: there this rule never holds, and a later one decides`
+      report('warning', [...path, key], 'key', message, 'say door: postgres, and write a rule of its own for door http')
     }
   }
   for (const [place, address] of (rule.address ?? []).entries()) {

@@ -6,8 +6,10 @@ import { parseConfig } from './load.ts'
 const example = readFileSync(new URL('example.yaml', import.meta.url), 'utf8')
 
 /** The example with a section of tokens, and this `use` for the HTTP door. */
-function problems(tokens: string, use = '[token, jwt]', more = ''): readonly string[] {
-  const text = example.replace('use: [jwt]', `use: ${use}`) + more
+function problems(tokens: string, use = '[token, jwt]', store = 'staff'): readonly string[] {
+  const text = example
+    .replace('use: [jwt]', `use: ${use}`)
+    .replace(/^ {2}staff:\n {4}kind: sqlite/m, `  ${store}:\n    kind: sqlite`)
   const loaded = parseConfig('/etc/bawn/bawn.yaml', new TextEncoder().encode(`${text}\n${tokens}\n`))
   const found = loaded.kind === 'ok' ? loaded.warnings : loaded.problems
   return found.map(({ path, message }) => `${path}: ${message}`)
@@ -40,6 +42,16 @@ const rows: readonly (readonly [name: string, found: readonly string[], wanted: 
     /answered by the gateway/,
   ],
   ['a route below it', problems('tokens: { kind: memory, resource: /customers }'), /answered by the gateway/],
+  [
+    'a store with the name of an issuer',
+    problems(memory, undefined, 'corp'),
+    /a token of accounts.corp cannot be told from one of issuers.corp/,
+  ],
+  [
+    'a store with the name of a mechanism',
+    problems(memory, undefined, 'api-key'),
+    /a token of accounts.api-key cannot be told from one of mechanism api-key/,
+  ],
   ['a lifetime shorter than ttl', problems('tokens: { kind: memory, ttl: 1h, lifetime: 5m }'), /lifetime is shorter/],
 ]
 

@@ -11,6 +11,23 @@ function isShadowed(path: string, resource: string, endpoint: string): boolean {
   return path.startsWith(`${resource}/`) && /^[^/*]+$/.test(path.slice(resource.length + 1))
 }
 
+/** What a token says of where its subject came from, besides issuers and account stores. */
+const otherSources = ['certificate', 'digest', 'api-key', 'introspection']
+
+/** A token keeps the name of its source alone: of two with one name, whoever came by one would get the roles of a namesake at the other. */
+function checkSources(draft: Draft, report: Report): void {
+  for (const store of draft.accounts.keys()) {
+    const other = draft.issuers.has(store)
+      ? `issuers.${store}`
+      : otherSources.includes(store)
+        ? `mechanism ${store}`
+        : undefined
+    if (other === undefined) continue
+    const message = `a token of accounts.${store} cannot be told from one of ${other}`
+    report('error', ['accounts', store], 'key', message, 'give the account store another name')
+  }
+}
+
 /** Tokens of our own against the rest of the file. */
 export function checkTokens(draft: Draft, report: Report): void {
   for (const [index, rule] of draft.host_rules.entries()) {
@@ -33,6 +50,7 @@ export function checkTokens(draft: Draft, report: Report): void {
   }
   const { options } = draft.tokens
   if (options === undefined) return
+  checkSources(draft, report)
   const { resource, endpoint } = options
   if (resource === endpoint) report('error', ['tokens', 'endpoint'], 'key', 'endpoint and resource are the same path')
   for (const [index, route] of draft.routes.entries()) {

@@ -573,6 +573,13 @@ const rows: readonly Row[] = [
     level: 'warning',
   },
   {
+    name: 'a stricter rule for a user, that door http passes over',
+    replace: '  - name: services\n',
+    by: '  - { »user: admin, use: [certificate, jwt] }\n  - name: services\n',
+    says: 'door http has no user: there this rule never holds, and a later one decides',
+    level: 'warning',
+  },
+  {
     name: 'passwords in clear in a file',
     replace: 'kind: sqlite\n    path: data/accounts.db',
     by: 'kind: file\n    path: users.yml\n    format: »users_yml',

@@ -2,6 +2,10 @@ import { headerClass } from './header-class.ts'
 
 const tokenNames = new Set(['auth-token', 'auth-token-valid-until', 'auth-token-location'])
 
+// Shared caches go by the ones that are theirs before Cache-Control (RFC 9213; Surrogate-Control of Edge Architecture; nginx).
+const cacheRules =
+  /^(?:cache-control|expires|pragma|surrogate-control|x-accel-expires|(?:[a-z0-9-]+-)?cdn-cache-control)$/
+
 /**
  * The headers of an upstream's answer as the client gets them. Hop-by-hop ones and those that Connection names go; `X-Request-Id` is
  * ours; Server and the like are left alone.
@@ -32,7 +36,8 @@ export function answerHeaders(
     const header = headerClass(name)
     if (header.kind === 'hop' || header.kind === 'framing' || header.name === 'x-request-id') continue
     if (named?.includes(header.name)) continue
-    if (token.length > 0 && (tokenNames.has(header.name) || header.name === 'cache-control')) continue
+    if (token.length > 0 && tokenNames.has(header.name)) continue
+    if ((replaced || token.length > 0) && cacheRules.test(header.name)) continue
     if (replaced && (header.kind === 'validator' || header.name === 'content-encoding')) continue
     headers.push(name, raw[at + 1] ?? '')
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createBearerMechanism } from '../authn/bearer.ts'
 import type { HttpMechanism, HttpOutcome } from '../authn/http-mechanism.ts'
+import { createHttpTrustMechanism } from '../authn/http-trust.ts'
 import { createIdentity } from '../authn/identity.ts'
 import type { UsableMechanism } from '../authn/option.ts'
 import { type Authentication, authenticate } from './authenticate.ts'
@@ -169,6 +170,21 @@ test('a credential that no mechanism of the rule knows is refused, wherever it s
   assert.equal(summary(await ask(['Authorization', 'Negotiate x'])), 'authn.failed')
   assert.equal(summary(await ask(['Cookie', 'session=x'])), 'absent', 'a browser sends its cookies unasked')
   assert.equal(summary(await ask(['No-Auth-Challenge', '1'], '/?noauthchallenge')), 'absent')
+})
+
+test('trust is for requests without a credential, wherever one stands and whatever it is worth', async () => {
+  const trust = createHttpTrustMechanism({ user: 'guest', roles: [] })
+  const basic = { ...scripted('basic', absent, []), carries: { headers: ['x-api-key'], query: ['key'] } }
+  for (const mechanisms of [
+    [trust, basic],
+    [basic, trust],
+  ]) {
+    assert.equal(summary(await ask([], mechanisms)), 'identified')
+    assert.equal(summary(await ask(['X-Api-Key', 'k'], mechanisms)), 'authn.failed')
+    assert.equal(summary(await ask(['Authorization', 'Bearer x'], mechanisms)), 'authn.failed')
+    assert.equal(summary(await ask([], mechanisms, '/?key=k')), 'authn.failed')
+    assert.equal(summary(await ask([], mechanisms, '/?key=k&key=l')), 'authn.failed')
+  }
 })
 
 test('credentials are read one way: a value that is there twice is not there', () => {

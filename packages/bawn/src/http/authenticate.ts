@@ -51,6 +51,8 @@ function askFrom(
   for (let at = first; at < mechanisms.length; at++) {
     const mechanism = mechanisms[at]
     if (mechanism === undefined) break
+    // Whoever brings a credential, wherever it stands, wants to be somebody: nobody is made the default user with a wrong one.
+    if (mechanism.name === 'trust' && bringsCredential(credentials, carriers)) continue
     let outcome: HttpOutcome | Promise<HttpOutcome>
     try {
       outcome = mechanism.authenticate(credentials)

@@ -268,3 +268,17 @@ test('what counts as JSON', () => {
   ]
   for (const [type, kind] of rows) assert.equal(bodyKind(type), kind, type)
 })
+
+test('a Referer goes on without the credentials that its query holds', () => {
+  const policy = { carriers: carriersOf([{ carries: { headers: [], query: ['api_key'] } }]) }
+  const rows = [
+    ['https://gate.example/p?api_key=secret', 'https://gate.example/p'],
+    ['https://gate.example/p?a=1&api%5Fkey=secret&b=?', 'https://gate.example/p?a=1&b=?'],
+    ['https://gate.example/p?a=1', 'https://gate.example/p?a=1'],
+    ['https://gate.example/p', 'https://gate.example/p'],
+    ['/p?api_key=secret#f', '/p'],
+  ] as const
+  for (const [given, expected] of rows) {
+    assert.deepEqual(sent(['Referer', given], policy), [`Referer: ${expected}`, ...ours], given)
+  }
+})

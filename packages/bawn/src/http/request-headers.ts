@@ -1,6 +1,7 @@
 import type { Identity } from '../authn/identity.ts'
 import { type Carriers, noChallengeHeader } from './credentials.ts'
 import type { HeaderClass } from './header-class.ts'
+import { withoutParameters } from './query.ts'
 import type { RequestHead } from './request-head.ts'
 
 /** What a route says of headers, compiled. Names are lower case. */
@@ -47,7 +48,7 @@ export function upstreamHead(
     if (header === undefined || !passes(header, policy, forwarding)) continue
     if (connectionNames.length > 0 && connectionNames.includes(header.name)) continue
     const value = rawHeaders[2 * at + 1] ?? ''
-    const kept = header.name === 'cookie' ? withoutCookies(value, policy.carriers.cookies) : value
+    const kept = withoutOurs(header.name, value, policy.carriers)
     if (kept !== undefined) text += `${rawHeaders[2 * at]}: ${kept}\r\n`
   }
   if (forwarding.opensBodies) text += 'Accept-Encoding: identity\r\n'
@@ -60,6 +61,14 @@ export function upstreamHead(
     }
   }
   return text
+}
+
+/** @returns undefined when nothing is left */
+function withoutOurs(name: string, value: string, { cookies, query }: Carriers): string | undefined {
+  if (name === 'cookie') return withoutCookies(value, cookies)
+  // A browser tells the address of the page before, and its query may have brought a key.
+  const mark = name === 'referer' ? value.indexOf('?') : -1
+  return mark === -1 ? value : `${value.slice(0, mark)}${withoutParameters(value.slice(mark), query)}`
 }
 
 /** @returns undefined when nothing is left */

@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { openSqliteAccounts } from '../accounts/sqlite.ts'
+import { createIdentity } from '../authn/identity.ts'
 import { generateAuditKey, generateKeys } from '../keys/generate.ts'
 import { type RunningServer, startServer } from '../server.ts'
 import { type Answer, codeOf, get, send, startUpstream } from './kit.test.ts'
+import { mayBeTold } from './token-resource.ts'
 
 // Whole gateways with real configurations: one node, or two with one store.
 
@@ -32,6 +34,15 @@ interface Node {
   readonly trail: () => readonly Record<string, unknown>[]
 }
 
+/** What caches between us and the client obey rather than Cache-Control. */
+const sharedCaches = [
+  'Expires',
+  'Surrogate-Control',
+  'CDN-Cache-Control',
+  'Vercel-CDN-Cache-Control',
+  'X-Accel-Expires',
+]
+
 interface Site {
   readonly folder: string
   start(): Promise<Node>
@@ -50,6 +61,7 @@ async function site(t: TestContext, tokens: string): Promise<Site> {
   const upstream = await startUpstream(t, (request, response) => {
     response.setHeader('Auth-Token', 'of the upstream')
     response.setHeader('Cache-Control', 'public, max-age=600')
+    for (const name of sharedCaches) response.setHeader(name, 'max-age=600')
     const { cookie, 'x-user': user } = request.headers
     response.end(JSON.stringify({ user, cookie, headers: Object.keys(request.headers) }))
   })
@@ -111,11 +123,12 @@ test('a login by another mechanism brings a token, which is good as Bearer and a
   const first = await get(port, '/who', [bearer(jwt('alice'))])
   assert.equal(first.status, 200)
   const token = first.headers.get('auth-token') ?? ''
-  assert.match(token, /^bawn_[A-Za-z0-9_-]{43}$/)
+  assert.match(token, /^bawn_token_[A-Za-z0-9_-]{43}$/)
   assert.equal(first.headers.get('auth-token-location'), '/tokens/alice')
   const left = Date.parse(first.headers.get('auth-token-valid-until') ?? '') - Date.now()
   assert(left > 890_000 && left <= 900_000, String(left))
   assert.equal(first.headers.get('cache-control'), 'private, no-store', 'no cache keeps somebody’s token')
+  for (const name of sharedCaches) assert.equal(first.headers.get(name.toLowerCase()), undefined, name)
   for (const line of [bearer(token), basic('alice', token)]) {
     const again = await get(port, '/who', [line])
     assert.equal(again.status, 200, again.body)
@@ -126,7 +139,7 @@ test('a login by another mechanism brings a token, which is good as Bearer and a
   for (const line of [
     basic('bob', token),
     bearer(`${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`),
-    bearer(`bawn_${'A'.repeat(43)}`),
+    bearer(`bawn_token_${'A'.repeat(43)}`),
   ]) {
     const refused = await get(port, '/who', [line])
     assert.equal(codeOf(refused), 'authn.failed')
@@ -210,7 +223,7 @@ test('cookie mode: safe attributes, nothing for scripts, nothing for other origi
   const set = login.headers.get('set-cookie') ?? ''
   assert.match(
     set,
-    /^__Host-bawn=bawn_[A-Za-z0-9_-]{43}; Path=\/; Max-Age=(900|899); Secure; HttpOnly; SameSite=Strict$/,
+    /^__Host-bawn=bawn_token_[A-Za-z0-9_-]{43}; Path=\/; Max-Age=(900|899); Secure; HttpOnly; SameSite=Strict$/,
   )
   const cookie = `Cookie: theme=dark; ${set.split(';')[0]}`
   const seen = await get(port, '/who', [cookie])
@@ -232,7 +245,7 @@ test('cookie mode: safe attributes, nothing for scripts, nothing for other origi
   }
   assert.equal(JSON.parse((await get(port, '/open', [cookie])).body).cookie, 'theme=dark')
   // Whatever is wrong with a cookie, it refuses nothing.
-  for (const bad of ['__Host-bawn=bawn_', `__Host-bawn=bawn_${'A'.repeat(43)}`]) {
+  for (const bad of ['__Host-bawn=bawn_', `__Host-bawn=bawn_token_${'A'.repeat(43)}`]) {
     assert.equal((await get(port, '/open', [`Cookie: ${bad}`])).status, 200)
     assert.equal((await get(port, '/who', [`Cookie: ${bad}`, alice])).status, 200)
     assert.equal(codeOf(await get(port, '/who', [`Cookie: ${bad}`])), 'authn.required')
@@ -299,4 +312,24 @@ test('an account that is locked, removed, or loses a role takes its tokens along
   assert.equal(await status(), 403)
   await accounts.remove('carol')
   assert.equal(await status(), 401)
+})
+
+test('a line that others can read carries no token of who proves a password by digest', () => {
+  const proof = { id: 'dora', roles: [], claims: {}, clientId: undefined, source: undefined, expiresAt: undefined }
+  const rows: readonly (readonly [
+    mechanism: 'digest' | 'jwt',
+    secure: boolean,
+    remoteAddress: string,
+    told: boolean,
+  ])[] = [
+    ['digest', false, '192.0.2.1', false],
+    ['digest', false, '::ffff:192.0.2.1', false],
+    ['digest', false, '127.0.0.1', true],
+    ['digest', true, '192.0.2.1', true],
+    // Whose own credential is as readable.
+    ['jwt', false, '192.0.2.1', true],
+  ]
+  for (const [mechanism, secure, remoteAddress, told] of rows) {
+    assert.equal(mayBeTold(createIdentity({ ...proof, mechanism }), { secure, remoteAddress }), told, remoteAddress)
+  }
 })

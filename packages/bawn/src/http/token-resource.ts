@@ -1,5 +1,6 @@
 import type { HttpCredentials } from '../authn/http-mechanism.ts'
 import type { Identity } from '../authn/identity.ts'
+import { isLoopbackAddress } from '../authn/proof.ts'
 import { type PresentedToken, readPresentedToken } from '../authn/token.ts'
 import type { Gate } from '../policy/policy.ts'
 import { TokenError } from '../tokens/error.ts'
@@ -75,6 +76,14 @@ export function findTokenTarget(door: TokenDoor, segments: readonly string[]): T
 /** Mechanisms that prove nothing: a token would be worth more than what it was given for. */
 const proveNothing: readonly string[] = ['trust', 'identity']
 
+/** Digest is for lines that others can read, and shows them no password: a token would be as good as one to them. */
+export function mayBeTold(
+  { mechanism }: Identity,
+  request: { readonly secure: boolean; readonly remoteAddress: string },
+): boolean {
+  return mechanism !== 'digest' || request.secure || isLoopbackAddress(request.remoteAddress)
+}
+
 /**
  * Answers a request for a path of ours, of somebody who is identified. Names of others are answered alike, whether there is anybody of
  * that name or not.
@@ -99,6 +108,7 @@ export async function answerTokenRequest(
     return answer(turn, 204, undefined, gone)
   }
   if (proveNothing.includes(identity.mechanism)) return refuse(turn, `tokens: none for ${identity.mechanism}`)
+  if (!mayBeTold(identity, turn.request)) return refuse(turn, 'tokens: over TLS only, for digest')
   // A page that may read its own cookie's token could give it away: then HttpOnly would be for nothing.
   if (identity.mechanism === 'token' && presented?.as === 'cookie' && target.kind !== 'cookie') {
     return refuse(turn, 'tokens: what came as a cookie is not shown')
@@ -145,6 +155,7 @@ export async function answerTokenRequest(
 export async function tokenHeaders(turn: Turn, door: TokenDoor, identity: Identity | undefined): Promise<string[]> {
   if (!door.headers || identity === undefined) return []
   if (identity.mechanism === 'token' || proveNothing.includes(identity.mechanism)) return []
+  if (!mayBeTold(identity, turn.request)) return []
   try {
     const issued = await currentToken(turn, door, identity, undefined)
     const location = `${door.resource}/${encodeURIComponent(identity.id.toWellFormed())}`

@@ -180,6 +180,17 @@ for (const [kind, make] of Object.entries(all)) {
     await assert.rejects(one.issue(short), { code: 'tokens.expired_proof' })
   })
 
+  test(`${kind}: whoever asks many times at once gets one token`, async t => {
+    const { one } = make(t)
+    const issued = await Promise.all(Array.from({ length: 30 }, () => one.issue(alice)))
+    assert.equal(new Set(issued.map(({ token }) => token)).size, 1)
+    assert.equal(issued.filter(({ isNew }) => isNew).length, 1, 'issued once')
+    for (const { token } of issued) assert.notEqual(await one.verify(token, 'alice'), undefined)
+    const other = { ...alice, roles: [] }
+    const [first, second] = await Promise.all([one.issue(alice), one.issue(other)])
+    assert.notEqual(first?.token, second?.token)
+  })
+
   test(`${kind}: what is no token of ours is worth nothing, whatever it is`, async t => {
     const { one } = make(t)
     const { token } = await one.issue(alice)
@@ -260,12 +271,12 @@ test('sqlite: the file is its owner’s alone and holds nothing that can be used
     assert.equal(statSync(join(path, name)).mode & 0o777, 0o600, name)
     const bytes = readFileSync(join(path, name))
     for (const token of tokens) {
-      const raw = Buffer.from(token.slice('bawn_'.length), 'base64url')
+      const raw = Buffer.from(token.slice('bawn_token_'.length), 'base64url')
       assert(!bytes.includes(token) && !bytes.includes(token.slice(5)) && !bytes.includes(raw), name)
     }
     // Every text in the file, tried as a token.
     for (const [found] of bytes.toString('latin1').matchAll(/[A-Za-z0-9_-]{43}/g)) {
-      assert.equal(await manager.verify(`bawn_${found}`, undefined), undefined)
+      assert.equal(await manager.verify(`bawn_token_${found}`, undefined), undefined)
     }
   }
   await manager.close()

@@ -1,11 +1,12 @@
 import { createHmac, createSecretKey, hash, randomBytes } from 'node:crypto'
 import { TokenError } from './error.ts'
-import { createRunningTokens } from './running.ts'
+import { createRunningTokens, subjectKey } from './running.ts'
 import type { TokenLimits, TokenRecord, TokenStore } from './store.ts'
-import type { TokenManager, TokenSubject } from './token-manager.ts'
+import type { IssuedToken, TokenManager, TokenSubject } from './token-manager.ts'
 
-/** 256 bits in base64url behind a name that secret scanners find, and that no password of somebody else's has by chance. */
-const form = /^bawn_[A-Za-z0-9_-]{43}$/
+/** 256 bits in base64url behind a name that secret scanners find, and that neither an API key nor, by chance, a password has. */
+const prefix = 'bawn_token_'
+const form = /^bawn_token_[A-Za-z0-9_-]{43}$/
 
 export interface RandomTokenOptions {
   readonly name: string
@@ -33,8 +34,10 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
   // A token is HMAC(key of this process, seed): it can be given again while it runs without being kept anywhere.
   const key = createSecretKey(randomBytes(32))
   const running = createRunningTokens<Buffer>()
+  /** Requests of one subject that come at once get one token: else they would end each other's by `perSubject`. */
+  const issuing = new Map<string, Promise<IssuedToken>>()
 
-  const tokenOf = (seed: Buffer): string => `bawn_${createHmac('sha256', key).update(seed).digest('base64url')}`
+  const tokenOf = (seed: Buffer): string => `${prefix}${createHmac('sha256', key).update(seed).digest('base64url')}`
   const lastEnd = (subject: TokenSubject, issuedAt: number): number =>
     Math.min(issuedAt + lifetimeMs, subject.notAfter ?? Number.POSITIVE_INFINITY)
 
@@ -50,23 +53,33 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
     return { token, validUntil: record.validUntil, isNew: false }
   }
 
+  const issueOne = async (subject: TokenSubject): Promise<IssuedToken> => {
+    const now = clock()
+    const given = await again(subject, now)
+    if (given !== undefined) return given
+    const validUntil = Math.min(now + ttlMs, lastEnd(subject, now))
+    if (validUntil <= now) throw new TokenError('tokens.expired_proof', 'the proof has run out: no token for it')
+    const seed = randomBytes(32)
+    const token = tokenOf(seed)
+    const record = { digest: digestOf(token), subject, issuedAt: now, validUntil }
+    if ((await store.add(record, limits, now)) === 'full') {
+      throw new TokenError('tokens.full', `${name} tokens: there are ${limits.inAll}, and no more are kept`)
+    }
+    running.set(subject, seed)
+    return { token, validUntil, isNew: true }
+  }
+
   return {
     name,
     recognizes: text => form.test(text),
     async issue(subject) {
-      const now = clock()
-      const given = await again(subject, now)
-      if (given !== undefined) return given
-      const validUntil = Math.min(now + ttlMs, lastEnd(subject, now))
-      if (validUntil <= now) throw new TokenError('tokens.expired_proof', 'the proof has run out: no token for it')
-      const seed = randomBytes(32)
-      const token = tokenOf(seed)
-      const record = { digest: digestOf(token), subject, issuedAt: now, validUntil }
-      if ((await store.add(record, limits, now)) === 'full') {
-        throw new TokenError('tokens.full', `${name} tokens: there are ${limits.inAll}, and no more are kept`)
-      }
-      running.set(subject, seed)
-      return { token, validUntil, isNew: true }
+      const key = subjectKey(subject)
+      const underWay = issuing.get(key)
+      if (underWay !== undefined) return { ...(await underWay), isNew: false }
+      const work = issueOne(subject).finally(() => issuing.delete(key))
+      issuing.set(key, work)
+      // Awaited here, so that whoever has the new one goes on first and writes it into the trail.
+      return await work
     },
     async verify(token, statedUser) {
       if (!form.test(token)) return undefined

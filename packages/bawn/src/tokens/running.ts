@@ -14,7 +14,7 @@ export interface RunningTokens<Entry> {
 const maxSubjects = 10_000
 
 /** Everything that a token says: who differs in one of them, the end of the proof among them, gets a token of its own. */
-function keyOf({ id, roles, source, clientId, notAfter }: TokenSubject): string {
+export function subjectKey({ id, roles, source, clientId, notAfter }: TokenSubject): string {
   return JSON.stringify([id, roles, source ?? null, clientId ?? null, notAfter ?? null])
 }
 
@@ -22,7 +22,7 @@ export function createRunningTokens<Entry>(): RunningTokens<Entry> {
   const entries = new Map<string, Entry>()
   return {
     get(subject) {
-      const key = keyOf(subject)
+      const key = subjectKey(subject)
       const entry = entries.get(key)
       if (entry === undefined) return undefined
       entries.delete(key)
@@ -30,7 +30,7 @@ export function createRunningTokens<Entry>(): RunningTokens<Entry> {
       return entry
     },
     set(subject, entry) {
-      const key = keyOf(subject)
+      const key = subjectKey(subject)
       entries.delete(key)
       entries.set(key, entry)
       const [oldest] = entries.keys()
