@@ -1,4 +1,5 @@
 import { isAccountName } from '../accounts/store.ts'
+import { readAnswerBody } from './answer-body.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import { AuthnError } from './error.ts'
 import type { HttpMechanism } from './http-mechanism.ts'
@@ -114,18 +115,7 @@ async function post(
     body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
     signal: AbortSignal.timeout(options.timeout),
   })
-  if (response.status !== 200) {
-    await response.body?.cancel()
-    throw new Error(`status ${response.status}`)
-  }
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length
-    if (length > maxAnswerBytes) throw new Error(`more than ${maxAnswerBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  return readAnswerBody(response, maxAnswerBytes)
 }
 
 /** What an answer proves (RFC 7662 section 2.2), under the checks that we would make of a token itself. */

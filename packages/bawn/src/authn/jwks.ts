@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { readAnswerBody } from './answer-body.ts'
 import { AuthnError } from './error.ts'
 import { parseKeySet, type VerificationKey } from './jwk.ts'
 
@@ -208,18 +209,7 @@ async function fetchBody(url: URL, fetchUrl: typeof fetch, closing: AbortSignal)
     headers: { accept: 'application/jwk-set+json, application/json' },
     signal: AbortSignal.any([closing, AbortSignal.timeout(fetchTimeoutMs)]),
   })
-  if (response.status !== 200) {
-    await response.body?.cancel()
-    throw new Error(`status ${response.status}`)
-  }
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length
-    if (length > maxKeySetBytes) throw new Error(`more than ${maxKeySetBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+  return readAnswerBody(response, maxKeySetBytes)
 }
 
 async function readKeyFile(path: string, surroundings: KeySetSurroundings): Promise<Uint8Array> {
