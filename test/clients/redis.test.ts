@@ -196,8 +196,8 @@ test('whoever takes the files of Redis has no token', async t => {
   await raw.close()
   const dump = readFileSync(join(folder, 'dump.rdb'))
   assert(dump.includes('alice'))
-  assert(!dump.includes(token) && !dump.includes(token.slice('bawn_'.length)))
-  assert(!dump.includes(Buffer.from(token.slice('bawn_'.length), 'base64url')))
+  assert(!dump.includes(token) && !dump.includes(token.slice('bawn_token_'.length)))
+  assert(!dump.includes(Buffer.from(token.slice('bawn_token_'.length), 'base64url')))
 })
 
 test('a wrong password is an error without it', async () => {

@@ -69,7 +69,7 @@ test('curl: the token of the first answer, as Bearer and as the password of Basi
   assert.equal(first, '200')
   const token = /^Auth-Token: (\S+)\r$/m.exec(head)?.[1] ?? ''
   const location = /^Auth-Token-Location: (\S+)\r$/m.exec(head)?.[1] ?? ''
-  assert.match(token, /^bawn_/)
+  assert.match(token, /^bawn_token_/)
   for (const login of [
     ['--oauth2-bearer', token],
     ['-u', `alice:${token}`],
