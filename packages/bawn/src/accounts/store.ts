@@ -72,3 +72,15 @@ export interface AccountStore {
   upgrade?(account: Account, verifiers: Verifiers): Promise<boolean>
   close(): Promise<void>
 }
+
+/** The account that a name means: of stores in order, the first that knows it decides. */
+export async function findAccount(
+  stores: readonly AccountStore[],
+  user: string,
+): Promise<{ readonly account: Account /** Name of the store. */; readonly source: string } | undefined> {
+  for (const store of stores) {
+    const account = await store.find(user)
+    if (account !== undefined) return { account, source: store.name }
+  }
+  return undefined
+}

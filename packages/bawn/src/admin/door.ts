@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { metricsContentType } from '../audit/metrics.ts'
 import { errors } from '../error.ts'
 import { parseHostPort } from '../option.ts'
 import { type AdminCode, AdminError } from './error.ts'
@@ -102,7 +103,7 @@ function createRoutes(source: AdminSource, isToken: (text: string) => boolean): 
       '/metrics',
       get(async () => ({
         status: 200,
-        type: 'text/plain; version=0.0.4; charset=utf-8',
+        type: metricsContentType,
         body: await source.metrics(),
       })),
     ],

@@ -1,6 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { replaceFile } from '../durable-file.ts'
 import { AdminError } from './error.ts'
 
 const shape = /^[A-Za-z0-9_-]{43}$/
@@ -17,19 +18,9 @@ export function createAdminToken(): string {
  * @throws {AdminError} `admin.token_file` when it cannot be written
  */
 export function writeAdminToken(path: string, token: string): void {
-  const next = `${path}.${process.pid}.new`
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    rmSync(next, { force: true })
-    // `wx`: never through a link that somebody else put there.
-    const descriptor = openSync(next, 'wx', 0o600)
-    try {
-      writeSync(descriptor, `${token}\n`)
-      fsyncSync(descriptor)
-    } finally {
-      closeSync(descriptor)
-    }
-    renameSync(next, path)
+    replaceFile(path, Buffer.from(`${token}\n`), 0o600)
   } catch (cause) {
     throw new AdminError('admin.token_file', `the admin token cannot be written to ${path}`, { cause })
   }

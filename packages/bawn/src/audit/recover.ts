@@ -1,16 +1,6 @@
 import { type KeyObject, timingSafeEqual } from 'node:crypto'
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  readSync,
-  renameSync,
-  writeSync,
-} from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, fstatSync, fsyncSync, ftruncateSync, readSync } from 'node:fs'
+import { replaceFile } from '../durable-file.ts'
 import { AuditError } from './error.ts'
 import { genesisMac, macOf, maxLineBytes, type ParsedLine, parseLine } from './line.ts'
 
@@ -51,7 +41,8 @@ export function recoverChain(fd: number, file: string, key: KeyObject, nowMs: nu
   const whole = from + end.length
   if (whole === size) return { n: end.n, mac: end.mac, size, torn: undefined }
   const torn = freeName(`${file}.torn-${new Date(nowMs).toISOString().replaceAll(':', '')}`)
-  keepApart(torn, tail.subarray(end.length))
+  // The original is cut only after this is on the disk.
+  replaceFile(torn, tail.subarray(end.length), 0o600)
   ftruncateSync(fd, whole)
   fsyncSync(fd)
   return { n: end.n, mac: end.mac, size: whole, torn: { bytes: size - whole, file: torn } }
@@ -113,28 +104,4 @@ function freeName(wanted: string): string {
   let name = wanted
   for (let i = 2; existsSync(name); i++) name = `${wanted}-${i}`
   return name
-}
-
-/** Whole or not at all: the original is cut only after this is on disk. */
-function keepApart(path: string, bytes: Buffer): void {
-  const draft = `${path}.tmp`
-  const fd = openSync(draft, 'w', 0o600)
-  try {
-    for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-  renameSync(draft, path)
-  syncDirectory(dirname(path))
-}
-
-/** Makes what was created or renamed in a directory survive a loss of power (fsync(2)). */
-export function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
 }

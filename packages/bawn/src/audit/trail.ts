@@ -2,12 +2,13 @@ import type { KeyObject } from 'node:crypto'
 import { closeSync, constants, fdatasync, fdatasyncSync, fstatSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { promisify } from 'node:util'
+import { syncDirectory } from '../durable-file.ts'
 import { AuditError } from './error.ts'
 import type { AuditEvent, AuditTrail } from './event.ts'
 import { formatBody, formatLine, macOf } from './line.ts'
 import { lockTrail } from './lock.ts'
 import { PendingLines } from './pending.ts'
-import { recoverChain, syncDirectory } from './recover.ts'
+import { recoverChain } from './recover.ts'
 
 export interface AuditTrailOptions {
   /** Path; made with mode 0600 when it does not exist, its directory too (0700). */

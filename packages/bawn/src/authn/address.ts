@@ -110,3 +110,9 @@ function formatAddress(bytes: Uint8Array): string {
 function problem(message: string): AddressReading {
   return { kind: 'problem', message }
 }
+
+/** Does this peer's traffic stay on this machine? @param text an address as a socket gives it; what is none is not */
+export function isLoopbackAddress(text: string): boolean {
+  const address = parseAddress(text)
+  return address !== undefined && loopback.some(range => isInRange(address, range))
+}

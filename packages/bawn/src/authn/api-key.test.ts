@@ -4,8 +4,7 @@ import { createLoginThrottle } from '../accounts/throttle.ts'
 import { createMemoryTokenStore } from '../tokens/memory.ts'
 import { createRandomTokens } from '../tokens/random.ts'
 import { apiKeyHash, createApiKeyMechanism, generateApiKey } from './api-key.ts'
-import { credentials } from './http-credentials.fixture.ts'
-import type { HttpOutcome } from './http-mechanism.ts'
+import { calm, credentials, summary } from './http-credentials.fixture.ts'
 import { apiKeyOptions } from './option.ts'
 
 const [old, next, expired, other] = [generateApiKey(), generateApiKey(), generateApiKey(), 'an older key of elsewhere']
@@ -16,19 +15,6 @@ const keys = [
   { name: 'import', hash: apiKeyHash(other) },
 ]
 const create = (more: object = {}) => createApiKeyMechanism(apiKeyOptions.parse({ keys, ...more }), calm)
-
-const limit = { burst: 100_000, intervalMs: 1 }
-/** Slows nobody down. */
-const calm = createLoginThrottle({ now: () => 0, accountAndNetwork: limit, account: limit, network: limit })
-
-const summary = (outcome: HttpOutcome | Promise<HttpOutcome>): string => {
-  assert(!(outcome instanceof Promise), 'no promise where the answer is known')
-  return outcome.kind === 'identified'
-    ? outcome.identity.id
-    : outcome.kind === 'rejected'
-      ? outcome.reason
-      : outcome.kind
-}
 
 test('a key has 256 random bits and a name that scanners know', () => {
   assert.match(generateApiKey(), /^bawn_[A-Za-z0-9_-]{43}$/)

@@ -3,9 +3,8 @@ import type { LoginThrottle } from '../accounts/throttle.ts'
 import { readBasic } from './basic-credentials.ts'
 import { compactForm, readBearer } from './bearer.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
-import { createIdentity, type Identity } from './identity.ts'
+import { createIdentity, type Identity, noClaims } from './identity.ts'
 import type { ApiKeyOptions } from './option.ts'
-import { noClaims } from './proof.ts'
 
 /** 256 random bits: too many to guess, so a plain hash of them is as good as a slow one. The prefix lets scanners of repositories find it. */
 export function generateApiKey(): string {

@@ -1,10 +1,10 @@
 import type { PasswordCheck } from '../accounts/password.ts'
+import { isLoopbackAddress } from './address.ts'
 import { quotedString } from './auth-params.ts'
 import { readBasic } from './basic-credentials.ts'
 import type { HttpCredentials, HttpMechanism } from './http-mechanism.ts'
-import { createIdentity } from './identity.ts'
+import { identityOfAccount } from './identity.ts'
 import type { BasicOptions } from './option.ts'
-import { isLoopbackAddress, noClaims } from './proof.ts'
 
 /**
  * Name and password in the Authorization header (RFC 7617). The password would be readable on the way, so without TLS it is neither asked
@@ -26,11 +26,8 @@ export function createBasicMechanism(options: BasicOptions, passwords: PasswordC
       if (!isPrivate(credentials)) return { kind: 'rejected', reason: 'untrusted', claimedName }
       return passwords.check(basic.user, basic.password, credentials.address).then(found => {
         switch (found.kind) {
-          case 'correct': {
-            const { name, roles } = found.account
-            const proof = { claims: noClaims, clientId: undefined, mechanism: 'basic', expiresAt: undefined } as const
-            return { kind: 'identified', identity: createIdentity({ ...proof, id: name, roles, source: found.source }) }
-          }
+          case 'correct':
+            return { kind: 'identified', identity: identityOfAccount(found.account, found.source, 'basic') }
           case 'wrong':
             return { kind: 'rejected', reason: found.reason, claimedName }
           case 'throttled':

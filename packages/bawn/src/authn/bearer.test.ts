@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createBearerMechanism } from './bearer.ts'
 import { createIdentityMechanism } from './fixed-identity.ts'
-import { credentials } from './http-credentials.fixture.ts'
-import type { HttpOutcome } from './http-mechanism.ts'
+import { credentials, summary } from './http-credentials.fixture.ts'
 import { createHttpTrustMechanism } from './http-trust.ts'
 import { createIdentity, type Outcome } from './identity.ts'
 import { jwtHttpOptions } from './option.ts'
@@ -25,15 +24,6 @@ const judge = {
         }
       : { kind: 'absent' },
 }
-const summary = (outcome: HttpOutcome | Promise<HttpOutcome>): string => {
-  assert(!(outcome instanceof Promise), 'no promise where the answer is known')
-  return outcome.kind === 'identified'
-    ? outcome.identity.id
-    : outcome.kind === 'rejected'
-      ? outcome.reason
-      : outcome.kind
-}
-
 test('a token in Authorization, or where the options say; Authorization goes first', () => {
   const plain = createBearerMechanism(judge, jwtHttpOptions.parse({}))
   const other = createBearerMechanism(judge, jwtHttpOptions.parse({ header: 'X-Token', cookie: 'session' }))

@@ -1,8 +1,8 @@
 import type { X509Certificate } from 'node:crypto'
-import type { AccountStore } from '../accounts/store.ts'
+import { type AccountStore, findAccount } from '../accounts/store.ts'
 import { type ClientIdSource, clientIdOf } from './client-id.ts'
 import { AuthnError } from './error.ts'
-import { createIdentity, type Outcome } from './identity.ts'
+import { createIdentity, noClaims, type Outcome } from './identity.ts'
 import type { ServiceOptions } from './option.ts'
 import { type CertificateParts, parseCertificate } from './x509.ts'
 
@@ -79,7 +79,7 @@ export function createCertificateMechanism(
       if (cn === undefined) return rejected('unknown-user')
       if (statedUser !== undefined && statedUser !== cn) return rejected('name-mismatch')
       if (stores.length === 0) return rejected('unknown-user')
-      return lookUp(stores, cn).then(found => {
+      return findAccount(stores, cn).then(found => {
         if (found === undefined) return rejected('unknown-user')
         if (found.account.locked) return rejected('locked')
         const identity = createIdentity({ ...proof, id: cn, roles: found.account.roles, source: found.source })
@@ -94,8 +94,6 @@ interface Service {
   readonly commonName: string | undefined
   readonly roles: readonly string[]
 }
-
-const noClaims: Readonly<Record<string, unknown>> = Object.freeze(Object.create(null))
 
 function readPeer(
   peer: X509Certificate,
@@ -117,14 +115,6 @@ function mayIdentify(parts: CertificateParts): boolean {
 function onlyCommonName({ subject }: CertificateParts): string | undefined {
   const [first, ...more] = subject.filter(attribute => attribute.oid === commonName)
   return more.length > 0 || first?.value === '' ? undefined : first?.value
-}
-
-async function lookUp(stores: readonly AccountStore[], user: string) {
-  for (const store of stores) {
-    const account = await store.find(user)
-    if (account !== undefined) return { account, source: store.name }
-  }
-  return undefined
 }
 
 function rejected(reason: Extract<Outcome, { kind: 'rejected' }>['reason']): Outcome {

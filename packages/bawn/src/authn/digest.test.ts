@@ -4,8 +4,7 @@ import { test } from 'node:test'
 import { createLoginThrottle } from '../accounts/throttle.ts'
 import { parseAuthParams } from './auth-params.ts'
 import { createDigestMechanism, digestHash, digestResponse } from './digest.ts'
-import { credentials } from './http-credentials.fixture.ts'
-import type { HttpOutcome } from './http-mechanism.ts'
+import { calm, credentials, summary } from './http-credentials.fixture.ts'
 import type { DigestAlgorithm } from './option.ts'
 
 const now = Date.UTC(2027, 0, 1)
@@ -80,19 +79,6 @@ function answer(
 
 const sent = (header: string, target = '/a?b=c', at = now) =>
   credentials({ headers: { authorization: header }, target, now: at })
-
-const limit = { burst: 100_000, intervalMs: 1 }
-/** Slows nobody down. */
-const calm = createLoginThrottle({ now: () => 0, accountAndNetwork: limit, account: limit, network: limit })
-
-const summary = (outcome: HttpOutcome | Promise<HttpOutcome>): string => {
-  assert(!(outcome instanceof Promise), 'no promise where the answer is known')
-  return outcome.kind === 'identified'
-    ? outcome.identity.id
-    : outcome.kind === 'rejected'
-      ? outcome.reason
-      : outcome.kind
-}
 
 test('who knows the password is identified, by every algorithm and form of the name', () => {
   const mechanism = create()

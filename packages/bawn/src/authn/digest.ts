@@ -3,9 +3,8 @@ import type { LoginThrottle } from '../accounts/throttle.ts'
 import { type AuthParams, afterScheme, parseAuthParams, quotedString } from './auth-params.ts'
 import { createDigestNonces } from './digest-nonce.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
-import { createIdentity, type Identity } from './identity.ts'
+import { createIdentity, type Identity, noClaims } from './identity.ts'
 import type { DigestAlgorithm } from './option.ts'
-import { noClaims } from './proof.ts'
 
 /** A user that may prove a password by digest. */
 export interface DigestUser {

@@ -1,7 +1,6 @@
 import type { HttpMechanism } from './http-mechanism.ts'
-import { createIdentity } from './identity.ts'
+import { createIdentity, noClaims } from './identity.ts'
 import type { FixedIdentityOptions } from './option.ts'
-import { noClaims } from './proof.ts'
 
 /** Who every request is, whatever it brings: for tests of what stands behind. Configuration warns of it at every start. */
 export function createIdentityMechanism({ user, roles }: FixedIdentityOptions): HttpMechanism {

@@ -1,4 +1,6 @@
-import type { HttpCredentials } from './http-mechanism.ts'
+import assert from 'node:assert/strict'
+import { createLoginThrottle } from '../accounts/throttle.ts'
+import type { HttpCredentials, HttpOutcome } from './http-mechanism.ts'
 
 /** Credentials as the door would hand them over, of what a test wants to say. Names of headers are in lower case. */
 export function credentials(
@@ -32,3 +34,21 @@ export function credentials(
 export const authorization = (value: string): { headers: { authorization: string } } => ({
   headers: { authorization: value },
 })
+
+/** Who it is, or why nobody, in a word; of an answer that is there at once. */
+export function summary(outcome: HttpOutcome | Promise<HttpOutcome>): string {
+  assert(!(outcome instanceof Promise), 'no promise where the answer is known')
+  switch (outcome.kind) {
+    case 'identified':
+      return outcome.identity.id
+    case 'rejected':
+      return outcome.reason
+    case 'absent':
+    case 'throttled':
+      return outcome.kind
+  }
+}
+
+const limit = { burst: 100_000, intervalMs: 1 }
+/** Slows nobody down. */
+export const calm = createLoginThrottle({ now: () => 0, accountAndNetwork: limit, account: limit, network: limit })

@@ -1,7 +1,6 @@
 import type { HttpMechanism } from './http-mechanism.ts'
-import { createIdentity } from './identity.ts'
+import { createIdentity, noClaims } from './identity.ts'
 import type { TrustOptions } from './option.ts'
-import { noClaims } from './proof.ts'
 
 /**
  * Proves nothing: who a request is that brings no Authorization header. One that does wants to be somebody else, and is not made this one in silence.

@@ -1,3 +1,5 @@
+import type { Account } from '../accounts/store.ts'
+
 /** How a caller proved who it is. */
 export type MechanismName =
   | 'trust'
@@ -66,4 +68,20 @@ export function identityClass(identity: Identity): string {
 /** Freezes, sorts and deduplicates; the one way to make an `Identity`. */
 export function createIdentity(from: Omit<Identity, 'roles'> & { readonly roles: Iterable<string> }): Identity {
   return Object.freeze({ ...from, roles: Object.freeze([...new Set(from.roles)].sort()) })
+}
+
+/** Of identities that come without a token. */
+export const noClaims: Identity['claims'] = Object.freeze(Object.create(null))
+
+/** Somebody whom an account store knows, proven by a password or by nothing but the name. @param source name of the store */
+export function identityOfAccount(account: Account, source: string | undefined, mechanism: MechanismName): Identity {
+  return createIdentity({
+    id: account.name,
+    roles: account.roles,
+    claims: noClaims,
+    clientId: undefined,
+    mechanism,
+    source,
+    expiresAt: undefined,
+  })
 }

@@ -1,6 +1,6 @@
 import { decoyScramVerifier } from '../accounts/scram-verifier.ts'
 import type { Account, AccountStore } from '../accounts/store.ts'
-import { createIdentity, type Identity } from './identity.ts'
+import { type Identity, identityOfAccount } from './identity.ts'
 import { createScramExchange, type ScramFinal, type ScramFirst, type ScramMechanismName } from './scram.ts'
 
 /** SCRAM against our own accounts. A name that is unknown, locked or without a password gets the exchange that others get. */
@@ -67,14 +67,6 @@ function identify(final: ScramFinal, account: Account | undefined, source: strin
   if (final.kind !== 'identified') return final
   if (account === undefined) return { kind: 'rejected', reason: 'unknown-user', detail: 'no such account' }
   if (account.locked) return { kind: 'rejected', reason: 'locked', detail: 'the account is locked' }
-  const identity = createIdentity({
-    id: account.name,
-    roles: account.roles,
-    claims: Object.freeze(Object.create(null)),
-    clientId: undefined,
-    mechanism: 'scram',
-    source,
-    expiresAt: undefined,
-  })
+  const identity = identityOfAccount(account, source, 'scram')
   return { kind: 'identified', serverFinal: final.serverFinal, identity }
 }

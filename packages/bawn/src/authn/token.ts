@@ -3,9 +3,8 @@ import type { TokenManager, TokenSubject, VerifiedToken } from '../tokens/token-
 import { readBasic } from './basic-credentials.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
-import { createIdentity, type RejectionReason } from './identity.ts'
+import { createIdentity, noClaims, type RejectionReason } from './identity.ts'
 import { isFromOwnPage } from './own-page.ts'
-import { noClaims } from './proof.ts'
 
 /** A token of ours as a request brings it. */
 export interface PresentedToken {

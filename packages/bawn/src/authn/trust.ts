@@ -1,5 +1,5 @@
-import type { AccountStore } from '../accounts/store.ts'
-import { createIdentity, type Outcome } from './identity.ts'
+import { type AccountStore, findAccount } from '../accounts/store.ts'
+import { identityOfAccount, type Outcome } from './identity.ts'
 
 /** Believes whatever name is stated, if an account has it. For machines where everybody may be anybody; the configuration warns of it. */
 export interface TrustMechanism {
@@ -14,22 +14,10 @@ export interface TrustMechanism {
 export function createTrustMechanism(stores: readonly AccountStore[]): TrustMechanism {
   return {
     async authenticate(user) {
-      for (const store of stores) {
-        const account = await store.find(user)
-        if (account === undefined) continue
-        if (account.locked) return { kind: 'rejected', reason: 'locked' }
-        const identity = createIdentity({
-          id: account.name,
-          roles: account.roles,
-          claims: Object.freeze(Object.create(null)),
-          clientId: undefined,
-          mechanism: 'trust',
-          source: store.name,
-          expiresAt: undefined,
-        })
-        return { kind: 'identified', identity }
-      }
-      return { kind: 'rejected', reason: 'unknown-user' }
+      const found = await findAccount(stores, user)
+      if (found === undefined) return { kind: 'rejected', reason: 'unknown-user' }
+      if (found.account.locked) return { kind: 'rejected', reason: 'locked' }
+      return { kind: 'identified', identity: identityOfAccount(found.account, found.source, 'trust') }
     },
   }
 }

@@ -1,5 +1,5 @@
 import type { AuditTrail } from '../audit/event.ts'
-import type { Identity } from '../authn/identity.ts'
+import { type Identity, noClaims } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { MechanismTable } from './mechanisms.ts'
 import type { RouteTable } from './routes.ts'
@@ -47,7 +47,7 @@ export interface HttpState {
 export const nobody: Identity = Object.freeze({
   id: 'anonymous',
   roles: Object.freeze([]),
-  claims: Object.freeze(Object.create(null)),
+  claims: noClaims,
   clientId: undefined,
   mechanism: 'trust',
   source: undefined,

@@ -1,6 +1,6 @@
+import { isLoopbackAddress } from '../authn/address.ts'
 import type { HttpCredentials } from '../authn/http-mechanism.ts'
 import type { Identity } from '../authn/identity.ts'
-import { isLoopbackAddress } from '../authn/proof.ts'
 import { type PresentedToken, readPresentedToken } from '../authn/token.ts'
 import type { Gate } from '../policy/policy.ts'
 import { TokenError } from '../tokens/error.ts'

@@ -1,17 +1,6 @@
-import { randomBytes } from 'node:crypto'
-import {
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, readSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { replaceFile, syncDirectory } from '../durable-file.ts'
 import { KeyError } from './error.ts'
 
 // Reading and writing files of keys. Modes are looked at on the open descriptor: what was checked is what is read.
@@ -42,7 +31,7 @@ export function checkKeyFolder(path: string): void {
 export function ensureKeyFolder(path: string): void {
   try {
     const made = mkdirSync(path, { recursive: true, mode: 0o700 })
-    if (made !== undefined) syncFolder(dirname(path))
+    if (made !== undefined) syncDirectory(dirname(path))
   } catch (cause) {
     throw new KeyError('keys.unreadable', `cannot make the key directory ${path}`, { cause })
   }
@@ -94,39 +83,12 @@ export function listKeyFolder(path: string): readonly string[] {
   }
 }
 
-/**
- * Writes a file whole or not at all: under another name first, to the disk, then renamed over. Whenever it is killed, or the power goes, the
- * name has the old content or the new one.
- */
+/** Whole or not at all (`replaceFile`). @throws {KeyError} `keys.unreadable` */
 export function writeKeyFile(path: string, bytes: Uint8Array, secrecy: 'private' | 'public'): void {
-  const draft = `${path}.tmp-${randomBytes(6).toString('hex')}`
   try {
-    const fd = openSync(draft, 'wx', secrecy === 'private' ? 0o600 : 0o644)
-    try {
-      for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-    renameSync(draft, path)
-    syncFolder(dirname(path))
+    replaceFile(path, bytes, secrecy === 'private' ? 0o600 : 0o644)
   } catch (cause) {
-    try {
-      unlinkSync(draft)
-    } catch {
-      // It was not made, or is renamed already.
-    }
     throw new KeyError('keys.unreadable', `cannot write ${path}`, { cause })
-  }
-}
-
-/** Makes what was created or renamed in a directory survive a loss of power (fsync(2)). */
-export function syncFolder(path: string): void {
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
   }
 }
 

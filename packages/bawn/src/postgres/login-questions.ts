@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { LoginAttempt } from '../accounts/throttle.ts'
-import { createIdentity } from '../authn/identity.ts'
+import { createIdentity, identityOfAccount } from '../authn/identity.ts'
 import { formatOauthbearerFailure, oauthbearerDummy, oauthbearerName, parseOauthbearer } from '../authn/oauthbearer.ts'
 import { formatScramNonce } from '../authn/scram.ts'
 import { PostgresError } from './failure.ts'
@@ -100,15 +100,7 @@ async function askPassword(
     case 'wrong':
       return failed(request, rule, 'password', outcome.reason)
     case 'correct': {
-      const identity = createIdentity({
-        id: outcome.account.name,
-        roles: outcome.account.roles,
-        claims: Object.freeze(Object.create(null)),
-        clientId: undefined,
-        mechanism: 'password',
-        source: outcome.source,
-        expiresAt: undefined,
-      })
+      const identity = identityOfAccount(outcome.account, outcome.source, 'password')
       return judge({ kind: 'identified', identity }, request, rule, 'password')
     }
   }

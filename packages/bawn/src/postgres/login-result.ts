@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
-import { BlockList, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { isLoopbackAddress } from '../authn/address.ts'
 import type { Identity, Outcome, RejectionReason } from '../authn/identity.ts'
 import type { GatewayError } from '../error.ts'
 import type { ByteInput } from './byte-input.ts'
@@ -69,13 +70,7 @@ export function shown(name: string): string {
   return name.length > 128 ? `${name.slice(0, 128)}…` : name
 }
 
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
-
 /** A secret in clear is readable on the way: it is asked for inside TLS, or on the machine itself. */
 export function isPrivate({ tls, address }: LoginContext): boolean {
-  if (tls) return true
-  const isIpv6 = address.includes(':') && !address.startsWith('::ffff:')
-  return loopback.check(address.replace(/^::ffff:/, ''), isIpv6 ? 'ipv6' : 'ipv4')
+  return tls || isLoopbackAddress(address)
 }
