@@ -5,6 +5,7 @@ import { forward } from './forward.ts'
 import { createNodeFront } from './node-front.ts'
 import type { HttpListenerOptions } from './option.ts'
 import { problem } from './problem.ts'
+import { createRawFront } from './raw-front.ts'
 import { respond } from './respond.ts'
 import type { HttpLog, HttpState } from './state.ts'
 import { answerTokenRequest, tokenHeaders } from './token-resource.ts'
@@ -53,7 +54,8 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
     maxConnections: listener.max_connections,
     writeTimeoutMs: options.writeTimeoutMs ?? 30_000,
   }
-  const front: Front = createNodeFront(limits, options.tls, {
+  const createFront = listener.engine === 'node-http' ? createNodeFront : createRawFront
+  const front: Front = createFront(limits, options.tls, {
     request: (request, answer) => {
       const turn = new Turn(deps.requestId(), current, request, answer, turnDeps)
       serve(turn, listener.max_body_bytes)

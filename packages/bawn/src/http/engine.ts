@@ -1,8 +1,8 @@
 import type { X509Certificate } from 'node:crypto'
 import type { HttpCode, Problem } from './problem.ts'
 
-// What the door knows of sockets. A front speaks HTTP/1.1 to clients and implements the interfaces below; node-front.ts is
-// the one there is. Another (llhttp on raw sockets, HTTP/2) takes its place without a change in the door.
+// What the door knows of sockets. A front speaks HTTP/1.1 to clients and implements the interfaces below: raw-front.ts on bare
+// sockets, node-front.ts on node:http. Another takes their place without a change in the door.
 
 /** Takes a body, piece by piece. Exactly one of `end` and `fail` is called, once, after the last `chunk`. */
 export interface BodySink {

@@ -1,4 +1,3 @@
-import type { X509Certificate } from 'node:crypto'
 import {
   createServer,
   type IncomingMessage,
@@ -9,8 +8,8 @@ import {
 } from 'node:http'
 import { createServer as createSecureServer, type ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
-import { TLSSocket } from 'node:tls'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
+import { asksForCertificates, certificateOf, plainAddress, showsBadCertificate, tlsOptions } from './front-peer.ts'
 import { type AnswerContext, NodeAnswer } from './node-answer.ts'
 import { nodeBody } from './node-body.ts'
 import type { HttpCode, Problem } from './problem.ts'
@@ -122,12 +121,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   server.maxHeadersCount = 0
   server.maxConnections = limits.maxConnections
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
-    if (
-      socket instanceof TLSSocket &&
-      !socket.authorized &&
-      socket.getPeerX509Certificate() !== undefined &&
-      asksForCertificates(tls)
-    ) {
+    if (showsBadCertificate(socket, tls)) {
       socket.destroy()
       return
     }
@@ -178,40 +172,4 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
       server.closeAllConnections()
     },
   }
-}
-
-function asksForCertificates(tls: FrontTls | undefined): boolean {
-  return tls?.clientCertificate === 'optional' || tls?.clientCertificate === 'required'
-}
-
-/** By connection: the certificate does not change on it, and reading it costs more than a request. */
-const certificates = new WeakMap<Socket, X509Certificate>()
-
-function certificateOf(socket: Socket): X509Certificate | undefined {
-  const known = certificates.get(socket)
-  if (known !== undefined) return known
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined
-  const certificate = socket.getPeerX509Certificate()
-  if (certificate !== undefined) certificates.set(socket, certificate)
-  return certificate
-}
-
-function tlsOptions(tls: FrontTls): ServerOptions {
-  return {
-    cert: tls.certificate,
-    key: tls.key,
-    minVersion: 'TLSv1.2',
-    ALPNProtocols: ['http/1.1'],
-    handshakeTimeout: 10_000,
-    requestCert: asksForCertificates(tls),
-    // `optional` admits who shows none; who shows a bad one is dropped below.
-    rejectUnauthorized: tls.clientCertificate === 'required',
-    ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }),
-  }
-}
-
-/** `::ffff:10.0.0.1` is 10.0.0.1 on a socket that takes both families; rules and logs speak of the latter. */
-function plainAddress(address: string | undefined): string {
-  if (address === undefined) return ''
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }

@@ -5,7 +5,10 @@ export const httpListenerOptions = z.strictObject({
   door: z.literal('http'),
   address: listenAddress.describe('host:port to listen on; port 0 takes a free one'),
   tls: serverTls.optional().describe('without it everything crosses in clear'),
-  engine: z.enum(['node-http']).default('node-http').describe('what reads HTTP'),
+  engine: z
+    .enum(['llhttp', 'node-http'])
+    .default('llhttp')
+    .describe('what reads HTTP: llhttp on bare sockets, or node:http, which is slower'),
   max_header_bytes: z.int().min(1024).max(1_048_576).default(16_384).describe('of a request’s head'),
   max_body_bytes: z.int().min(0).default(10_485_760).describe('of a request'),
   header_timeout: timeLimit.default(10_000).describe('until a request’s head is there'),

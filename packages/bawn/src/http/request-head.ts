@@ -31,7 +31,7 @@ const refuse = (code: HttpCode): HeadOutcome => ({ kind: 'refused', code })
 
 /**
  * Checks what a front's parser leaves to others. llhttp settles Content-Length against Transfer-Encoding, repeated lengths,
- * chunk sizes, line ends and folded lines (node-front.test.ts holds that); what it lets through and we do not: other versions
+ * chunk sizes, line ends and folded lines (front.test.ts holds that); what it lets through and we do not: other versions
  * than 1.1 and 1.0, a second Host, an empty one, codings other than `chunked`, chunked in HTTP/1.0 (RFC 9112 section 6.1),
  * CONNECT, expectations other than 100-continue, and targets that are no path.
  */

@@ -1,0 +1,342 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FrontHandlers, FrontLimits } from './engine.ts'
+import { certificateOf, plainAddress } from './front-peer.ts'
+import { headerClass } from './header-class.ts'
+import { type ParsedHead, RequestParser } from './llhttp.ts'
+import type { HttpCode, Problem } from './problem.ts'
+import { type AnswerWire, RawAnswer } from './raw-answer.ts'
+import { RawBody } from './raw-body.ts'
+
+/** A body that nobody wants is read and dropped up to here; a longer one costs the client its connection. */
+const discardedBytes = 65_536
+/** After an answer that came before the end of the request: so much of the rest is read and dropped, so long. */
+const lingerBytes = 1_048_576
+const lingerMs = 1_000
+
+/** What the connections of a front have in common. */
+export interface ConnectionContext {
+  readonly limits: FrontLimits
+  readonly handlers: FrontHandlers
+  readonly secure: boolean
+  readonly asksForCertificates: boolean
+  /** Monotonic, in ms. */
+  now(): number
+  isDraining(): boolean
+  closed(connection: RawConnection): void
+}
+
+/**
+ * One client's connection: its requests, one after the other. What a client pipelines waits until the answer before it is complete, so
+ * the order of answers needs no bookkeeping, and no more than one received piece is ever kept.
+ */
+export class RawConnection implements AnswerWire {
+  readonly #socket: Socket
+  readonly #context: ConnectionContext
+  readonly #parser: RequestParser
+  readonly #address: string
+  /** Received and not looked at. */
+  #pending: Buffer | undefined
+  #advancing = false
+  #paused = false
+  /** The request under way, and what the door makes of it. */
+  #head: ParsedHead | undefined
+  #body: RawBody | undefined
+  #answer: RawAnswer | undefined
+  #received = false
+  /** Nothing that comes in is looked at any more. */
+  #lingering = false
+  #lingered = 0
+  #silent = true
+  /** What is to happen by then, in ms of the context's clock. */
+  #deadline: number
+  #requestDeadline = 0
+  #writeDeadline = Number.POSITIVE_INFINITY
+
+  constructor(socket: Socket, context: ConnectionContext) {
+    this.#socket = socket
+    this.#context = context
+    this.#parser = new RequestParser(context.limits.maxHeaderBytes)
+    this.#address = plainAddress(socket.remoteAddress)
+    this.#deadline = context.now() + this.#headTime
+    socket.on('data', bytes => this.#data(bytes))
+    socket.on('drain', () => this.#drained())
+    socket.on('end', () => this.#ended())
+    // `close` follows, and says all that is to be said.
+    socket.on('error', () => {})
+    socket.once('close', () => this.#closed())
+  }
+
+  /** No request is under way. */
+  get isIdle(): boolean {
+    return this.#head === undefined && this.#pending === undefined && !this.#parser.isInHead
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  /** Closes the connection when its time is over. */
+  sweep(now: number): void {
+    if (now >= this.#writeDeadline) {
+      if (this.#socket.writableLength > 0) {
+        this.#answer?.lost()
+        this.#socket.destroy()
+        return
+      }
+      this.#writeDeadline = Number.POSITIVE_INFINITY
+    }
+    if (now < this.#deadline) return
+    if (this.#lingering || this.#silent || this.isIdle) this.#socket.destroy()
+    else this.#fail('http.request_timeout')
+  }
+
+  // What an answer asks for.
+
+  write(bytes: Buffer | string): boolean {
+    const taken = typeof bytes === 'string' ? this.#socket.write(bytes, 'latin1') : this.#socket.write(bytes)
+    if (!taken) this.#writeDeadline = this.#context.now() + this.#context.limits.writeTimeoutMs
+    return taken
+  }
+
+  together(writes: () => void): void {
+    this.#socket.cork()
+    writes()
+    this.#socket.uncork()
+  }
+
+  closesAfter(): boolean {
+    const head = this.#head
+    if (head === undefined || !head.keepAlive || head.upgrade || this.#context.isDraining()) return true
+    return !this.#received && !mayDiscard(head)
+  }
+
+  done(close: boolean): void {
+    this.#answer = undefined
+    if (this.#socket.writableLength > 0) {
+      this.#writeDeadline = this.#context.now() + this.#context.limits.writeTimeoutMs
+    }
+    if (close) {
+      this.#body?.cancel()
+      this.#close()
+      return
+    }
+    // What is left of a body that nobody wanted.
+    this.#body?.cancel()
+    if (this.#received) this.#next()
+    this.#advance()
+  }
+
+  refuse(problem: Problem): void {
+    this.#answer = undefined
+    this.#refuse(problem)
+  }
+
+  get #headTime(): number {
+    return Math.min(this.#context.limits.headerTimeoutMs, this.#context.limits.requestTimeoutMs)
+  }
+
+  #data(bytes: Buffer): void {
+    if (this.#lingering) {
+      this.#lingered += bytes.length
+      if (this.#lingered > lingerBytes) this.#socket.destroy()
+      return
+    }
+    if (this.#silent) {
+      this.#silent = false
+      this.#begun()
+    } else if (this.isIdle) this.#begun()
+    this.#pending = this.#pending === undefined ? bytes : Buffer.concat([this.#pending, bytes])
+    this.#advance()
+  }
+
+  /** The first bytes of a request. */
+  #begun(): void {
+    const now = this.#context.now()
+    this.#deadline = now + this.#headTime
+    this.#requestDeadline = now + this.#context.limits.requestTimeoutMs
+  }
+
+  /** Works through what was received, up to the end of a request that is not answered yet. */
+  #advance(): void {
+    if (this.#advancing) return
+    this.#advancing = true
+    try {
+      while (this.#pending !== undefined && this.#mayRead()) this.#execute(this.#pending)
+    } finally {
+      this.#advancing = false
+    }
+    const wants = this.#lingering || this.#pending === undefined
+    if (wants === this.#paused) {
+      this.#paused = !wants
+      if (wants) this.#socket.resume()
+      else this.#socket.pause()
+    }
+  }
+
+  #mayRead(): boolean {
+    if (this.#lingering) return false
+    if (this.#received) return false
+    return this.#body === undefined || this.#body.isTaking
+  }
+
+  #execute(bytes: Buffer): void {
+    const { head, body, complete, consumed, error } = this.#parser.execute(bytes)
+    this.#pending = consumed < bytes.length && error === undefined ? bytes.subarray(consumed) : undefined
+    if (error !== undefined) {
+      this.#pending = undefined
+      // A request that is malformed before anybody heard of it never was one.
+      this.#fail(error === 'malformed' ? 'http.bad_request' : 'http.header_too_large')
+      return
+    }
+    if (head !== undefined) this.#begin(head)
+    for (let at = 0; at < body.length; at += 2) this.#body?.push(bytes.subarray(body[at], body[at + 1]))
+    if (complete) {
+      this.#received = true
+      this.#deadline = Number.POSITIVE_INFINITY
+      this.#body?.complete()
+      // Answered before its end: nothing is left to wait for.
+      if (head === undefined && this.#answer === undefined) this.#next()
+    }
+    if (head !== undefined) this.#hand(head)
+  }
+
+  #begin(head: ParsedHead): void {
+    this.#head = head
+    this.#received = false
+    this.#deadline = this.#requestDeadline
+    this.#answer = new RawAnswer(this, head.method)
+    const invite = expectsContinue(head) ? () => this.#invite() : undefined
+    this.#body = new RawBody(invite, () => this.#advance())
+  }
+
+  #hand(head: ParsedHead): void {
+    const { handlers, secure, asksForCertificates } = this.#context
+    const answer = this.#answer
+    const body = this.#body
+    if (answer === undefined || body === undefined) return
+    if (head.method === 'CONNECT') {
+      this.#answer = undefined
+      this.#refuse(handlers.refuse('http.bad_request', this.#address))
+      return
+    }
+    handlers.request(
+      {
+        method: head.method,
+        target: head.target,
+        httpVersion: head.httpVersion,
+        rawHeaders: head.rawHeaders,
+        secure,
+        remoteAddress: this.#address,
+        ...(asksForCertificates ? { clientCertificate: () => certificateOf(this.#socket) } : {}),
+        body,
+      },
+      answer,
+    )
+  }
+
+  #invite(): void {
+    if (!this.#received && this.#answer?.begun === false) this.#socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1')
+  }
+
+  /** The answer is complete and so is its request. */
+  #next(): void {
+    this.#head = undefined
+    this.#body = undefined
+    this.#received = false
+    if (this.#context.isDraining()) {
+      this.#close()
+      return
+    }
+    if (this.#pending !== undefined) this.#begun()
+    else this.#deadline = this.#context.now() + this.#context.limits.keepAliveTimeoutMs
+  }
+
+  /** What is under way cannot come to its end: the client's request is malformed or too slow. */
+  #fail(code: HttpCode): void {
+    const answer = this.#answer
+    const known = answer !== undefined
+    this.#answer = undefined
+    const begun = answer?.begun === true
+    answer?.lost(this.#received ? undefined : code)
+    this.#body?.cancel()
+    const problem = this.#context.handlers.refuse(code, known ? undefined : this.#address)
+    // In the middle of an answer, ours would be read as a part of it.
+    if (begun) this.#socket.destroy()
+    else this.#refuse(problem)
+  }
+
+  #refuse(problem: Problem): void {
+    if (!this.#socket.writable) {
+      this.#socket.destroy()
+      return
+    }
+    let head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}\r\n`
+    for (let at = 0; at < problem.headers.length; at += 2)
+      head += `${problem.headers[at]}: ${problem.headers[at + 1]}\r\n`
+    this.#socket.write(Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`, 'latin1'), problem.body]))
+    this.#linger()
+  }
+
+  /** Nothing can follow. Closing a socket that has unread bytes resets it, and a reset takes the answer from the client. */
+  #close(): void {
+    if (this.#received && this.#pending === undefined) {
+      this.#lingering = true
+      this.#socket.destroySoon()
+    } else this.#linger()
+  }
+
+  /** Half a close (RFC 9112 section 9.6): the client reads to the end, and what it still sends is read and dropped for a while. */
+  #linger(): void {
+    this.#lingering = true
+    this.#pending = undefined
+    this.#deadline = this.#context.now() + lingerMs
+    this.#socket.end()
+    if (this.#paused) {
+      this.#paused = false
+      this.#socket.resume()
+    }
+  }
+
+  #drained(): void {
+    this.#writeDeadline = Number.POSITIVE_INFINITY
+    this.#answer?.drained()
+  }
+
+  /** The client sends nothing more. */
+  #ended(): void {
+    if (this.#lingering) this.#socket.destroySoon()
+    else if (this.#parser.isInHead || (this.#head !== undefined && !this.#received)) this.#fail('http.bad_request')
+    else if (this.isIdle) this.#socket.end()
+    // It has left without waiting for its answer.
+    else this.#socket.destroy()
+  }
+
+  #closed(): void {
+    this.#parser.free()
+    this.#lingering = true
+    this.#pending = undefined
+    this.#body?.fail()
+    this.#answer?.lost()
+    this.#context.closed(this)
+  }
+}
+
+function headerValue({ rawHeaders }: ParsedHead, name: string): string | undefined {
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    if (headerClass(rawHeaders[at] ?? '').name === name) return rawHeaders[at + 1]
+  }
+  return undefined
+}
+
+/** RFC 9110 section 10.1.1. */
+function expectsContinue(head: ParsedHead): boolean {
+  return headerValue(head, 'expect')?.toLowerCase() === '100-continue'
+}
+
+/** A body that nobody reads, small enough to be read and dropped in the ordinary way. */
+function mayDiscard(head: ParsedHead): boolean {
+  const length = headerValue(head, 'content-length')
+  if (headerValue(head, 'transfer-encoding') !== undefined || headerValue(head, 'expect') !== undefined) return false
+  return length === undefined || Number(length) <= discardedBytes
+}

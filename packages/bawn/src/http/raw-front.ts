@@ -1,0 +1,82 @@
+import { createServer, type Socket } from 'node:net'
+import { createServer as createSecureServer } from 'node:tls'
+import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
+import { asksForCertificates, showsBadCertificate, tlsOptions } from './front-peer.ts'
+import { RawConnection } from './raw-connection.ts'
+
+/**
+ * The front on bare sockets: llhttp in its strict mode settles message framing, and nothing else stands between the bytes and the door.
+ * It costs half of what node:http does (bench/http.ts; decision 0021).
+ */
+export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, handlers: FrontHandlers): Front {
+  const connections = new Set<RawConnection>()
+  let draining = false
+  let drained: (() => void) | undefined
+  let now = performance.now()
+  const context = {
+    limits,
+    handlers,
+    secure: tls !== undefined,
+    asksForCertificates: asksForCertificates(tls),
+    now: () => now,
+    isDraining: () => draining,
+    closed: (connection: RawConnection) => {
+      connections.delete(connection)
+      if (draining && connections.size === 0) drained?.()
+    },
+  }
+  const accept = (socket: Socket): void => {
+    if (showsBadCertificate(socket, tls)) {
+      socket.destroy()
+      return
+    }
+    socket.setNoDelay(true)
+    connections.add(new RawConnection(socket, context))
+  }
+  const options = { allowHalfOpen: true, noDelay: true }
+  const secure = tls && createSecureServer({ ...options, ...tlsOptions(tls) }, accept)
+  const server = secure ?? createServer(options, accept)
+  server.maxConnections = limits.maxConnections
+  // Port scans and clients that do not trust us: TLS has told them already.
+  secure?.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
+
+  // One timer for all connections: setting and clearing one for each request would cost more than the request's head.
+  const every = Math.max(10, Math.min(1_000, limits.headerTimeoutMs / 8, limits.keepAliveTimeoutMs / 4))
+  const timer = setInterval(() => {
+    now = performance.now()
+    for (const connection of connections) connection.sweep(now)
+  }, every)
+  timer.unref()
+  server.once('close', () => {
+    if (connections.size === 0) clearInterval(timer)
+  })
+
+  return {
+    listen: (host, port) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ host, port }, () => {
+          server.off('error', reject)
+          const address = server.address()
+          if (address === null || typeof address === 'string') reject(new Error('no address'))
+          else resolve({ host: address.address, port: address.port })
+        })
+      }),
+    renewTls: next => secure?.setSecureContext(tlsOptions(next)),
+    drain: () =>
+      new Promise(resolve => {
+        draining = true
+        drained = () => {
+          clearInterval(timer)
+          resolve()
+        }
+        server.close()
+        for (const connection of connections) if (connection.isIdle) connection.destroy()
+        if (connections.size === 0) drained()
+      }),
+    close: () => {
+      server.close()
+      for (const connection of connections) connection.destroy()
+    },
+  }
+}
