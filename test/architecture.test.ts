@@ -33,6 +33,9 @@ const everywhere = ['error.ts', 'option.ts', 'version.ts', 'nearest.ts', 'file-l
 const composing = [
   'server.ts',
   'compose.ts',
+  'compose-accounts.ts',
+  'compose-mechanisms.ts',
+  'kinds.ts',
   'metered-trail.ts',
   'database-query.ts',
   'log.ts',

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLoginThrottle } from './accounts/throttle.ts'
 import { credentials } from './authn/http-credentials.fixture.ts'
+import { builtinKinds } from './builtin.ts'
 import { composeHttpMechanisms, configuredCarriers } from './compose-mechanisms.ts'
 import { parseConfig } from './config/load.ts'
 import { carriersOf } from './http/credentials.ts'
+import { kindSurroundings } from './kinds.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { createRandomTokens } from './tokens/random.ts'
 
@@ -32,6 +34,8 @@ const tokenOptions = {
 
 const compose = (of: ReturnType<typeof config>, store = createMemoryTokenStore()) =>
   composeHttpMechanisms(of, {
+    kinds: builtinKinds,
+    surroundings: kindSurroundings(environment, { clock: () => 0, log: () => {} }),
     certificate: { authenticate: () => ({ kind: 'absent' }) },
     jwt: { authenticate: () => ({ kind: 'absent' }) },
     password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
@@ -39,8 +43,6 @@ const compose = (of: ReturnType<typeof config>, store = createMemoryTokenStore()
     tokens: of.tokens && createRandomTokens(tokenOptions, store, () => 0),
     stores: [],
     onRenewed: () => {},
-    clock: () => 0,
-    environment,
   })
 
 const everything = `
@@ -51,23 +53,23 @@ const everything = `
   trust: { user: guest }
   identity: { user: tester }`
 
-test('every mechanism of a configuration is there, and where they look is known without secrets', () => {
+test('every mechanism of a configuration is there, and where they look is known without secrets', async () => {
   const whole = config(everything, 'tokens: { kind: memory, cookie: {} }')
-  const mechanisms = compose(whole)
+  const mechanisms = await compose(whole)
   const names = ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity', 'token']
   for (const name of names)
     assert(
       mechanisms.some(mechanism => mechanism.name === name),
       name,
     )
-  assert.deepEqual(configuredCarriers(whole), carriersOf(mechanisms))
+  assert.deepEqual(configuredCarriers(whole, builtinKinds), carriersOf(mechanisms))
   const least = config('{}')
-  assert.deepEqual(configuredCarriers(least), carriersOf(compose(least)))
+  assert.deepEqual(configuredCarriers(least, builtinKinds), carriersOf(await compose(least)))
 })
 
-test('a value of digest that cannot be one stops the start, and is not in the message', () => {
+test('a value of digest that cannot be one stops the start, and is not in the message', async () => {
   const short = config('{ digest: { users: { dora: { ha1_sha256: env:SHORT } } } }')
-  assert.throws(
+  await assert.rejects(
     () => compose(short),
     (error: Error) => {
       assert('code' in error && error.code === 'authn.bad_digest_user')
@@ -121,7 +123,7 @@ test('what a reload takes out of the configuration takes its tokens along', asyn
       clientId: undefined,
       notAfter: undefined,
     })
-    const after = compose(config(`{ ${mechanisms} }`, `tokens: { kind: memory }\n${more}`), store)
+    const after = await compose(config(`{ ${mechanisms} }`, `tokens: { kind: memory }\n${more}`), store)
     const outcome = await after
       .find(({ name }) => name === 'token')
       ?.authenticate(credentials({ headers: { authorization: `Bearer ${token}` } }))

@@ -1,6 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { openAccountStores } from './accounts/open.ts'
 import { createPasswordCheck } from './accounts/password.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
@@ -14,6 +13,7 @@ import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
+import { openAccountStores } from './compose-accounts.ts'
 import { composeHttpMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
@@ -29,13 +29,14 @@ import type { Upstream } from './http/upstream/upstream.ts'
 import { openDirectoryKeystore } from './keys/directory.ts'
 import type { Keystore } from './keys/keystore.ts'
 import { parseMasterKey } from './keys/master-key.ts'
+import { type Kinds, kindSurroundings } from './kinds.ts'
+import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
 import { isRevoked } from './revocation.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
-import { openTokens } from './tokens/open.ts'
 import type { TokenStore } from './tokens/store.ts'
 import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
 
@@ -57,6 +58,8 @@ export interface Surroundings {
   readonly throttle: LoginThrottle
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
+  /** What the configuration may name. */
+  readonly kinds: Kinds
 }
 
 /** One configuration, compiled. */
@@ -96,12 +99,15 @@ export function composeCatalogue(config: Config, keystore: Keystore): Catalogue 
 /** The token manager of a configuration, for the doors and for the command line; `undefined` when it issues none. */
 export async function composeTokens(
   config: Config,
-  { clock, memoryTokens }: Pick<Surroundings, 'clock'> & Partial<Pick<Surroundings, 'memoryTokens'>>,
-  environment: NodeJS.ProcessEnv,
+  kinds: Kinds,
+  surroundings: KindSurroundings,
+  memory: TokenStore = createMemoryTokenStore(),
 ): Promise<TokenManager | undefined> {
-  if (config.tokens === undefined) return undefined
-  const memory = memoryTokens ?? createMemoryTokenStore()
-  return openTokens(config.tokens, { clock, memory, secret: reference => resolveSecret(reference, environment).value })
+  const { tokens } = config
+  if (tokens === undefined) return undefined
+  const kind = kinds.tokenManagers.get(tokens.kind)
+  if (kind === undefined) throw new TypeError(`no kind of token manager is called ${tokens.kind}`)
+  return kind.open(tokens, { ...surroundings, memory, ttlMs: tokens.ttl })
 }
 
 function tokenDoor(config: Config, manager: TokenManager | undefined): TokenDoor | undefined {
@@ -116,7 +122,7 @@ export async function compose(
   surroundings: Surroundings,
   environment: NodeJS.ProcessEnv,
 ): Promise<Composition> {
-  const { trail, metrics, clock, log, throttle } = surroundings
+  const { trail, metrics, clock, log, throttle, memoryTokens, kinds } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const hostRules = createHostRules(config.host_rules)
   const issuers = Object.keys(config.issuers).length > 0
@@ -125,11 +131,15 @@ export async function compose(
     Object.entries(config.upstreams).map(([name, options]) => [name, createUpstream(name, options)]),
   )
   const databases = await composeDatabases(config, catalogue, environment)
-  const stores = await openAccountStores(config.accounts)
+  const forKinds = kindSurroundings(environment, {
+    clock,
+    log: (level, message) => log({ level, message, requestId: '-' }),
+  })
+  const stores = await openAccountStores(config.accounts, { kinds, surroundings: forKinds })
   let tokens: TokenManager | undefined
   try {
-    tokens = await composeTokens(config, surroundings, environment)
-    return assemble()
+    tokens = await composeTokens(config, kinds, forKinds, memoryTokens)
+    return await assemble()
   } catch (error) {
     for (const store of stores) await store.close()
     await tokens?.close()
@@ -152,7 +162,7 @@ export async function compose(
     })
   }
 
-  function assemble(): Composition {
+  async function assemble(): Promise<Composition> {
     const certificate = createCertificateMechanism(config.services, stores)
     const scram =
       stores.length === 0
@@ -169,7 +179,9 @@ export async function compose(
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })
     const mechanisms = createMechanismTable(
-      composeHttpMechanisms(config, {
+      await composeHttpMechanisms(config, {
+        kinds,
+        surroundings: forKinds,
         certificate,
         jwt,
         password: stores.length === 0 ? undefined : password,
@@ -177,8 +189,6 @@ export async function compose(
         tokens,
         stores,
         onRenewed,
-        clock,
-        environment,
       }),
     )
     const routes = compileRoutes(config.routes, {

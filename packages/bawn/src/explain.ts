@@ -2,6 +2,7 @@ import type { Account } from './accounts/store.ts'
 import { type Arrival, createHostRules } from './authn/host-rules.ts'
 import { createIdentity, type Identity, type Outcome } from './authn/identity.ts'
 import type { UsableMechanism } from './authn/option.ts'
+import { builtinKinds } from './builtin.ts'
 import { configuredCarriers } from './compose-mechanisms.ts'
 import { mechanismsOfDoor } from './config/check-host-rules.ts'
 import type { Config } from './config/load.ts'
@@ -239,7 +240,12 @@ export function routesOf(config: Config, known: readonly KnownField[]) {
     },
   }
   const gate = (allow: readonly string[]) => createGate(allow, config.policies)
-  return compileRoutes(config.routes, { upstreams, gate, catalogue, carriers: configuredCarriers(config) })
+  return compileRoutes(config.routes, {
+    upstreams,
+    gate,
+    catalogue,
+    carriers: configuredCarriers(config, builtinKinds),
+  })
 }
 
 /** Why a login at the PostgreSQL door would be permitted or refused, and what of each column it would show. */

@@ -4,6 +4,7 @@ import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.t
 import type { ReloadProblem, ReloadResult } from './admin/reload.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { openAuditTrail } from './audit/trail.ts'
+import { builtinKinds } from './builtin.ts'
 import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
 import { type Config, ConfigError, type LoadedConfig, loadConfig } from './config/load.ts'
@@ -71,7 +72,8 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
   )
   const throttle = createLoginThrottle({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens }
+  const kinds = builtinKinds
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens, kinds }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()

@@ -1,11 +1,12 @@
-import { openAccountStore } from '../accounts/open.ts'
 import type { AccountStoreOptions } from '../accounts/option.ts'
 import { openSqliteAccounts, type SqliteAccountStore } from '../accounts/sqlite.ts'
 import { AccountError, type AccountStore } from '../accounts/store.ts'
+import { openAccountStore } from '../compose-accounts.ts'
 import { suggest } from '../nearest.ts'
 import { configOption, type Input } from './command.ts'
 import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
+import { kindsFor } from './kinds.ts'
 
 export const storeOption = {
   ...configOption,
@@ -47,9 +48,9 @@ async function closing<Store extends AccountStore>(
 }
 
 /** Runs `work` with the store that the command names, of whatever kind, and prints what it returns. */
-export function withStore(input: Input, work: (store: AccountStore) => Promise<string>): Promise<0> {
+export async function withStore(input: Input, work: (store: AccountStore) => Promise<string>): Promise<0> {
   const { name, options } = chosenStore(input)
-  return closing(input, openAccountStore(name, options), work)
+  return closing(input, await openAccountStore(name, options, kindsFor(input)), work)
 }
 
 /** As `withStore`, for what changes accounts. @throws {AccountError} `accounts.read_only` */

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { openAccountStore } from '../accounts/open.ts'
 import { createJwtMechanism } from '../authn/jwt.ts'
 import { usableMechanisms } from '../authn/option.ts'
+import { openAccountStore } from '../compose-accounts.ts'
 import type { Config } from '../config/load.ts'
 import { resolveSecret } from '../config/secret.ts'
 import { type Asking, type ExplainSurroundings, type Explanation, explainLogin, explainRequest } from '../explain.ts'
@@ -10,6 +10,7 @@ import { suggest } from '../nearest.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
 import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
+import { kindsFor } from './kinds.ts'
 import { printable } from './terminal-text.ts'
 
 /** A JSON Web Token as it is: then it is no file. */
@@ -43,7 +44,7 @@ function surroundingsOf(config: Config, input: Input): ExplainSurroundings {
       for (const [name, options] of Object.entries(config.accounts)) {
         // Opening makes the file; explaining makes nothing.
         if (!existsSync(options.path)) continue
-        const store = openAccountStore(name, options)
+        const store = await openAccountStore(name, options, kindsFor(input))
         try {
           const account = await store.find(user)
           if (account) return { account, store: name }

@@ -2,6 +2,7 @@ import { composeTokens } from '../compose.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
 import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
+import { kindsFor } from './kinds.ts'
 import { printable } from './terminal-text.ts'
 
 type Manager = NonNullable<Awaited<ReturnType<typeof composeTokens>>>
@@ -17,8 +18,8 @@ async function withTokens(input: Input, work: (manager: Manager) => Promise<stri
     const suggestion = 'Restart the gateway to end them all, or keep tokens in kind: sqlite'
     throw new CliError('cli.failed', 'tokens of kind memory are in the gateway’s own memory', { suggestion })
   }
-  const { now, env } = input.terminal
-  const manager = await composeTokens(config, { clock: now }, env)
+  const { kinds, surroundings } = kindsFor(input)
+  const manager = await composeTokens(config, kinds, surroundings)
   if (manager === undefined) throw new CliError('cli.failed', 'the configuration issues no tokens')
   try {
     input.terminal.out(await work(manager))

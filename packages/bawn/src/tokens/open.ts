@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { TokenError } from './error.ts'
-import type { KeptTokenOptions, RedisOptions, RevocationOptions, TokensOptions } from './option.ts'
+import type { RedisOptions, RevocationOptions, TokensOptionsOf } from './option.ts'
 import { createRandomTokens } from './random.ts'
 import { createRedisTokens } from './redis.ts'
 import { connectRedis, type RedisConnection } from './redis-connection.ts'
@@ -11,49 +11,51 @@ import { openSqliteRevocations } from './sqlite-revocations.ts'
 import type { RevocationStore, TokenStore } from './store.ts'
 import type { TokenManager } from './token-manager.ts'
 
+// The token managers in the box, from their options.
+
 export interface TokenSurroundings {
-  /** Of the process: what of kind memory outlives a reload. */
-  readonly memory: TokenStore
   /** ms since 1970 */
   readonly clock: () => number
   /** What a secret reference stands for. */
   readonly secret: (reference: string) => string
+  /** How long a token is valid. */
+  readonly ttlMs: number
 }
 
-/**
- * The token manager of a configuration.
- *
- * @throws {TokenError} `tokens.bad_key`, `tokens.newer_schema`, `tokens.unavailable` where the kind has to be there at start (SQLite)
- */
-export async function openTokens(options: TokensOptions, surroundings: TokenSurroundings): Promise<TokenManager> {
-  const { clock, secret } = surroundings
-  switch (options.kind) {
-    case 'memory':
-      return createRandomTokens(randomOptions(options), surroundings.memory, clock)
-    case 'sqlite':
-      return createRandomTokens(randomOptions(options), openSqliteTokens(options.path, clock()), clock)
-    case 'redis':
-      return createRandomTokens(randomOptions(options), createRedisTokens(await redisOf(options, secret)), clock)
-    case 'signed': {
-      const [key, ...former] = [options.key, ...options.former_keys].map(reference =>
-        parseSigningKey(secret(reference)),
-      )
-      if (key === undefined) throw new TokenError('tokens.bad_key', 'signed tokens have no key')
-      const { ttl, issuer } = options
-      const revocations = await revocationsOf(options.revocations, surroundings)
-      return createSignedTokens({ name: 'signed', ttlMs: ttl, issuer, keys: [key, ...former] }, revocations, clock)
-    }
-  }
+/** Random tokens, kept in `store`. @param name of the kind */
+export function openKeptTokens(
+  name: string,
+  options: TokensOptionsOf<'memory'>,
+  store: TokenStore,
+  { ttlMs, clock }: Pick<TokenSurroundings, 'ttlMs' | 'clock'>,
+): TokenManager {
+  const { renew, lifetime: lifetimeMs, max_per_subject: perSubject, max_tokens: inAll } = options
+  return createRandomTokens({ name, ttlMs, renew, lifetimeMs, limits: { perSubject, inAll } }, store, clock)
 }
 
-function randomOptions(options: KeptTokenOptions) {
-  return {
-    name: options.kind,
-    ttlMs: options.ttl,
-    renew: options.renew,
-    lifetimeMs: options.lifetime,
-    limits: { perSubject: options.max_per_subject, inAll: options.max_tokens },
-  }
+/** @throws {TokenError} `tokens.newer_schema`, `tokens.unavailable`: the file has to be there at start */
+export function openSqliteManager(options: TokensOptionsOf<'sqlite'>, surroundings: TokenSurroundings): TokenManager {
+  return openKeptTokens('sqlite', options, openSqliteTokens(options.path, surroundings.clock()), surroundings)
+}
+
+export async function openRedisManager(
+  options: TokensOptionsOf<'redis'>,
+  surroundings: TokenSurroundings,
+): Promise<TokenManager> {
+  return openKeptTokens('redis', options, createRedisTokens(await redisOf(options, surroundings.secret)), surroundings)
+}
+
+/** @throws {TokenError} `tokens.bad_key`; where revocations are in SQLite, as `openSqliteManager` */
+export async function openSignedManager(
+  options: TokensOptionsOf<'signed'>,
+  surroundings: TokenSurroundings,
+): Promise<TokenManager> {
+  const { clock, secret, ttlMs } = surroundings
+  const [key, ...former] = [options.key, ...options.former_keys].map(reference => parseSigningKey(secret(reference)))
+  if (key === undefined) throw new TokenError('tokens.bad_key', 'signed tokens have no key')
+  const { issuer } = options
+  const revocations = await revocationsOf(options.revocations, surroundings)
+  return createSignedTokens({ name: 'signed', ttlMs, issuer, keys: [key, ...former] }, revocations, clock)
 }
 
 async function revocationsOf(
@@ -64,7 +66,7 @@ async function revocationsOf(
   return createRedisRevocations(await redisOf(options, secret), clock)
 }
 
-function redisOf(options: RedisOptions, secret: TokenSurroundings['secret']): Promise<RedisConnection> {
+function redisOf(options: Omit<RedisOptions, 'kind'>, secret: TokenSurroundings['secret']): Promise<RedisConnection> {
   return connectRedis({
     url: options.url,
     user: options.user,

@@ -64,22 +64,41 @@ const revocationOptions = z.discriminatedUnion('kind', [
 ])
 export type RevocationOptions = Frozen<z.output<typeof revocationOptions>>
 
-/** Tokens of our own. */
+export const memoryTokensOptions = z.strictObject({ kind: z.literal('memory'), ...common, ...kept })
+export const sqliteTokensOptions = z.strictObject({ kind: z.literal('sqlite'), path: sqlitePath, ...common, ...kept })
+export const redisTokensOptions = z.strictObject({ kind: z.literal('redis'), ...redisOptions, ...common, ...kept })
+export const signedTokensOptions = z.strictObject({
+  kind: z.literal('signed'),
+  key: secretReference.describe('a private Ed25519 key in PEM (EdDSA), or 32 bytes and more in base64 (HS256)'),
+  former_keys: z.array(secretReference).default([]).describe('their tokens are still believed; none is issued'),
+  issuer: z.string().min(1).max(256).default('bawn').describe('the iss claim'),
+  revocations: revocationOptions.describe('what every node reads at each use of a token'),
+  ...common,
+})
+
+/** Tokens of our own; which kinds there are stands in `builtin.ts` as well. */
 export const tokensOptions = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('memory'), ...common, ...kept }),
-  z.strictObject({ kind: z.literal('sqlite'), path: sqlitePath, ...common, ...kept }),
-  z.strictObject({ kind: z.literal('redis'), ...redisOptions, ...common, ...kept }),
-  z.strictObject({
-    kind: z.literal('signed'),
-    key: secretReference.describe('a private Ed25519 key in PEM (EdDSA), or 32 bytes and more in base64 (HS256)'),
-    former_keys: z.array(secretReference).default([]).describe('their tokens are still believed; none is issued'),
-    issuer: z.string().min(1).max(256).default('bawn').describe('the iss claim'),
-    revocations: revocationOptions.describe('what every node reads at each use of a token'),
-    ...common,
-  }),
+  memoryTokensOptions,
+  sqliteTokensOptions,
+  redisTokensOptions,
+  signedTokensOptions,
 ])
 export type TokensOptions = Frozen<z.output<typeof tokensOptions>>
-export type KeptTokenOptions = Extract<TokensOptions, { readonly renew: boolean }>
+
+/** What every kind has: of the door, and how long a token is valid. */
+export const commonTokenKeys = {
+  kind: true,
+  ttl: true,
+  resource: true,
+  endpoint: true,
+  headers: true,
+  cookie: true,
+} as const
+/** What one kind has besides: for whoever opens it. */
+export type TokensOptionsOf<Kind extends TokensOptions['kind']> = Omit<
+  Extract<TokensOptions, { readonly kind: Kind }>,
+  keyof typeof commonTokenKeys
+>
 export type RedisOptions =
   | Extract<TokensOptions, { readonly kind: 'redis' }>
   | Extract<RevocationOptions, { readonly kind: 'redis' }>

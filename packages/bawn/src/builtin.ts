@@ -1,0 +1,163 @@
+import { openFileAccounts } from './accounts/file.ts'
+import { type AccountStoreOptions, fileStoreOptions, sqliteStoreOptions } from './accounts/option.ts'
+import { openSqliteAccounts } from './accounts/sqlite.ts'
+import { createApiKeyMechanism } from './authn/api-key.ts'
+import { createBasicMechanism } from './authn/basic.ts'
+import { createBearerMechanism } from './authn/bearer.ts'
+import { createDigestMechanism } from './authn/digest.ts'
+import { digestUsers } from './authn/digest-users.ts'
+import { createIdentityMechanism } from './authn/fixed-identity.ts'
+import { createHttpTrustMechanism } from './authn/http-trust.ts'
+import { createIntrospectionMechanism } from './authn/introspection.ts'
+import {
+  type ApiKeyOptions,
+  apiKeyOptions,
+  type BasicOptions,
+  basicOptions,
+  type DigestOptions,
+  digestOptions,
+  type FixedIdentityOptions,
+  fixedIdentityOptions,
+  type IntrospectionOptions,
+  introspectionOptions,
+  type JwtHttpOptions,
+  jwtHttpOptions,
+  type TrustOptions,
+  trustOptions,
+} from './authn/option.ts'
+import type { Kinds, TrustedAccountStoreKind, TrustedMechanismKind, TrustedTokenManagerKind } from './kinds.ts'
+import type { Plugin } from './plugin.ts'
+import { openKeptTokens, openRedisManager, openSignedManager, openSqliteManager } from './tokens/open.ts'
+import {
+  commonTokenKeys,
+  memoryTokensOptions,
+  redisTokensOptions,
+  signedTokensOptions,
+  sqliteTokensOptions,
+  type TokensOptionsOf,
+} from './tokens/option.ts'
+
+// What is in the box, as a plug-in like any other. Not in here: mechanisms that have no options of their own and are made of other
+// sections (certificate, token: compose-mechanisms.ts), and those that speak with a PostgreSQL client (compose.ts).
+
+type StoreOptionsOf<Kind extends AccountStoreOptions['kind']> = Omit<
+  Extract<AccountStoreOptions, { readonly kind: Kind }>,
+  'kind'
+>
+
+const sqliteStore: TrustedAccountStoreKind<StoreOptionsOf<'sqlite'>> = {
+  kind: 'sqlite',
+  options: sqliteStoreOptions.omit({ kind: true }),
+  open: ({ path }, { name, clock }) => openSqliteAccounts({ name, path, clock }),
+}
+
+const fileStore: TrustedAccountStoreKind<StoreOptionsOf<'file'>> = {
+  kind: 'file',
+  options: fileStoreOptions.omit({ kind: true }),
+  open: ({ path, format, roles }, { name }) =>
+    openFileAccounts({ name, path, format, roles, now: () => performance.now() }),
+}
+
+const memoryTokens: TrustedTokenManagerKind<TokensOptionsOf<'memory'>> = {
+  kind: 'memory',
+  options: memoryTokensOptions.omit(commonTokenKeys),
+  open: (options, surroundings) => openKeptTokens('memory', options, surroundings.memory, surroundings),
+}
+
+const sqliteTokens: TrustedTokenManagerKind<TokensOptionsOf<'sqlite'>> = {
+  kind: 'sqlite',
+  options: sqliteTokensOptions.omit(commonTokenKeys),
+  open: openSqliteManager,
+}
+
+const redisTokens: TrustedTokenManagerKind<TokensOptionsOf<'redis'>> = {
+  kind: 'redis',
+  options: redisTokensOptions.omit(commonTokenKeys),
+  open: openRedisManager,
+}
+
+const signedTokens: TrustedTokenManagerKind<TokensOptionsOf<'signed'>> = {
+  kind: 'signed',
+  options: signedTokensOptions.omit(commonTokenKeys),
+  open: openSignedManager,
+}
+
+const jwt: TrustedMechanismKind<JwtHttpOptions> = {
+  kind: 'jwt',
+  options: jwtHttpOptions,
+  carries: ({ header, cookie }) => ({ headers: listOf(header?.toLowerCase()), cookies: listOf(cookie) }),
+  create: (options, { issuers, leavesOpaque }) => ({
+    http: issuers && createBearerMechanism(issuers, options, leavesOpaque),
+  }),
+}
+
+const basic: TrustedMechanismKind<BasicOptions> = {
+  kind: 'basic',
+  options: basicOptions,
+  create: (options, { passwords }) => ({ http: passwords && createBasicMechanism(options, passwords) }),
+}
+
+const digest: TrustedMechanismKind<DigestOptions> = {
+  kind: 'digest',
+  options: digestOptions,
+  create: (options, { throttle, secret }) => {
+    const { realm, algorithms, userhash, nonce_lifetime: nonceLifetimeMs } = options
+    const settings = { realm, algorithms, userhash, nonceLifetimeMs, throttle }
+    return { http: createDigestMechanism(digestUsers(options, secret), settings) }
+  },
+}
+
+const apiKey: TrustedMechanismKind<ApiKeyOptions> = {
+  kind: 'api-key',
+  options: apiKeyOptions,
+  carries: ({ header, query }) => ({
+    headers: listOf(header === 'off' ? undefined : header.toLowerCase()),
+    query: listOf(query),
+  }),
+  judgesOpaque: ({ bearer }) => bearer,
+  create: (options, { throttle, leavesOpaque }) => ({ http: createApiKeyMechanism(options, throttle, leavesOpaque) }),
+}
+
+const introspection: TrustedMechanismKind<IntrospectionOptions> = {
+  kind: 'introspection',
+  options: introspectionOptions,
+  judgesOpaque: () => true,
+  create: (options, { fetch, clock, secret }) => ({
+    http: createIntrospectionMechanism(options, { fetch, clock, clientSecret: secret(options.client_secret) }),
+  }),
+}
+
+const trust: TrustedMechanismKind<TrustOptions> = {
+  kind: 'trust',
+  options: trustOptions,
+  create: options => ({ http: createHttpTrustMechanism(options) }),
+}
+
+const identity: TrustedMechanismKind<FixedIdentityOptions> = {
+  kind: 'identity',
+  options: fixedIdentityOptions,
+  create: options => ({ http: createIdentityMechanism(options) }),
+}
+
+function listOf(text: string | undefined): readonly string[] {
+  return text === undefined ? [] : [text]
+}
+
+const lists = {
+  accountStores: [sqliteStore, fileStore],
+  tokenManagers: [memoryTokens, sqliteTokens, redisTokens, signedTokens],
+  mechanisms: [jwt, basic, digest, apiKey, introspection, trust, identity],
+} as const satisfies Partial<Plugin>
+
+export const builtin: Plugin = { name: 'builtin', api: 1, ...lists }
+
+function byKind<Kind extends { readonly kind: string }>(kinds: readonly Kind[]): ReadonlyMap<string, Kind> {
+  return new Map(kinds.map(kind => [kind.kind, kind]))
+}
+
+/** What a configuration may name where no plug-in is there. */
+export const builtinKinds: Kinds = {
+  accountStores: byKind<TrustedAccountStoreKind>(lists.accountStores),
+  tokenManagers: byKind<TrustedTokenManagerKind>(lists.tokenManagers),
+  mechanisms: byKind<TrustedMechanismKind>(lists.mechanisms),
+}

@@ -1,0 +1,10 @@
+import { builtinKinds } from '../builtin.ts'
+import type { StoreParts } from '../compose-accounts.ts'
+import { kindSurroundings } from '../kinds.ts'
+import type { Input } from './command.ts'
+
+/** What a command opens stores and token managers with: their log is standard error. */
+export function kindsFor({ terminal }: Input): StoreParts {
+  const log = (_level: string, message: string): void => terminal.err(`${message}\n`)
+  return { kinds: builtinKinds, surroundings: kindSurroundings(terminal.env, { clock: terminal.now, log }) }
+}
