@@ -312,6 +312,12 @@ export const errors = {
     sqlstate: '22023',
     hint: 'Send the path without dot segments, empty segments, ";" and encoded slashes, as UTF-8',
   },
+  'http.bad_forwarding': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '08P01',
+    hint: 'The proxy in front has to write addresses into its forwarding header, no names, and a protocol for all hops or for each',
+  },
   'http.header_too_large': {
     blame: 'caller',
     status: 431,

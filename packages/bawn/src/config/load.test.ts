@@ -120,6 +120,12 @@ const rows: readonly Row[] = [
   },
   // values
   {
+    name: 'a trusted proxy by name',
+    replace: 'door: http\n',
+    by: 'door: http\n    trusted_proxies: { addresses: [»proxy.example] }\n',
+    says: '"proxy.example" is not an address',
+  },
+  {
     name: 'an unknown door',
     replace: 'door: http\n',
     by: 'door: »htp\n',

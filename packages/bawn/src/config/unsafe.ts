@@ -15,6 +15,13 @@ export function isLoopback(host: string): boolean {
 
 function unsafeListeners(draft: Draft, report: Report): void {
   for (const [name, listener] of draft.listeners) {
+    const believed = listener?.door === 'http' ? (listener.trusted_proxies?.addresses ?? []) : []
+    for (const [index, text] of believed.entries()) {
+      if (!text.endsWith('/0')) continue
+      const message = 'UNSAFE: whoever connects is believed about the address that it says it has'
+      const path = ['listeners', name, 'trusted_proxies', 'addresses', index]
+      report('warning', path, 'value', message, 'list the proxies, and nobody else')
+    }
     if (!listener || isLoopback(parseHostPort(listener.address).host)) continue
     const path = ['listeners', name, 'address']
     if (listener.door === 'admin') {

@@ -1,4 +1,5 @@
 import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
+import { createFindClient } from './client-address.ts'
 import { RequestCredentials } from './credentials.ts'
 import type { Front, FrontLimits, FrontTls } from './engine.ts'
 import { forward } from './forward.ts'
@@ -44,6 +45,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const { listener } = options
   const clock = deps.clock ?? (() => performance.now())
   const turnDeps = { clock, log: deps.log }
+  const findClient = listener.trusted_proxies && createFindClient(listener.trusted_proxies)
   let current = state
 
   const limits: FrontLimits = {
@@ -57,8 +59,15 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const createFront = listener.engine === 'node-http' ? createNodeFront : createRawFront
   const front: Front = createFront(limits, options.tls, {
     request: (request, answer) => {
-      const turn = new Turn(deps.requestId(), current, request, answer, turnDeps)
-      serve(turn, listener.max_body_bytes)
+      if (findClient === undefined) {
+        serve(new Turn(deps.requestId(), current, request, answer, turnDeps), listener.max_body_bytes)
+        return
+      }
+      const client = findClient(request)
+      const { address: remoteAddress, secure } = client ?? { address: request.remoteAddress, secure: request.secure }
+      const turn = new Turn(deps.requestId(), current, { ...request, remoteAddress, secure }, answer, turnDeps)
+      if (client !== undefined) serve(turn, listener.max_body_bytes)
+      else turn.refuse({ code: 'http.bad_forwarding', rule: 'trusted_proxies', decision: 'error' })
     },
     refuse: (code, remoteAddress) => {
       const requestId = deps.requestId()

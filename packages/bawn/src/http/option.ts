@@ -1,5 +1,23 @@
 import { z } from 'zod'
+import { parseAddressRange } from '../authn/address.ts'
 import { type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
+
+export const trustedProxiesOptions = z.strictObject({
+  addresses: z
+    .array(
+      z.string().superRefine((text, context) => {
+        const reading = parseAddressRange(text)
+        if (reading.kind === 'problem') context.addIssue({ code: 'custom', message: reading.message })
+      }),
+    )
+    .min(1)
+    .describe('addresses or CIDR, IPv4 or IPv6, or "local": peers whose forwarding header is believed'),
+  header: z
+    .enum(['x-forwarded-for', 'forwarded'])
+    .default('x-forwarded-for')
+    .describe('which one they write: X-Forwarded-For and -Proto, or Forwarded (RFC 7239)'),
+})
+export type TrustedProxiesOptions = Frozen<z.output<typeof trustedProxiesOptions>>
 
 export const httpListenerOptions = z.strictObject({
   door: z.literal('http'),
@@ -9,6 +27,9 @@ export const httpListenerOptions = z.strictObject({
     .enum(['llhttp', 'node-http'])
     .default('llhttp')
     .describe('what reads HTTP: llhttp on bare sockets, or node:http, which is slower'),
+  trusted_proxies: trustedProxiesOptions
+    .optional()
+    .describe('who is believed about where a request came from; without it nobody is'),
   max_header_bytes: z.int().min(1024).max(1_048_576).default(16_384).describe('of a request’s head'),
   max_body_bytes: z.int().min(0).default(10_485_760).describe('of a request'),
   header_timeout: timeLimit.default(10_000).describe('until a request’s head is there'),
