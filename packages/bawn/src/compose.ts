@@ -24,12 +24,14 @@ import { createMechanismTable } from './http/mechanisms.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { HttpState } from './http/state.ts'
 import { type TokenDoor, tokenCookie } from './http/token-resource.ts'
+import { withCredentials } from './http/upstream/credentials.ts'
 import { createUpstream } from './http/upstream/pool.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
 import { openDirectoryKeystore } from './keys/directory.ts'
 import type { Keystore } from './keys/keystore.ts'
 import { parseMasterKey } from './keys/master-key.ts'
 import { type Kinds, kindSurroundings } from './kinds.ts'
+import { openCredentials } from './outbound/open.ts'
 import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
@@ -127,9 +129,7 @@ export async function compose(
   const hostRules = createHostRules(config.host_rules)
   const issuers = Object.keys(config.issuers).length > 0
   const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock }) : undefined
-  const upstreams = new Map(
-    Object.entries(config.upstreams).map(([name, options]) => [name, createUpstream(name, options)]),
-  )
+  const upstreams = composeUpstreams(config, clock, environment)
   const databases = await composeDatabases(config, catalogue, environment)
   const forKinds = kindSurroundings(environment, {
     clock,
@@ -248,6 +248,17 @@ export async function compose(
       close,
     }
   }
+}
+
+function composeUpstreams(config: Config, clock: () => number, environment: NodeJS.ProcessEnv): Map<string, Upstream> {
+  const secret = (reference: string): string => resolveSecret(reference, environment).value
+  return new Map(
+    Object.entries(config.upstreams).map(([name, options]) => {
+      const upstream = createUpstream(name, options)
+      const { credentials } = options
+      return [name, credentials ? withCredentials(upstream, openCredentials(credentials, { clock, secret })) : upstream]
+    }),
+  )
 }
 
 interface OpenDatabase {

@@ -439,6 +439,26 @@ export const errors = {
     hint: 'Correct the upstream in the configuration and run: bawn check',
   },
 
+  // outbound
+  'outbound.token_unavailable': {
+    blame: 'upstream',
+    status: 503,
+    sqlstate: '08001',
+    hint: 'Try again later; the log says what the authorization server of this upstream answered',
+  },
+  'outbound.refused': {
+    blame: 'operator',
+    status: 502,
+    sqlstate: '28000',
+    hint: 'Correct the credentials of the upstream in the configuration, or what the upstream permits them',
+  },
+  'outbound.bad_credentials': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct credentials of the upstream in the configuration and run: bawn check',
+  },
+
   // postgres
   'postgres.protocol': {
     blame: 'caller',

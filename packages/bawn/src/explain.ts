@@ -13,6 +13,7 @@ import { parseField } from './fields/parse.ts'
 import { parsePath } from './http/path.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
+import { headersOf } from './outbound/open.ts'
 import { createGate, explainGate } from './policy/gate.ts'
 import { decidingMechanism } from './postgres/login.ts'
 
@@ -227,9 +228,16 @@ const jsonPathText = (path: readonly string[]): string =>
 /** The door's own table of routes, with upstreams that lead nowhere. @throws {GatewayError} whatever is wrong with a route */
 export function routesOf(config: Config, known: readonly KnownField[]) {
   const upstreams = new Map<string, Upstream>(
-    Object.keys(config.upstreams).map(name => [
+    Object.entries(config.upstreams).map(([name, { credentials }]) => [
       name,
-      { name, host: name, prefix: '', send: () => () => undefined, retire: () => undefined },
+      {
+        name,
+        host: name,
+        prefix: '',
+        ownHeaders: headersOf(credentials),
+        send: () => () => undefined,
+        retire: () => undefined,
+      },
     ]),
   )
   const catalogue: Catalogue = {

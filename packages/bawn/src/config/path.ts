@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import type { MechanismsOptions } from '../authn/option.ts'
+import type { UpstreamOptions } from '../http/option.ts'
 import type { RedisOptions, TokensOptions } from '../tokens/option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
 
@@ -29,7 +30,7 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       tls: entry.tls === 'off' ? entry.tls : { ...entry.tls, ca: optional(entry.tls.ca) },
       login: { ...entry.login, password: reference(entry.login.password) },
     })),
-    upstreams: each(config.upstreams, entry => ({ ...entry, ca: optional(entry.ca) })),
+    upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
     accounts: each(config.accounts, entry => ({ ...entry, path: path(entry.path) })),
     issuers: each(config.issuers, entry => ({
       ...entry,
@@ -43,6 +44,38 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       master: reference(config.keys.master),
     },
     audit: { ...config.audit, file: path(config.audit.file) },
+  }
+}
+
+function upstreamPaths(
+  upstream: UpstreamOptions,
+  path: (text: string) => string,
+  reference: (text: string) => string,
+): UpstreamOptions {
+  const { ca, client_certificate: shown, credentials } = upstream
+  const made = <Value>(value: Value | undefined, of: (value: Value) => Value): Value | undefined =>
+    value === undefined ? undefined : of(value)
+  return {
+    ...upstream,
+    ca: made(ca, path),
+    client_certificate: shown && { certificate: path(shown.certificate), key: path(shown.key) },
+    credentials: made(credentials, given => {
+      switch (given.kind) {
+        case 'basic':
+          return { ...given, password: reference(given.password) }
+        case 'api-key':
+          return { ...given, key: reference(given.key) }
+        case 'bearer':
+          return { ...given, token: reference(given.token) }
+        case 'client-credentials':
+          return {
+            ...given,
+            ca: made(given.ca, path),
+            client_secret: made(given.client_secret, reference),
+            private_key: made(given.private_key, reference),
+          }
+      }
+    }),
   }
 }
 

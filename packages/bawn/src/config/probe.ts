@@ -1,4 +1,5 @@
 import { accessSync, constants, existsSync } from 'node:fs'
+import { secretsOf } from '../outbound/option.ts'
 import type { Config } from './load.ts'
 import type { ConfigPath, Problem } from './problem.ts'
 import { sortProblems } from './problem.ts'
@@ -43,7 +44,16 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     if (database.tls !== 'off') file(['databases', name, 'tls', 'ca'], database.tls.ca)
     secret(['databases', name, 'login', 'password'], database.login.password)
   }
-  for (const [name, upstream] of Object.entries(config.upstreams)) file(['upstreams', name, 'ca'], upstream.ca)
+  for (const [name, upstream] of Object.entries(config.upstreams)) {
+    const path = ['upstreams', name]
+    file([...path, 'ca'], upstream.ca)
+    for (const key of ['certificate', 'key'] as const) {
+      file([...path, 'client_certificate', key], upstream.client_certificate?.[key])
+    }
+    for (const { key, reference } of secretsOf(upstream.credentials)) secret([...path, 'credentials', key], reference)
+    if (upstream.credentials?.kind === 'client-credentials')
+      file([...path, 'credentials', 'ca'], upstream.credentials.ca)
+  }
   for (const [name, store] of Object.entries(config.accounts)) {
     // The others are made when they are not there.
     if (store.kind === 'file') file(['accounts', name, 'path'], store.path)

@@ -9,6 +9,7 @@ import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import { createIdentity, type Identity } from '../authn/identity.ts'
 import { GatewayError } from '../error.ts'
 import type { Catalogue, Field, FieldView, JsonPlace } from '../fields/field.ts'
+import type { OutboundCredentials } from '../outbound/credentials.ts'
 import type { Gate } from '../policy/policy.ts'
 import { createHttpDoor, type HttpDoor } from './door.ts'
 import type { FrontTls } from './engine.ts'
@@ -22,6 +23,7 @@ import {
 } from './option.ts'
 import { compileRoutes } from './routes.ts'
 import type { HostRuleMatcher, HttpState } from './state.ts'
+import { withCredentials } from './upstream/credentials.ts'
 import { createUpstream, type UpstreamDeps } from './upstream/pool.ts'
 
 // What the tests of this folder start: a door with everything around it in memory, upstreams, and raw clients.
@@ -107,6 +109,8 @@ export interface KitOptions {
   readonly upstream: string
   readonly upstreamOptions?: Readonly<Record<string, unknown>>
   readonly upstreamDeps?: UpstreamDeps
+  /** Of the gateway towards the upstream. */
+  readonly credentials?: OutboundCredentials
   readonly routes?: readonly Record<string, unknown>[]
   readonly fields?: readonly Field[]
   readonly listener?: Readonly<Record<string, unknown>>
@@ -139,11 +143,12 @@ export const everything: Record<string, unknown> = {
 }
 
 export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' | 'metrics'>): HttpState {
-  const upstream = createUpstream(
+  const bare = createUpstream(
     'main',
     upstreamOptions.parse({ url: options.upstream, ...options.upstreamOptions }),
     options.upstreamDeps,
   )
+  const upstream = options.credentials === undefined ? bare : withCredentials(bare, options.credentials)
   const fields = catalogue(options.fields ?? [])
   const mechanisms = createMechanismTable(options.mechanisms ?? [createBearerMechanism(bearer, { realm: 'bawn' })])
   const use = options.use ?? ['jwt']

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { parseAddressRange } from '../authn/address.ts'
 import { type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
+import { outboundCredentialsOptions } from '../outbound/option.ts'
 
 export const trustedProxiesOptions = z.strictObject({
   addresses: z
@@ -45,6 +46,16 @@ export const upstreamOptions = z.strictObject({
     .regex(/^https?:\/\/[^/?#]+(\/[^?#]*)?$/, 'must be http(s)://host:port or http(s)://host:port/prefix')
     .describe('where it is; a prefix stands before every path'),
   ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
+  client_certificate: z
+    .strictObject({
+      certificate: z.string().describe('PEM file: the certificate and its chain'),
+      key: z.string().describe('PEM file: the private key'),
+    })
+    .optional()
+    .describe('what the gateway shows of itself in TLS'),
+  credentials: outboundCredentialsOptions
+    .optional()
+    .describe('how the gateway says who it is: in place of whatever the caller sent'),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected, TLS included'),
   response_timeout: timeLimit.default(30_000).describe('until the response head'),
   idle_timeout: timeLimit.default(30_000).describe('between two pieces of a response body'),

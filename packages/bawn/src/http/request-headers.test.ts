@@ -32,6 +32,7 @@ function sent(
     {
       allowed: undefined,
       reserved: new Set(['x-who']),
+      replaced: new Set(['x-gateway']),
       carriers: carriersOf([{ carries: { headers: ['x-team-key'], query: [], cookies: ['session'] } }]),
       isDelegated: false,
       identity: { id: undefined, roles: undefined },

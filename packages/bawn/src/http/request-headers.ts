@@ -10,6 +10,8 @@ export interface HeaderPolicy {
   readonly allowed: ReadonlySet<string> | undefined
   /** Every identity header of every route: what one upstream believes, no client may send to any. */
   readonly reserved: ReadonlySet<string>
+  /** What the gateway writes itself towards this upstream, to say who it is. */
+  readonly replaced: ReadonlySet<string>
   /** Where the gateway's own mechanisms look: a credential that is for us is nobody else's. */
   readonly carriers: Carriers
   /** The credential is the upstream's own: nobody here has judged it. */
@@ -80,7 +82,7 @@ function withoutCookies(line: string, names: ReadonlySet<string>): string | unde
 
 function passes({ name, kind }: HeaderClass, policy: HeaderPolicy, { opensBodies, method }: Forwarding): boolean {
   if (policy.carriers.headers.has(name) && !policy.isDelegated) return false
-  if (name === noChallengeHeader) return false
+  if (name === noChallengeHeader || policy.replaced.has(name)) return false
   switch (kind) {
     case 'hop':
     case 'framing':

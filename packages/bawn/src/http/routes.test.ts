@@ -8,7 +8,14 @@ import { parsePattern, patternCovers, patternMatches, patternsOverlap, type Rout
 import { compileRoutes, type RouteTable } from './routes.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
-const upstream: Upstream = { name: 'main', host: 'main', prefix: '', send: () => () => {}, retire: () => {} }
+const upstream: Upstream = {
+  name: 'main',
+  host: 'main',
+  prefix: '',
+  ownHeaders: [],
+  send: () => () => {},
+  retire: () => {},
+}
 
 function compile(routes: readonly Record<string, unknown>[], fields: Parameters<typeof catalogue>[0] = []): RouteTable {
   return compileRoutes(

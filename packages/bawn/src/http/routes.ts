@@ -125,6 +125,10 @@ function compile(
       `request_headers: ${own} is judged here and goes no further; identity_headers tell the upstream who asks`,
     )
   }
+  const ours = (option.request_headers ?? []).find(name => upstream.ownHeaders.includes(name.toLowerCase()))
+  if (ours !== undefined) {
+    throw bad(option.path, `request_headers: ${ours} carries the gateway’s own credential towards ${upstream.name}`)
+  }
   const delegated = own !== undefined
   const allowedSet = allowed === undefined ? undefined : new Set(allowed)
   return Object.freeze({
@@ -134,6 +138,7 @@ function compile(
     headers: {
       allowed: allowedSet,
       reserved,
+      replaced: new Set(upstream.ownHeaders),
       carriers: context.carriers,
       isDelegated: delegated,
       identity: { id: option.identity_headers?.id, roles: option.identity_headers?.roles },

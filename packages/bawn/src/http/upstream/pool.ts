@@ -24,6 +24,13 @@ export interface UpstreamDeps {
  */
 const readBuffer = Buffer.allocUnsafeSlow(65_536)
 
+/** PEM. */
+interface UpstreamTls {
+  readonly ca?: string | Buffer
+  readonly cert?: string | Buffer
+  readonly key?: string | Buffer
+}
+
 interface Waiting {
   readonly exchange: Exchange
   readonly deadline: number
@@ -32,19 +39,28 @@ interface Waiting {
 /**
  * Connects one backend.
  *
- * @throws {HttpError} `http.bad_upstream` when the URL or the `ca` file cannot be used
+ * @throws {HttpError} `http.bad_upstream` when the URL or a PEM file cannot be used
  */
 export function createUpstream(name: string, options: UpstreamOptions, deps: UpstreamDeps = {}): Upstream {
   const url = parseUrl(name, options.url)
-  const ca =
-    options.ca === undefined ? undefined : readCa(name, options.ca, deps.readFile ?? (path => readFileSync(path)))
-  return new Pool(name, url, options, ca, deps)
+  const { client_certificate: shown } = options
+  const read = (what: string, path: string): string | Buffer =>
+    readPem(name, what, path, deps.readFile ?? (each => readFileSync(each)))
+  if (shown !== undefined && url.protocol !== 'https:') {
+    throw new HttpError('http.bad_upstream', `upstream ${name}: client_certificate needs an https URL`)
+  }
+  const tls = {
+    ...(options.ca === undefined ? {} : { ca: read('ca', options.ca) }),
+    ...(shown === undefined ? {} : { cert: read('certificate', shown.certificate), key: read('key', shown.key) }),
+  }
+  return new Pool(name, url, options, tls, deps)
 }
 
 class Pool implements Upstream, ConnectionOwner {
   readonly name: string
   readonly host: string
   readonly prefix: string
+  readonly ownHeaders: readonly string[] = []
   readonly now: () => number
   readonly #open: (received: (bytes: Buffer) => void) => Socket
   readonly #connectEvent: 'connect' | 'secureConnect'
@@ -59,7 +75,7 @@ class Pool implements Upstream, ConnectionOwner {
   readonly #sweepMs: number
   #retired = false
 
-  constructor(name: string, url: URL, options: UpstreamOptions, ca: string | Buffer | undefined, deps: UpstreamDeps) {
+  constructor(name: string, url: URL, options: UpstreamOptions, tls: UpstreamTls, deps: UpstreamDeps) {
     this.name = name
     this.host = url.host
     this.prefix = url.pathname.replace(/\/$/, '')
@@ -87,7 +103,7 @@ class Pool implements Upstream, ConnectionOwner {
             minVersion: 'TLSv1.2',
             ALPNProtocols: ['http/1.1'],
             ...(isIP(host) === 0 ? { servername: host } : {}),
-            ...(ca === undefined ? {} : { ca }),
+            ...tls,
           })
       : received =>
           connectTcp({
@@ -202,10 +218,15 @@ function parseUrl(name: string, text: string): URL {
   return url
 }
 
-function readCa(name: string, path: string, readFile: (path: string) => string | Buffer): string | Buffer {
+function readPem(
+  name: string,
+  what: string,
+  path: string,
+  readFile: (path: string) => string | Buffer,
+): string | Buffer {
   try {
     return readFile(path)
   } catch (cause) {
-    throw new HttpError('http.bad_upstream', `upstream ${name}: cannot read ca ${path}`, { cause })
+    throw new HttpError('http.bad_upstream', `upstream ${name}: cannot read ${what} ${path}`, { cause })
   }
 }

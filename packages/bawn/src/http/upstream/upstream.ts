@@ -1,5 +1,4 @@
 import type { BodySource } from '../engine.ts'
-import type { HttpError } from '../problem.ts'
 import type { AnswerHead } from './answer-parser.ts'
 
 /** A request towards an upstream. */
@@ -24,7 +23,8 @@ export interface UpstreamAnswer {
 /** Exactly one of the two is called, once. */
 export interface AnswerReceiver {
   answer(answer: UpstreamAnswer): void
-  fail(error: HttpError): void
+  /** @param error a `GatewayError` where somebody could tell what is wrong */
+  fail(error: unknown): void
 }
 
 /** One backend with its pool of kept connections. */
@@ -34,6 +34,8 @@ export interface Upstream {
   readonly host: string
   /** What stands before every path: empty, or `/prefix` without a slash at its end. */
   readonly prefix: string
+  /** Headers that the gateway writes itself, to say who it is; in lower case. A caller's own do not get there. */
+  readonly ownHeaders: readonly string[]
   /** @returns a function that gives the exchange up: the connection is closed, nothing is called any more */
   send(request: UpstreamRequest, receiver: AnswerReceiver): () => void
   /** No new requests come: idle connections close now, others after their answer. */

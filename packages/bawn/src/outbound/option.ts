@@ -1,0 +1,90 @@
+import { z } from 'zod'
+import { type Frozen, secretReference, timeLimit } from '../option.ts'
+
+const headerName = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'must be the name of a header')
+
+const clientCredentialsOptions = z
+  .strictObject({
+    kind: z.literal('client-credentials'),
+    token_url: z
+      .string()
+      .regex(/^https?:\/\/[^\s#]+$/, 'must be an https URL')
+      .describe('token endpoint of the authorization server'),
+    insecure_http: z.boolean().default(false).describe('INSECURE: ask a token endpoint over plain HTTP'),
+    ca: z.string().optional().describe('PEM file of authorities of the token endpoint, instead of the system ones'),
+    client_id: z.string().min(1).describe('who the gateway is there'),
+    client_secret: secretReference.optional().describe('of the gateway there'),
+    private_key: secretReference
+      .optional()
+      .describe('PEM: the gateway signs who it is (private_key_jwt, RFC 7523) in place of a client_secret'),
+    key_id: z.string().min(1).optional().describe('kid of what private_key signs'),
+    authentication: z
+      .enum(['basic', 'post'])
+      .default('basic')
+      .describe('where client_secret goes: Authorization: Basic, or the form'),
+    scopes: z
+      .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope'))
+      .default([])
+      .describe('what the token is to permit'),
+    audience: z.string().min(1).optional().describe('sent as audience, for servers that ask for one'),
+    resource: z.string().min(1).optional().describe('sent as resource (RFC 8707)'),
+    parameters: z.record(z.string().min(1), z.string()).default({}).describe('more of the form'),
+    timeout: timeLimit.default(5_000).describe('for the token endpoint to answer'),
+  })
+  .refine(
+    options => (options.client_secret === undefined) !== (options.private_key === undefined),
+    'needs client_secret or private_key, and not both',
+  )
+  .refine(options => options.insecure_http || options.token_url.startsWith('https:'), {
+    path: ['token_url'],
+    message: 'is not https: tests may say insecure_http',
+  })
+export type ClientCredentialsOptions = Frozen<z.output<typeof clientCredentialsOptions>>
+
+/** How the gateway proves to an upstream who it is. It goes in place of whatever the caller sent. */
+export const outboundCredentialsOptions = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('basic'),
+    user: z
+      .string()
+      .regex(/^[^:\p{Cc}]+$/u, 'has no ":" and no control characters')
+      .describe('who the gateway is there'),
+    password: secretReference.describe('of the gateway there'),
+  }),
+  z.strictObject({
+    kind: z.literal('api-key'),
+    header: headerName.default('X-Api-Key').describe('header that carries the key'),
+    prefix: z
+      .string()
+      .regex(/^[ -~]*$/, 'must be visible ASCII')
+      .default('')
+      .describe('what stands before the key, for example "Token "'),
+    key: secretReference.describe('the key'),
+  }),
+  z.strictObject({ kind: z.literal('bearer'), token: secretReference.describe('a token that does not change') }),
+  clientCredentialsOptions,
+])
+export type OutboundCredentialsOptions = Frozen<z.output<typeof outboundCredentialsOptions>>
+
+/** The secrets that a credential is made of, with the keys that name them. */
+export function secretsOf(
+  options: OutboundCredentialsOptions | undefined,
+): readonly { readonly key: string; readonly reference: string }[] {
+  switch (options?.kind) {
+    case undefined:
+      return []
+    case 'basic':
+      return [{ key: 'password', reference: options.password }]
+    case 'api-key':
+      return [{ key: 'key', reference: options.key }]
+    case 'bearer':
+      return [{ key: 'token', reference: options.token }]
+    case 'client-credentials': {
+      const { client_secret: secret, private_key: key } = options
+      return [
+        ...(secret === undefined ? [] : [{ key: 'client_secret', reference: secret }]),
+        ...(key === undefined ? [] : [{ key: 'private_key', reference: key }]),
+      ]
+    }
+  }
+}
