@@ -89,7 +89,11 @@ test('what one engine refuses the other refuses, and upstreams see the same of b
   let refused = 0
   for (let round = 0; round < 100; round++) {
     const text = firstRequest(mutate(seeds[round % seeds.length] ?? ''))
-    const [a, b] = await Promise.all([ours(text), nodes(text)])
+    let [a, b] = await Promise.all([ours(text), nodes(text)])
+    // What has to wait for more is ended by a short time-out, which a busy machine may miss for what is complete.
+    for (let again = 0; again < 5 && a.status !== b.status && [a.status, b.status].includes(408); again++) {
+      ;[a, b] = await Promise.all([ours(text), nodes(text)])
+    }
     if (a.status >= 400) refused++
     assert.deepEqual(a, b, JSON.stringify(text))
   }
