@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { signatureAlgorithms } from '../../packages/bawn/src/authn/issuer-option.ts'
 import { parseKeySet } from '../../packages/bawn/src/authn/jwk.ts'
 import { isSignatureOf, parseCompactJws } from '../../packages/bawn/src/authn/jws.ts'
-import { signatureAlgorithms } from '../../packages/bawn/src/authn/option.ts'
 
 // The vectors of C2SP/wycheproof for JWS and JWK against our verifier. They are not in this repository: BAWN_WYCHEPROOF names the
 // folder that has them (testvectors_v1 of that project). Every "invalid" has to be refused, and every "valid" accepted but these:

@@ -128,7 +128,13 @@ export async function compose(
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const hostRules = createHostRules(config.host_rules)
   const issuers = Object.keys(config.issuers).length > 0
-  const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock }) : undefined
+  const jwt = issuers
+    ? createJwtMechanism(config.issuers, {
+        fetch,
+        clock,
+        secret: reference => resolveSecret(reference, environment).value,
+      })
+    : undefined
   const upstreams = composeUpstreams(config, clock, environment)
   const databases = await composeDatabases(config, catalogue, environment)
   const forKinds = kindSurroundings(environment, {

@@ -50,7 +50,10 @@ function options(more: object = {}): IssuerOptions {
 }
 
 function mechanism(more: object = {}, keys: object = allKeys, clock = () => now): JwtMechanism {
-  return createJwtMechanism({ corp: options(more) }, { fetch: async () => Response.json(keys), clock })
+  return createJwtMechanism(
+    { corp: options(more) },
+    { fetch: async () => Response.json(keys), clock, secret: assert.fail },
+  )
 }
 
 const part = (value: unknown) =>
@@ -409,7 +412,11 @@ test('each issuer has its own keys, even where their names are the same', async 
   const strangerKeys = { keys: [{ ...strangerJwk, kid: 'p256' }] }
   const ours = createJwtMechanism(
     { corp: options(), partner: options({ issuer: 'https://partner.example', jwks: 'https://partner.example/jwks' }) },
-    { clock: () => now, fetch: async url => Response.json(String(url).includes('partner') ? strangerKeys : allKeys) },
+    {
+      clock: () => now,
+      secret: assert.fail,
+      fetch: async url => Response.json(String(url).includes('partner') ? strangerKeys : allKeys),
+    },
   )
   const partnerClaims = { ...claims, iss: 'https://partner.example' }
   assert.equal(await verdict(ours, good), 'alice: support')
@@ -419,7 +426,7 @@ test('each issuer has its own keys, even where their names are the same', async 
 })
 
 test('two entries for one issuer, and a key set over plain HTTP, stop the start', () => {
-  const surroundings = { fetch: async () => Response.json(allKeys), clock: () => now }
+  const surroundings = { fetch: async () => Response.json(allKeys), clock: () => now, secret: assert.fail }
   assert.throws(() => createJwtMechanism({ a: options(), b: options() }, surroundings), { code: 'authn.bad_issuer' })
   for (const jwks of [
     'http://id.example/jwks',
