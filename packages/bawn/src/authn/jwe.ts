@@ -68,11 +68,20 @@ export function parseCompactJwe(
 
   const sizes = contentSizes[encryption]
   if (iv.length !== sizes.iv || tag.length !== sizes.tag || ciphertext.length === 0) return malformed
-  const isDirect = algorithm === 'dir' || algorithm === 'ECDH-ES'
-  if (isDirect !== (encryptedKey.length === 0)) return malformed
+  const [least, most] = encryptedKeySizes(algorithm, sizes.key)
+  if (encryptedKey.length < least || encryptedKey.length > most) return malformed
   const curve = isJsonObject(epk) && typeof epk['crv'] === 'string' ? epk['crv'] : undefined
   if (algorithm.startsWith('ECDH-ES') && curve === undefined) return malformed
   return { kind: 'jwe', header, algorithm, encryption, kid: kid?.name, curve }
+}
+
+/** Bytes, at least and at most, of the content key as it comes: RFC 7518 section 4. More only costs time. */
+function encryptedKeySizes(algorithm: KeyManagementAlgorithm, contentKey: number): readonly [number, number] {
+  if (algorithm === 'dir' || algorithm === 'ECDH-ES') return [0, 0]
+  // A modulus of 2048 to 4096 bits.
+  if (algorithm.startsWith('RSA-OAEP')) return [256, 512]
+  const wrapped = algorithm.endsWith('GCMKW') ? contentKey : contentKey + 8
+  return [wrapped, wrapped]
 }
 
 const malformed = { kind: 'rejected', reason: 'malformed' } as const
