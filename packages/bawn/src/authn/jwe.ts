@@ -6,11 +6,11 @@ import {
   type KeyManagementAlgorithm,
   keyManagementAlgorithms,
 } from './issuer-option.ts'
-import { isJsonObject, type JsonObject, parseJson } from './json.ts'
+import { isJsonObject, type Json, type JsonObject, parseJson } from './json.ts'
 import { keyNameOf } from './jwk.ts'
 import { maxTokenLength } from './jws.ts'
 
-/** A compact JWE (RFC 7516 section 7.1) that could be an access token for us. Nothing of it is decrypted, and nothing in it is proven. */
+/** A compact JWE (RFC 7516 section 7.1) whose parts are well formed. Nothing of it is decrypted, and nothing in it is proven. */
 export interface CompactJwe {
   readonly kind: 'jwe'
   readonly header: JsonObject
@@ -38,8 +38,16 @@ export function hasJweForm(token: string): boolean {
   return /^[^.]*(?:\.[^.]*){4}$/.test(token)
 }
 
-/** RFC 7519 section 5.2: what is inside is a JWT. */
-const nestedType = /^(?:application\/)?(?:at\+)?jwt$/i
+const jwtType = /^(?:application\/)?(?:at\+)?jwt$/i
+
+/**
+ * Does the header say that a JWT is inside (RFC 7519 section 5.2), and that the whole is one? Claims that are encrypted and not signed would be
+ * those of whoever knows our public key.
+ */
+export function holdsJwt({ typ, cty }: JsonObject): boolean {
+  const isJwt = (type: Json | undefined): boolean => typeof type === 'string' && jwtType.test(type)
+  return isJwt(cty) && (typ === undefined || isJwt(typ))
+}
 
 /** Reads everything that can be judged before a key is touched. */
 export function parseCompactJwe(
@@ -55,16 +63,13 @@ export function parseCompactJwe(
   const kid = keyNameOf(header, 'kid')
   if (kid === 'malformed') return malformed
 
-  const { alg, enc, typ, cty, epk } = header
+  const { alg, enc, epk } = header
   const algorithm = keyManagementAlgorithms.find(known => known === alg)
   const encryption = contentEncryptions.find(known => known === enc)
   if (algorithm === undefined || encryption === undefined) return untrusted
   // RFC 7516 sections 4.1.3 and 4.1.13: crit names what must be understood, and we understand nothing that it may name; what zip unpacks to
   // may be a thousand times its size.
   if (['crit', 'zip', 'b64', 'p2c', 'p2s'].some(member => member in header)) return untrusted
-  if (typ !== undefined && (typeof typ !== 'string' || !nestedType.test(typ))) return untrusted
-  // Claims without a signature would be those of whoever knows our public key.
-  if (typeof cty !== 'string' || !nestedType.test(cty)) return untrusted
 
   const sizes = contentSizes[encryption]
   if (iv.length !== sizes.iv || tag.length !== sizes.tag || ciphertext.length === 0) return malformed
