@@ -151,7 +151,9 @@ export const issuerOptions = z
       .default(3_600_000)
       .describe('how long the last good key set is still used while the issuer cannot be reached'),
   })
-  .superRefine((options, { addIssue }) => {
+  .superRefine((options, { addIssue, issues }) => {
+    // A key that is misspelt is one mistake.
+    if (issues.length > 0) return
     const { jwks, secret } = options
     const wrong = (path: (string | number)[], message: string): void => addIssue({ code: 'custom', path, message })
     if ((jwks === undefined) === (secret === undefined)) {
