@@ -12,6 +12,7 @@ const benchmarks = {
   envelope: 'Sealing and opening values',
   postgres: 'The PostgreSQL door',
   http: 'The HTTP door',
+  'authn-attacks': 'Refusing tokens',
 } as const
 
 const root = join(import.meta.dirname, '..')

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync, randomBytes, randomInt } from 'node:crypto'
 import { test } from 'node:test'
 import { createLoginThrottle } from './accounts/throttle.ts'
+import type { TokenJudge } from './authn/bearer.ts'
 import { credentials } from './authn/http-credentials.fixture.ts'
+import { createJwtMechanism } from './authn/jwt.ts'
+import { issuerOptions } from './authn/option.ts'
 import { builtinKinds } from './builtin.ts'
 import { composeHttpMechanisms, configuredCarriers } from './compose-mechanisms.ts'
 import { parseConfig } from './config/load.ts'
-import { carriersOf } from './http/credentials.ts'
+import { authenticate } from './http/authenticate.ts'
+import { carriersOf, RequestCredentials } from './http/credentials.ts'
+import { parseRequestHead } from './http/request-head.ts'
 import { kindSurroundings } from './kinds.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { createRandomTokens } from './tokens/random.ts'
@@ -32,12 +38,16 @@ const tokenOptions = {
   limits: { perSubject: 1, inAll: 1 },
 }
 
-const compose = (of: ReturnType<typeof config>, store = createMemoryTokenStore()) =>
+const compose = (
+  of: ReturnType<typeof config>,
+  store = createMemoryTokenStore(),
+  jwt: TokenJudge = { authenticate: () => ({ kind: 'absent' }) },
+) =>
   composeHttpMechanisms(of, {
     kinds: builtinKinds,
     surroundings: kindSurroundings(environment, { clock: () => 0, log: () => {} }),
     certificate: { authenticate: () => ({ kind: 'absent' }) },
-    jwt: { authenticate: () => ({ kind: 'absent' }) },
+    jwt,
     password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
     throttle: createLoginThrottle({ now: () => 0 }),
     tokens: of.tokens && createRandomTokens(tokenOptions, store, () => 0),
@@ -65,6 +75,65 @@ test('every mechanism of a configuration is there, and where they look is known 
   assert.deepEqual(configuredCarriers(whole, builtinKinds), carriersOf(mechanisms))
   const least = config('{}')
   assert.deepEqual(configuredCarriers(least, builtinKinds), carriersOf(await compose(least)))
+})
+
+test('random credentials, wherever they stand, are answered and identify nobody', async () => {
+  const publicKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' })
+  const issuer = issuerOptions.parse({ issuer: 'i', audience: ['a'], jwks: { keys: [{ ...publicKey, kid: 'k' }] } })
+  const jwt = createJwtMechanism({ corp: issuer }, { fetch: assert.fail, clock: () => 0, secret: assert.fail })
+  await jwt.prime()
+  const whole = config(everything, 'tokens: { kind: memory, cookie: {} }')
+  // The others let everybody in, or ask somebody else: introspection.test.ts.
+  const judging = ['token', 'certificate', 'jwt', 'basic', 'digest', 'api-key']
+  const all = await compose(whole, createMemoryTokenStore(), jwt)
+  const mechanisms = judging.map(name => all.find(mechanism => mechanism.name === name) ?? assert.fail(name))
+  const carriers = configuredCarriers(whole, builtinKinds)
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const seeds = [
+    `Bearer ${part({ alg: 'ES256', kid: 'k' })}.${part({ iss: 'i', aud: 'a', sub: 's', exp: 9 })}.${'A'.repeat(86)}`,
+    `Bearer ${part({ alg: 'ECDH-ES', enc: 'A256GCM', cty: 'JWT' })}..AAAA.AAAA.AAAA`,
+    `Basic ${Buffer.from('alice:secret').toString('base64')}`,
+    'Digest username="dora", realm="bawn", nonce="x", uri="/", qop=auth, nc=00000001, cnonce="y", algorithm=SHA-256, response="00"',
+    `Bearer bawn_token_${'A'.repeat(43)}`,
+    `__Host-bawn=bawn_token_${'A'.repeat(43)}; session=a.b.c; theme="dark"`,
+    `bawn_key_${'A'.repeat(43)}`,
+    '',
+  ]
+  const places = ['authorization', 'cookie', 'x-token', 'x-team-key', 'x-api-key']
+  const changed = (text: string, how: number): string => {
+    if (how === 0) return text
+    if (how === 1) return randomBytes(randomInt(200)).toString('latin1')
+    if (how === 2) return text.slice(0, randomInt(text.length + 1))
+    const at = randomInt(text.length + 1)
+    return `${text.slice(0, at)}${String.fromCharCode(randomInt(256))}${text.slice(at + (how % 2))}`
+  }
+  const kinds = new Set<string>()
+  for (let round = 0; round < 3_000; round++) {
+    // What is a line end or NUL does not come through the front.
+    const value = changed(seeds[randomInt(seeds.length)] ?? '', randomInt(5)).replace(/[\0\r\n]/g, ' ')
+    const place = places[randomInt(places.length)] ?? ''
+    const query = `/?key=${encodeURIComponent(value)}`.slice(0, round % 3 === 0 ? 200 : 1)
+    const rawHeaders = ['Host', 'a', place, value, ...(round % 7 === 0 ? ['Cookie', value] : [])]
+    const head = parseRequestHead('GET', query, '1.1', rawHeaders)
+    if (head.kind !== 'head') continue
+    const body = { start: () => {}, resume: () => {}, cancel: () => {} }
+    const request = {
+      method: 'GET',
+      target: query,
+      httpVersion: '1.1',
+      rawHeaders,
+      secure: true,
+      remoteAddress: '::1',
+      body,
+    }
+    const brought = new RequestCredentials(request, head.head, query.slice(1), 0)
+    const got = await authenticate(brought, mechanisms, carriers)
+    assert.notEqual(got.kind, 'identified', JSON.stringify(value))
+    if (got.kind === 'refused') assert.equal(got.cause, undefined, `${JSON.stringify(value)}: ${String(got.cause)}`)
+    kinds.add(got.kind === 'refused' ? `${got.mechanism}` : got.kind)
+  }
+  for (const name of ['jwt', 'basic', 'digest', 'api-key', 'token', 'absent', 'undefined'])
+    assert.ok(kinds.has(name), `nothing reached ${name}: ${[...kinds].join()}`)
 })
 
 test('a value of digest that cannot be one stops the start, and is not in the message', async () => {

@@ -128,13 +128,13 @@ export async function compose(
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const hostRules = createHostRules(config.host_rules)
   const issuers = Object.keys(config.issuers).length > 0
-  const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock }) : undefined
-  const upstreams = composeUpstreams(config, clock, environment)
-  const databases = await composeDatabases(config, catalogue, environment)
   const forKinds = kindSurroundings(environment, {
     clock,
     log: (level, message) => log({ level, message, requestId: '-' }),
   })
+  const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock, secret: forKinds.secret }) : undefined
+  const upstreams = composeUpstreams(config, clock, environment)
+  const databases = await composeDatabases(config, catalogue, environment)
   const stores = await openAccountStores(config.accounts, { kinds, surroundings: forKinds })
   let tokens: TokenManager | undefined
   try {

@@ -135,6 +135,24 @@ export const errors = {
     sqlstate: 'F0000',
     hint: 'Correct the entry under issuers: https for jwks (or insecure_http: true in tests), each issuer once',
   },
+  'authn.weak_secret': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Agree on a longer random secret with the issuer: openssl rand -base64 64; secret_encoding says how it is read',
+  },
+  'authn.bad_decryption_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Make a key: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256; decryption.keys of the issuer names where it is',
+  },
+  'authn.busy': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '53300',
+    hint: 'Too many encrypted tokens are being opened: try again in a moment',
+  },
   'authn.bad_digest_user': {
     blame: 'operator',
     status: 500,

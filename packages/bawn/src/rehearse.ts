@@ -2,24 +2,28 @@ import { createCertificateMechanism } from './authn/certificate.ts'
 import { createHostRules } from './authn/host-rules.ts'
 import { createJwtMechanism } from './authn/jwt.ts'
 import type { Config } from './config/load.ts'
+import { SecretError } from './config/secret.ts'
 import { GatewayError } from './error.ts'
 import { fieldsOf, routesOf } from './explain.ts'
 import { refuseDuplicates } from './fields/parse.ts'
 import { createGate } from './policy/gate.ts'
 
 /**
- * Builds what a start would build of a configuration, as far as that needs neither keys nor a network, and lets go of it again: what only
- * the builder finds (two routes for one path, a header that no upstream may be sent) shows in `bawn check` and not first at a start.
+ * Builds what a start would build of a configuration, as far as that needs neither the keystore nor a network, and lets go of it again: what
+ * only the builder finds (two routes for one path, a header that no upstream may be sent) shows in `bawn check` and not first at a start.
  *
+ * @param secret finds what is behind a reference; without it, what needs one is left out. One that cannot be had is not reported here:
+ *   `probeFiles` tells its line
  * @returns what would keep the gateway from starting, each with its code; a fault of ours is thrown
  */
-export function rehearse(config: Config): readonly GatewayError[] {
+export function rehearse(config: Config, secret?: (reference: string) => string): readonly GatewayError[] {
   const found: GatewayError[] = []
   const build = (work: () => void): void => {
     try {
       work()
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error
+      if (error instanceof SecretError) return
       // Several builders need the fields: what is wrong with them is one problem.
       if (!found.some(other => other.message === error.message)) found.push(error)
     }
@@ -27,7 +31,11 @@ export function rehearse(config: Config): readonly GatewayError[] {
   build(() => refuseDuplicates(fieldsOf(config).map(({ field }) => field)))
   build(() => createHostRules(config.host_rules))
   build(() => createCertificateMechanism(config.services))
-  build(() => createJwtMechanism(config.issuers, { fetch, clock: Date.now }).close())
+  const issuers = Object.entries(config.issuers).filter(
+    ([, issuer]) => secret !== undefined || (issuer.secret === undefined && issuer.decryption === undefined),
+  )
+  const surroundings = { fetch, clock: Date.now, secret: secret ?? (reference => reference) }
+  build(() => createJwtMechanism(Object.fromEntries(issuers), surroundings).close())
   for (const database of Object.values(config.databases)) build(() => createGate(database.allow, config.policies))
   build(() => routesOf(config, fieldsOf(config)))
   return found

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:http'
-import Provider, { type Adapter, type AdapterPayload } from 'oidc-provider'
+import Provider, { type Adapter, type AdapterPayload, type ResourceServer } from 'oidc-provider'
 import { listen } from './listen.ts'
 
 export interface Person {
@@ -18,6 +18,8 @@ export interface OpenIdOptions {
   readonly port?: number
   /** How long a token is valid. */
   readonly tokenLifetimeSeconds?: number
+  /** How access tokens are signed, and encrypted if at all; default: signed with ES256. */
+  readonly jwt?: ResourceServer['jwt']
 }
 
 export interface OpenId {
@@ -73,7 +75,8 @@ export async function startOpenId(options: OpenIdOptions): Promise<OpenId> {
   }
 }
 
-function createProvider(issuer: string, { people, audience, tokenLifetimeSeconds = 43_200 }: OpenIdOptions): Provider {
+function createProvider(issuer: string, options: OpenIdOptions): Provider {
+  const { people, audience, tokenLifetimeSeconds = 43_200, jwt = { sign: { alg: 'ES256' } } } = options
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const resource = `urn:${audience}`
   const roles = new Map(people.map(person => [person.id, person.roles]))
@@ -100,7 +103,7 @@ function createProvider(issuer: string, { people, audience, tokenLifetimeSeconds
           audience,
           accessTokenFormat: 'jwt',
           accessTokenTTL: tokenLifetimeSeconds,
-          jwt: { sign: { alg: 'ES256' } },
+          jwt,
         }),
       },
     },

@@ -189,14 +189,46 @@ for (const { name, format = 'users_yml', text, says } of bad) {
   })
 }
 
-test('cut and changed files end in users or in the one error', () => {
+test('files that are made to take long end at once in the one error', () => {
+  const aliases = Array.from({ length: 30 }, (_, n) => `a${n + 1}: &a${n + 1} [${Array(9).fill(`*a${n}`).join()}]`)
+  const files = [
+    `a0: &a0 [x]\n${aliases.join('\n')}\nusers: *a30\n`,
+    `users: ${'['.repeat(50_000)}`,
+    `users: ${'{a: '.repeat(50_000)}`,
+    `users:\n${'  - '.repeat(20_000)}`,
+    `users: ${'&a '.repeat(20_000)}`,
+    'users: !!js/function "x"\n',
+    'users: &a [*a]\n',
+  ]
+  for (const text of files) {
+    assert.throws(
+      () => parseUserFile('users', 'users_yml', bytes(text), []),
+      { code: 'accounts.bad_file' },
+      text.slice(0, 30),
+    )
+  }
+  for (const text of [
+    ':'.repeat(100_000),
+    `${'a'.repeat(100_000)}:x`,
+    `a:${'$'.repeat(100_000)}`,
+    '#'.repeat(100_000),
+  ]) {
+    try {
+      parseUserFile('users', 'htpasswd', bytes(text), [])
+    } catch (error) {
+      assert.ok(error instanceof AccountError && error.code === 'accounts.bad_file', String(error))
+    }
+  }
+})
+
+test('cut, changed and random files end in users or in the one error', () => {
   for (const [format, whole] of [
     ['users_yml', usersYml],
     ['htpasswd', htpasswd],
   ] as const) {
     for (let round = 0; round < 400; round += 1) {
       const text = bytes(whole).subarray(0, round % 2 === 0 ? randomInt(whole.length) : whole.length)
-      const mutable = Buffer.from(text)
+      const mutable = round % 5 === 0 ? randomBytes(round) : Buffer.from(text)
       if (round % 2 === 1) mutable[randomInt(mutable.length)] = randomInt(256)
       try {
         parseUserFile('users', format, mutable, [])

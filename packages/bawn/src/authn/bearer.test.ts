@@ -48,6 +48,34 @@ test('a token in Authorization, or where the options say; Authorization goes fir
   assert.deepEqual(other.carries, { headers: ['authorization', 'x-token'], query: [], cookies: ['session'] })
 })
 
+test('base64 around a token is taken off where the options say so, and nowhere else', () => {
+  const seen: string[] = []
+  const wrapping = {
+    authenticate: (token: string): Outcome => {
+      seen.push(token)
+      return { kind: 'absent' }
+    },
+  }
+  const token = 'eyJhbGciOiJFUzI1NiJ9.e30.A-_A'
+  const wrapped = Buffer.from(token).toString('base64')
+  const rows = [
+    [true, wrapped, token],
+    [true, Buffer.from(token).toString('base64url'), token],
+    [true, token, token],
+    [true, Buffer.from(wrapped).toString('base64'), Buffer.from(wrapped).toString('base64')],
+    [true, Buffer.from('a b.c.d').toString('base64'), Buffer.from('a b.c.d').toString('base64')],
+    [false, wrapped, wrapped],
+  ] as const
+  for (const [base64, sent, judged] of rows) {
+    const mechanism = createBearerMechanism(wrapping, jwtHttpOptions.parse({ base64 }))
+    mechanism.authenticate(credentials({ headers: { authorization: `Bearer ${sent}` } }))
+    assert.equal(seen.pop(), judged, sent)
+  }
+  const opaque = createBearerMechanism(wrapping, jwtHttpOptions.parse({ base64: true }), true)
+  assert.equal(summary(opaque.authenticate(credentials({ headers: { authorization: 'Bearer opaque' } }))), 'absent')
+  assert.deepEqual(seen, [])
+})
+
 test('a cookie counts for nothing that a page of another site changes', () => {
   const mechanism = createBearerMechanism(judge, jwtHttpOptions.parse({ header: 'X-Token', cookie: 'session' }))
   const ask = (method: string, headers: Readonly<Record<string, string>>) =>

@@ -1,4 +1,5 @@
 import { afterScheme, quotedString } from './auth-params.ts'
+import { decodeBase64Url } from './base64url.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
 import type { Outcome } from './identity.ts'
 import type { JwtHttpOptions } from './option.ts'
@@ -71,12 +72,23 @@ export function createBearerMechanism(judge: TokenJudge, options: JwtHttpOptions
       const token = credentials.authorization.length > 0 ? readBearer(credentials) : otherPlace(credentials)
       if (token === undefined) return absent
       if (token === 'malformed') return malformed
-      if (leavesOpaque && !compactForm.test(token)) return absent
-      const outcome = judge.authenticate(token)
+      const bare = options.base64 ? unwrap(token) : token
+      if (leavesOpaque && !compactForm.test(bare)) return absent
+      const outcome = judge.authenticate(bare)
       return outcome instanceof Promise ? outcome.then(found) : found(outcome)
     },
     challenge: (_credentials, outcome) => challenges[outcome],
   }
+}
+
+/** What is inside, where that has the form of a token; else what came: whoever judges it knows what it is worth. */
+function unwrap(token: string): string {
+  const digits = token
+    .replace(/={0,2}$/, '')
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+  const bare = decodeBase64Url(digits)?.toString('latin1') ?? ''
+  return compactForm.test(bare) ? bare : token
 }
 
 const absent: HttpOutcome = { kind: 'absent' }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes, randomInt } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
@@ -11,7 +12,7 @@ import { introspectionOptions } from './option.ts'
 const now = Date.UTC(2027, 0, 1)
 const seconds = now / 1000
 
-async function start(t: TestContext, answer: (token: string) => readonly [number, string], more: object = {}) {
+async function start(t: TestContext, answer: (token: string) => readonly [number, string | Buffer], more: object = {}) {
   const asked: { readonly token: string; readonly authorization: string | undefined }[] = []
   const server = createServer((request, response) => {
     let body = ''
@@ -102,6 +103,26 @@ test('what is no answer decides nothing', async t => {
       error => error instanceof AuthnError && error.code === 'authn.introspection_unreachable',
       token,
     )
+  }
+})
+
+test('cut, changed and random answers end in an outcome or in "cannot decide"', async t => {
+  let body = Buffer.alloc(0)
+  const { ask } = await start(t, () => [200, body])
+  const whole = Buffer.from(
+    JSON.stringify({ active: true, sub: 'alice', exp: seconds + 90, scope: 'a b', aud: ['shop'] }),
+  )
+  for (let round = 0; round < 200; round++) {
+    body =
+      round % 5 === 0
+        ? randomBytes(round)
+        : Buffer.from(whole.subarray(0, round % 2 === 0 ? randomInt(whole.length) : whole.length))
+    if (round % 2 === 1 && body.length > 0) body[randomInt(body.length)] = randomInt(128)
+    const outcome = await ask(`t${round}`).catch((error: unknown) => {
+      assert.ok(error instanceof AuthnError && error.code === 'authn.introspection_unreachable', String(error))
+      return 'undecided'
+    })
+    assert.equal(typeof outcome, 'string')
   }
 })
 

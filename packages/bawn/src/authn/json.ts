@@ -9,7 +9,7 @@ const maxDepth = 32
 /**
  * JSON (RFC 8259) for what an attacker may have written: tokens and key sets. Against `JSON.parse`: two members of one name are
  * refused, for another reader would take the other one; `__proto__` is a member like any other; depth is limited; bytes that are not
- * UTF-8, a byte order mark and numbers beyond a double are refused.
+ * UTF-8, halves of a surrogate pair (RFC 7493 section 2.1), a byte order mark and numbers beyond a double are refused.
  *
  * @returns `undefined` for anything that is not exactly one value
  */
@@ -121,7 +121,8 @@ class Reader {
     const token = this.#take(stringToken)
     if (!token.includes('\\')) return token.slice(1, -1)
     const text: unknown = JSON.parse(token)
-    if (typeof text !== 'string') throw new SyntaxError('not a string')
+    // What is half a character here becomes U+FFFD on its way out: two names would be one.
+    if (typeof text !== 'string' || !text.isWellFormed()) throw new SyntaxError('not a string of characters')
     return text
   }
 

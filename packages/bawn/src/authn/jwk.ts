@@ -1,14 +1,18 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto'
 import { decodeBase64Url } from './base64url.ts'
+import type { KeyNaming, PublicKeyAlgorithm, SignatureAlgorithm } from './issuer-option.ts'
 import { isJsonObject, type Json, type JsonObject, parseJson } from './json.ts'
-import type { SignatureAlgorithm } from './option.ts'
 
-/** A public key of an issuer, and what it may verify: its type decides that, never the token (RFC 8725 section 3.1). */
+/** A key of an issuer, and what it may verify: its type decides that, never the token (RFC 8725 section 3.1). */
 export interface VerificationKey {
+  /** What tokens name it by: `keyNameOf` its JWK. */
   readonly kid: string | undefined
+  /** It came without a name, and may be the one that any token names. */
+  readonly fitsAnyName?: true
   readonly algorithms: readonly SignatureAlgorithm[]
+  /** Public, or the secret where `algorithms` are HMAC. */
   readonly key: KeyObject
-  /** Bytes of an RSA modulus or of an EC coordinate; what a signature's length follows from. */
+  /** Bytes of an RSA modulus or of an EC coordinate; what a signature's length follows from. 0 for a secret. */
   readonly size: number
 }
 
@@ -30,8 +34,9 @@ export const maxKidLength = 256
  * Reads a JWK set (RFC 7517 section 5). One key that we cannot use does not spoil the others.
  *
  * @param bytes at most 1 MiB; the caller limits it while reading
+ * @param naming which members name a key
  */
-export function parseKeySet(bytes: Uint8Array): KeySetReading {
+export function parseKeySet(bytes: Uint8Array, naming: KeyNaming = 'kid'): KeySetReading {
   const set = parseJson(bytes)
   if (!isJsonObject(set) || !Array.isArray(set['keys'])) return { kind: 'malformed', detail: 'it is not a JWK set' }
   const jwks: readonly Json[] = set['keys']
@@ -39,10 +44,15 @@ export function parseKeySet(bytes: Uint8Array): KeySetReading {
   const keys: VerificationKey[] = []
   const skipped: string[] = []
   for (const [index, jwk] of jwks.entries()) {
-    const reading = isJsonObject(jwk) ? parseJwk(jwk) : 'it is not an object'
+    const reading = isJsonObject(jwk) ? parseJwk(jwk, naming) : 'it is not an object'
     if (typeof reading === 'string') skipped.push(`keys[${index}]: ${reading}`)
     else keys.push(reading)
   }
+  return toReading(keys, skipped)
+}
+
+/** @param skipped why others are left out */
+export function toReading(keys: readonly VerificationKey[], skipped: readonly string[]): KeySetReading {
   if (keys.length === 0)
     return { kind: 'malformed', detail: `no key in it can be used (${skipped.join('; ').slice(0, 300)})` }
   const described = keys.map(({ kid, algorithms, key }) => [kid ?? null, algorithms, key.export({ format: 'jwk' })])
@@ -50,10 +60,10 @@ export function parseKeySet(bytes: Uint8Array): KeySetReading {
 }
 
 /** @returns the key, or why it cannot verify signatures */
-export function parseJwk(jwk: JsonObject): VerificationKey | string {
-  const { kid, use, alg } = jwk
-  if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength))
-    return 'kid is not a string of up to 256 characters'
+export function parseJwk(jwk: JsonObject, naming: KeyNaming = 'kid'): VerificationKey | string {
+  const { use, alg } = jwk
+  const kid = keyNameOf(naming === 'kid' ? jwk : withThumbprints(jwk), naming)
+  if (kid === 'malformed') return `${naming} is not a string of up to 256 characters`
   if (use !== undefined && use !== 'sig') return 'it is not for signatures (use)'
   const operations = jwk['key_ops']
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
@@ -66,19 +76,53 @@ export function parseJwk(jwk: JsonObject): VerificationKey | string {
     alg === undefined ? material.algorithms : material.algorithms.filter(algorithm => algorithm === alg)
   if (algorithms.length === 0) return 'its alg does not fit its type, or is not supported'
   try {
-    return { kid, algorithms, size: material.size, key: createPublicKey({ format: 'jwk', key: material.jwk }) }
+    return {
+      kid: kid?.name,
+      algorithms,
+      size: material.size,
+      key: createPublicKey({ format: 'jwk', key: material.jwk }),
+    }
   } catch {
     return 'its parameters make no valid key'
   }
 }
 
+const nameMembers = { kid: ['kid'], x5t: ['x5t'], 'x5t#S256': ['x5t#S256'], kid_x5t: ['kid', 'x5t'] } as const
+
+/**
+ * The name of a key, in a JWK or in the header of a token (RFC 7515 sections 4.1.4, 4.1.7 and 4.1.8). It is a label and nothing else: no
+ * path, no URL, no query is ever made of it.
+ *
+ * @returns `undefined` when it has none
+ */
+export function keyNameOf(of: JsonObject, by: KeyNaming): { readonly name: string } | 'malformed' | undefined {
+  const parts: string[] = []
+  for (const member of nameMembers[by]) {
+    const value = of[member]
+    if (value === undefined) return undefined
+    if (typeof value !== 'string' || value.length > maxKidLength) return 'malformed'
+    parts.push(value)
+  }
+  return { name: parts.join('\n') }
+}
+
+/** A JWK may have its certificate (x5c) and not the thumbprints that tokens name it by. */
+function withThumbprints(jwk: JsonObject): JsonObject {
+  const [first] = Array.isArray(jwk['x5c']) ? jwk['x5c'] : []
+  if (typeof first !== 'string') return jwk
+  const der = Buffer.from(first, 'base64')
+  const made = { x5t: hash('sha1', der, 'base64url'), 'x5t#S256': hash('sha256', der, 'base64url') }
+  return Object.assign(Object.create(null), made, jwk)
+}
+
 interface Material {
   readonly jwk: { readonly kty: string; readonly [member: string]: string }
-  readonly algorithms: readonly SignatureAlgorithm[]
+  /** Of public keys only: no key of a set ever verifies HMAC. */
+  readonly algorithms: readonly PublicKeyAlgorithm[]
   readonly size: number
 }
 
-const curves: Readonly<Record<string, { readonly algorithm: SignatureAlgorithm; readonly size: number }>> = {
+const curves: Readonly<Record<string, { readonly algorithm: PublicKeyAlgorithm; readonly size: number }>> = {
   'P-256': { algorithm: 'ES256', size: 32 },
   'P-384': { algorithm: 'ES384', size: 48 },
   'P-521': { algorithm: 'ES512', size: 66 },

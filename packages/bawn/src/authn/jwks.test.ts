@@ -33,14 +33,16 @@ function world(more: object = {}) {
       return Response.json({ keys: state.keys.map(index => jwks[index]) })
     },
   }
-  const options = issuerOptions.parse({
+  const jwksUrl = 'https://id.example/jwks'
+  const parsed = issuerOptions.parse({
     issuer: 'i',
     audience: ['a'],
-    jwks: 'https://id.example/jwks',
+    jwks: jwksUrl,
     refresh: '5m',
     stale: '1h',
     ...more,
   })
+  const options = { ...parsed, jwks: jwksUrl }
   return { state, options, surroundings, keySet: createKeySet({ name: 'corp', ...options }, surroundings) }
 }
 
@@ -238,7 +240,7 @@ const sign = (index: number, claims: object = {}) => {
 
 function gateway(more: object = {}) {
   const { state, options, surroundings } = world(more)
-  return { state, mechanism: createJwtMechanism({ corp: options }, surroundings) }
+  return { state, mechanism: createJwtMechanism({ corp: options }, { ...surroundings, secret: assert.fail }) }
 }
 
 test('the first token waits for the keys, the next has its answer at once, the same again without its signature', async () => {

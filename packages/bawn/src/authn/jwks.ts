@@ -1,7 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { readAnswerBody } from './answer-body.ts'
 import { AuthnError } from './error.ts'
-import { parseKeySet, type VerificationKey } from './jwk.ts'
+import type { IssuerOptions } from './issuer-option.ts'
+import { type KeySetReading, parseKeySet, type VerificationKey } from './jwk.ts'
+import { isPem, parsePemKeys } from './pem-keys.ts'
+import { fetchTrusted } from './tls-fetch.ts'
 
 /** What the key sets need of the world outside. */
 export interface KeySetSurroundings {
@@ -59,25 +62,22 @@ const cooldownMs = 30_000
 const retryMs = 2_000
 const maxMissingKids = 1_000
 
-/**
- * @param options.name of the issuer, for messages
- * @param options.jwks https URL, or a file's path
- * @param options.refresh ms that fetched keys are fresh
- * @param options.stale ms after that in which they are still used while the issuer cannot be reached
- * @throws {AuthnError} `authn.bad_issuer` when the URL is not one, or not https
- */
-export function createKeySet(
-  options: {
-    readonly name: string
-    readonly jwks: string
-    readonly insecure_http: boolean
-    readonly refresh: number
-    readonly stale: number
-  },
-  surroundings: KeySetSurroundings,
-): KeySet {
+/** Where the keys of an issuer are, and for how long they are good. */
+export interface KeySetOptions extends Pick<IssuerOptions, 'insecure_http' | 'key_id' | 'ca' | 'pins'> {
+  /** Of the issuer, for messages. */
+  readonly name: string
+  /** https URL, a file's path, or the set itself. */
+  readonly jwks: NonNullable<IssuerOptions['jwks']>
+  /** ms that fetched keys are fresh */
+  readonly refresh: number
+  /** ms after that in which they are still used while the issuer cannot be reached */
+  readonly stale: number
+}
+
+/** @throws {AuthnError} `authn.bad_issuer` when the URL is not one, or not https; or when the set that is written out is none */
+export function createKeySet(options: KeySetOptions, surroundings: KeySetSurroundings): KeySet {
   const { clock } = surroundings
-  const url = parseSource(options)
+  const source = parseSource(options)
   const closing = new AbortController()
   const missing = new Map<string, number>()
   let version: KeySetVersion | undefined
@@ -126,11 +126,7 @@ export function createKeySet(
 
   const read = async () => {
     closing.signal.throwIfAborted()
-    const bytes =
-      url === undefined
-        ? await readKeyFile(options.jwks, surroundings)
-        : await fetchBody(url, surroundings.fetch, closing.signal)
-    const reading = parseKeySet(bytes)
+    const reading = await readSource(source, options, surroundings, closing.signal)
     if (reading.kind === 'malformed') throw new Error(reading.detail)
     return reading
   }
@@ -172,7 +168,7 @@ export function createKeySet(
     },
 
     status: () => ({
-      source: url?.href ?? options.jwks,
+      source: typeof source === 'string' ? source : source instanceof URL ? source.href : 'written out',
       keys: version?.keys.length ?? 0,
       skipped,
       fetchedAt: version === undefined ? undefined : fetchedAt,
@@ -185,30 +181,53 @@ export function createKeySet(
   return set
 }
 
-/** `undefined` for a file. */
-function parseSource(options: {
-  readonly name: string
-  readonly jwks: string
-  readonly insecure_http: boolean
-}): URL | undefined {
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(options.jwks)) return undefined
-  const url = URL.parse(options.jwks)
+/** A URL, a file's path, or keys. */
+type Source = URL | string | KeySetReading
+
+function parseSource(options: KeySetOptions): Source {
+  const { name, jwks } = options
+  if (typeof jwks !== 'string') {
+    const reading = parseKeySet(Buffer.from(JSON.stringify(jwks)), options.key_id)
+    if (reading.kind === 'keys') return reading
+    throw new AuthnError('authn.bad_issuer', `issuer ${name}: jwks: ${reading.detail}`)
+  }
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(jwks)) return jwks
+  const url = URL.parse(jwks)
   if (url === null || url.username !== '' || url.password !== '') {
-    throw new AuthnError('authn.bad_issuer', `issuer ${options.name}: jwks is not a URL without credentials`)
+    throw new AuthnError('authn.bad_issuer', `issuer ${name}: jwks is not a URL without credentials`)
   }
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && options.insecure_http)) {
-    throw new AuthnError('authn.bad_issuer', `issuer ${options.name}: jwks is not an https URL`)
+    throw new AuthnError('authn.bad_issuer', `issuer ${name}: jwks is not an https URL`)
   }
   return url
 }
 
-async function fetchBody(url: URL, fetchUrl: typeof fetch, closing: AbortSignal): Promise<Uint8Array> {
-  const response = await fetchUrl(url, {
-    // Where a redirect leads, nobody wrote into the configuration.
-    redirect: 'error',
-    headers: { accept: 'application/jwk-set+json, application/json' },
-    signal: AbortSignal.any([closing, AbortSignal.timeout(fetchTimeoutMs)]),
-  })
+async function readSource(
+  source: Source,
+  options: KeySetOptions,
+  surroundings: KeySetSurroundings,
+  closing: AbortSignal,
+): Promise<KeySetReading> {
+  if (typeof source === 'string') {
+    const bytes = await readKeyFile(source, surroundings)
+    return isPem(bytes) ? parsePemKeys(bytes) : parseKeySet(bytes, options.key_id)
+  }
+  return source instanceof URL
+    ? parseKeySet(await fetchBody(source, options, surroundings.fetch, closing), options.key_id)
+    : source
+}
+
+async function fetchBody(
+  url: URL,
+  { ca, pins }: KeySetOptions,
+  fetchUrl: typeof fetch,
+  closing: AbortSignal,
+): Promise<Uint8Array> {
+  const headers = { accept: 'application/jwk-set+json, application/json' }
+  const signal = AbortSignal.any([closing, AbortSignal.timeout(fetchTimeoutMs)])
+  if (ca !== undefined || pins !== undefined) return fetchTrusted(url, { ca, pins }, headers, signal, maxKeySetBytes)
+  // Where a redirect leads, nobody wrote into the configuration.
+  const response = await fetchUrl(url, { redirect: 'error', headers, signal })
   return readAnswerBody(response, maxKeySetBytes)
 }
 

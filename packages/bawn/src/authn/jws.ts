@@ -1,8 +1,8 @@
-import { constants, verify } from 'node:crypto'
+import { constants, createHmac, timingSafeEqual, verify } from 'node:crypto'
 import { decodeBase64Url } from './base64url.ts'
+import type { SignatureAlgorithm } from './issuer-option.ts'
 import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import type { VerificationKey } from './jwk.ts'
-import type { SignatureAlgorithm } from './option.ts'
 
 /** A compact JWS (RFC 7515 section 3.1) whose three parts are well formed. Nothing in it is proven. */
 export interface CompactJws {
@@ -55,6 +55,15 @@ export function isSignatureOf(key: VerificationKey, algorithm: SignatureAlgorith
     }
     case 'EdDSA':
       return verify(null, signingInput, key.key, signature)
+    case 'HS256':
+    case 'HS384':
+    case 'HS512': {
+      // createHmac would take a public key's text as a secret; a KeyObject that is none it refuses.
+      const mac = createHmac(`sha${algorithm.slice(2)}`, key.key)
+        .update(signingInput)
+        .digest()
+      return signature.length === mac.length && timingSafeEqual(signature, mac)
+    }
   }
 }
 

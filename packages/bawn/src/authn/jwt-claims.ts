@@ -1,14 +1,14 @@
 import { isAccountName, isRoleName } from '../accounts/store.ts'
 import { createIdentity, type Identity, type RejectionReason } from './identity.ts'
+import type { IssuerOptions } from './issuer-option.ts'
 import type { Json, JsonObject } from './json.ts'
 import { isJsonObject } from './json.ts'
-import type { IssuerOptions } from './option.ts'
 
 export type ClaimsReading =
   | {
       readonly kind: 'accepted'
       readonly identity: Identity
-      /** ms since 1970, leeway included: from when and until before when the token is good. */
+      /** ms since 1970, leeway included: from when and until before when the token is good; ±Infinity without a limit. */
       readonly notBefore: number
       readonly expiresAt: number
     }
@@ -21,8 +21,8 @@ const issuedAheadMs = 60_000
 const maxNumericDate = 8_640_000_000_000
 
 /**
- * Judges the claims of a token whose signature is good (RFC 7519 section 4.1). `exp` is required: a token that never ends cannot be
- * taken back.
+ * Judges the claims of a token whose signature is good (RFC 7519 section 4.1). `exp` is required unless the issuer's options say
+ * otherwise: a token that never ends cannot be taken back.
  *
  * @param source the issuer's name in the configuration
  * @param now ms since 1970
@@ -31,9 +31,12 @@ export function checkClaims(claims: JsonObject, source: string, options: IssuerO
   if (claims['iss'] !== options.issuer) return rejected('untrusted')
   const audience = readAudience(claims['aud'])
   if (audience === undefined) return rejected('malformed')
-  if (!options.audience.some(ours => audience.includes(ours))) return rejected('wrong-audience')
+  const isNamed = (ours: string): boolean => audience.includes(ours)
+  if (!(options.audience_match === 'all' ? options.audience.every(isNamed) : options.audience.some(isNamed)))
+    return rejected('wrong-audience')
 
-  const exp = readDate(claims['exp'])
+  const isEndless = claims['exp'] === undefined && options.insecure_without_exp
+  const exp = isEndless ? Infinity : readDate(claims['exp'])
   const nbf = claims['nbf'] === undefined ? -Infinity : readDate(claims['nbf'])
   const iat = claims['iat'] === undefined ? -Infinity : readDate(claims['iat'])
   if (exp === undefined || nbf === undefined || iat === undefined || iat > exp) return rejected('malformed')
@@ -51,7 +54,7 @@ export function checkClaims(claims: JsonObject, source: string, options: IssuerO
     clientId: undefined,
     mechanism: 'jwt',
     source,
-    expiresAt,
+    expiresAt: isEndless ? undefined : expiresAt,
   })
   return { kind: 'accepted', identity, notBefore, expiresAt }
 }

@@ -1,14 +1,23 @@
 import { AuthnError } from './error.ts'
 import type { Identity, Outcome, RejectionReason } from './identity.ts'
-import { isJsonObject, type JsonObject, parseJson } from './json.ts'
-import { maxKidLength, type VerificationKey } from './jwk.ts'
+import { algorithmsOf, type IssuerOptions, type SignatureAlgorithm } from './issuer-option.ts'
+import { isJsonObject, type Json, type JsonObject, parseJson } from './json.ts'
+import { hasJweForm } from './jwe.ts'
+import { keyNameOf, maxKidLength, type VerificationKey } from './jwk.ts'
 import { createKeySet, type KeySet, type KeySetStatus, type KeySetSurroundings, type KeySetVersion } from './jwks.ts'
 import { type CompactJws, isSignatureOf, maxTokenLength, parseCompactJws } from './jws.ts'
 import { checkClaims } from './jwt-claims.ts'
-import type { IssuerOptions, SignatureAlgorithm } from './option.ts'
+import { createSecretKeySet } from './shared-secret.ts'
 import { createTokenCache } from './token-cache.ts'
+import { createTokenDecryption, type OpenedToken, repeatsClaims } from './token-decryption.ts'
 
-/** Tokens of the configured issuers: JWT (RFC 7519) in compact form, signed, under the rules of RFC 8725. */
+/** What the mechanism needs of the world outside. */
+export interface JwtSurroundings extends KeySetSurroundings {
+  /** Finds the secret behind a reference; needed where an issuer has `secret` or `decryption`. */
+  readonly secret: (reference: string) => string
+}
+
+/** Tokens of the configured issuers: JWT (RFC 7519) in compact form, signed, or signed and then encrypted, under the rules of RFC 8725. */
 export interface JwtMechanism {
   /**
    * Never `absent`: the caller has found a token. The answer is there at once when the issuer's keys are.
@@ -16,7 +25,7 @@ export interface JwtMechanism {
    * @throws {AuthnError} (rejects with) `authn.issuer_unreachable`: whether the token is good cannot be known
    */
   authenticate(token: string): Outcome | Promise<Outcome>
-  /** Fetches the keys of all issuers. Does not reject: see `status`. */
+  /** Fetches the keys of all issuers, and loads what opens encrypted tokens. Does not reject: see `status`. */
   prime(): Promise<void>
   status(): readonly (KeySetStatus & { readonly name: string })[]
   /** Stops what is being fetched. */
@@ -27,6 +36,7 @@ export interface JwtMechanism {
 interface TrustedIssuer {
   readonly name: string
   readonly options: IssuerOptions
+  readonly algorithms: readonly SignatureAlgorithm[]
   readonly keySet: KeySet
 }
 
@@ -34,7 +44,7 @@ interface VerifiedToken {
   readonly identity: Identity
   readonly issuer: TrustedIssuer
   readonly generation: number
-  /** ms since 1970, leeway included. */
+  /** ms since 1970, leeway included; ±Infinity where the token says nothing. */
   readonly notBefore: number
   readonly expiresAt: number
 }
@@ -44,11 +54,12 @@ const maxTries = 3
 
 /**
  * @param issuers by name, from the configuration
- * @throws {AuthnError} `authn.bad_issuer` when two have the same `iss`, or a key set may not be fetched from where it is
+ * @throws {AuthnError} `authn.bad_issuer` when two have the same `iss`, or a key set may not be fetched from where it is;
+ *   `authn.weak_secret`, `authn.bad_decryption_key`; and whatever `surroundings.secret` throws
  */
 export function createJwtMechanism(
   issuers: Readonly<Record<string, IssuerOptions>>,
-  surroundings: KeySetSurroundings,
+  surroundings: JwtSurroundings,
 ): JwtMechanism {
   const { clock } = surroundings
   const byIssuer = new Map<string, TrustedIssuer>()
@@ -56,8 +67,10 @@ export function createJwtMechanism(
     const other = byIssuer.get(options.issuer)
     if (other !== undefined)
       throw new AuthnError('authn.bad_issuer', `issuers ${other.name} and ${name} have the same issuer value`)
-    byIssuer.set(options.issuer, { name, options, keySet: createKeySet({ name, ...options }, surroundings) })
+    const keySet = openKeySet(name, options, surroundings)
+    byIssuer.set(options.issuer, { name, options, algorithms: algorithmsOf(options), keySet })
   }
+  const decryption = createTokenDecryption(issuers, surroundings.secret)
   const cache = createTokenCache<VerifiedToken>({ maxEntries: 10_000, maxWeight: 64 * 1_048_576 })
 
   /** `undefined`: look at the token itself. */
@@ -73,6 +86,33 @@ export function createJwtMechanism(
     cache.delete(digest)
     return undefined
   }
+
+  /** @param sealed what the token came in */
+  const judge = (text: string, digest: string, sealed?: OpenedToken): Outcome | Promise<Outcome> => {
+    const token = readToken(text, byIssuer)
+    if (token.kind === 'rejected') return sealed === undefined ? token : rejected('untrusted')
+    // Whoever may encrypt for one issuer vouches for no other.
+    if (sealed !== undefined && !(sealed.issuers.has(token.issuer.name) && repeatsClaims(sealed.header, token.claims)))
+      return rejected('untrusted')
+    const version = token.issuer.keySet.current()
+    if (version === undefined) return decideSlowly(token, digest)
+    switch (verifyWith(version, token)) {
+      case 'verified':
+        return decide(token, digest, version)
+      case 'forged':
+        return rejected('untrusted')
+      case 'unknown-key':
+        return decideSlowly(token, digest, version)
+    }
+  }
+
+  const openAndJudge = async (text: string, digest: string): Promise<Outcome> => {
+    const sealed = await decryption?.open(text)
+    if (sealed === undefined) return rejected('malformed')
+    return sealed.kind === 'rejected' ? sealed : judge(sealed.token, digest, sealed)
+  }
+  /** One token is decrypted once, however many requests bring it. */
+  const opening = new Map<string, Promise<Outcome>>()
 
   const decide = (token: UnverifiedToken, digest: string, version: KeySetVersion): Outcome => {
     const { claims, issuer } = token
@@ -95,7 +135,7 @@ export function createJwtMechanism(
     const first = tried === undefined ? verifyWith(loaded, token) : 'unknown-key'
     if (first === 'verified') return decide(token, digest, loaded)
     if (first === 'forged') return rejected('untrusted')
-    const reloaded = await keySet.reloadFor(token.kid)
+    const reloaded = await keySet.reloadFor(token.keyName)
     return reloaded.generation !== loaded.generation && verifyWith(reloaded, token) === 'verified'
       ? decide(token, digest, reloaded)
       : rejected('untrusted')
@@ -107,21 +147,15 @@ export function createJwtMechanism(
       const digest = cache.digestOf(text)
       const known = recall(digest)
       if (known !== undefined) return known
-      const token = readToken(text, byIssuer)
-      if (token.kind === 'rejected') return token
-      const version = token.issuer.keySet.current()
-      if (version === undefined) return decideSlowly(token, digest)
-      switch (verifyWith(version, token)) {
-        case 'verified':
-          return decide(token, digest, version)
-        case 'forged':
-          return rejected('untrusted')
-        case 'unknown-key':
-          return decideSlowly(token, digest, version)
-      }
+      if (decryption === undefined || !hasJweForm(text)) return judge(text, digest)
+      const underWay = opening.get(digest)
+      if (underWay !== undefined) return underWay
+      const outcome = openAndJudge(text, digest).finally(() => opening.delete(digest))
+      opening.set(digest, outcome)
+      return outcome
     },
     prime: async () => {
-      await Promise.allSettled(Array.from(byIssuer.values(), ({ keySet }) => keySet.refresh()))
+      await Promise.allSettled([...Array.from(byIssuer.values(), ({ keySet }) => keySet.refresh()), decryption?.load()])
     },
     status: () => Array.from(byIssuer.values(), ({ name, keySet }) => ({ name, ...keySet.status() })),
     close: () => {
@@ -130,11 +164,21 @@ export function createJwtMechanism(
   }
 }
 
+function openKeySet(name: string, options: IssuerOptions, surroundings: JwtSurroundings): KeySet {
+  const { jwks, secret } = options
+  if ((jwks === undefined) === (secret === undefined))
+    throw new AuthnError('authn.bad_issuer', `issuer ${name} needs jwks or secret, and not both`)
+  return jwks === undefined
+    ? createSecretKeySet(name, options, surroundings.secret)
+    : createKeySet({ ...options, name, jwks }, surroundings)
+}
+
 interface UnverifiedToken {
   readonly kind: 'token'
   readonly jws: CompactJws
   readonly algorithm: SignatureAlgorithm
-  readonly kid: string | undefined
+  /** As `key_id` of its issuer reads it. */
+  readonly keyName: string | undefined
   readonly claims: JsonObject
   readonly issuer: TrustedIssuer
   readonly length: number
@@ -152,14 +196,24 @@ function readToken(
   // RFC 7515 section 4.1.11: crit names what must be understood, and we understand nothing that it may name; b64 (RFC 7797) needs it.
   if ('crit' in jws.header || 'b64' in jws.header) return rejected('untrusted')
   if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength)) return rejected('malformed')
-  // RFC 8725 section 3.11: a logout token or a DPoP proof is signed with the same keys and no access token. A nested token (cty) is none.
-  if (typ !== undefined && (typeof typ !== 'string' || !/^(application\/)?(at\+)?jwt$/i.test(typ)))
-    return rejected('untrusted')
+  // A token within a token: it would be the outer one's claims that we looked at.
   if (cty !== undefined) return rejected('untrusted')
   const issuer = typeof claims['iss'] === 'string' ? byIssuer.get(claims['iss']) : undefined
-  const algorithm = issuer?.options.algorithms.find(allowed => allowed === alg)
+  const algorithm = issuer?.algorithms.find(allowed => allowed === alg)
   if (issuer === undefined || algorithm === undefined) return rejected('untrusted')
-  return { kind: 'token', jws, algorithm, kid, claims, issuer, length: text.length }
+  if (!isType(typ, issuer.options.typ)) return rejected('untrusted')
+  const keyName = keyNameOf(jws.header, issuer.options.key_id)
+  if (keyName === 'malformed') return rejected('malformed')
+  return { kind: 'token', jws, algorithm, keyName: keyName?.name, claims, issuer, length: text.length }
+}
+
+/** RFC 8725 section 3.11: a logout token or a DPoP proof is signed with the same keys and no access token. */
+function isType(typ: Json | undefined, wanted: string | undefined): boolean {
+  if (typ === undefined) return wanted === undefined
+  if (typeof typ !== 'string') return false
+  // RFC 7515 section 4.1.9: a media type, whose application/ may be left out.
+  const type = typ.toLowerCase().replace(/^application\//, '')
+  return wanted === undefined ? ['jwt', 'at+jwt'].includes(type) : type === wanted.toLowerCase()
 }
 
 type Verification =
@@ -169,12 +223,13 @@ type Verification =
   /** None of the keys says yes, and there may be newer ones. */
   | 'unknown-key'
 
-function verifyWith(version: KeySetVersion, { jws, algorithm, kid }: UnverifiedToken): Verification {
-  const named = kid === undefined ? version.keys : version.keys.filter(key => key.kid === kid)
+function verifyWith(version: KeySetVersion, { jws, algorithm, keyName }: UnverifiedToken): Verification {
+  const named =
+    keyName === undefined ? version.keys : version.keys.filter(key => key.kid === keyName || key.fitsAnyName)
   if (named.length === 0) return 'unknown-key'
   const fitting: readonly VerificationKey[] = named.filter(key => key.algorithms.includes(algorithm)).slice(0, maxTries)
   if (fitting.some(key => isSignatureOf(key, algorithm, jws))) return 'verified'
-  return kid === undefined ? 'unknown-key' : 'forged'
+  return keyName === undefined ? 'unknown-key' : 'forged'
 }
 
 function rejected(reason: RejectionReason): Extract<Outcome, { kind: 'rejected' }> {

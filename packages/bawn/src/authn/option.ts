@@ -1,51 +1,8 @@
 import { z } from 'zod'
 import { duration, type Frozen, name, secretReference } from '../option.ts'
 
-export const signatureAlgorithms = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-] as const
-export type SignatureAlgorithm = (typeof signatureAlgorithms)[number]
-
-/** Whose tokens we believe. */
-export const issuerOptions = z.strictObject({
-  issuer: z.string().min(1).describe('exact value of the iss claim'),
-  audience: z.array(z.string().min(1)).min(1).describe('the token must name at least one of these in aud'),
-  jwks: z.string().min(1).describe('https URL or file of the key set; http is for tests and needs insecure_http'),
-  insecure_http: z.boolean().default(false).describe('INSECURE: fetch the key set over plain HTTP'),
-  algorithms: z
-    .array(z.enum(signatureAlgorithms))
-    .min(1)
-    .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
-    .describe('of signatures; a key is used with its own only'),
-  id_claim: z.string().default('sub').describe('claim with the id of who is asking'),
-  roles_claim: z
-    .string()
-    .default('roles')
-    .describe('claim with the roles: a list, or a string with spaces; a dotted path reaches into objects'),
-  fixed_roles: z
-    .array(name)
-    .default([])
-    .describe('roles of everybody with a token of this issuer, besides those in it'),
-  scope: z
-    .string()
-    .default('')
-    .describe('what a PostgreSQL client is told to ask for (oauthbearer); empty leaves it to the client'),
-  leeway: duration.default(0).describe('how far clocks may differ'),
-  refresh: duration.default(300_000).describe('how long a fetched key set is fresh'),
-  stale: duration
-    .default(3_600_000)
-    .describe('how long the last good key set is still used while the issuer cannot be reached'),
-})
-export type IssuerOptions = Frozen<z.output<typeof issuerOptions>>
+// Of issuers there is enough for a file of its own.
+export { type IssuerOptions, issuerOptions } from './issuer-option.ts'
 
 /** A service that logs in with a certificate: the CN (or client id) that it must have, and its roles. */
 export const serviceOptions = z
@@ -103,6 +60,7 @@ export const jwtHttpOptions = z.strictObject({
     .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/, 'must be the name of a cookie')
     .optional()
     .describe('a cookie that may carry the token'),
+  base64: z.boolean().default(false).describe('tokens come with base64 once more around them, as some of RESTHeart do'),
 })
 export type JwtHttpOptions = Frozen<z.output<typeof jwtHttpOptions>>
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { before, test } from 'node:test'
 import { decoyScramVerifier, deriveScramVerifier } from '../accounts/scram-verifier.ts'
 import type { Account, AccountStore, ScramVerifier } from '../accounts/store.ts'
@@ -230,6 +230,30 @@ test('the client refuses a server that cannot prove that it knows the password, 
   }
   for (const offered of [[], ['SCRAM-SHA-1'], ['SCRAM-SHA-256-PLUS']]) {
     assert.throws(() => credential.start({ ...login, offered }), { code: 'authn.upstream_scram' })
+  }
+})
+
+test('the client: cut, flipped and random messages of a server end in the one error', async () => {
+  const credential = createScramCredential('pencil')
+  const login = { offered: ['SCRAM-SHA-256'], tls: false, channelBinding: undefined, nonce: clientNonce }
+  const first = Buffer.from(`r=${nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096`)
+  const refuses = async (message: Uint8Array) => {
+    try {
+      await credential.start(login).respond(message)
+    } catch (error) {
+      assert.ok(error instanceof Error && 'code' in error && error.code === 'authn.upstream_scram', String(error))
+    }
+    const client = credential.start(login)
+    await client.respond(first)
+    assert.throws(() => client.finish(message), { code: 'authn.upstream_scram' })
+  }
+  for (let round = 0; round < 60; round++) {
+    const flipped = Buffer.from(first)
+    flipped[randomInt(flipped.length)] = randomInt(128)
+    await refuses(first.subarray(0, randomInt(first.length)))
+    // More iterations than are taken are an error; as many as are would only cost this test its time.
+    if (!/i=[1-9][0-9]{5,}/.test(flipped.toString('latin1'))) await refuses(flipped)
+    await refuses(randomBytes(round))
   }
 })
 

@@ -2,6 +2,7 @@ import { configJsonSchema } from '../config/json-schema.ts'
 import { probeFiles } from '../config/probe.ts'
 import { renderProblems } from '../config/problem.ts'
 import { configReference } from '../config/reference.ts'
+import { resolveSecret } from '../config/secret.ts'
 import { rehearse } from '../rehearse.ts'
 import { type Command, configOption, jsonOption } from './command.ts'
 import { configFile, readConfig } from './config.ts'
@@ -28,7 +29,8 @@ export const check: Command = {
     const wrong = found.filter(problem => problem.level === 'error').length
     const warnings = found.length - wrong
     // What has no line of its own: it shows when the parts are put together.
-    const unbuildable = loaded.kind === 'ok' ? rehearse(loaded.config) : []
+    const secret = (reference: string): string => resolveSecret(reference, terminal.env).value
+    const unbuildable = loaded.kind === 'ok' ? rehearse(loaded.config, input.flag('no-files') ? undefined : secret) : []
     const errors = wrong + unbuildable.length
     if (input.flag('json')) {
       terminal.out(

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { compactForm } from '../authn/bearer.ts'
 import { createJwtMechanism } from '../authn/jwt.ts'
 import { usableMechanisms } from '../authn/option.ts'
 import { openAccountStore } from '../compose-accounts.ts'
@@ -13,13 +14,11 @@ import { CliError } from './error.ts'
 import { kindsFor } from './kinds.ts'
 import { printable } from './terminal-text.ts'
 
-/** A JSON Web Token as it is: then it is no file. */
-const compactToken = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/
-
 function readToken(input: Input, text: string): string {
   if (/^(env|file):/.test(text)) return resolveSecret(text, input.terminal.env).value
   const path = resolve(input.terminal.cwd, text)
-  if (compactToken.test(text) && !existsSync(path)) return text
+  // A JSON Web Token as it is: then it is no file.
+  if (compactForm.test(text) && !existsSync(path)) return text
   try {
     return readFileSync(path, 'utf8').trim()
   } catch (cause) {
@@ -39,7 +38,11 @@ function askingOf(input: Input): Asking {
 function surroundingsOf(config: Config, input: Input): ExplainSurroundings {
   return {
     authenticate: async token =>
-      createJwtMechanism(config.issuers, { fetch, clock: input.terminal.now }).authenticate(token),
+      createJwtMechanism(config.issuers, {
+        fetch,
+        clock: input.terminal.now,
+        secret: reference => resolveSecret(reference, input.terminal.env).value,
+      }).authenticate(token),
     findAccount: async user => {
       for (const [name, options] of Object.entries(config.accounts)) {
         // Opening makes the file; explaining makes nothing.

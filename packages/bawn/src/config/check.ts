@@ -81,7 +81,7 @@ function checkIssuers(draft: Draft, report: Report): void {
   for (const [name, issuer] of draft.issuers) {
     if (!issuer) continue
     const path = ['issuers', name, 'jwks']
-    if (/^http:/i.test(issuer.jwks) && !issuer.insecure_http) {
+    if (typeof issuer.jwks === 'string' && /^http:/i.test(issuer.jwks) && !issuer.insecure_http) {
       const message = 'a key set over plain HTTP can be replaced on the way'
       report('error', path, 'value', message, 'use https, or say insecure_http: true where this is a test')
     }

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path'
-import type { MechanismsOptions } from '../authn/option.ts'
+import type { IssuerOptions, MechanismsOptions } from '../authn/option.ts'
 import type { UpstreamOptions } from '../http/option.ts'
 import type { RedisOptions, TokensOptions } from '../tokens/option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
@@ -32,10 +32,7 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
     })),
     upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
     accounts: each(config.accounts, entry => ({ ...entry, path: path(entry.path) })),
-    issuers: each(config.issuers, entry => ({
-      ...entry,
-      jwks: /^https?:/i.test(entry.jwks) ? entry.jwks : path(entry.jwks),
-    })),
+    issuers: each(config.issuers, entry => issuerPaths(entry, path, reference)),
     mechanisms: mechanismPaths(config.mechanisms, reference),
     tokens: config.tokens && tokenPaths(config.tokens, path, reference),
     keys: {
@@ -76,6 +73,22 @@ function upstreamPaths(
           }
       }
     }),
+  }
+}
+
+function issuerPaths(
+  issuer: IssuerOptions,
+  path: (text: string) => string,
+  reference: (text: string) => string,
+): IssuerOptions {
+  const { jwks, ca, secret, former_secrets: former, decryption } = issuer
+  return {
+    ...issuer,
+    ...(typeof jwks === 'string' && !/^https?:/i.test(jwks) ? { jwks: path(jwks) } : {}),
+    ...(ca === undefined ? {} : { ca: path(ca) }),
+    ...(secret === undefined ? {} : { secret: reference(secret) }),
+    former_secrets: former.map(reference),
+    ...(decryption === undefined ? {} : { decryption: { ...decryption, keys: decryption.keys.map(reference) } }),
   }
 }
 

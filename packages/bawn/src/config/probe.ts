@@ -59,7 +59,14 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     if (store.kind === 'file') file(['accounts', name, 'path'], store.path)
   }
   for (const [name, issuer] of Object.entries(config.issuers)) {
-    if (!/^https?:/i.test(issuer.jwks)) file(['issuers', name, 'jwks'], issuer.jwks)
+    const { jwks, ca, secret: shared, former_secrets: former, decryption } = issuer
+    const path = ['issuers', name]
+    if (typeof jwks === 'string' && !/^https?:/i.test(jwks)) file([...path, 'jwks'], jwks)
+    file([...path, 'ca'], ca)
+    if (shared !== undefined) secret([...path, 'secret'], shared)
+    for (const [place, reference] of former.entries()) secret([...path, 'former_secrets', place], reference)
+    for (const [place, reference] of (decryption?.keys ?? []).entries())
+      secret([...path, 'decryption', 'keys', place], reference)
   }
   const { digest, introspection } = config.mechanisms
   if (introspection) secret(['mechanisms', 'introspection', 'client_secret'], introspection.client_secret)

@@ -81,9 +81,14 @@ function unsafeConnections(draft: Draft, report: Report): void {
     )
   }
   for (const [name, issuer] of draft.issuers) {
-    if (!issuer?.insecure_http) continue
-    const message = `UNSAFE: whoever is on the way to ${name} can make tokens that we believe`
-    report('warning', ['issuers', name, 'insecure_http'], 'key', message)
+    if (issuer?.insecure_http) {
+      const message = `UNSAFE: whoever is on the way to ${name} can make tokens that we believe`
+      report('warning', ['issuers', name, 'insecure_http'], 'key', message)
+    }
+    if (issuer?.insecure_without_exp) {
+      const message = `UNSAFE: a token of ${name} that says no end is good for ever, for whoever finds it`
+      report('warning', ['issuers', name, 'insecure_without_exp'], 'key', message)
+    }
   }
 }
 

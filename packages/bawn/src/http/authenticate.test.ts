@@ -29,7 +29,7 @@ export function credentialsOf(headers: readonly string[], target = '/'): Request
   return new RequestCredentials(request, outcome.head, mark === -1 ? '' : target.slice(mark), 0)
 }
 
-const jwt = createBearerMechanism(bearer, { realm: 'bawn' })
+const jwt = createBearerMechanism(bearer, { realm: 'bawn', base64: false })
 const authorizations = (values: readonly string[]) => values.flatMap(value => ['Authorization', value])
 
 const ask = (headers: readonly string[], mechanisms: readonly HttpMechanism[], target = '/') =>

@@ -150,7 +150,9 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
   )
   const upstream = options.credentials === undefined ? bare : withCredentials(bare, options.credentials)
   const fields = catalogue(options.fields ?? [])
-  const mechanisms = createMechanismTable(options.mechanisms ?? [createBearerMechanism(bearer, { realm: 'bawn' })])
+  const mechanisms = createMechanismTable(
+    options.mechanisms ?? [createBearerMechanism(bearer, { realm: 'bawn', base64: false })],
+  )
   const use = options.use ?? ['jwt']
   const routes: RouteOptions[] = (options.routes ?? [everything]).map(route =>
     routeOptions.parse({ methods: ['GET'], upstream: 'main', allow: ['anyone'], ...route }),

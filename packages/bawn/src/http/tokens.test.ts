@@ -39,14 +39,14 @@ test('a signed token opens the door; an issuer that is away is a 503, not a 401'
     insecure_http: true,
   })
   const mechanism = (): ReturnType<typeof createJwtMechanism> => {
-    const jwt = createJwtMechanism({ corp: options }, { fetch, clock: Date.now })
+    const jwt = createJwtMechanism({ corp: options }, { fetch, clock: Date.now, secret: assert.fail })
     t.after(() => jwt.close())
     return jwt
   }
   const start = (jwt: ReturnType<typeof createJwtMechanism>) =>
     startDoor(t, {
       upstream,
-      mechanisms: [createBearerMechanism(jwt, { realm: 'bawn' })],
+      mechanisms: [createBearerMechanism(jwt, { realm: 'bawn', base64: false })],
       hostRules: createHostRules([
         hostRuleOptions.parse({ name: 'web', door: 'http', address: '127.0.0.0/8', use: ['jwt'] }),
       ]),
