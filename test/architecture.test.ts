@@ -42,6 +42,8 @@ const composing = [
   'revocation.ts',
   'server-tls.ts',
   'explain.ts',
+  'explain-grant.ts',
+  'explanation.ts',
   'builtin.ts',
   'index.ts',
   'plugin.ts',

@@ -37,6 +37,7 @@ import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import { createGrantGate, type OpenGrantGate } from './policy/grant-gate.ts'
 import type { GrantGate } from './policy/grants.ts'
+import { isEnforced } from './policy/option.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
@@ -145,7 +146,7 @@ export async function compose(
   const grantsOf = (database: string): DatabaseState['grants'] => {
     const next = successor?.postgres.databases.get(database)
     if (next !== undefined) return next.grants
-    return config.grants?.databases?.includes(database) === false ? undefined : grants
+    return isEnforced(config.grants, database) ? grants : undefined
   }
   let tokens: TokenManager | undefined
   try {

@@ -252,7 +252,7 @@ test('a role that somebody has cannot be dropped; dropped, it takes its entries 
   await administration.grantRoles(['staff'], ['support', 'bob'])
   await assert.rejects(administration.drop('support'), {
     code: 'accounts.role_in_use',
-    message: 'role support cannot be dropped: alice, auditors have it',
+    message: 'role support cannot be dropped: it is granted to alice, auditors',
   })
   await administration.revokeRoles(['support'], ['alice', 'auditors'])
   const before = await stateOf(administration)

@@ -125,7 +125,7 @@ export function createSqliteAdministration({ store, database, clock, guarded }: 
     if (holders.length > 0) {
       const shown = holders.slice(0, 5).join(', ')
       const more = holders.length > 5 ? ' and others' : ''
-      throw new AccountError('accounts.role_in_use', `role ${name} cannot be dropped: ${shown}${more} have it`)
+      throw new AccountError('accounts.role_in_use', `role ${name} cannot be dropped: it is granted to ${shown}${more}`)
     }
     deleteEntries.run(name)
     deleteRole.run(name)

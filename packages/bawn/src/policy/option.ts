@@ -38,5 +38,10 @@ export const grantsOptions = z.strictObject({
 })
 export type GrantsOptions = Frozen<z.output<typeof grantsOptions>>
 
+/** Whether statements in this database need grants. */
+export function isEnforced(grants: GrantsOptions | undefined, database: string): boolean {
+  return grants !== undefined && grants.databases?.includes(database) !== false
+}
+
 /** Names of policies that exist without being declared and cannot be declared. */
 export const builtinPolicies = ['anyone', 'authenticated'] as const

@@ -545,6 +545,9 @@ test('what was looked at is told in order, and not what an entry covers', () => 
     'role r2: GRANT DQL ON TABLE d.s.t TO r2',
   ])
   assert.deepEqual(compiled.explain(compiled.account('v'), needOf(table)), ['own entries: none'])
+  const elsewhere = (...roles: string[]) => compiled.explain(compiled.holder(roles), needOf(table))
+  assert.deepEqual(elsewhere('r1', 'x'), ['role r1: none', 'role r3, of role r1: DENY DQL TO r3'])
+  assert.deepEqual(elsewhere('x'), ['none of the roles is one of the store'])
 })
 
 /** Small and repeatable (mulberry32): a failing seed can be run again. */

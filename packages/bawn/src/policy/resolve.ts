@@ -207,10 +207,10 @@ function explainOrder(order: readonly Grantee[], place: Place, privilege: Privil
     told.add(index)
     const entry = ownEntry(grantee.name, place, privilege)
     const who = by === undefined ? 'own entries' : `role ${grantee.name}${by === '' ? '' : `, of role ${by}`}`
-    lines.push(`${who}: ${entry === undefined ? 'none' : formatGrant(entry)}`)
+    if (grantee.name !== undefined) lines.push(`${who}: ${entry === undefined ? 'none' : formatGrant(entry)}`)
     if (entry !== undefined) continue
     const next = by === undefined ? '' : (grantee.name ?? '')
     open.push(...grantee.roles.map(role => ({ index: role, by: next })).reverse())
   }
-  return lines
+  return lines.length > 0 ? lines : ['none of the roles is one of the store']
 }
