@@ -1,7 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createPasswordCheck } from './accounts/password.ts'
-import { AccountError, type AccountStore } from './accounts/store.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
 import type { AuditTrail } from './audit/event.ts'
@@ -15,6 +14,7 @@ import { tokenSourceOf } from './authn/oauthbearer.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
+import { composeGrants } from './compose-grants.ts'
 import { composeHttpMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
@@ -35,7 +35,7 @@ import { type Kinds, kindSurroundings } from './kinds.ts'
 import { openCredentials } from './outbound/open.ts'
 import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
-import { createGrantGate, type OpenGrantGate } from './policy/grant-gate.ts'
+import type { OpenGrantGate } from './policy/grant-gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { isEnforced } from './policy/option.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
@@ -279,27 +279,6 @@ function composeUpstreams(config: Config, clock: () => number, environment: Node
       return [name, credentials ? withCredentials(upstream, openCredentials(credentials, { clock, secret })) : upstream]
     }),
   )
-}
-
-/** @throws {AccountError} `accounts.unavailable` */
-async function composeGrants(
-  config: Config,
-  stores: readonly AccountStore[],
-  log: Surroundings['log'],
-): Promise<OpenGrantGate | undefined> {
-  if (config.grants === undefined) return undefined
-  const { accounts, superusers } = config.grants
-  const administration = stores.find(({ name }) => name === accounts)?.administration
-  if (administration === undefined) {
-    throw new AccountError('accounts.read_only', `account store ${accounts} holds no grants`)
-  }
-  return createGrantGate({
-    administration,
-    superusers,
-    now: () => performance.now(),
-    onFailure: cause =>
-      log({ level: 'error', message: `the grants in ${accounts} cannot be read`, requestId: '-', cause }),
-  })
 }
 
 interface OpenDatabase {
