@@ -14,6 +14,7 @@ import { tokenSourceOf } from './authn/oauthbearer.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
+import { composeGrants } from './compose-grants.ts'
 import { composeHttpMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
@@ -34,6 +35,9 @@ import { type Kinds, kindSurroundings } from './kinds.ts'
 import { openCredentials } from './outbound/open.ts'
 import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
+import type { OpenGrantGate } from './policy/grant-gate.ts'
+import type { GrantGate } from './policy/grants.ts'
+import { isEnforced } from './policy/option.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
@@ -74,8 +78,10 @@ export interface Composition {
   checks(): Promise<readonly ReadyCheck[]>
   /** Whether an open session of this identity has to end. Rejects when that cannot be decided. */
   isRevoked(identity: Identity): Promise<boolean>
+  /** `undefined` where the configuration has none. */
+  readonly grants: OpenGrantGate | undefined
   /** Another composition serves now: gives everything back once what is under way has ended. */
-  retire(closed: () => void): void
+  retire(successor: Composition, closed: () => void): void
   close(): Promise<void>
 }
 
@@ -134,13 +140,22 @@ export async function compose(
   })
   const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock, secret: forKinds.secret }) : undefined
   const upstreams = composeUpstreams(config, clock, environment)
-  const databases = await composeDatabases(config, catalogue, environment)
   const stores = await openAccountStores(config.accounts, { kinds, surroundings: forKinds })
+  let grants: OpenGrantGate | undefined
+  let successor: Composition | undefined
+  const grantsOf = (database: string): DatabaseState['grants'] => {
+    const next = successor?.postgres.databases.get(database)
+    if (next !== undefined) return next.grants
+    return isEnforced(config.grants, database) ? grants : undefined
+  }
   let tokens: TokenManager | undefined
   try {
+    grants = await composeGrants(config, stores, log)
+    const databases = await composeDatabases(config, catalogue, { gate: grants?.gate, of: grantsOf }, environment)
     tokens = await composeTokens(config, kinds, forKinds, memoryTokens)
-    return await assemble()
+    return await assemble(databases)
   } catch (error) {
+    grants?.close()
     for (const store of stores) await store.close()
     await tokens?.close()
     throw error
@@ -162,7 +177,7 @@ export async function compose(
     })
   }
 
-  async function assemble(): Promise<Composition> {
+  async function assemble(databases: readonly OpenDatabase[]): Promise<Composition> {
     const certificate = createCertificateMechanism(config.services, stores)
     const scram =
       stores.length === 0
@@ -193,11 +208,12 @@ export async function compose(
     )
     const routes = compileRoutes(config.routes, {
       upstreams,
-      gate: allow => createGate(allow, config.policies),
+      gate: allow => createGate(allow, config.policies, grants?.gate),
       catalogue,
       carriers: mechanisms.carriers,
     })
     const close = async (): Promise<void> => {
+      grants?.close()
       jwt?.close()
       await password.close()
       await Promise.allSettled([
@@ -242,7 +258,11 @@ export async function compose(
       },
       isRevoked: identity => isRevoked(identity, stores, clock()),
       checks: async () => [...issuerChecks(jwt), ...(await Promise.all(databases.map(databaseCheck)))],
-      retire(closed) {
+      grants,
+      retire(next, closed) {
+        // Open sessions keep the state that they began with, but for what they may do.
+        successor = next
+        if (next.grants !== undefined) grants?.follow(next.grants)
         setTimeout(() => void close().then(closed), retireMs).unref()
       },
       close,
@@ -270,6 +290,7 @@ interface OpenDatabase {
 function composeDatabases(
   config: Config,
   catalogue: Catalogue,
+  grants: { readonly gate: GrantGate | undefined; readonly of: (database: string) => DatabaseState['grants'] },
   environment: NodeJS.ProcessEnv,
 ): Promise<readonly OpenDatabase[]> {
   return Promise.all(
@@ -294,9 +315,12 @@ function composeDatabases(
       const state: DatabaseState = {
         name,
         upstream,
-        gate: createGate(options.allow, config.policies),
+        gate: createGate(options.allow, config.policies, grants.gate),
         schema: source,
         planner: await createPlanner(),
+        get grants() {
+          return grants.of(name)
+        },
       }
       return { state, source, close: () => asked.close() }
     }),

@@ -35,6 +35,24 @@ export const errors = {
     sqlstate: '22023',
     hint: 'A name has 1 to 128 characters and no control characters; a role has letters, digits, "_", "-", "."',
   },
+  'accounts.role_cycle': {
+    blame: 'operator',
+    status: 400,
+    sqlstate: '0LP01',
+    hint: 'A role cannot have itself, be it over others: see who has which with bawn accounts list',
+  },
+  'accounts.role_in_use': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '2BP01',
+    hint: 'Take the role from whoever has it first: bawn accounts revoke',
+  },
+  'accounts.superuser': {
+    blame: 'operator',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Superusers of the configuration are changed at the command line of the gateway, not in SQL: bawn accounts',
+  },
   'accounts.unavailable': {
     blame: 'operator',
     status: 503,

@@ -7,6 +7,7 @@ import { configuredCarriers } from './compose-mechanisms.ts'
 import { mechanismsOfDoor } from './config/check-host-rules.ts'
 import type { Config } from './config/load.ts'
 import { isLoopback } from './config/unsafe.ts'
+import { type Explanation, Steps } from './explanation.ts'
 import { compileDisclosure } from './fields/disclosure.ts'
 import type { Catalogue, Disclosure, Field } from './fields/field.ts'
 import { parseField } from './fields/parse.ts'
@@ -14,25 +15,13 @@ import { parsePath } from './http/path.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
 import { headersOf } from './outbound/open.ts'
-import { createGate, explainGate } from './policy/gate.ts'
+import { createGate, explainGate, nothingGranted } from './policy/gate.ts'
+import type { GrantGate } from './policy/grants.ts'
+import { isEnforced } from './policy/option.ts'
 import { decidingMechanism } from './postgres/login.ts'
 
 // Why would a request or a login be permitted, masked or refused? Asks the same compiled rules as the doors do, in the same order, and
 // opens neither keys nor connections. The doors' own functions decide wherever they can be asked without a client.
-
-/** One thing that was looked at, in order. */
-export interface ExplainedStep {
-  readonly about: 'path' | 'route' | 'database' | 'host rule' | 'mechanism' | 'identity' | 'policy' | 'field'
-  readonly text: string
-}
-
-export interface Explanation {
-  /** `depends`: the identity is not known, and what comes after it cannot be said. */
-  readonly verdict: 'permitted' | 'refused' | 'depends'
-  /** The rule or the lack of one that decided. */
-  readonly by: string
-  readonly steps: readonly ExplainedStep[]
-}
 
 /** Who is supposed to ask. */
 export type Asking =
@@ -66,18 +55,8 @@ export interface ExplainSurroundings {
   authenticate(token: string): Promise<Outcome>
   /** Looks in the account stores, in order. */
   findAccount(user: string): Promise<{ readonly account: Account; readonly store: string } | undefined>
-}
-
-class Steps {
-  readonly #steps: ExplainedStep[] = []
-
-  add(about: ExplainedStep['about'], ...texts: readonly string[]): void {
-    for (const text of texts) this.#steps.push({ about, text })
-  }
-
-  end(verdict: Explanation['verdict'], by: string): Explanation {
-    return { verdict, by, steps: this.#steps }
-  }
+  /** Decides by the grants of the configuration's store; nothing is granted where it has none. */
+  readonly grants?: Pick<GrantGate, 'decide'> | undefined
 }
 
 /** A field, and what each role sees of it: all that can be known without keys. */
@@ -122,7 +101,11 @@ function readHostRules(config: Config, arrival: Arrival, steps: Steps) {
 }
 
 /** `undefined` when it is not said who asks. */
-async function identify(asking: Asking, user: string, surroundings: ExplainSurroundings): Promise<Outcome | undefined> {
+export async function identify(
+  asking: Asking,
+  user: string,
+  surroundings: ExplainSurroundings,
+): Promise<Outcome | undefined> {
   if (asking.kind === 'nobody') return undefined
   if (asking.kind === 'token') return surroundings.authenticate(asking.token)
   return { kind: 'identified', identity: suppose(user, asking.roles) }
@@ -133,8 +116,14 @@ function suppose(id: string, roles: readonly string[]): Identity {
   return createIdentity({ id, ...proof, roles })
 }
 
-function addPolicy(config: Config, allow: readonly string[], identity: Identity | undefined, steps: Steps) {
-  steps.add('policy', ...explainGate(allow, config.policies, identity))
+function addPolicy(
+  config: Config,
+  allow: readonly string[],
+  identity: Identity | undefined,
+  { grants }: ExplainSurroundings,
+  steps: Steps,
+) {
+  steps.add('policy', ...explainGate(allow, config.policies, identity, grants))
 }
 
 /** Mechanisms that the HTTP door asks. */
@@ -170,7 +159,7 @@ export async function explainRequest(
     return steps.end('refused', 'well-formed path')
   }
   const known = fieldsOf(config)
-  const match = routesOf(config, known).match(path.segments)
+  const match = routesOf(config, known, surroundings.grants).match(path.segments)
   const route = match?.methods.get(method)
   if (!match || !route) {
     const why = match ? `the path has routes for ${match.allow} only` : 'no route has this path'
@@ -211,7 +200,7 @@ export async function explainRequest(
     )
   else steps.add('identity', 'none: the request has no credential')
   const decision = route.gate.decide(identity, { door: 'http', verb: method })
-  addPolicy(config, options?.allow ?? [], identity, steps)
+  addPolicy(config, options?.allow ?? [], identity, surroundings, steps)
   if (decision.kind === 'deny') return steps.end('refused', decision.rule)
 
   for (const place of route.fields(path.segments)?.places ?? []) {
@@ -226,7 +215,11 @@ const jsonPathText = (path: readonly string[]): string =>
   `$${path.map(step => (step === '*' ? '[*]' : `.${step}`)).join('')}`
 
 /** The door's own table of routes, with upstreams that lead nowhere. @throws {GatewayError} whatever is wrong with a route */
-export function routesOf(config: Config, known: readonly KnownField[]) {
+export function routesOf(
+  config: Config,
+  known: readonly KnownField[],
+  grants: Pick<GrantGate, 'decide'> = nothingGranted,
+) {
   const upstreams = new Map<string, Upstream>(
     Object.entries(config.upstreams).map(([name, { credentials }]) => [
       name,
@@ -247,7 +240,7 @@ export function routesOf(config: Config, known: readonly KnownField[]) {
       throw new TypeError(`no view of ${field.name}: explaining opens no keys`)
     },
   }
-  const gate = (allow: readonly string[]) => createGate(allow, config.policies)
+  const gate = (allow: readonly string[]) => createGate(allow, config.policies, grants)
   return compileRoutes(config.routes, {
     upstreams,
     gate,
@@ -300,9 +293,11 @@ export async function explainLogin(
     return steps.end(isOpen ? 'depends' : 'refused', rule.rule)
   }
   steps.add('identity', `${identity.id} (${withRoles(identity)})`)
-  const decision = createGate(options.allow, config.policies).decide(identity, { door: 'postgres', verb: 'connect' })
-  addPolicy(config, options.allow, identity, steps)
+  const gate = createGate(options.allow, config.policies, surroundings.grants)
+  const decision = gate.decide(identity, { door: 'postgres', verb: 'connect' })
+  addPolicy(config, options.allow, identity, surroundings, steps)
   if (decision.kind === 'deny') return steps.end('refused', decision.rule)
+  if (isEnforced(config.grants, database)) steps.add('grants', 'every statement needs its grants: bawn explain grant')
   for (const { field, disclosure } of fieldsOf(config)) {
     for (const column of field.columns.filter(one => one.database === database)) {
       const name = `${column.schema}.${column.table}.${column.column}`

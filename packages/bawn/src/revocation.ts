@@ -1,11 +1,8 @@
 import type { AccountStore } from './accounts/store.ts'
-import type { Identity } from './authn/identity.ts'
+import { type Identity, isAccountOf } from './authn/identity.ts'
 
 /** Twice within the second after which a revoked identity has lost its open sessions. */
 const everyMs = 500
-
-/** Mechanisms whose identities are accounts; a token's issuer may have the name of a store. */
-const ofAccounts: ReadonlySet<Identity['mechanism']> = new Set(['scram', 'password', 'trust', 'certificate'])
 
 /**
  * Whether somebody who logged in once could not log in as the same today: the account is gone or locked, its roles are others, or the
@@ -13,7 +10,7 @@ const ofAccounts: ReadonlySet<Identity['mechanism']> = new Set(['scram', 'passwo
  */
 export async function isRevoked(identity: Identity, stores: readonly AccountStore[], now: number): Promise<boolean> {
   if (identity.expiresAt !== undefined && identity.expiresAt <= now) return true
-  const store = ofAccounts.has(identity.mechanism) ? stores.find(({ name }) => name === identity.source) : undefined
+  const store = stores.find(({ name }) => isAccountOf(identity, name))
   if (store === undefined) return false
   const account = await store.find(identity.id)
   if (account === undefined || account.locked) return true

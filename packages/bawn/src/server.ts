@@ -277,7 +277,7 @@ class Server implements RunningServer {
     for (const [name, files] of renewed) (this.#http.get(name) ?? this.#postgres.get(name))?.renewTls(files)
     if (before !== undefined) {
       this.#retired.add(before)
-      before.retire(() => this.#retired.delete(before))
+      before.retire(composition, () => this.#retired.delete(before))
     }
     const changes = describeChanges(this.#loaded.config, next.config)
     this.#loaded = next

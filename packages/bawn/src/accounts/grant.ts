@@ -36,8 +36,13 @@ export interface GrantSnapshot {
   readonly version: string | number
   /** By grantee. */
   readonly grants: ReadonlyMap<string, readonly Grant[]>
-  /** Roles that were granted to a user or to another role, by the grantee. */
+  /** Roles that were granted to a user or to another role, by the grantee. Some may be names that only a configuration knows. */
   readonly roles: ReadonlyMap<string, readonly string[]>
+  /**
+   * Grantees that are roles; all others are users. Somebody has a role by its name, wherever that comes from, and what a user was granted
+   * only as that user of this store: an issuer who calls a role like a user hands out nothing.
+   */
+  readonly roleNames: ReadonlySet<string>
 }
 
 /** Somebody who administers: `undefined` for the operator at the command line, who may do everything. */
@@ -59,22 +64,36 @@ export interface Principal {
  * whole or not at all. Who may administer is decided before: by `Need` `AL` on the cluster.
  *
  * Every method rejects with an `AccountError`: `accounts.not_found`, `accounts.exists`, `accounts.invalid`, `accounts.role_cycle`,
- * `accounts.role_in_use`, `accounts.read_only`, `accounts.unavailable`.
+ * `accounts.role_in_use`, `accounts.superuser`, `accounts.read_only`, `accounts.unavailable`.
  */
 export interface Administration {
   /** Name of the account store. */
   readonly store: string
+  /** Users and roles share their names. */
   create(principal: { readonly name: string; readonly kind: PrincipalKind; readonly password?: string }): Promise<void>
   /** @param password `undefined` takes the password away: nobody can log in by it any more */
   setPassword(name: string, password: string | undefined): Promise<void>
+  /** Takes its entries and its roles along, and nothing of others; a role that somebody has stays (`accounts.role_in_use`). */
   drop(name: string): Promise<void>
-  /** @returns how many entries changed: 0 when it was so already */
+  /** Grantees must exist; objects need not. @returns how many entries changed: 0 when it was so already */
   grant(entries: readonly Grant[]): Promise<number>
   /** Takes entries away, whatever their state and whoever gave them. @returns how many there were */
   revoke(entries: readonly Omit<Grant, 'state' | 'grantor'>[]): Promise<number>
+  /** @returns how many were given: 0 when all had them already */
   grantRoles(roles: readonly string[], grantees: readonly string[]): Promise<number>
   revokeRoles(roles: readonly string[], grantees: readonly string[]): Promise<number>
+  /** An object was dropped: takes the entries on it, and on everything in it, away. @returns how many there were */
+  forget(target: GrantTarget): Promise<number>
+  /**
+   * An object was renamed: its entries, and those on everything in it, go along. What stood on the new name was about another object: grants
+   * there end, denials there stay.
+   *
+   * @param to of the same kind @returns how many went along
+   */
+  rename(from: GrantTarget, to: GrantTarget): Promise<number>
   /** Users and roles, by name. */
   principals(): Promise<readonly Principal[]>
   snapshot(): Promise<GrantSnapshot>
+  /** What `snapshot().version` would be now; cheap, so that it can be asked twice a second. */
+  version(): Promise<string | number>
 }

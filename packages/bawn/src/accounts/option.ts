@@ -15,3 +15,8 @@ export const fileStoreOptions = z.strictObject({
 /** An account store; which kinds there are stands in `builtin.ts` as well. */
 export const accountStoreOptions = z.discriminatedUnion('kind', [sqliteStoreOptions, fileStoreOptions])
 export type AccountStoreOptions = Frozen<z.output<typeof accountStoreOptions>>
+
+/** Whether a store of this kind keeps roles and grants. */
+export function holdsGrants(kind: AccountStoreOptions['kind']): boolean {
+  return kind === 'sqlite'
+}

@@ -118,7 +118,7 @@ test('a file of a newer version is refused and left alone', async () => {
   const path = freshPath()
   await open(path).close()
   const database = new DatabaseSync(path)
-  database.exec('PRAGMA user_version = 3')
+  database.exec('PRAGMA user_version = 4')
   database.close()
   assert.throws(() => open(path), { code: 'accounts.newer_schema' })
 })

@@ -1,17 +1,12 @@
-import { randomBytes } from 'node:crypto'
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { argon2idDefaults } from './argon2id.ts'
+import type { Administration } from './grant.ts'
+import { effectiveRoles, type RoleHierarchy } from './role-hierarchy.ts'
 import { defaultScramIterations, formatScramVerifier, parseScramVerifier } from './scram-verifier.ts'
-import {
-  type Account,
-  AccountError,
-  type AccountStore,
-  isAccountName,
-  isRoleName,
-  type ScramVerifier,
-} from './store.ts'
+import { inTransaction, openAccountFile } from './sqlite-file.ts'
+import { createSqliteAdministration } from './sqlite-grants.ts'
+import { createHierarchyReader, formatRoles, grantsVersion, parseRoles } from './sqlite-roles.ts'
+import { type Account, AccountError, type AccountStore, isAccountName, type ScramVerifier } from './store.ts'
 import {
   formatVerifier,
   type PasswordVerifier,
@@ -22,6 +17,8 @@ import {
 
 /** An account with what the file knows of its past, in ms since 1970; `undefined` where it was made before that was written down. */
 export interface StoredAccount extends Account {
+  /** The roles that the user was given; `roles` has those of these roles as well. */
+  readonly granted: readonly string[]
   readonly createdAt: number | undefined
   /** When its password was last set or made anew. */
   readonly passwordChangedAt: number | undefined
@@ -29,38 +26,20 @@ export interface StoredAccount extends Account {
 
 /** What the command line needs besides the store that doors see. */
 export interface SqliteAccountStore extends AccountStore {
+  readonly administration: Administration
   find(user: string): Promise<StoredAccount | undefined>
   decoy(user: string): Promise<StoredAccount | undefined>
   list(): Promise<readonly StoredAccount[]>
   upgrade(account: Account, verifiers: Verifiers): Promise<boolean>
   /** 32 random bytes, made with the file: what decoy verifiers are derived from (`decoyScramVerifier`). Never shown. */
   readonly decoySecret: Uint8Array
-  /** @throws {AccountError} `accounts.not_found`, `accounts.invalid` */
+  /** Any names of roles: those that a configuration knows need not be made here. @throws {AccountError} `accounts.not_found`, `accounts.invalid` */
   setRoles(user: string, roles: readonly string[]): Promise<void>
   /** A locked account keeps its password and its roles and cannot log in. @throws {AccountError} `accounts.not_found` */
   setLocked(user: string, locked: boolean): Promise<void>
-  /** @throws {AccountError} `accounts.not_found` */
+  /** With everything that was granted to it. @throws {AccountError} `accounts.not_found` */
   remove(user: string): Promise<void>
 }
-
-// user_version of the file; a file with a higher one was written by a newer Bawn and is left alone. Step n makes version n + 1.
-const steps = [
-  `
-  CREATE TABLE account (
-    name   TEXT PRIMARY KEY,
-    scram  TEXT,
-    roles  TEXT NOT NULL,
-    locked INTEGER NOT NULL CHECK (locked IN (0, 1))
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-  `,
-  `
-  ALTER TABLE account ADD COLUMN password TEXT;
-  ALTER TABLE account ADD COLUMN created INTEGER;
-  ALTER TABLE account ADD COLUMN password_changed INTEGER;
-  `,
-]
-const schemaVersion = steps.length
 
 /**
  * The embedded store: one SQLite file, readable by its owner only. Several processes may have it open; each `find` sees what the
@@ -87,49 +66,12 @@ export function openSqliteAccounts(options: {
     }
   }
 
-  const database = guarded(() => openFile(path))
+  const database = guarded(() => openAccountFile(name, path))
   try {
-    return guarded(() => {
-      migrate(database, name)
-      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF')
-      return createStore(name, database, clock, guarded)
-    })
+    return guarded(() => createStore(name, database, clock, guarded))
   } catch (error) {
     database.close()
     throw error
-  }
-}
-
-function openFile(path: string): DatabaseSync {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  // The file is made by us, so that it is never readable by others; SQLite gives -wal and -shm the same mode.
-  closeSync(openSync(path, 'a', 0o600))
-  chmodSync(path, 0o600)
-  return new DatabaseSync(path, { timeout: 5_000, allowExtension: false, enableDoubleQuotedStringLiterals: false })
-}
-
-function migrate(database: DatabaseSync, name: string): void {
-  const version = () => Number(database.prepare('PRAGMA user_version').get()?.['user_version'])
-  if (version() < schemaVersion) {
-    database.exec('BEGIN IMMEDIATE')
-    try {
-      // Somebody else may have been faster: look again under the lock.
-      const before = version()
-      for (const step of steps.slice(before)) database.exec(step)
-      if (before === 0) database.prepare("INSERT INTO secret (name, value) VALUES ('decoy', ?)").run(randomBytes(32))
-      if (before < schemaVersion) database.exec(`PRAGMA user_version = ${schemaVersion}`)
-      database.exec('COMMIT')
-    } catch (error) {
-      database.exec('ROLLBACK')
-      throw error
-    }
-  }
-  const found = version()
-  if (found > schemaVersion) {
-    throw new AccountError(
-      'accounts.newer_schema',
-      `account store ${name} has schema ${found}, this version knows ${schemaVersion}`,
-    )
   }
 }
 
@@ -140,17 +82,19 @@ function createStore(
   guarded: <Result>(work: () => Result) => Result,
 ): SqliteAccountStore {
   const columns = 'name, scram, roles, locked, password, created, password_changed'
+  const read = `${columns}, ${grantsVersion} AS version`
   // A row for every name, and every row is read to its end: what is read of an account only shows in the time of a failed login.
   const select = database.prepare(
-    `SELECT ${columns}, 1 AS found FROM account WHERE name = ?
+    `SELECT ${read}, 1 AS found FROM account WHERE name = ?
      UNION ALL
-     SELECT 'nobody', '${formatScramVerifier(nobody.scram)}', '["none"]', 1, '${formatVerifier(nobody.password)}', 0, 0, 0
+     SELECT 'nobody', '${formatScramVerifier(nobody.scram)}', '["none"]', 1, '${formatVerifier(nobody.password)}', 0, 0, ${grantsVersion}, 0
      LIMIT 1`,
   )
-  const selectNext = database.prepare(`SELECT ${columns} FROM account WHERE name > ? ORDER BY name LIMIT 1`)
-  const selectAll = database.prepare(`SELECT ${columns} FROM account ORDER BY name`)
+  const selectNext = database.prepare(`SELECT ${read} FROM account WHERE name > ? ORDER BY name LIMIT 1`)
+  const selectAll = database.prepare(`SELECT ${read} FROM account ORDER BY name`)
   const insert = database.prepare(
-    `INSERT INTO account (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    `INSERT INTO account (${columns}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+     WHERE NOT EXISTS (SELECT 1 FROM role WHERE name = ?1) ON CONFLICT DO NOTHING`,
   )
   const updateVerifiers = database.prepare(
     'UPDATE account SET scram = ?, password = ?, password_changed = ? WHERE name = ?',
@@ -161,6 +105,7 @@ function createStore(
   const updateRoles = database.prepare('UPDATE account SET roles = ? WHERE name = ?')
   const updateLocked = database.prepare('UPDATE account SET locked = ? WHERE name = ?')
   const deleteOne = database.prepare('DELETE FROM account WHERE name = ?')
+  const deleteEntries = database.prepare('DELETE FROM privilege WHERE grantee = ?')
   const secret = database.prepare("SELECT value FROM secret WHERE name = 'decoy'").get()?.['value']
   if (!(secret instanceof Uint8Array) || secret.length !== 32) {
     throw new AccountError('accounts.unavailable', `account store ${name} has lost its secret row`)
@@ -171,18 +116,35 @@ function createStore(
       throw new AccountError('accounts.not_found', `account store ${name} has no such account: ${JSON.stringify(user)}`)
   }
 
-  return {
+  const hierarchyReader = createHierarchyReader(name, database)
+  /** Rows and the roles of roles as they were at one moment. */
+  const accountsOf = (select: () => readonly (Row | undefined)[]): readonly (StoredAccount | undefined)[] => {
+    for (;;) {
+      const rows = select()
+      const version = rows[0]?.['version']
+      if (version === undefined) return []
+      const { hierarchy, version: of } = hierarchyReader.at(version)
+      if (of === version) return rows.map(row => parseRow(name, row, hierarchy))
+      // Somebody has changed roles between the two.
+    }
+  }
+
+  const store: Omit<SqliteAccountStore, 'administration'> = {
     name,
     decoySecret: secret,
     find: async user =>
       guarded(() => {
-        const row = select.get(user)
-        const account = parseRow(name, row)
-        return row?.['found'] === 1 ? account : undefined
+        let isFound = false
+        const [account] = accountsOf(() => {
+          const row = select.get(user)
+          isFound = row?.['found'] === 1
+          return [row]
+        })
+        return isFound ? account : undefined
       }),
     // The next in the order of names, as chance as the name itself.
-    decoy: async user => guarded(() => parseRow(name, selectNext.get(user) ?? selectNext.get(''))),
-    list: async () => guarded(() => selectAll.all().flatMap(row => parseRow(name, row) ?? [])),
+    decoy: async user => guarded(() => accountsOf(() => [selectNext.get(user) ?? selectNext.get('')])[0]),
+    list: async () => guarded(() => accountsOf(() => selectAll.all()).flatMap(account => account ?? [])),
     add: async account => {
       if (!isAccountName(account.name)) throw new AccountError('accounts.invalid', 'the account name cannot be used')
       const [scram, password] = verifierColumns(account)
@@ -192,7 +154,10 @@ function createStore(
         insert.run(account.name, scram, roles, account.locked ? 1 : 0, password, at, at),
       )
       if (Number(changes) === 0)
-        throw new AccountError('accounts.exists', `the account ${JSON.stringify(account.name)} exists`)
+        throw new AccountError(
+          'accounts.exists',
+          `${JSON.stringify(account.name)} is the name of a user or a role already`,
+        )
     },
     setVerifier: async (user, verifiers) => {
       const columnsOfBoth = verifierColumns(verifiers)
@@ -219,13 +184,24 @@ function createStore(
     remove: async user =>
       changed(
         user,
-        guarded(() => deleteOne.run(user)),
+        guarded(() =>
+          inTransaction(database, () => {
+            deleteEntries.run(user)
+            const gone = deleteOne.run(user)
+            // A role of that name keeps what it has.
+            changed(user, gone)
+            return gone
+          }),
+        ),
       ),
     close: async () => {
       if (database.isOpen) database.close()
     },
   }
+  return { ...store, administration: createSqliteAdministration({ store, database, clock, guarded }) }
 }
+
+type Row = Record<string, SQLOutputValue>
 
 function verifierColumns({ scram, password }: Partial<Verifiers>): [scram: string | null, password: string | null] {
   if (password?.kind === 'plain') throw new AccountError('accounts.invalid', 'a password in clear is not stored')
@@ -246,27 +222,20 @@ const nobody: { readonly scram: ScramVerifier; readonly password: StoredVerifier
   password: { kind: 'argon2id', ...argon2idDefaults, salt: Buffer.alloc(16), tag: Buffer.alloc(32) },
 }
 
-function formatRoles(roles: readonly string[]): string {
-  for (const role of roles) {
-    if (!isRoleName(role))
-      throw new AccountError('accounts.invalid', `${JSON.stringify(role.slice(0, 128))} is not a role name`)
-  }
-  return JSON.stringify([...new Set(roles)].sort())
-}
-
 /** A row that cannot be read is a store that failed, not an account that is missing: the login must not fall through to another store. */
-function parseRow(store: string, row: Record<string, SQLOutputValue> | undefined): StoredAccount | undefined {
+function parseRow(store: string, row: Row | undefined, hierarchy: RoleHierarchy): StoredAccount | undefined {
   if (row === undefined) return undefined
-  const { name, roles, locked, created, password_changed } = row
+  const { name, locked, created, password_changed } = row
   const scram = parseColumn(row['scram'], parseScramVerifier)
   const password = parseColumn<PasswordVerifier>(row['password'], parseVerifier)
-  const roleList: unknown = typeof roles === 'string' ? JSON.parse(roles) : undefined
-  if (typeof name !== 'string' || !isStringList(roleList) || scram === 'damaged' || password === 'damaged') {
+  const granted = parseRoles(store, row['roles'])
+  if (typeof name !== 'string' || scram === 'damaged' || password === 'damaged') {
     throw new AccountError('accounts.unavailable', `account store ${store} holds a damaged row`)
   }
   return {
     name,
-    roles: roleList,
+    roles: effectiveRoles(granted, hierarchy),
+    granted,
     scram,
     password,
     locked: locked !== 0,
@@ -281,8 +250,4 @@ function parseColumn<Value>(
 ): Value | 'damaged' | undefined {
   if (column === null) return undefined
   return (typeof column === 'string' ? parse(column) : undefined) ?? 'damaged'
-}
-
-function isStringList(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every(item => typeof item === 'string')
 }

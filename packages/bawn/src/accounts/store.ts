@@ -1,5 +1,6 @@
 import { GatewayError } from '../error.ts'
 import { name } from '../option.ts'
+import type { Administration } from './grant.ts'
 import type { PasswordVerifier, Verifiers } from './verifier.ts'
 
 /**
@@ -18,6 +19,7 @@ export interface ScramVerifier {
 
 export interface Account {
   readonly name: string
+  /** All that the account has: those that it was given, and theirs. */
   readonly roles: readonly string[]
   readonly scram: ScramVerifier | undefined
   /** Checks a password that comes in clear; where there is none, `scram` does. */
@@ -29,6 +31,9 @@ export class AccountError extends GatewayError<
   | 'accounts.not_found'
   | 'accounts.exists'
   | 'accounts.invalid'
+  | 'accounts.role_cycle'
+  | 'accounts.role_in_use'
+  | 'accounts.superuser'
   | 'accounts.unavailable'
   | 'accounts.newer_schema'
   | 'accounts.read_only'
@@ -61,6 +66,8 @@ export interface AccountStore {
   /** 32 random bytes that outlive a restart: what decoy SCRAM verifiers are derived from. Never shown. */
   readonly decoySecret?: Uint8Array
   list(): Promise<readonly Account[]>
+  /** Roles and grants; absent where the store cannot hold any. */
+  readonly administration?: Administration
   /** @throws {AccountError} `accounts.exists` when the name is taken, `accounts.read_only` */
   add(account: Account): Promise<void>
   /** Takes effect for the next login, whatever is cached. @throws {AccountError} `accounts.not_found`, `accounts.read_only` */

@@ -31,6 +31,16 @@ export interface Verifiers {
 /** Longer passwords are wrong: nobody types them, and every hash reads all of it. In bytes of UTF-8. */
 export const maxPasswordBytes = 1_024
 
+/** Shorter ones are guessed at the door, whatever the verifier costs (NIST SP 800-63B section 5.1.1). */
+const minPasswordCharacters = 8
+
+/** What keeps a text from being a new password, as a sentence without the text; `undefined` when nothing does. */
+export function whyNoPassword(password: string): string | undefined {
+  if ([...password].length < minPasswordCharacters) return `a password has at least ${minPasswordCharacters} characters`
+  if (Buffer.byteLength(password) > maxPasswordBytes) return `a password has at most ${maxPasswordBytes} bytes`
+  return password.includes('\0') ? 'a password has no character NUL' : undefined
+}
+
 /** Reads one stored text: PHC strings of argon2id and PBKDF2-SHA512, bcrypt, `$apr1$`, `{SHA}`. `undefined` for anything else. */
 export function parseVerifier(text: string): StoredVerifier | undefined {
   if (text.length > 512) return undefined

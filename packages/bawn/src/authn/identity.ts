@@ -65,6 +65,14 @@ export function identityClass(identity: Identity): string {
   return JSON.stringify([identity.roles, identity.clientId ?? null])
 }
 
+/** How an account proves who it is. An issuer may have the name of a store: a token of its own is not of the store for that. */
+const ofAccounts: ReadonlySet<MechanismName> = new Set(['trust', 'password', 'certificate', 'basic', 'scram', 'token'])
+
+/** Whether it is the account of that name in this store, and not somebody from elsewhere who has the same name. */
+export function isAccountOf(identity: Identity, store: string): boolean {
+  return identity.source === store && ofAccounts.has(identity.mechanism)
+}
+
 /** Freezes, sorts and deduplicates; the one way to make an `Identity`. */
 export function createIdentity(from: Omit<Identity, 'roles'> & { readonly roles: Iterable<string> }): Identity {
   return Object.freeze({ ...from, roles: Object.freeze([...new Set(from.roles)].sort()) })

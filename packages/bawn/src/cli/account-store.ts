@@ -13,14 +13,18 @@ export const storeOption = {
   store: { value: 'NAME', help: 'which account store; needed where the configuration has several' },
 } as const
 
-function chosenStore(input: Input): { readonly name: string; readonly options: AccountStoreOptions } {
+/** @param preferred where the command line names none */
+function chosenStore(
+  input: Input,
+  preferred?: string,
+): { readonly name: string; readonly options: AccountStoreOptions } {
   const { accounts } = needConfig(input)
   const names = Object.keys(accounts)
   if (names.length === 0) {
     const suggestion = 'Add to the configuration: accounts: { staff: { kind: sqlite, path: data/accounts.db } }'
     throw new CliError('cli.failed', 'the configuration has no account store', { suggestion })
   }
-  const name = input.text('store') ?? (names.length === 1 ? names[0] : undefined)
+  const name = input.text('store') ?? preferred ?? (names.length === 1 ? names[0] : undefined)
   if (name === undefined) throw new CliError('cli.usage', `which store? Add --store: one of ${names.join(', ')}`)
   const options = Object.hasOwn(accounts, name) ? accounts[name] : undefined
   if (!options) {
@@ -48,16 +52,29 @@ async function closing<Store extends AccountStore>(
 }
 
 /** Runs `work` with the store that the command names, of whatever kind, and prints what it returns. */
-export async function withStore(input: Input, work: (store: AccountStore) => Promise<string>): Promise<0> {
-  const { name, options } = chosenStore(input)
+export async function withStore(
+  input: Input,
+  work: (store: AccountStore) => Promise<string>,
+  preferred?: string,
+): Promise<0> {
+  const { name, options } = chosenStore(input, preferred)
   return closing(input, await openAccountStore(name, options, kindsFor(input)), work)
 }
 
 /** As `withStore`, for what changes accounts. @throws {AccountError} `accounts.read_only` */
-export function withWritableStore(input: Input, work: (store: SqliteAccountStore) => Promise<string>): Promise<0> {
-  const { name, options } = chosenStore(input)
+export function withWritableStore(
+  input: Input,
+  work: (store: SqliteAccountStore) => Promise<string>,
+  preferred?: string,
+): Promise<0> {
+  const { name, options } = chosenStore(input, preferred)
   if (options.kind === 'file') {
     throw new AccountError('accounts.read_only', `account store ${name} is the file ${options.path}`)
   }
   return closing(input, openSqliteAccounts({ name, path: options.path, clock: input.terminal.now }), work)
+}
+
+/** As `withWritableStore`; where the command line names no store, it is the one whose grants are enforced. */
+export function withGrantStore(input: Input, work: (store: SqliteAccountStore) => Promise<string>): Promise<0> {
+  return withWritableStore(input, work, needConfig(input).grants?.accounts)
 }

@@ -1,9 +1,12 @@
+import type { Principal } from '../accounts/grant.ts'
 import type { SqliteAccountStore, StoredAccount } from '../accounts/sqlite.ts'
-import { type Account, AccountError } from '../accounts/store.ts'
-import { deriveVerifiers, type Verifiers } from '../accounts/verifier.ts'
+import { type Account, AccountError, type AccountStore } from '../accounts/store.ts'
+import { deriveVerifiers, type Verifiers, whyNoPassword } from '../accounts/verifier.ts'
 import { storeOption, withStore, withWritableStore } from './account-store.ts'
+import { entryRow, entryTable, grantCommands, grantedTo } from './accounts-grants.ts'
 import { importAccounts } from './accounts-import.ts'
 import { type Command, type Input, jsonOption } from './command.ts'
+import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
 import { readPipe, readSecret } from './secret-input.ts'
 import { printable } from './terminal-text.ts'
@@ -12,17 +15,13 @@ const passwordOption = {
   'password-stdin': { help: 'read the password from standard input, also at a terminal' },
 } as const
 
-/** Shorter ones are guessed at the door, whatever the verifier costs (NIST SP 800-63B section 5.1.1). */
-const minPasswordCharacters = 8
-
 async function newVerifiers(input: Input): Promise<Verifiers> {
   const { terminal } = input
   const password = input.flag('password-stdin')
     ? await readPipe(terminal)
     : await readSecret(terminal, 'Password', true)
-  if ([...password].length < minPasswordCharacters) {
-    throw new CliError('cli.failed', `a password has at least ${minPasswordCharacters} characters`)
-  }
+  const fault = whyNoPassword(password)
+  if (fault !== undefined) throw new CliError('cli.failed', fault)
   return deriveVerifiers(password)
 }
 
@@ -61,30 +60,48 @@ const add: Command = {
     }),
 }
 
+/** Whatever the store keeps: of a file that is users alone. */
+async function principalsOf(store: AccountStore): Promise<readonly Principal[]> {
+  if (store.administration !== undefined) return store.administration.principals()
+  return (await store.list()).map(({ name, roles, scram, password, locked }) => ({
+    name,
+    kind: 'user',
+    roles,
+    hasPassword: scram !== undefined || password !== undefined,
+    locked,
+  }))
+}
+
 const list: Command = {
   name: 'accounts list',
-  summary: 'list the users and their roles',
+  summary: 'list the users and roles, and who has which role',
   options: { ...storeOption, ...jsonOption },
   run: input =>
     withStore(input, async store => {
-      const accounts = await store.list()
+      const principals = await principalsOf(store)
       if (input.flag('json')) {
-        const rows = accounts.map(({ name, roles, scram, password, locked }) => ({
+        const rows = principals.map(({ name, kind, roles, hasPassword, locked }) => ({
           name,
+          kind,
           roles,
-          password: scram !== undefined || password !== undefined,
+          password: hasPassword,
           locked,
         }))
         return `${JSON.stringify(rows)}\n`
       }
-      const width = Math.max(4, ...accounts.map(account => account.name.length)) + 2
-      const lines = accounts.map(account => {
-        const marks = [account.locked ? 'locked' : '', account.scram || account.password ? '' : 'no password'].filter(
-          Boolean,
-        )
-        return `${account.name.padEnd(width)}${account.roles.join(', ') || '–'}${marks.map(mark => `  (${mark})`).join('')}`
+      const width = Math.max(4, ...principals.map(({ name }) => name.length)) + 2
+      const lines = principals.map(({ name, kind, roles, hasPassword, locked }) => {
+        const marks = [
+          kind === 'role' ? 'role' : '',
+          locked ? 'locked' : '',
+          hasPassword || kind === 'role' ? '' : 'no password',
+        ].filter(Boolean)
+        return `${name.padEnd(width)}${roles.join(', ') || '–'}${marks.map(mark => `  (${mark})`).join('')}`
       })
-      return `${lines.join('\n')}${lines.length > 0 ? '\n' : ''}${lines.length} ${lines.length === 1 ? 'account' : 'accounts'} in ${store.name}\n`
+      const roles = principals.filter(({ kind }) => kind === 'role').length
+      const users = principals.length - roles
+      const counted = `${users} ${users === 1 ? 'account' : 'accounts'}${roles === 0 ? '' : ` and ${roles} ${roles === 1 ? 'role' : 'roles'}`}`
+      return `${lines.join('\n')}${lines.length > 0 ? '\n' : ''}${counted} in ${store.name}\n`
     }),
 }
 
@@ -115,36 +132,65 @@ function describeVerifiers({ scram, password }: Account): readonly string[] {
 const dateOf = (ms: number | undefined): string | undefined =>
   ms === undefined ? undefined : new Date(ms).toISOString()
 
+/** Every entry of the store, whoever has it. */
+async function showAll(input: Input, store: AccountStore): Promise<string> {
+  if (store.administration === undefined) {
+    throw new AccountError('accounts.read_only', `account store ${store.name} holds no grants`)
+  }
+  const grants = [...(await store.administration.snapshot()).grants.values()].flat()
+  if (!input.flag('json')) return entryTable(grants, false)
+  return `${JSON.stringify(grants.map(grant => ({ grantee: grant.grantee, ...entryRow(grant) })))}\n`
+}
+
 const show: Command = {
   name: 'accounts show',
-  summary: 'show one user: roles, how the password is kept, when it was changed',
-  positionals: ['NAME'],
+  summary: 'show one user or role: roles, grants, how the password is kept; without a name every grant',
+  positionals: ['NAME?'],
   options: { ...storeOption, ...jsonOption },
-  run: input =>
-    withStore(input, async store => {
-      const account: (Account & Partial<StoredAccount>) | undefined = await store.find(nameOf(input))
-      if (!account) {
-        const name = nameOf(input)
-        throw new AccountError('accounts.not_found', `account store ${store.name} has no account "${name}"`)
+  run(input) {
+    const [wanted] = input.positionals
+    if (wanted === undefined)
+      return withStore(input, store => showAll(input, store), needConfig(input).grants?.accounts)
+    return withStore(input, async store => {
+      const granted = store.administration && (await grantedTo(store.administration, wanted))
+      const account: (Account & Partial<StoredAccount>) | undefined = await store.find(wanted)
+      const role = account === undefined && granted?.principal?.kind === 'role' ? granted.principal : undefined
+      const { name, roles, locked } = account ?? role ?? {}
+      if (name === undefined || roles === undefined) {
+        throw new AccountError('accounts.not_found', `account store ${store.name} has no account "${wanted}"`)
       }
-      const { name, roles, locked } = account
-      const verifiers = describeVerifiers(account)
-      const [created, changed] = [dateOf(account.createdAt), dateOf(account.passwordChangedAt)]
+      const verifiers = account === undefined ? [] : describeVerifiers(account)
+      const [created, changed] = [dateOf(account?.createdAt), dateOf(account?.passwordChangedAt)]
+      const grants = granted?.grants ?? []
       if (input.flag('json')) {
-        const times = { created, password_changed: changed }
-        return `${JSON.stringify({ name, store: store.name, roles, locked, verifiers, ...times })}\n`
+        const common = { name, store: store.name, kind: role === undefined ? 'user' : 'role' }
+        const own =
+          role === undefined
+            ? { roles, locked, verifiers, created, password_changed: changed }
+            : { roles, granted_to: granted?.holders ?? [] }
+        const entries = granted === undefined ? {} : { grants: grants.map(entryRow) }
+        return `${JSON.stringify({ ...common, ...own, ...entries })}\n`
       }
+      const direct = account?.granted ?? roles
+      const inherited = roles.filter(one => !direct.includes(one))
       const rows: readonly (readonly [string, string | undefined])[] = [
-        ['name', printable(name)],
+        [role === undefined ? 'name' : 'role', printable(name)],
         ['store', store.name],
-        ['roles', roles.join(', ') || '–'],
-        ['password', verifiers.join(', ') || 'none'],
-        ['locked', locked ? 'yes' : 'no'],
-        ['added', created],
-        ['password set', changed],
+        ['roles', direct.join(', ') || '–'],
+        ['by its roles', inherited.length === 0 ? undefined : inherited.join(', ')],
+        ...(role === undefined
+          ? ([
+              ['password', verifiers.join(', ') || 'none'],
+              ['locked', locked ? 'yes' : 'no'],
+              ['added', created],
+              ['password set', changed],
+            ] as const)
+          : ([['granted to', granted?.holders.map(printable).join(', ') || '–']] as const)),
       ]
-      return rows.map(([label, text]) => (text === undefined ? '' : `${label.padEnd(14)}${text}\n`)).join('')
-    }),
+      const lines = rows.map(([label, text]) => (text === undefined ? '' : `${label.padEnd(14)}${text}\n`)).join('')
+      return grants.length === 0 ? lines : `${lines}\n${entryTable(grants, true)}`
+    })
+  },
 }
 
 const passwd: Command = {
@@ -196,7 +242,7 @@ const roles: Command = {
       if (wanted.length > 0 || input.flag('none')) await store.setRoles(name, wanted)
       const account = await store.find(name)
       if (!account) throw new AccountError('accounts.not_found', `account store ${store.name} has no account "${name}"`)
-      return `${account.roles.join(' ') || '(no roles)'}\n`
+      return `${account.granted.join(' ') || '(no roles)'}\n`
     }),
 }
 
@@ -210,4 +256,5 @@ export const commands: readonly Command[] = [
   lockCommand('unlock'),
   remove,
   roles,
+  ...grantCommands,
 ]

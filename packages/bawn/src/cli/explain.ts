@@ -1,16 +1,22 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { formatNeed } from '../accounts/grant-target.ts'
+import type { AccountStore } from '../accounts/store.ts'
 import { compactForm } from '../authn/bearer.ts'
 import { createJwtMechanism } from '../authn/jwt.ts'
 import { usableMechanisms } from '../authn/option.ts'
 import { openAccountStore } from '../compose-accounts.ts'
 import type { Config } from '../config/load.ts'
 import { resolveSecret } from '../config/secret.ts'
-import { type Asking, type ExplainSurroundings, type Explanation, explainLogin, explainRequest } from '../explain.ts'
+import { type Asking, type ExplainSurroundings, explainLogin, explainRequest } from '../explain.ts'
+import { explainGrant } from '../explain-grant.ts'
+import type { Explanation } from '../explanation.ts'
 import { suggest } from '../nearest.ts'
+import { createGrantGate, type OpenGrantGate } from '../policy/grant-gate.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
 import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
+import { privilegesOf, targetNote, targetOf, targetOptions } from './grant-target.ts'
 import { kindsFor } from './kinds.ts'
 import { printable } from './terminal-text.ts'
 
@@ -35,8 +41,37 @@ function askingOf(input: Input): Asking {
   return roles.length > 0 ? { kind: 'roles', roles } : { kind: 'nobody' }
 }
 
-function surroundingsOf(config: Config, input: Input): ExplainSurroundings {
+/** Opening makes the file; explaining makes nothing. */
+async function openExisting(config: Config, name: string, input: Input): Promise<AccountStore | undefined> {
+  const options = config.accounts[name]
+  if (options === undefined || !existsSync(options.path)) return undefined
+  return openAccountStore(name, options, kindsFor(input))
+}
+
+/** With the grants of the configuration's store; `undefined` where it has none, or no file yet. */
+async function withGrants<Result>(
+  config: Config,
+  input: Input,
+  work: (open: OpenGrantGate | undefined) => Promise<Result>,
+): Promise<Result> {
+  const { grants } = config
+  const store = grants === undefined ? undefined : await openExisting(config, grants.accounts, input)
+  let open: OpenGrantGate | undefined
+  try {
+    if (store?.administration !== undefined) {
+      const superusers = grants?.superusers ?? []
+      open = await createGrantGate({ administration: store.administration, superusers, now: () => performance.now() })
+    }
+    return await work(open)
+  } finally {
+    open?.close()
+    await store?.close()
+  }
+}
+
+function surroundingsOf(config: Config, input: Input, grants: OpenGrantGate | undefined): ExplainSurroundings {
   return {
+    grants: grants?.gate,
     authenticate: async token =>
       createJwtMechanism(config.issuers, {
         fetch,
@@ -44,15 +79,13 @@ function surroundingsOf(config: Config, input: Input): ExplainSurroundings {
         secret: reference => resolveSecret(reference, input.terminal.env).value,
       }).authenticate(token),
     findAccount: async user => {
-      for (const [name, options] of Object.entries(config.accounts)) {
-        // Opening makes the file; explaining makes nothing.
-        if (!existsSync(options.path)) continue
-        const store = await openAccountStore(name, options, kindsFor(input))
+      for (const name of Object.keys(config.accounts)) {
+        const store = await openExisting(config, name, input)
         try {
-          const account = await store.find(user)
+          const account = await store?.find(user)
           if (account) return { account, store: name }
         } finally {
-          await store.close()
+          await store?.close()
         }
       }
       return undefined
@@ -109,7 +142,9 @@ const request: Command = {
       tls: input.flag('tls'),
       asking: askingOf(input),
     }
-    const explanation = await explainRequest(config, question, surroundingsOf(config, input))
+    const explanation = await withGrants(config, input, open =>
+      explainRequest(config, question, surroundingsOf(config, input, open)),
+    )
     const how = question.tls ? 'with TLS' : 'without TLS'
     const title = `${question.method} ${printable(target)} at door http, from ${question.address}, ${how}`
     return show(input, title, explanation)
@@ -153,11 +188,50 @@ const login: Command = {
       tls: !input.flag('no-tls'),
       asking: askingOf(input),
     }
-    const explanation = await explainLogin(config, question, surroundingsOf(config, input))
+    const explanation = await withGrants(config, input, open =>
+      explainLogin(config, question, surroundingsOf(config, input, open)),
+    )
     const how = question.tls ? 'with TLS' : 'without TLS'
     const title = `login of ${printable(user)} to ${printable(database)} at door postgres, from ${question.address}, ${how}`
     return show(input, title, explanation)
   },
 }
 
-export const commands: readonly Command[] = [request, login]
+const grant: Command = {
+  name: 'explain grant',
+  summary: 'why would somebody be permitted or refused to do something with a table, a schema, or accounts',
+  positionals: ['PRIVILEGE'],
+  options: {
+    ...configOption,
+    ...jsonOption,
+    ...targetOptions,
+    user: { value: 'NAME', short: 'u', help: 'an account of the store that holds the grants' },
+    token: { value: 'TOKEN', help: 'file with the caller’s token, or env:NAME, file:path, or the token' },
+    role: { value: 'ROLE', many: true, help: 'suppose a caller from elsewhere with this role instead' },
+  },
+  notes: ['PRIVILEGE is DQL, DML, DDL or AL. Exit status 1 when it would be refused.', targetNote],
+  async run(input) {
+    const config = needConfig(input)
+    const store = config.grants?.accounts
+    if (store === undefined) {
+      const suggestion = 'Add to the configuration: grants: { accounts: … }, with the name of an account store'
+      throw new CliError('cli.failed', 'the configuration has no section grants: nothing is enforced', { suggestion })
+    }
+    const target = targetOf(input, config)
+    const [privilege, ...more] = privilegesOf(input.positionals[0] ?? '', target)
+    if (privilege === undefined || more.length > 0) throw new CliError('cli.usage', 'one privilege at a time')
+    const [user, given] = [input.text('user'), askingOf(input)]
+    if ((user === undefined) === (given.kind === 'nobody'))
+      throw new CliError('cli.usage', 'who asks? Either --user, or --role, or --token')
+    const need = { privilege, target }
+    const explanation = await withGrants(config, input, async open => {
+      if (open === undefined)
+        throw new CliError('cli.failed', `account store ${store} is not made yet: nothing is granted`)
+      const question = { need, user, asking: given.kind === 'nobody' ? undefined : given }
+      return explainGrant(config, store, question, { ...surroundingsOf(config, input, undefined), grants: open })
+    })
+    return show(input, printable(formatNeed(need)), explanation)
+  },
+}
+
+export const commands: readonly Command[] = [request, login, grant]

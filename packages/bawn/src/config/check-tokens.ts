@@ -11,8 +11,8 @@ function isShadowed(path: string, resource: string, endpoint: string): boolean {
   return path.startsWith(`${resource}/`) && /^[^/*]+$/.test(path.slice(resource.length + 1))
 }
 
-/** What a token says of where its subject came from, besides issuers and account stores. */
-const otherSources = ['certificate', 'digest', 'api-key', 'introspection']
+/** Where an identity may come from, besides issuers and account stores. */
+export const otherSources: readonly string[] = ['certificate', 'digest', 'api-key', 'introspection']
 
 /** A token keeps the name of its source alone: of two with one name, whoever came by one would get the roles of a namesake at the other. */
 function checkSources(draft: Draft, report: Report): void {

@@ -2,6 +2,7 @@ import { suggest } from '../nearest.ts'
 import { parseHostPort } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
 import { checkFields } from './check-fields.ts'
+import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
 import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
@@ -143,6 +144,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkMechanisms(draft, report)
   checkHostRules(draft, report)
   checkTokens(draft, report)
+  checkGrants(draft, report)
   checkRoutes(draft, report)
   checkFields(draft, report)
 }

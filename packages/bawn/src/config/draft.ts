@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { mechanismsOptions } from '../authn/option.ts'
 import { keysOptions } from '../keys/option.ts'
+import { grantsOptions } from '../policy/option.ts'
 import { tokensOptions } from '../tokens/option.ts'
 import { listSections, recordSections } from './schema.ts'
 
@@ -21,6 +22,7 @@ export type Draft = {
   readonly configured: ReadonlySet<string>
   readonly mechanisms: z.output<typeof mechanismsOptions> | undefined
   readonly tokens: { readonly configured: boolean; readonly options: z.output<typeof tokensOptions> | undefined }
+  readonly grants: { readonly configured: boolean; readonly options: z.output<typeof grantsOptions> | undefined }
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -52,6 +54,7 @@ export function draftOf(value: unknown): Draft {
     configured: new Set(isObject(top['mechanisms']) ? Object.keys(top['mechanisms']) : []),
     mechanisms: mechanismsOptions.safeParse(top['mechanisms'] ?? {}).data,
     tokens: { configured: top['tokens'] !== undefined, options: tokensOptions.safeParse(top['tokens']).data },
+    grants: { configured: top['grants'] !== undefined, options: grantsOptions.safeParse(top['grants']).data },
     keys: keysOptions.safeParse(top['keys']).data,
   }
 }

@@ -7,7 +7,7 @@ import { fieldOptions } from '../fields/option.ts'
 import { httpListenerOptions, routeOptions, upstreamOptions } from '../http/option.ts'
 import { keysOptions } from '../keys/option.ts'
 import { type Frozen, name } from '../option.ts'
-import { policyOptions } from '../policy/option.ts'
+import { grantsOptions, policyOptions } from '../policy/option.ts'
 import { databaseOptions, postgresListenerOptions } from '../postgres/option.ts'
 import { tokensOptions } from '../tokens/option.ts'
 
@@ -61,6 +61,9 @@ export const configOptions = z.strictObject({
     .record(name, policyOptions)
     .default({})
     .describe('rules by name, for allow; anyone and authenticated are built in'),
+  grants: grantsOptions
+    .optional()
+    .describe('who may do what with schemas and tables: without it nothing of that is enforced'),
   routes: z.array(routeOptions).default([]).describe('HTTP endpoints; what no route names is 404'),
   fields: z
     .array(fieldOptions)

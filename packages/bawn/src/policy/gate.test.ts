@@ -2,6 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createIdentity, type Identity } from '../authn/identity.ts'
 import { createGate, explainGate } from './gate.ts'
+import { snapshotOf } from './grants.fixture.ts'
+import type { GrantGate } from './grants.ts'
+import { policyOptions } from './option.ts'
+import { compileGrants } from './resolve.ts'
 
 function identity(...roles: string[]): Identity {
   return createIdentity({
@@ -125,4 +129,95 @@ test('explain says what each policy wants', () => {
     'policy authenticated wants an identity: no',
     'denied, no policy of authenticated permits: a caller who is not identified',
   ])
+})
+
+const granted = policyOptions.parse({ grant: 'DQL on table d.s.t' })
+const both = policyOptions.parse({ roles: ['support'], grant: ['DQL on table d.s.t', 'DML on table d.s.t'] })
+const withGrants = { readers: granted, writers: both, staff: { roles: ['admin'] } }
+
+/** Decides by the text of the entries; who asks is somebody of an issuer, so roles alone count. */
+function grantsOf(entries: string): Pick<GrantGate, 'decide'> {
+  const compiled = compileGrants(snapshotOf(entries))
+  return {
+    decide(who, needs) {
+      const decisions = needs.map(need => compiled.decide(compiled.holder(who.roles), need))
+      return decisions.find(({ kind }) => kind === 'deny') ?? decisions[0] ?? { kind: 'deny', rule: 'no need' }
+    },
+  }
+}
+
+const grantRows = [
+  { name: 'a grant', allow: ['readers'], roles: ['r1'], entries: 'GRANT DQL TO r1', rule: 'readers: GRANT DQL TO r1' },
+  { name: 'no grant', allow: ['readers'], roles: ['r1'], entries: 'GRANT DML TO r1', rule: undefined },
+  { name: 'a denial', allow: ['readers'], roles: ['r1'], entries: 'DENY DQL TO r1', rule: undefined },
+  { name: 'another role', allow: ['readers'], roles: ['r2'], entries: 'GRANT DQL TO r1', rule: undefined },
+  { name: 'nobody', allow: ['readers'], roles: undefined, entries: 'GRANT DQL TO r1', rule: undefined },
+  {
+    name: 'of roles and grants, the grants alone',
+    allow: ['writers'],
+    roles: ['r1'],
+    entries: 'GRANT DQL TO r1; GRANT DML TO r1',
+    rule: undefined,
+  },
+  {
+    name: 'of roles and grants, the roles alone',
+    allow: ['writers'],
+    roles: ['support'],
+    entries: '',
+    rule: undefined,
+  },
+  {
+    name: 'both, and one of two grants',
+    allow: ['writers'],
+    roles: ['support', 'r1'],
+    entries: 'GRANT DQL TO r1',
+    rule: undefined,
+  },
+  {
+    name: 'both, and all',
+    allow: ['writers'],
+    roles: ['support', 'r1'],
+    entries: 'GRANT DQL TO r1; GRANT DML TO r1',
+    rule: 'writers: GRANT DQL TO r1',
+  },
+  { name: 'a later policy by roles', allow: ['readers', 'staff'], roles: ['admin'], entries: '', rule: 'staff' },
+  {
+    name: 'a later policy by a grant',
+    allow: ['staff', 'readers'],
+    roles: ['r1'],
+    entries: 'GRANT DQL TO r1',
+    rule: 'readers: GRANT DQL TO r1',
+  },
+] as const
+for (const { name, allow, roles, entries, rule } of grantRows) {
+  test(`grants: ${name}: ${rule === undefined ? 'denied' : 'permitted'}`, () => {
+    const who = roles === undefined ? undefined : identity(...roles)
+    const decision = createGate(allow, withGrants, grantsOf(entries)).decide(who, get)
+    const denied = { kind: 'deny', rule: `no policy of ${allow.join(', ')} permits` }
+    assert.deepEqual(decision, rule === undefined ? denied : { kind: 'permit', rule })
+    const words = explainGate(allow, withGrants, who, grantsOf(entries)).at(-1) ?? ''
+    assert.match(words, rule === undefined ? /^denied, / : /^permitted by /)
+  })
+}
+
+test('explain names the entry that decided, or that none did', () => {
+  const explain = (entries: string, ...roles: string[]) =>
+    explainGate(['writers'], withGrants, identity(...roles), grantsOf(entries))[0]
+  const wants = 'policy writers wants role support, and DQL on table d.s.t and DML on table d.s.t'
+  assert.equal(explain('GRANT DQL TO r1; GRANT DML TO r1', 'support', 'r1'), `${wants}: yes, GRANT DQL TO r1`)
+  assert.equal(explain('GRANT DQL TO r1', 'support', 'r1'), `${wants}: no, nothing grants DML on table d.s.t`)
+  assert.equal(explain('GRANT DQL TO r1; DENY DML TO r1', 'support', 'r1'), `${wants}: no, DENY DML TO r1`)
+  assert.equal(explain('GRANT DQL TO r1', 'r1'), `${wants}: no`)
+})
+
+test('where no grants are configured nothing is granted, and what cannot be decided is not', () => {
+  assert.equal(createGate(['readers'], withGrants).decide(identity('admin'), get).kind, 'deny')
+  const away: Pick<GrantGate, 'decide'> = {
+    decide() {
+      throw new Error('down')
+    },
+  }
+  const gate = createGate(['readers', 'authenticated'], withGrants, away)
+  assert.throws(() => gate.decide(identity('admin'), get), /down/)
+  assert.equal(gate.decide(undefined, get).kind, 'deny')
 })

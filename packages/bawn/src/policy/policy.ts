@@ -13,8 +13,8 @@ export type Decision =
 
 /**
  * Decides by a list of allowed policies (a route's or a database's `allow`). Built-in names: `anyone` (also who is not identified),
- * `authenticated`. The first policy that permits names the decision; if none does, the decision is `deny` with rule `no policy of
- * <names> permits`.
+ * `authenticated`. The first policy that permits names the decision, with the entry behind a colon where a grant decided; if none does, the
+ * decision is `deny` with rule `no policy of <names> permits`. Throws where grants cannot be read: then nobody is let in.
  */
 export interface Gate {
   /** True when `anyone` is among the allowed: authentication may be absent. */

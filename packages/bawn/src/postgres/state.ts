@@ -1,3 +1,4 @@
+import type { Administration } from '../accounts/grant.ts'
 import type { PasswordCheck } from '../accounts/password.ts'
 import type { LoginThrottle } from '../accounts/throttle.ts'
 import type { AuditTrail } from '../audit/event.ts'
@@ -8,6 +9,7 @@ import type { TokenSource } from '../authn/oauthbearer.ts'
 import type { ScramMechanism } from '../authn/scram-mechanism.ts'
 import type { TrustMechanism } from '../authn/trust.ts'
 import type { Catalogue } from '../fields/field.ts'
+import type { GrantGate } from '../policy/grants.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { Planner } from './sql/plan.ts'
 import type { SchemaSource } from './sql/schema.ts'
@@ -22,6 +24,11 @@ export interface DatabaseState {
   readonly gate: Gate
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
   readonly planner: Planner
+  /**
+   * Where every statement needs its grants; `undefined`: nothing is enforced. To be asked for at each statement: a reload may bring grants,
+   * or others, also for sessions that are open.
+   */
+  readonly grants?: { readonly gate: GrantGate; readonly administration: Administration } | undefined
 }
 
 /** Where and how to log in to PostgreSQL. */
