@@ -229,7 +229,7 @@ function verifyWith(version: KeySetVersion, { jws, algorithm, keyName }: Unverif
   if (named.length === 0) return 'unknown-key'
   const fitting: readonly VerificationKey[] = named.filter(key => key.algorithms.includes(algorithm)).slice(0, maxTries)
   if (fitting.some(key => isSignatureOf(key, algorithm, jws))) return 'verified'
-  return keyName === undefined ? 'unknown-key' : 'forged'
+  return keyName !== undefined && named.some(key => key.kid === keyName) ? 'forged' : 'unknown-key'
 }
 
 function rejected(reason: RejectionReason): Extract<Outcome, { kind: 'rejected' }> {

@@ -90,6 +90,21 @@ test('a token verifies with a key of the file whatever kid it names, and with no
   assert.equal(await verdict(mechanism(file), token), 'untrusted')
 })
 
+test('a key that the file has since yesterday is found when a token needs it', async () => {
+  let file = spki(pairs.p384.publicKey)
+  let at = now
+  const ours = createJwtMechanism(
+    { corp: issuerWith({ jwks: 'keys/corp.pem', refresh: '1h' }) },
+    { fetch: assert.fail, clock: () => at, secret: assert.fail, readFile: async () => Buffer.from(file) },
+  )
+  const token = forge({ alg: 'ES256', kid: 'new' }, claims)
+  assert.equal(await verdict(ours, token), 'untrusted')
+  file += spki(pairs.p256.publicKey)
+  assert.equal(await verdict(ours, token), 'untrusted', 'it was looked for just now')
+  at += 31_000
+  assert.equal(await verdict(ours, token), 'alice: support')
+})
+
 test('tokens name a key by the thumbprint of its certificate, where the issuer says so', async () => {
   const { raw, publicKey } = new X509Certificate(authority.certificate)
   const thumbprint = (hash: string) => createHash(hash).update(raw).digest('base64url')
