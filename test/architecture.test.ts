@@ -34,6 +34,7 @@ const composing = [
   'server.ts',
   'compose.ts',
   'compose-accounts.ts',
+  'compose-login.ts',
   'compose-mechanisms.ts',
   'kinds.ts',
   'metered-trail.ts',

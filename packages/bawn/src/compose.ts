@@ -11,9 +11,11 @@ import type { Identity } from './authn/identity.ts'
 import { createIdentity } from './authn/identity.ts'
 import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
+import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
+import { composeLogin, loginDoor } from './compose-login.ts'
 import { composeHttpMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
@@ -115,7 +117,8 @@ export async function composeTokens(
 function tokenDoor(config: Config, manager: TokenManager | undefined): TokenDoor | undefined {
   if (config.tokens === undefined || manager === undefined) return undefined
   const { resource, endpoint, headers, cookie } = config.tokens
-  return { manager, resource, endpoint, headers, cookie: cookie && tokenCookie(cookie) }
+  const site = config.mechanisms.oidc === undefined ? 'Strict' : 'Lax'
+  return { manager, resource, endpoint, headers, cookie: cookie && tokenCookie(cookie, site) }
 }
 
 /** @throws {GatewayError} whatever keeps the configuration from being served */
@@ -178,6 +181,7 @@ export async function compose(
       onUpgradeFailure: (account, cause) =>
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })
+    const login = await composeLogin(config, jwt, forKinds)
     const mechanisms = createMechanismTable(
       await composeHttpMechanisms(config, {
         kinds,
@@ -189,6 +193,7 @@ export async function compose(
         tokens,
         stores,
         onRenewed,
+        login,
       }),
     )
     const routes = compileRoutes(config.routes, {
@@ -199,6 +204,7 @@ export async function compose(
     })
     const close = async (): Promise<void> => {
       jwt?.close()
+      login?.close()
       await password.close()
       await Promise.allSettled([
         tokens?.close(),
@@ -213,6 +219,7 @@ export async function compose(
         hostRules,
         mechanisms,
         tokens: tokenDoor(config, tokens),
+        login: login && loginDoor(config, login, throttle),
         now: clock,
         catalogue,
         trail,
@@ -238,10 +245,14 @@ export async function compose(
         now: clock,
       } satisfies DoorState),
       async prime() {
-        await Promise.allSettled([jwt?.prime(), ...databases.map(({ source }) => source.refresh())])
+        await Promise.allSettled([jwt?.prime(), login?.prime(), ...databases.map(({ source }) => source.refresh())])
       },
       isRevoked: identity => isRevoked(identity, stores, clock()),
-      checks: async () => [...issuerChecks(jwt), ...(await Promise.all(databases.map(databaseCheck)))],
+      checks: async () => [
+        ...issuerChecks(jwt),
+        ...loginChecks(login),
+        ...(await Promise.all(databases.map(databaseCheck))),
+      ],
       retire(closed) {
         setTimeout(() => void close().then(closed), retireMs).unref()
       },
@@ -309,6 +320,13 @@ function issuerChecks(jwt: JwtMechanism | undefined): readonly ReadyCheck[] {
     ok: usable,
     detail: usable ? undefined : (failure ?? 'its keys were not fetched yet'),
   }))
+}
+
+function loginChecks(login: BrowserLogin | undefined): readonly ReadyCheck[] {
+  if (login === undefined) return []
+  const { usable, failure } = login.status()
+  const detail = usable ? undefined : (failure ?? 'its configuration was not fetched yet')
+  return [{ name: `login at ${login.issuer}`, ok: usable, detail }]
 }
 
 async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {

@@ -380,6 +380,7 @@ async function tryMechanism(
     case 'introspection':
     case 'identity':
     case 'token':
+    case 'oidc':
       return say('not at door postgres')
   }
 }

@@ -3,6 +3,7 @@ import { parseHostPort } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
 import { checkFields } from './check-fields.ts'
 import { checkHostRules } from './check-host-rules.ts'
+import { checkLogin } from './check-login.ts'
 import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
 import { checkNames, type Report } from './report.ts'
@@ -143,6 +144,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkMechanisms(draft, report)
   checkHostRules(draft, report)
   checkTokens(draft, report)
+  checkLogin(draft, report)
   checkRoutes(draft, report)
   checkFields(draft, report)
 }
