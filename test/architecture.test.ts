@@ -35,6 +35,7 @@ const composing = [
   'compose.ts',
   'compose-accounts.ts',
   'compose-grants.ts',
+  'compose-login.ts',
   'compose-mechanisms.ts',
   'kinds.ts',
   'metered-trail.ts',

@@ -12,7 +12,9 @@ const kindsOf = (union: {
 test('every kind that the configuration file knows is in the box, and no other', () => {
   assert.deepEqual([...builtinKinds.accountStores.keys()], kindsOf(accountStoreOptions))
   assert.deepEqual([...builtinKinds.tokenManagers.keys()], kindsOf(tokensOptions))
-  assert.deepEqual([...builtinKinds.mechanisms.keys()].sort(), Object.keys(mechanismsOptions.shape).sort())
+  // oidc comes with pages of its own: compose-login.ts.
+  const { oidc: _, ...mechanisms } = mechanismsOptions.shape
+  assert.deepEqual([...builtinKinds.mechanisms.keys()].sort(), Object.keys(mechanisms).sort())
 })
 
 test('options of the box are checked without the key that names the kind', async () => {

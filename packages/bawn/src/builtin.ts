@@ -38,7 +38,7 @@ import {
 } from './tokens/option.ts'
 
 // What is in the box, as a plug-in like any other. Not in here: mechanisms that have no options of their own and are made of other
-// sections (certificate, token: compose-mechanisms.ts), and those that speak with a PostgreSQL client (compose.ts).
+// sections (certificate, token: compose-mechanisms.ts), oidc, which comes with pages of its own (compose-login.ts), and those that speak with a PostgreSQL client (compose.ts).
 
 type StoreOptionsOf<Kind extends AccountStoreOptions['kind']> = Omit<
   Extract<AccountStoreOptions, { readonly kind: Kind }>,

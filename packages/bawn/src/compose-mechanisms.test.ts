@@ -53,6 +53,7 @@ const compose = (
     tokens: of.tokens && createRandomTokens(tokenOptions, store, () => 0),
     stores: [],
     onRenewed: () => {},
+    login: undefined,
   })
 
 const everything = `

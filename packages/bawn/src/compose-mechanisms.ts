@@ -5,7 +5,10 @@ import type { TokenJudge } from './authn/bearer.ts'
 import type { CertificateMechanism } from './authn/certificate.ts'
 import { createHttpCertificateMechanism } from './authn/http-certificate.ts'
 import type { HttpMechanism } from './authn/http-mechanism.ts'
-import { createTokenMechanism } from './authn/token.ts'
+import type { BrowserLogin } from './authn/oidc/browser-login.ts'
+import { createSessionMechanism } from './authn/oidc/session.ts'
+import { createPresentedTokenJudge, createTokenMechanism } from './authn/token.ts'
+import { loginCookies } from './compose-login.ts'
 import type { Config } from './config/load.ts'
 import { type Carriers, carriersOf } from './http/credentials.ts'
 import { tokenCookie } from './http/token-resource.ts'
@@ -26,6 +29,8 @@ export interface MechanismParts {
   readonly stores: readonly AccountStore[]
   /** A use has moved the end of a token of ours. */
   readonly onRenewed: (subject: TokenSubject, address: string) => void
+  /** `undefined`: nobody logs in by a browser. */
+  readonly login: BrowserLogin | undefined
 }
 
 /** A mechanism of the configuration, before it is made. */
@@ -58,7 +63,14 @@ export async function composeHttpMechanisms(config: Config, parts: MechanismPart
   }
   if (tokens !== undefined) {
     const cookie = config.tokens?.cookie && tokenCookie(config.tokens.cookie).name
-    mechanisms.push(createTokenMechanism(tokens, { ...parts, cookie, isConfigured: configuredSubjects(config) }))
+    const { login } = parts
+    const options = { ...parts, cookie, origin: login?.base.origin, isConfigured: configuredSubjects(config) }
+    mechanisms.push(createTokenMechanism(tokens, options))
+    if (login !== undefined && cookie !== undefined) {
+      const { issuer, hintCookie, flowPrefix } = login
+      const session = { cookie, issuer, hintCookie, flowPrefix, origin: login.base.origin }
+      mechanisms.push(createSessionMechanism(tokens, createPresentedTokenJudge(tokens, options), session))
+    }
   }
   return mechanisms
 }
@@ -95,12 +107,13 @@ function configuredSubjects({ mechanisms, issuers, services }: Config): (subject
 /** Where the mechanisms of a configuration look for credentials, as far as `composeHttpMechanisms` makes them; reads no secret. */
 export function configuredCarriers(config: Config, kinds: Kinds): Carriers {
   const cookie = config.tokens?.cookie && tokenCookie(config.tokens.cookie).name
+  const login = loginCookies(config)
   const places = configuredMechanisms(config, kinds).map(({ kind, options }) => kind.carries?.(options) ?? {})
-  return carriersOf(
-    [...places, { cookies: cookie === undefined ? [] : [cookie] }].map(
-      ({ headers = [], query = [], cookies = [] }) => ({
-        carries: { headers, query, cookies },
-      }),
-    ),
-  )
+  return carriersOf([
+    ...places.map(({ headers = [], query = [], cookies = [] }) => ({ carries: { headers, query, cookies } })),
+    { carries: { headers: [], query: [], cookies: cookie === undefined ? [] : [cookie] } },
+    ...(login === undefined
+      ? []
+      : [{ carries: { headers: [], query: [], cookies: [login.hintCookie], cookiePrefixes: [login.flowPrefix] } }]),
+  ])
 }

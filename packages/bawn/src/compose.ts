@@ -11,10 +11,12 @@ import type { Identity } from './authn/identity.ts'
 import { createIdentity } from './authn/identity.ts'
 import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
+import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
 import { composeGrants } from './compose-grants.ts'
+import { composeLogin, loginDoor } from './compose-login.ts'
 import { composeHttpMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
@@ -121,7 +123,8 @@ export async function composeTokens(
 function tokenDoor(config: Config, manager: TokenManager | undefined): TokenDoor | undefined {
   if (config.tokens === undefined || manager === undefined) return undefined
   const { resource, endpoint, headers, cookie } = config.tokens
-  return { manager, resource, endpoint, headers, cookie: cookie && tokenCookie(cookie) }
+  const site = config.mechanisms.oidc === undefined ? 'Strict' : 'Lax'
+  return { manager, resource, endpoint, headers, cookie: cookie && tokenCookie(cookie, site) }
 }
 
 /** @throws {GatewayError} whatever keeps the configuration from being served */
@@ -193,6 +196,7 @@ export async function compose(
       onUpgradeFailure: (account, cause) =>
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })
+    const login = await composeLogin(config, jwt, forKinds)
     const mechanisms = createMechanismTable(
       await composeHttpMechanisms(config, {
         kinds,
@@ -204,6 +208,7 @@ export async function compose(
         tokens,
         stores,
         onRenewed,
+        login,
       }),
     )
     const routes = compileRoutes(config.routes, {
@@ -215,6 +220,7 @@ export async function compose(
     const close = async (): Promise<void> => {
       grants?.close()
       jwt?.close()
+      login?.close()
       await password.close()
       await Promise.allSettled([
         tokens?.close(),
@@ -229,6 +235,7 @@ export async function compose(
         hostRules,
         mechanisms,
         tokens: tokenDoor(config, tokens),
+        login: login && loginDoor(config, login, throttle),
         now: clock,
         catalogue,
         trail,
@@ -254,10 +261,14 @@ export async function compose(
         now: clock,
       } satisfies DoorState),
       async prime() {
-        await Promise.allSettled([jwt?.prime(), ...databases.map(({ source }) => source.refresh())])
+        await Promise.allSettled([jwt?.prime(), login?.prime(), ...databases.map(({ source }) => source.refresh())])
       },
       isRevoked: identity => isRevoked(identity, stores, clock()),
-      checks: async () => [...issuerChecks(jwt), ...(await Promise.all(databases.map(databaseCheck)))],
+      checks: async () => [
+        ...issuerChecks(jwt),
+        ...loginChecks(login),
+        ...(await Promise.all(databases.map(databaseCheck))),
+      ],
       grants,
       retire(next, closed) {
         // Open sessions keep the state that they began with, but for what they may do.
@@ -333,6 +344,13 @@ function issuerChecks(jwt: JwtMechanism | undefined): readonly ReadyCheck[] {
     ok: usable,
     detail: usable ? undefined : (failure ?? 'its keys were not fetched yet'),
   }))
+}
+
+function loginChecks(login: BrowserLogin | undefined): readonly ReadyCheck[] {
+  if (login === undefined) return []
+  const { usable, failure } = login.status()
+  const detail = usable ? undefined : (failure ?? 'its configuration was not fetched yet')
+  return [{ name: `login at ${login.issuer}`, ok: usable, detail }]
 }
 
 async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {

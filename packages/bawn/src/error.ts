@@ -135,6 +135,42 @@ export const errors = {
     sqlstate: '53400',
     hint: 'Too many failed logins with this name or from this address: wait as long as Retry-After says',
   },
+  'authn.foreign_page': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'A page of another address made the browser send this: send it from a page of this address, or with Authorization',
+  },
+  'authn.login_expired': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '28000',
+    hint: 'No login of this browser is waiting for this answer: it took too long, is over, or began elsewhere; log in again',
+  },
+  'authn.login_refused': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'The identity provider did not log you in: it refused, or you did; log in again, or ask its operator',
+  },
+  'authn.login_failed': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'The answer of the identity provider is not accepted; log in again; the operator finds the reason by the request id',
+  },
+  'authn.bad_return_to': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'Let return_to be one path of this gateway, with its query, of at most 768 characters: /orders?open=1',
+  },
+  'authn.bad_logout_token': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '28000',
+    hint: 'Send one logout_token of the configured issuer, for this client, with sub, made just now',
+  },
   'authn.introspection_unreachable': {
     blame: 'upstream',
     status: 503,
@@ -176,6 +212,12 @@ export const errors = {
     status: 500,
     sqlstate: 'F0000',
     hint: 'Put the hexadecimal digits of the hash of name:realm:password into the secret: printf %s name:realm:password | sha256sum',
+  },
+  'authn.bad_login_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Let mechanisms.oidc.key be base64 of 32 bytes (openssl rand -base64 32), and client_key a private key in PEM',
   },
   'authn.bad_service': {
     blame: 'operator',

@@ -201,7 +201,13 @@ export async function explainRequest(
   else steps.add('identity', 'none: the request has no credential')
   const decision = route.gate.decide(identity, { door: 'http', verb: method })
   addPolicy(config, options?.allow ?? [], identity, surroundings, steps)
-  if (decision.kind === 'deny') return steps.end('refused', decision.rule)
+  if (decision.kind === 'deny') {
+    if (identity === undefined && atHttp.includes('oidc') && ['GET', 'HEAD'].includes(method)) {
+      const issuer = config.mechanisms.oidc?.issuer
+      steps.add('mechanism', `oidc: a person’s browser is sent to ${issuer} to log in; everybody else gets 401`)
+    }
+    return steps.end('refused', decision.rule)
+  }
 
   for (const place of route.fields(path.segments)?.places ?? []) {
     const of = known.find(({ field }) => field === place.field)
@@ -375,6 +381,7 @@ async function tryMechanism(
     case 'introspection':
     case 'identity':
     case 'token':
+    case 'oidc':
       return say('not at door postgres')
   }
 }

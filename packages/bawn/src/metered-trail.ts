@@ -22,6 +22,8 @@ function count(metrics: Metrics, event: AuditEvent): void {
   const { door } = event
   if (door === 'gateway') return
   if (event.kind === 'login') {
+    // Whoever leaves has not come.
+    if (event.action === 'logout' || event.action === 'token revoke') return
     const failed: LoginOutcome = isLoginOutcome(event.code) ? event.code : 'undecided'
     const outcome = event.identity === undefined ? failed : 'identified'
     metrics.logins.add(door, event.identity?.mechanism ?? 'none', outcome)

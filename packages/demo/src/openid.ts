@@ -2,6 +2,13 @@ import { generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:http'
 import Provider, { type Adapter, type AdapterPayload, type ResourceServer } from 'oidc-provider'
 import { listen } from './listen.ts'
+import {
+  answerInteraction,
+  type BrowserClient,
+  browserClientMetadata,
+  loginConfiguration,
+  logoutQuestion,
+} from './openid-login.ts'
 
 export interface Person {
   readonly id: string
@@ -20,6 +27,10 @@ export interface OpenIdOptions {
   readonly tokenLifetimeSeconds?: number
   /** How access tokens are signed, and encrypted if at all; default: signed with ES256. */
   readonly jwt?: ResourceServer['jwt']
+  /** What sends people here to log in; they type their id and their secret. */
+  readonly browser?: BrowserClient
+  /** How the provider reaches others, to tell them of a logout. */
+  readonly fetch?: typeof fetch
 }
 
 export interface OpenId {
@@ -34,7 +45,7 @@ export interface OpenId {
 
 /**
  * A certified OpenID provider (`oidc-provider`) on 127.0.0.1, over plain HTTP. People are clients of their own and get their
- * token by client credentials, because nobody sits at a browser here: `curl -u alice:SECRET TOKEN_URL -d grant_type=client_credentials`.
+ * token by client credentials, where nobody sits at a browser: `curl -u alice:SECRET TOKEN_URL -d grant_type=client_credentials`.
  * Tokens are JWTs signed with ES256, `sub` and `preferred_username` are the id, `roles` is a list.
  */
 export async function startOpenId(options: OpenIdOptions): Promise<OpenId> {
@@ -42,7 +53,13 @@ export async function startOpenId(options: OpenIdOptions): Promise<OpenId> {
   const port = await listen(server, options.port ?? 0)
   const issuer = `http://127.0.0.1:${port}`
   const provider = createProvider(issuer, options)
-  server.on('request', provider.callback())
+  const answer = provider.callback()
+  server.on('request', (request, response) => {
+    answerInteraction(provider, options.people, request, response).then(
+      done => (done ? undefined : answer(request, response)),
+      () => response.writeHead(400).end(),
+    )
+  })
   const tokenUrl = `${issuer}/token`
   return {
     issuer,
@@ -76,28 +93,35 @@ export async function startOpenId(options: OpenIdOptions): Promise<OpenId> {
 }
 
 function createProvider(issuer: string, options: OpenIdOptions): Provider {
-  const { people, audience, tokenLifetimeSeconds = 43_200, jwt = { sign: { alg: 'ES256' } } } = options
+  const { people, audience, tokenLifetimeSeconds = 43_200, browser, jwt = { sign: { alg: 'ES256' } } } = options
+  const login = loginConfiguration(people, browser?.claimsIn ?? 'id_token')
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const resource = `urn:${audience}`
   const roles = new Map(people.map(person => [person.id, person.roles]))
+  const persons = people.map(person => ({
+    client_id: person.id,
+    client_secret: person.secret,
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    response_types: [],
+  }))
   return new Provider(issuer, {
+    ...login,
+    ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
     adapter: createMemoryAdapter,
-    clients: people.map(person => ({
-      client_id: person.id,
-      client_secret: person.secret,
-      grant_types: ['client_credentials'],
-      redirect_uris: [],
-      response_types: [],
-    })),
+    clients: browser === undefined ? persons : [...persons, browserClientMetadata(browser)],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    ttl: { ClientCredentials: tokenLifetimeSeconds },
+    ttl: { ...login.ttl, ClientCredentials: tokenLifetimeSeconds },
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'demo', use: 'sig', alg: 'ES256' }] },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      rpInitiatedLogout: { enabled: true, logoutSource: logoutQuestion },
+      backchannelLogout: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        defaultResource: () => resource,
+        // An access token for userinfo is for the provider itself.
+        defaultResource: (_, client) => (client.clientId === browser?.id ? undefined : resource),
         getResourceServerInfo: () => ({
           scope: '',
           audience,
@@ -114,7 +138,7 @@ function createProvider(issuer: string, options: OpenIdOptions): Provider {
   })
 }
 
-/** Clients are configured and JWTs are not stored: hardly anything ever comes here. */
+/** Sessions, codes and grants, of one kind in each. */
 function createMemoryAdapter(): Adapter {
   const entries = new Map<string, AdapterPayload>()
   const find = (matches: (payload: AdapterPayload) => boolean) => Promise.resolve([...entries.values()].find(matches))

@@ -1,11 +1,16 @@
 /**
- * The body of a 200 answer of an issuer, read up to a limit and no further.
+ * The body of an answer of an issuer, read up to a limit and no further.
  *
  * @param maxBytes checked piece by piece, whatever Content-Length says
+ * @param status what it has to be
  * @throws {Error} another status, or more than `maxBytes`; the answer is given up then
  */
-export async function readAnswerBody(response: Response, maxBytes: number): Promise<Uint8Array> {
-  if (response.status !== 200) {
+export async function readAnswerBody(
+  response: Response,
+  maxBytes: number,
+  status: 200 | 'any' = 200,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (status !== 'any' && response.status !== status) {
     await response.body?.cancel()
     throw new Error(`status ${response.status}`)
   }
@@ -17,7 +22,10 @@ export async function readAnswerBody(response: Response, maxBytes: number): Prom
  *
  * @throws {Error} more than `maxBytes`; the source is given up then
  */
-export async function readBounded(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+export async function readBounded(
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of source) {

@@ -48,7 +48,7 @@ export function createBearerMechanism(judge: TokenJudge, options: JwtHttpOptions
     absent: bearerChallenge(options.realm, 'absent'),
     rejected: bearerChallenge(options.realm, 'rejected'),
   }
-  const otherPlace = (credentials: HttpCredentials): string | 'malformed' | undefined => {
+  const otherPlace = (credentials: HttpCredentials): string | 'malformed' | 'foreign' | undefined => {
     if (header !== undefined) {
       const [value, second] = credentials.header(header)
       if (second !== undefined) return 'malformed'
@@ -57,7 +57,7 @@ export function createBearerMechanism(judge: TokenJudge, options: JwtHttpOptions
     }
     const value = cookie === undefined ? undefined : credentials.cookie(cookie)
     // Browsers send it for pages of other sites too: what such a page changes is not its owner's doing.
-    if (value !== undefined && !isFromOwnPage(credentials, ['same-origin', 'same-site'])) return undefined
+    if (value !== undefined && !isFromOwnPage(credentials, ['same-origin', 'same-site'])) return 'foreign'
     return value === undefined || token68.test(value) ? value : 'malformed'
   }
   return {
@@ -72,6 +72,7 @@ export function createBearerMechanism(judge: TokenJudge, options: JwtHttpOptions
       const token = credentials.authorization.length > 0 ? readBearer(credentials) : otherPlace(credentials)
       if (token === undefined) return absent
       if (token === 'malformed') return malformed
+      if (token === 'foreign') return foreign
       const bare = options.base64 ? unwrap(token) : token
       if (leavesOpaque && !compactForm.test(bare)) return absent
       const outcome = judge.authenticate(bare)
@@ -92,6 +93,7 @@ function unwrap(token: string): string {
 }
 
 const absent: HttpOutcome = { kind: 'absent' }
+const foreign: HttpOutcome = { kind: 'foreign' }
 const malformed: HttpOutcome = { kind: 'rejected', reason: 'malformed' }
 
 /** There was a token: whoever does not know it rejects it. */

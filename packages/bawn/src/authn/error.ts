@@ -14,4 +14,11 @@ export class AuthnError extends GatewayError<
   | 'authn.upstream_scram'
   | 'authn.introspection_unreachable'
   | 'authn.bad_digest_user'
+  | 'authn.foreign_page'
+  | 'authn.login_expired'
+  | 'authn.login_refused'
+  | 'authn.login_failed'
+  | 'authn.bad_return_to'
+  | 'authn.bad_logout_token'
+  | 'authn.bad_login_key'
 > {}

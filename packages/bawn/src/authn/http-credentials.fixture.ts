@@ -44,6 +44,7 @@ export function summary(outcome: HttpOutcome | Promise<HttpOutcome>): string {
     case 'rejected':
       return outcome.reason
     case 'absent':
+    case 'foreign':
     case 'throttled':
       return outcome.kind
   }

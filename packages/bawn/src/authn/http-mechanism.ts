@@ -30,6 +30,8 @@ export type HttpOutcome =
       /** The name that was stated, for the trail. */
       readonly claimedName?: string | undefined
     })
+  /** A cookie that a page of another origin made the browser send: nobody is identified by it, and the next mechanism looks. */
+  | { readonly kind: 'foreign' }
   /** Too many failures: nothing was compared. 429 with Retry-After. */
   | { readonly kind: 'throttled'; readonly retryAfterMs: number; readonly claimedName?: string | undefined }
 
@@ -41,6 +43,8 @@ export interface HttpMechanism {
     readonly headers: readonly string[]
     readonly query: readonly string[]
     readonly cookies?: readonly string[]
+    /** What names of cookies begin with, where a part of the name is chosen as it goes. */
+    readonly cookiePrefixes?: readonly string[]
   }
   /** A throw or rejection means "cannot decide": 503. */
   authenticate(credentials: HttpCredentials): HttpOutcome | Promise<HttpOutcome>

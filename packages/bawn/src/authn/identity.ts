@@ -14,6 +14,7 @@ export type MechanismName =
   | 'scram'
   | 'oauthbearer'
   | 'introspection'
+  | 'oidc'
 
 export type DoorName = 'http' | 'postgres' | 'translator' | 'admin'
 

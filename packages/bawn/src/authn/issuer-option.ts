@@ -94,12 +94,16 @@ export const issuerOptions = z
     ca: z
       .string()
       .optional()
-      .describe('PEM file: the only authorities that may vouch for the URL of jwks; default: public ones'),
+      .describe(
+        'PEM file: the only authorities that may vouch for the URL of jwks, and for where people log in; default: public ones',
+      ),
     pins: z
       .array(z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be base64url of a SHA-256'))
       .min(1)
       .optional()
-      .describe('SHA-256 of public keys (SPKI) in base64url: one of them must be in the chain at the URL of jwks'),
+      .describe(
+        'SHA-256 of public keys (SPKI) in base64url: one must be in the chain at the URL of jwks, and where people log in',
+      ),
     key_id: z.enum(keyNaming).default('kid').describe('what in the header of a token names its key'),
     secret: secretReference
       .optional()

@@ -25,12 +25,24 @@ export interface JwtMechanism {
    * @throws {AuthnError} (rejects with) `authn.issuer_unreachable`: whether the token is good cannot be known
    */
   authenticate(token: string): Outcome | Promise<Outcome>
+  /**
+   * The claims of a token of another kind than access tokens that one issuer has signed; what they are worth is for the asker to judge.
+   *
+   * @param issuer its name in the configuration
+   * @param typs what the `typ` header may be where there is one, in lower case (RFC 8725 section 3.11)
+   * @throws {AuthnError} (rejects with) `authn.issuer_unreachable`
+   */
+  claimsOf(token: string, issuer: string, typs: readonly string[]): Promise<SignedClaims>
   /** Fetches the keys of all issuers, and loads what opens encrypted tokens. Does not reject: see `status`. */
   prime(): Promise<void>
   status(): readonly (KeySetStatus & { readonly name: string })[]
   /** Stops what is being fetched. */
   close(): void
 }
+
+export type SignedClaims =
+  | { readonly kind: 'signed'; readonly claims: JsonObject }
+  | { readonly kind: 'rejected'; readonly reason: RejectionReason }
 
 /** An issuer with its keys. */
 interface TrustedIssuer {
@@ -128,17 +140,22 @@ export function createJwtMechanism(
     return { kind: 'identified', identity }
   }
 
-  /** `tried` are keys that did not verify it. */
-  const decideSlowly = async (token: UnverifiedToken, digest: string, tried?: KeySetVersion): Promise<Outcome> => {
+  /** The keys of which one verifies it; `undefined`: none does. @param tried keys that do not */
+  const keysOf = async (token: UnverifiedToken, tried?: KeySetVersion): Promise<KeySetVersion | undefined> => {
     const { keySet } = token.issuer
     const loaded = tried ?? (await keySet.load())
     const first = tried === undefined ? verifyWith(loaded, token) : 'unknown-key'
-    if (first === 'verified') return decide(token, digest, loaded)
-    if (first === 'forged') return rejected('untrusted')
+    if (first === 'verified') return loaded
+    if (first === 'forged') return undefined
     const reloaded = await keySet.reloadFor(token.keyName)
     return reloaded.generation !== loaded.generation && verifyWith(reloaded, token) === 'verified'
-      ? decide(token, digest, reloaded)
-      : rejected('untrusted')
+      ? reloaded
+      : undefined
+  }
+
+  const decideSlowly = async (token: UnverifiedToken, digest: string, tried?: KeySetVersion): Promise<Outcome> => {
+    const version = await keysOf(token, tried)
+    return version === undefined ? rejected('untrusted') : decide(token, digest, version)
   }
 
   return {
@@ -153,6 +170,12 @@ export function createJwtMechanism(
       const outcome = openAndJudge(text, digest).finally(() => opening.delete(digest))
       opening.set(digest, outcome)
       return outcome
+    },
+    async claimsOf(text, name, typs) {
+      const token = readToken(text, byIssuer, typs)
+      if (token.kind === 'rejected') return token
+      if (token.issuer.name !== name || (await keysOf(token)) === undefined) return rejected('untrusted')
+      return { kind: 'signed', claims: token.claims }
     },
     prime: async () => {
       await Promise.allSettled([...Array.from(byIssuer.values(), ({ keySet }) => keySet.refresh()), decryption?.load()])
@@ -184,10 +207,15 @@ interface UnverifiedToken {
   readonly length: number
 }
 
-/** Everything before the signature. The `iss` it goes by is only a choice of whose keys have to verify it. */
+/**
+ * Everything before the signature. The `iss` it goes by is only a choice of whose keys have to verify it.
+ *
+ * @param typs in place of what its issuer says of access tokens
+ */
 function readToken(
   text: string,
   byIssuer: ReadonlyMap<string, TrustedIssuer>,
+  typs?: readonly string[],
 ): UnverifiedToken | Extract<Outcome, { kind: 'rejected' }> {
   const jws = parseCompactJws(text)
   const claims = jws === undefined ? undefined : parseJson(jws.payload)
@@ -201,18 +229,27 @@ function readToken(
   const issuer = typeof claims['iss'] === 'string' ? byIssuer.get(claims['iss']) : undefined
   const algorithm = issuer?.algorithms.find(allowed => allowed === alg)
   if (issuer === undefined || algorithm === undefined) return rejected('untrusted')
-  if (!isType(typ, issuer.options.typ)) return rejected('untrusted')
+  if (typs === undefined ? !isType(typ, issuer.options.typ) : !isOneOf(typ, typs)) return rejected('untrusted')
   const keyName = keyNameOf(jws.header, issuer.options.key_id)
   if (keyName === 'malformed') return rejected('malformed')
   return { kind: 'token', jws, algorithm, keyName: keyName?.name, claims, issuer, length: text.length }
+}
+
+/** Not said is no contradiction. */
+function isOneOf(typ: Json | undefined, typs: readonly string[]): boolean {
+  return typ === undefined || (typeof typ === 'string' && typs.includes(plainType(typ)))
+}
+
+/** RFC 7515 section 4.1.9: a media type, whose application/ may be left out. */
+function plainType(typ: string): string {
+  return typ.toLowerCase().replace(/^application\//, '')
 }
 
 /** RFC 8725 section 3.11: a logout token or a DPoP proof is signed with the same keys and no access token. */
 function isType(typ: Json | undefined, wanted: string | undefined): boolean {
   if (typ === undefined) return wanted === undefined
   if (typeof typ !== 'string') return false
-  // RFC 7515 section 4.1.9: a media type, whose application/ may be left out.
-  const type = typ.toLowerCase().replace(/^application\//, '')
+  const type = plainType(typ)
   return wanted === undefined ? ['jwt', 'at+jwt'].includes(type) : type === wanted.toLowerCase()
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, type Frozen, name, secretReference } from '../option.ts'
+import { duration, type Frozen, name, secretReference, timeLimit } from '../option.ts'
 
 // Of issuers there is enough for a file of its own.
 export { type IssuerOptions, issuerOptions } from './issuer-option.ts'
@@ -35,6 +35,7 @@ export const usableMechanisms = [
   'trust',
   'identity',
   'token',
+  'oidc',
 ] as const
 export type UsableMechanism = (typeof usableMechanisms)[number]
 
@@ -159,6 +160,48 @@ export const introspectionOptions = z.strictObject({
 })
 export type IntrospectionOptions = Frozen<z.output<typeof introspectionOptions>>
 
+const ownPath = z.string().regex(/^(\/[A-Za-z0-9._~-]+)+$/, 'must be a path of plain segments, for example /login')
+
+export const oidcOptions = z.strictObject({
+  issuer: name.describe('whose people log in: a name of issuers'),
+  client_id: z.string().min(1).max(256).describe('who we are to the issuer'),
+  client_secret: secretReference.optional().describe('of the client; a public client has neither this nor client_key'),
+  client_key: secretReference
+    .optional()
+    .describe('private key in PEM, instead of client_secret: the client signs who it is (private_key_jwt)'),
+  client_key_id: z.string().min(1).max(256).optional().describe('kid of client_key at the issuer'),
+  redirect: z
+    .string()
+    .regex(/^https?:\/\/[A-Za-z0-9.-]+(:[0-9]{1,5})?$/, 'must be https://host or https://host:port, and no path')
+    .describe('what browsers call this gateway; the issuer has to know this with /login/callback behind it'),
+  insecure_http: insecureHttp.describe('INSECURE: let redirect be plain HTTP'),
+  key: secretReference.describe('base64 of 32 bytes, the same at every node: seals what browsers keep of a login'),
+  scopes: z
+    .array(z.string().regex(/^[!#-[\]-~]{1,128}$/, 'must be a scope: visible ASCII without quotes'))
+    .default([])
+    .describe('what is asked for besides openid'),
+  userinfo: z
+    .boolean()
+    .default(false)
+    .describe('ask the userinfo endpoint too: its claims are taken before those of the ID token'),
+  session: timeLimit
+    .refine(milliseconds => milliseconds <= 604_800_000, 'must be at most 7d')
+    .default(28_800_000)
+    .describe('after this a person logs in again, whatever tokens.ttl and tokens.lifetime permit'),
+  login: ownPath
+    .default('/login')
+    .describe('GET begins a login, with return_to as where to go then; the issuer answers at /callback below it'),
+  logout: ownPath.default('/logout').describe('POST ends the session; GET shows a page with a button'),
+  after_logout: ownPath
+    .optional()
+    .describe('where a browser ends up then; default: /done below logout, a page of the gateway'),
+  backchannel_logout: z
+    .boolean()
+    .default(false)
+    .describe('the issuer may end sessions: POST of /backchannel below logout (needs id_claim: sub)'),
+})
+export type OidcOptions = Frozen<z.output<typeof oidcOptions>>
+
 /** Options of mechanisms that have any. Without defaults: what has none must be configured before a host rule may name it. */
 export const mechanismsOptions = z.strictObject({
   basic: basicOptions.prefault({}).describe('name and password in each request (RFC 7617)'),
@@ -166,6 +209,7 @@ export const mechanismsOptions = z.strictObject({
   digest: digestOptions.optional().describe('name and proof of a password (RFC 7616)'),
   'api-key': apiKeyOptions.optional().describe('long random keys of programs'),
   introspection: introspectionOptions.optional().describe('tokens that their issuer is asked about (RFC 7662)'),
+  oidc: oidcOptions.optional().describe('people with a browser: they log in at an OpenID provider'),
   trust: trustOptions.optional().describe('INSECURE: who a request without any credential is'),
   identity: fixedIdentityOptions.optional().describe('INSECURE: who every request is, whatever it brings; for tests'),
 })

@@ -8,8 +8,13 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
  * page it was, older ones by `Origin` (RFC 6454 section 7). A program that sends neither is no browser, and has sent the cookie by intent.
  *
  * @param sites values of `Sec-Fetch-Site` whose pages may
+ * @param known what browsers call this gateway, where the configuration says it: behind a balancer, Host and TLS may tell otherwise
  */
-export function isFromOwnPage(credentials: HttpCredentials, sites: readonly ('same-origin' | 'same-site')[]): boolean {
+export function isFromOwnPage(
+  credentials: HttpCredentials,
+  sites: readonly ('same-origin' | 'same-site')[],
+  known?: string,
+): boolean {
   if (safeMethods.has(credentials.method)) return true
   const [site, ...more] = credentials.header('sec-fetch-site')
   if (more.length > 0) return false
@@ -18,5 +23,5 @@ export function isFromOwnPage(credentials: HttpCredentials, sites: readonly ('sa
   if (origin === undefined) return true
   const [host = ''] = credentials.header('host')
   const own = `${credentials.tls ? 'https' : 'http'}://${host}`.toLowerCase()
-  return others.length === 0 && origin.toLowerCase() === own
+  return others.length === 0 && [own, known].includes(origin.toLowerCase())
 }

@@ -27,12 +27,32 @@ export async function fetchTrusted(
   signal: AbortSignal,
   maxBytes: number,
 ): Promise<Uint8Array> {
+  const response = await requestTrusted(url, trust, { method: 'GET', headers, body: undefined }, signal)
+  if (response.statusCode !== 200) {
+    response.destroy()
+    throw new Error(`status ${response.statusCode}`)
+  }
+  return readBounded(response, maxBytes)
+}
+
+/** As `fetchTrusted`, of any method; status and length are the caller's to check. @returns its body is not read yet */
+export async function requestTrusted(
+  url: URL,
+  trust: TlsTrust,
+  message: {
+    readonly method: string
+    readonly headers: Readonly<Record<string, string>>
+    readonly body: string | undefined
+  },
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
   const ca = trust.ca === undefined ? undefined : await readFile(trust.ca)
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     request(url, {
+      method: message.method,
       // A connection of its own: none is taken from a pool that trusts otherwise.
       agent: false,
-      headers,
+      headers: message.headers,
       signal,
       minVersion: 'TLSv1.2',
       rejectUnauthorized: true,
@@ -42,13 +62,8 @@ export async function fetchTrusted(
     })
       .on('response', resolve)
       .on('error', reject)
-      .end()
+      .end(message.body)
   })
-  if (response.statusCode !== 200) {
-    response.destroy()
-    throw new Error(`status ${response.statusCode}`)
-  }
-  return readBounded(response, maxBytes)
 }
 
 /** TLS calls it with the whole chain, each certificate with the one that signed it; the last one with itself. */

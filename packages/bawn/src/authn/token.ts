@@ -14,9 +14,15 @@ export interface PresentedToken {
   readonly as: 'basic' | 'bearer' | 'cookie'
 }
 
-export interface TokenMechanismOptions {
+export interface TokenMechanismOptions extends TokenJudgeOptions {
   /** Whole name of the cookie that may carry a token; `undefined`: none may. */
   readonly cookie: string | undefined
+  /** What browsers call this gateway, in lower case, where the configuration says it. */
+  readonly origin?: string | undefined
+}
+
+/** What decides whether a token that is good still speaks for somebody. */
+export interface TokenJudgeOptions {
   /** An identity that one of these knew is looked up again: locked or removed, its tokens are worth nothing; its roles are those of now. */
   readonly stores: readonly AccountStore[]
   /** Whether the configuration still gives a subject that no store knows what its token says. */
@@ -46,17 +52,23 @@ export function readPresentedToken(
   return value !== undefined && tokens.recognizes(value) ? { token: value, user: undefined, as: 'cookie' } : undefined
 }
 
-/**
- * A token of our own: as the password of Basic, as Bearer, or in a cookie. What has another form is left to other mechanisms, so `token`
- * stands before `basic` and `jwt` in a host rule.
- *
- * A browser sends a cookie unasked, also when another site makes it: so a cookie never refuses anything (whatever is wrong with it, it is
- * as if it were not there), and it counts for a request that changes something only where that comes from the same origin.
- */
-export function createTokenMechanism(tokens: TokenManager, options: TokenMechanismOptions): HttpMechanism {
-  const { cookie, stores, isConfigured, onRenewed } = options
+/** Judges a token that a request brings; the name that came with it is in the answer. */
+export type PresentedTokenJudge = (presented: PresentedToken, address: string) => Promise<HttpOutcome>
 
-  const judge = async (presented: PresentedToken, address: string): Promise<HttpOutcome> => {
+/** @throws {TokenError} (rejects with) `tokens.unavailable`; what a store throws */
+export function createPresentedTokenJudge(
+  tokens: Pick<TokenManager, 'verify'>,
+  { stores, isConfigured, onRenewed }: TokenJudgeOptions,
+): PresentedTokenJudge {
+  const rolesNow = async ({ subject }: VerifiedToken): Promise<readonly string[] | RejectionReason> => {
+    const store = stores.find(({ name }) => name === subject.source)
+    if (store === undefined) return isConfigured(subject) ? subject.roles : 'unknown-user'
+    const account = await store.find(subject.id)
+    if (account === undefined) return 'unknown-user'
+    return account.locked ? 'locked' : account.roles
+  }
+
+  return async (presented, address) => {
     const claimedName = presented.user
     const found = await tokens.verify(presented.token, presented.user)
     if (found === undefined) return { kind: 'rejected', reason: 'untrusted', claimedName }
@@ -67,15 +79,18 @@ export function createTokenMechanism(tokens: TokenManager, options: TokenMechani
     const proof = { claims: noClaims, mechanism: 'token', source, clientId, expiresAt: found.validUntil } as const
     return { kind: 'identified', identity: createIdentity({ ...proof, id, roles }) }
   }
+}
 
-  const rolesNow = async ({ subject }: VerifiedToken): Promise<readonly string[] | RejectionReason> => {
-    const store = stores.find(({ name }) => name === subject.source)
-    if (store === undefined) return isConfigured(subject) ? subject.roles : 'unknown-user'
-    const account = await store.find(subject.id)
-    if (account === undefined) return 'unknown-user'
-    return account.locked ? 'locked' : account.roles
-  }
-
+/**
+ * A token of our own: as the password of Basic, as Bearer, or in a cookie. What has another form is left to other mechanisms, so `token`
+ * stands before `basic` and `jwt` in a host rule.
+ *
+ * A browser sends a cookie unasked, also when another site makes it: so a cookie never refuses anything (whatever is wrong with it, it is
+ * as if it were not there), and it counts for a request that changes something only where that comes from the same origin.
+ */
+export function createTokenMechanism(tokens: TokenManager, options: TokenMechanismOptions): HttpMechanism {
+  const { cookie, origin } = options
+  const judge = createPresentedTokenJudge(tokens, options)
   return {
     name: 'token',
     carries: { headers: ['authorization'], query: [], cookies: cookie === undefined ? [] : [cookie] },
@@ -83,11 +98,20 @@ export function createTokenMechanism(tokens: TokenManager, options: TokenMechani
       const presented = readPresentedToken(credentials, tokens, cookie)
       if (presented === undefined) return { kind: 'absent' }
       if (presented.as !== 'cookie') return judge(presented, credentials.address)
-      if (!isFromOwnPage(credentials, ['same-origin'])) return { kind: 'absent' }
-      return judge(presented, credentials.address).then(outcome =>
-        outcome.kind === 'rejected' ? { kind: 'absent' } : outcome,
-      )
+      return judgeCookie(presented, credentials, judge, origin)
     },
     challenge: (_credentials, outcome) => bearerChallenge('bawn', outcome),
   }
+}
+
+/** A token that a browser sent by itself. */
+export async function judgeCookie(
+  presented: PresentedToken,
+  credentials: HttpCredentials,
+  judge: PresentedTokenJudge,
+  origin: string | undefined,
+): Promise<HttpOutcome> {
+  if (!isFromOwnPage(credentials, ['same-origin'], origin)) return { kind: 'foreign' }
+  const outcome = await judge(presented, credentials.address)
+  return outcome.kind === 'rejected' ? { kind: 'absent' } : outcome
 }

@@ -101,3 +101,23 @@ test('at the PostgreSQL door the token must be of the user', async () => {
 test('explaining makes nothing', () => {
   assert.equal(existsSync(join(cwd, 'data')), false)
 })
+
+test('a page for people says where their browser is sent', async () => {
+  writeFileSync(
+    join(cwd, 'people.yaml'),
+    `listeners: { web: { door: http, address: 127.0.0.1:0 } }
+upstreams: { orders: { url: http://127.0.0.1:3000 } }
+issuers: { corp: { issuer: https://id.example, audience: [shop], jwks: jwks.json } }
+tokens: { kind: memory, renew: true, cookie: {} }
+mechanisms: { oidc: { issuer: corp, client_id: bawn, redirect: https://gate.example, key: env:K } }
+host_rules: [{ door: http, use: [oidc, jwt] }]
+routes: [{ path: /orders, methods: [GET, POST], upstream: orders, allow: [authenticated] }]
+keys: { store: { kind: directory, path: keys }, master: env:M, client_id: shop_fields }
+audit: { file: audit.jsonl }
+`,
+  )
+  const page = await bawn('explain', 'request', 'GET', '/orders', '--config', 'people.yaml')
+  assert.match(page.output, /^mechanism +oidc: a person’s browser is sent to corp to log in; everybody else gets 401$/m)
+  const form = await bawn('explain', 'request', 'POST', '/orders', '--config', 'people.yaml')
+  assert.doesNotMatch(form.output, /browser/)
+})

@@ -9,7 +9,7 @@ type Door = (typeof doors)[number]
 
 /** Mechanisms that each door can ask for today. */
 export const mechanismsOfDoor: Readonly<Record<Door, readonly UsableMechanism[]>> = {
-  http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity', 'token'],
+  http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity', 'token', 'oidc'],
   postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'],
 }
 
@@ -35,6 +35,7 @@ const examples = {
   digest: 'digest: { users: { alice: { ha1_sha256: file:alice.ha1, roles: [support] } } }',
   'api-key': 'api-key: { keys: [{ name: billing, hash: "sha256:…", roles: [billing] }] } (bawn api-keys generate)',
   introspection: 'introspection: { url: https://id.example/introspect, client_id: bawn, client_secret: file:secret }',
+  oidc: 'oidc: { issuer: corp, client_id: bawn, client_secret: file:oidc.secret, redirect: https://gate.example, key: file:oidc.key }',
   trust: 'trust: { user: guest, roles: [] }',
   identity: 'identity: { user: tester, roles: [] }',
 } as const
@@ -121,6 +122,7 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
     case 'digest':
     case 'api-key':
     case 'introspection':
+    case 'oidc':
       checkConfigured(draft, report, mechanism, path)
       return
     case 'identity':

@@ -58,7 +58,10 @@ export function checkTokens(draft: Draft, report: Report): void {
     const message = `${route.path} is answered by the gateway itself: nobody would get to this route`
     report('error', ['routes', index, 'path'], 'value', message, 'choose another tokens.endpoint or tokens.resource')
   }
-  if (!draft.host_rules.some(rule => rule?.use.includes('token')) && !draft.host_rules.includes(undefined)) {
+  if (
+    !draft.host_rules.some(rule => rule?.use.some(name => name === 'token' || name === 'oidc')) &&
+    !draft.host_rules.includes(undefined)
+  ) {
     const message = 'tokens are issued, and no host rule lets anybody use one'
     report('warning', ['tokens'], 'key', message, 'add token to use of a host rule, before basic and jwt')
   }

@@ -4,6 +4,7 @@ import { builtinPolicies } from '../policy/option.ts'
 import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
+import { checkLogin } from './check-login.ts'
 import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
 import { checkNames, type Report } from './report.ts'
@@ -145,6 +146,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkHostRules(draft, report)
   checkTokens(draft, report)
   checkGrants(draft, report)
+  checkLogin(draft, report)
   checkRoutes(draft, report)
   checkFields(draft, report)
 }

@@ -466,7 +466,7 @@ const rows: readonly Row[] = [
     replace: 'use: [jwt]',
     by: 'use: [jwt, »scram]',
     says: 'door http has no mechanism scram',
-    suggests: 'door http has: certificate, jwt, basic, digest, api-key, introspection, trust, identity, token',
+    suggests: 'door http has: certificate, jwt, basic, digest, api-key, introspection, trust, identity, token, oidc',
   },
   {
     name: 'a user condition at the HTTP door',

@@ -93,7 +93,7 @@ function issuerPaths(
 }
 
 function mechanismPaths(mechanisms: MechanismsOptions, reference: (text: string) => string): MechanismsOptions {
-  const { digest, introspection } = mechanisms
+  const { digest, introspection, oidc } = mechanisms
   const optional = (text: string | undefined): string | undefined => (text === undefined ? undefined : reference(text))
   const users = Object.entries(digest?.users ?? {}).map(([name, user]) => [
     name,
@@ -108,6 +108,12 @@ function mechanismPaths(mechanisms: MechanismsOptions, reference: (text: string)
     ...mechanisms,
     digest: digest && { ...digest, users: Object.fromEntries(users) },
     introspection: introspection && { ...introspection, client_secret: reference(introspection.client_secret) },
+    oidc: oidc && {
+      ...oidc,
+      client_secret: optional(oidc.client_secret),
+      client_key: optional(oidc.client_key),
+      key: reference(oidc.key),
+    },
   }
 }
 

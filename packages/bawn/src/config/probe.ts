@@ -68,8 +68,12 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     for (const [place, reference] of (decryption?.keys ?? []).entries())
       secret([...path, 'decryption', 'keys', place], reference)
   }
-  const { digest, introspection } = config.mechanisms
+  const { digest, introspection, oidc } = config.mechanisms
   if (introspection) secret(['mechanisms', 'introspection', 'client_secret'], introspection.client_secret)
+  for (const key of ['client_secret', 'client_key', 'key'] as const) {
+    const reference = oidc?.[key]
+    if (reference !== undefined) secret(['mechanisms', 'oidc', key], reference)
+  }
   for (const [name, user] of Object.entries(digest?.users ?? {})) {
     for (const key of ['ha1_sha256', 'ha1_sha512_256', 'ha1_md5'] as const) {
       if (user[key] !== undefined) secret(['mechanisms', 'digest', 'users', name, key], user[key])

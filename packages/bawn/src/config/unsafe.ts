@@ -108,7 +108,7 @@ function unsafePolicies(draft: Draft, report: Report): void {
 }
 
 function unsafeMechanisms(draft: Draft, report: Report): void {
-  const { basic, digest, introspection, 'api-key': apiKey } = draft.mechanisms ?? {}
+  const { basic, digest, introspection, oidc, 'api-key': apiKey } = draft.mechanisms ?? {}
   const at = (...path: readonly string[]) => ['mechanisms', ...path]
   if (basic?.insecure_http) {
     report('warning', at('basic', 'insecure_http'), 'key', 'UNSAFE: passwords cross the network in clear')
@@ -116,6 +116,9 @@ function unsafeMechanisms(draft: Draft, report: Report): void {
   if (introspection?.insecure_http) {
     const message = 'UNSAFE: whoever is on the way to the endpoint can make tokens that we believe'
     report('warning', at('introspection', 'insecure_http'), 'key', message)
+  }
+  if (oidc?.insecure_http) {
+    report('warning', at('oidc', 'insecure_http'), 'key', 'UNSAFE: whoever is on the way gets every session')
   }
   if (digest?.algorithms.includes('MD5')) {
     report(

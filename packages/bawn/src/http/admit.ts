@@ -2,10 +2,14 @@ import { insufficientScope } from '../authn/bearer.ts'
 import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import type { Identity } from '../authn/identity.ts'
 import { type Authentication, authenticate, challengesOf, type RefusedAuthentication } from './authenticate.ts'
-import { RequestCredentials } from './credentials.ts'
+import { RequestCredentials, wantsNoChallenge } from './credentials.ts'
+import { sendToLogin } from './login/begin.ts'
+import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
+import { isNavigation } from './login/navigation.ts'
 import { parsePath, type RequestPath } from './path.ts'
 import { parseRequestHead, type RequestHead } from './request-head.ts'
 import type { Route } from './routes.ts'
+import type { HostRuleMatcher } from './state.ts'
 import { findTokenTarget, type TokenTarget, tokenGate } from './token-resource.ts'
 import type { Turn } from './turn.ts'
 
@@ -25,7 +29,15 @@ export interface AdmittedToTokens {
   readonly target: TokenTarget
 }
 
-export type AnyAdmitted = Admitted | AdmittedToTokens
+/** A request for a page of logging in and out: of anybody, for whom the host rule has `oidc`. */
+export interface AdmittedToLogin {
+  readonly kind: 'login'
+  readonly path: RequestPath
+  readonly target: LoginTarget
+  readonly credentials: RequestCredentials
+}
+
+export type AnyAdmitted = Admitted | AdmittedToTokens | AdmittedToLogin
 
 /**
  * The way in, in this order: a well-formed request, a route, a host rule, a mechanism, the route's policies. Whether a path has a route is
@@ -61,6 +73,8 @@ export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted
     turn.resource = target.pattern
     return identify(turn, { kind: 'tokens', head, path, target })
   }
+  const page = state.login && findLoginTarget(state.login.paths, path.segments)
+  if (page !== undefined) return admitToLogin(turn, head, path, page)
   const match = state.routes.match(path.segments)
   const route = match?.methods.get(request.method)
   if (match === undefined || route === undefined) {
@@ -78,15 +92,47 @@ export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted
   return identify(turn, { kind: 'route', head, path, route })
 }
 
-function identify(turn: Turn, admitted: AnyAdmitted): AnyAdmitted | undefined | Promise<AnyAdmitted | undefined> {
+function admitToLogin(
+  turn: Turn,
+  head: RequestHead,
+  path: RequestPath,
+  target: LoginTarget,
+): AdmittedToLogin | undefined {
   const { request, state } = turn
-  const hostRule = state.hostRules.match({
+  turn.resource = target.pattern
+  if (!target.allow.includes(request.method)) {
+    const headers = ['Allow', target.allow.join(', ')]
+    turn.refuse({ code: 'http.method_not_allowed', rule: 'no route', decision: 'deny', headers })
+    return undefined
+  }
+  const hostRule = matchHostRule(turn)
+  if (hostRule.kind === 'none' || !hostRule.use.includes('oidc')) {
+    const rule = hostRule.kind === 'none' ? 'no host rule' : hostRule.rule
+    turn.refuse({ code: 'http.refused_here', rule, decision: 'deny' })
+    return undefined
+  }
+  return { kind: 'login', path, target, credentials: new RequestCredentials(request, head, path.query, state.now()) }
+}
+
+function matchHostRule({ request, state }: Turn): ReturnType<HostRuleMatcher['match']> {
+  return state.hostRules.match({
     door: 'http',
     user: undefined,
     address: request.remoteAddress,
     tls: request.secure,
     database: undefined,
   })
+}
+
+/** What is decided by who is asking. */
+type AdmittedByIdentity = Exclude<AnyAdmitted, AdmittedToLogin>
+
+function identify(
+  turn: Turn,
+  admitted: AdmittedByIdentity,
+): AnyAdmitted | undefined | Promise<AnyAdmitted | undefined> {
+  const { request, state } = turn
+  const hostRule = matchHostRule(turn)
   if (hostRule.kind === 'none') {
     turn.refuse({ code: 'http.refused_here', rule: 'no host rule', decision: 'deny' })
     return undefined
@@ -94,7 +140,7 @@ function identify(turn: Turn, admitted: AnyAdmitted): AnyAdmitted | undefined | 
   const mechanisms = state.mechanisms.of(hostRule.use)
   const credentials = new RequestCredentials(request, admitted.head, admitted.path.query, state.now())
   const asking: Asking = { turn, admitted, rule: hostRule.rule, mechanisms, credentials }
-  if (admitted.kind === 'route' && admitted.route.delegated) return decide(asking, undefined)
+  if (admitted.kind === 'route' && admitted.route.delegated) return decide(asking, undefined, false)
   const who = authenticate(credentials, mechanisms, state.mechanisms.carriers)
   return who instanceof Promise ? who.then(late => settle(asking, late)) : settle(asking, who)
 }
@@ -102,18 +148,19 @@ function identify(turn: Turn, admitted: AnyAdmitted): AnyAdmitted | undefined | 
 /** A request whose host rule is known. */
 interface Asking {
   readonly turn: Turn
-  readonly admitted: AnyAdmitted
+  readonly admitted: AdmittedByIdentity
   readonly rule: string
   readonly mechanisms: readonly HttpMechanism[]
   readonly credentials: RequestCredentials
 }
 
-function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined {
+function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined | Promise<undefined> {
   if (who.kind === 'refused') {
     refuse(asking, who)
     return undefined
   }
-  return decide(asking, who.kind === 'identified' ? who.identity : undefined)
+  if (who.kind === 'identified') return decide(asking, who.identity, false)
+  return decide(asking, undefined, who.foreignPage)
 }
 
 function refuse({ turn, rule }: Asking, who: RefusedAuthentication): void {
@@ -128,7 +175,12 @@ function refuse({ turn, rule }: Asking, who: RefusedAuthentication): void {
   })
 }
 
-function decide(asking: Asking, identity: Identity | undefined): AnyAdmitted | undefined {
+/** @param foreignPage a page of another origin made the browser send a cookie, which identified nobody */
+function decide(
+  asking: Asking,
+  identity: Identity | undefined,
+  foreignPage: boolean,
+): AnyAdmitted | undefined | Promise<undefined> {
   const { turn, admitted, rule, mechanisms, credentials } = asking
   const gate = admitted.kind === 'route' ? admitted.route.gate : tokenGate
   turn.identity = identity
@@ -136,9 +188,19 @@ function decide(asking: Asking, identity: Identity | undefined): AnyAdmitted | u
     turn.refuse({ code: 'http.refused_here', rule, decision: 'deny' })
     return undefined
   }
-  const required = (by: string): undefined => {
+  const required = (by: string): undefined | Promise<undefined> => {
+    if (foreignPage) {
+      turn.refuse({ code: 'authn.foreign_page', rule: by, decision: 'deny' })
+      return undefined
+    }
+    const { login } = turn.state
+    const isForPeople = login !== undefined && mechanisms.some(({ name }) => name === 'oidc')
+    if (isForPeople && !wantsNoChallenge(credentials) && isNavigation(credentials)) {
+      return sendToLogin(turn, login, credentials, admitted.head.target, by).then(() => undefined)
+    }
     const headers = challengesOf(credentials, mechanisms, undefined)
     turn.refuse({ code: 'authn.required', rule: by, decision: 'deny', headers })
+    return undefined
   }
   if (identity === undefined && !gate.open) return required(rule)
   const decision = gate.decide(identity, { door: 'http', verb: turn.request.method })

@@ -6,8 +6,8 @@ import { bringsCredential, type Carriers, type RequestCredentials, wantsNoChalle
 /** What the door does with a caller's credential. */
 export type Authentication =
   | { readonly kind: 'identified'; readonly identity: Identity }
-  /** No credential. */
-  | { readonly kind: 'absent' }
+  /** No credential. @property foreignPage there was a cookie, and a page of another origin made the browser send it */
+  | { readonly kind: 'absent'; readonly foreignPage: boolean }
   | RefusedAuthentication
 
 export interface RefusedAuthentication {
@@ -23,7 +23,8 @@ export interface RefusedAuthentication {
   readonly cause: unknown
 }
 
-const absent: Authentication = { kind: 'absent' }
+const absent: Authentication = { kind: 'absent', foreignPage: false }
+const foreign: Authentication = { kind: 'absent', foreignPage: true }
 
 /**
  * Asks the mechanisms in their order; the first that has an opinion decides, and its refusal is final.
@@ -39,7 +40,7 @@ export function authenticate(
 ): Authentication | Promise<Authentication> {
   // RFC 9110 section 11.6.2: one. Which of two would be judged here and which at the upstream is nobody's to guess.
   if (credentials.authorization.length > 1) return refused('http.bad_authorization', undefined, 'malformed')
-  return askFrom(0, credentials, mechanisms, carriers)
+  return askFrom(0, credentials, mechanisms, carriers, false)
 }
 
 function askFrom(
@@ -47,7 +48,9 @@ function askFrom(
   credentials: RequestCredentials,
   mechanisms: readonly HttpMechanism[],
   carriers: Carriers,
+  sawForeign: boolean,
 ): Authentication | Promise<Authentication> {
+  let isForeign = sawForeign
   for (let at = first; at < mechanisms.length; at++) {
     const mechanism = mechanisms[at]
     if (mechanism === undefined) break
@@ -61,14 +64,17 @@ function askFrom(
     }
     if (outcome instanceof Promise) {
       return outcome.then(
-        late => settle(late, mechanism, credentials, mechanisms) ?? askFrom(at + 1, credentials, mechanisms, carriers),
+        late =>
+          settle(late, mechanism, credentials, mechanisms) ??
+          askFrom(at + 1, credentials, mechanisms, carriers, isForeign || late.kind === 'foreign'),
         cause => undecided(mechanism, cause),
       )
     }
     const settled = settle(outcome, mechanism, credentials, mechanisms)
     if (settled !== undefined) return settled
+    if (outcome.kind === 'foreign') isForeign = true
   }
-  if (!bringsCredential(credentials, carriers)) return absent
+  if (!bringsCredential(credentials, carriers)) return isForeign ? foreign : absent
   // A credential that nobody here judges is not passed over in silence: its owner believes to be identified.
   if (mechanisms.length === 0) return refused('http.refused_here', undefined, undefined)
   return refused('authn.failed', undefined, 'untrusted', challengesOf(credentials, mechanisms, 'every'))
@@ -85,6 +91,7 @@ function settle(
     case 'identified':
       return outcome
     case 'absent':
+    case 'foreign':
       return undefined
     case 'rejected': {
       const headers = challengesOf(credentials, mechanisms, mechanism)

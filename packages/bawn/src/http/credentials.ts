@@ -63,14 +63,23 @@ export class RequestCredentials implements HttpCredentials {
   }
 
   cookie(name: string): string | undefined {
-    const values = this.header('cookie').flatMap(line =>
-      line.split(';').flatMap(pair => {
-        const equals = pair.indexOf('=')
-        return equals > 0 && pair.slice(0, equals).trim() === name ? [pair.slice(equals + 1).trim()] : []
-      }),
-    )
+    const values = this.#cookies().flatMap(pair => (pair.name === name ? [pair.value] : []))
     // Two of one name: a neighbouring host may have set the second (RFC 6265 section 8.6), and which is ours nobody can tell.
     return values.length === 1 ? values[0] : undefined
+  }
+
+  /** Names of all cookies, as they came. */
+  cookieNames(): readonly string[] {
+    return this.#cookies().map(({ name }) => name)
+  }
+
+  #cookies(): readonly { readonly name: string; readonly value: string }[] {
+    return this.header('cookie').flatMap(line =>
+      line.split(';').flatMap(pair => {
+        const equals = pair.indexOf('=')
+        return equals > 0 ? [{ name: pair.slice(0, equals).trim(), value: pair.slice(equals + 1).trim() }] : []
+      }),
+    )
   }
 }
 
@@ -79,6 +88,8 @@ export interface Carriers {
   readonly headers: ReadonlySet<string>
   readonly query: ReadonlySet<string>
   readonly cookies: ReadonlySet<string>
+  /** What names of further cookies begin with. */
+  readonly cookiePrefixes: readonly string[]
 }
 
 /** Asks for no challenge, by a header or a parameter, whatever their value: so a browser shows no popup. */
@@ -89,12 +100,14 @@ export function carriersOf(mechanisms: Iterable<Pick<HttpMechanism, 'carries'>>)
   const headers = new Set<string>(['authorization', noChallengeHeader])
   const query = new Set<string>([noChallengeParameter])
   const cookies = new Set<string>()
+  const cookiePrefixes = new Set<string>()
   for (const { carries } of mechanisms) {
     for (const name of carries.headers) headers.add(name)
     for (const name of carries.query) query.add(name)
     for (const name of carries.cookies ?? []) cookies.add(name)
+    for (const prefix of carries.cookiePrefixes ?? []) cookiePrefixes.add(prefix)
   }
-  return { headers, query, cookies }
+  return { headers, query, cookies, cookiePrefixes: [...cookiePrefixes] }
 }
 
 /** Does the request bring a credential in one of these places? Cookies do not count: a browser sends them unasked. */

@@ -3,6 +3,7 @@ import { createFindClient } from './client-address.ts'
 import { RequestCredentials } from './credentials.ts'
 import type { Front, FrontLimits, FrontTls } from './engine.ts'
 import { forward } from './forward.ts'
+import { serveLogin } from './login/serve.ts'
 import { createNodeFront } from './node-front.ts'
 import type { HttpListenerOptions } from './option.ts'
 import { problem } from './problem.ts'
@@ -121,6 +122,10 @@ function serve(turn: Turn, maxBodyBytes: number): void {
     if (admitted === undefined) return
     if (admitted.kind === 'tokens') {
       serveTokens(turn, admitted).catch(error => turn.fail(error))
+      return
+    }
+    if (admitted.kind === 'login') {
+      serveLogin(turn, admitted).catch(error => turn.fail(error))
       return
     }
     const { maxJsonBytes } = admitted.route

@@ -66,17 +66,19 @@ export function upstreamHead(
 }
 
 /** @returns undefined when nothing is left */
-function withoutOurs(name: string, value: string, { cookies, query }: Carriers): string | undefined {
-  if (name === 'cookie') return withoutCookies(value, cookies)
+function withoutOurs(name: string, value: string, carriers: Carriers): string | undefined {
+  const { query } = carriers
+  if (name === 'cookie') return withoutCookies(value, carriers)
   // A browser tells the address of the page before, and its query may have brought a key.
   const mark = name === 'referer' ? value.indexOf('?') : -1
   return mark === -1 ? value : `${value.slice(0, mark)}${withoutParameters(value.slice(mark), query)}`
 }
 
 /** @returns undefined when nothing is left */
-function withoutCookies(line: string, names: ReadonlySet<string>): string | undefined {
-  if (names.size === 0) return line
-  const kept = line.split(';').filter(pair => !names.has((pair.split('=', 1)[0] ?? '').trim()))
+function withoutCookies(line: string, { cookies, cookiePrefixes }: Carriers): string | undefined {
+  if (cookies.size === 0 && cookiePrefixes.length === 0) return line
+  const isOurs = (name: string): boolean => cookies.has(name) || cookiePrefixes.some(prefix => name.startsWith(prefix))
+  const kept = line.split(';').filter(pair => !isOurs((pair.split('=', 1)[0] ?? '').trim()))
   return kept.length === 0 ? undefined : kept.join(';').trim()
 }
 

@@ -1,6 +1,7 @@
 import type { AuditTrail } from '../audit/event.ts'
 import { type Identity, noClaims } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
+import type { LoginDoor } from './login/login-door.ts'
 import type { MechanismTable } from './mechanisms.ts'
 import type { RouteTable } from './routes.ts'
 import type { TokenDoor } from './token-resource.ts'
@@ -36,6 +37,8 @@ export interface HttpState {
   readonly mechanisms: MechanismTable
   /** `undefined`: the gateway issues no tokens. */
   readonly tokens?: TokenDoor | undefined
+  /** `undefined`: nobody logs in by a browser. Not without tokens and their cookie. */
+  readonly login?: LoginDoor | undefined
   /** ms since 1970 */
   readonly now: () => number
   readonly catalogue: Catalogue

@@ -238,7 +238,11 @@ test('cookie mode: safe attributes, nothing for scripts, nothing for other origi
     'Origin: null',
     'Origin: http://gate.example:81',
   ]) {
-    assert.equal(codeOf(await ask(port, 'POST /who', cookie, 'Content-Length: 0', foreign)), 'authn.required', foreign)
+    assert.equal(
+      codeOf(await ask(port, 'POST /who', cookie, 'Content-Length: 0', foreign)),
+      'authn.foreign_page',
+      foreign,
+    )
   }
   for (const line of ['GET /token', 'POST /token', 'GET /tokens/alice']) {
     assert.equal(codeOf(await ask(port, line, cookie)), 'policy.denied', line)

@@ -26,11 +26,19 @@ export interface TokenCookie {
   /** With its prefix. */
   readonly name: string
   readonly path: string
+  /**
+   * `Lax` where people log in by a browser: they follow links from other sites, and whoever comes without the cookie is sent to log in and
+   * has it then anyway.
+   */
+  readonly site: 'Strict' | 'Lax'
 }
 
 /** The whole name of the cookie: the prefix makes browsers refuse it from other hosts and without TLS (RFC 6265bis section 4.1.3). */
-export function tokenCookie({ name, path }: { readonly name: string; readonly path: string }): TokenCookie {
-  return { name: `${path === '/' ? '__Host-' : '__Secure-'}${name}`, path }
+export function tokenCookie(
+  { name, path }: { readonly name: string; readonly path: string },
+  site: TokenCookie['site'] = 'Strict',
+): TokenCookie {
+  return { name: `${path === '/' ? '__Host-' : '__Secure-'}${name}`, path, site }
 }
 
 /** What a path of ours is; `owner` is whose token it is about, where the path says so. */
@@ -206,9 +214,9 @@ function tell({ state, request, requestId }: Turn, identity: Identity, action: '
 const secondsLeft = ({ validUntil }: { readonly validUntil: number }, now: number): number =>
   Math.max(0, Math.floor((validUntil - now) / 1000))
 
-/** No Domain, so that it stays with this host; Lax or None are not to be had. */
-function setCookie({ name, path }: TokenCookie, value: string, maxAgeSeconds: number): string {
-  return `${name}=${value}; Path=${path}; Max-Age=${maxAgeSeconds}; Secure; HttpOnly; SameSite=Strict`
+/** No Domain, so that it stays with this host; None is not to be had. */
+export function setCookie({ name, path, site }: TokenCookie, value: string, maxAgeSeconds: number): string {
+  return `${name}=${value}; Path=${path}; Max-Age=${maxAgeSeconds}; Secure; HttpOnly; SameSite=${site}`
 }
 
 const maxFormBytes = 8_192

@@ -2,7 +2,7 @@ import type { FieldUse } from '../audit/event.ts'
 import type { Identity } from '../authn/identity.ts'
 import { type ErrorCode, errors, GatewayError } from '../error.ts'
 import type { AnswerWatcher, FrontAnswer, FrontRequest } from './engine.ts'
-import { type HttpCode, isForTheLog, problem } from './problem.ts'
+import { type HttpCode, isForTheLog, type Problem, problem } from './problem.ts'
 import type { HttpLog, HttpState } from './state.ts'
 
 export interface TurnDeps {
@@ -16,7 +16,9 @@ export interface Refusal {
   /** Who decided, for the trail. */
   readonly rule: string
   readonly decision: 'deny' | 'error'
-  /** More headers, flat. */
+  /** The answer, where it is not the code's problem document. */
+  readonly document?: Problem
+  /** More headers of the problem document, flat. */
   readonly headers?: readonly string[]
   /** Nothing more is taken from this connection. */
   readonly malformed?: boolean
@@ -100,7 +102,7 @@ export class Turn implements AnswerWatcher {
 
   refuse(refusal: Refusal): void {
     this.rule = refusal.rule
-    const document = problem(refusal.code, this.requestId, refusal.headers)
+    const document = refusal.document ?? problem(refusal.code, this.requestId, refusal.headers)
     this.record(refusal.decision, document.status, refusal.reason ?? refusal.code)
     if (refusal.malformed !== true) this.#send(document)
     else if (this.claimAnswer()) this.answer.refuse(document)
