@@ -323,6 +323,37 @@ test('a store that cannot be read for more than a second decides nothing; read a
   await close()
 })
 
+test('a store that does not answer for more than a second decides nothing until it does', async () => {
+  let at = 0
+  const { store, close } = await world()
+  const { administration } = store
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  const hanging: Administration = {
+    ...administration,
+    async version() {
+      asked.resolve()
+      await answer.promise
+      return administration.version()
+    },
+  }
+  const open = await createGrantGate({ administration: hanging, superusers: [], now: () => at, everyMs: 1_000_000 })
+  await store.administration.grant([entry('alice')])
+  const looked = open.gate.refresh()
+  await asked.promise
+  at = 1_000
+  assert.equal(open.gate.decide(alice, [people]).kind, 'deny')
+  at = 1_001
+  for (const ask of [() => open.gate.decide(alice, [people]), () => open.gate.isSuperuser(alice)]) {
+    assert.throws(ask, { code: 'accounts.unavailable' })
+  }
+  answer.resolve()
+  await looked
+  assert.equal(open.gate.decide(alice, [people]).kind, 'permit')
+  open.close()
+  await close()
+})
+
 test('a store that cannot be read at the start is said then', async () => {
   const { store, close } = await world()
   await close()

@@ -62,10 +62,13 @@ export async function createGrantGate(options: GrantGateOptions): Promise<OpenGr
   /** Since when the store cannot be read, and why. */
   let failure: { readonly cause: unknown } | undefined
   let lastGood = now()
+  /** When the look began that is under way: a store that does not answer is as bad as one that fails. */
+  let lookingSince: number | undefined
   let successor: Parameters<OpenGrantGate['follow']>[0] | undefined
   let isClosed = false
 
   const look = async (): Promise<void> => {
+    lookingSince = now()
     try {
       if ((await administration.version()) !== compiled.version) {
         compiled = compileGrants(await administration.snapshot())
@@ -80,6 +83,8 @@ export async function createGrantGate(options: GrantGateOptions): Promise<OpenGr
       if (failure === undefined && !isClosed) onFailure?.(cause)
       failure = { cause }
       throw cause
+    } finally {
+      lookingSince = undefined
     }
   }
   let last: Promise<void> = Promise.resolve()
@@ -121,8 +126,15 @@ export async function createGrantGate(options: GrantGateOptions): Promise<OpenGr
 
   const demandFresh = (): void => {
     if (isClosed) throw new AccountError('accounts.unavailable', 'the grants of a configuration that was replaced')
-    if (failure === undefined || now() - lastGood <= patienceMs) return
-    throw new AccountError('accounts.unavailable', `the grants in ${administration.store} cannot be read`, failure)
+    if (failure === undefined && lookingSince === undefined) return
+    const at = now()
+    const waited = lookingSince === undefined ? 0 : at - lookingSince
+    if ((failure === undefined && waited <= patienceMs) || at - lastGood <= patienceMs) return
+    throw new AccountError(
+      'accounts.unavailable',
+      `the grants in ${administration.store} cannot be read`,
+      failure ?? {},
+    )
   }
 
   const gate: GrantGate = {
@@ -150,6 +162,7 @@ export async function createGrantGate(options: GrantGateOptions): Promise<OpenGr
     },
     isSuperuser(identity) {
       if (successor !== undefined) return successor.gate.isSuperuser(identity)
+      demandFresh()
       return askerOf(identity).isSuperuser
     },
     refresh: () => (successor === undefined ? refresh() : successor.gate.refresh()),
