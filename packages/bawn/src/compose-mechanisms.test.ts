@@ -6,13 +6,12 @@ import type { TokenJudge } from './authn/bearer.ts'
 import { credentials } from './authn/http-credentials.fixture.ts'
 import { createJwtMechanism } from './authn/jwt.ts'
 import { issuerOptions } from './authn/option.ts'
-import { builtinKinds } from './builtin.ts'
-import { composeHttpMechanisms, configuredCarriers } from './compose-mechanisms.ts'
+import { composeMechanisms, configuredCarriers } from './compose-mechanisms.ts'
 import { parseConfig } from './config/load.ts'
 import { authenticate } from './http/authenticate.ts'
 import { carriersOf, RequestCredentials } from './http/credentials.ts'
 import { parseRequestHead } from './http/request-head.ts'
-import { kindSurroundings } from './kinds.ts'
+import { kindSurroundings, plainKinds } from './kinds.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { createRandomTokens } from './tokens/random.ts'
 
@@ -38,22 +37,24 @@ const tokenOptions = {
   limits: { perSubject: 1, inAll: 1 },
 }
 
-const compose = (
+const compose = async (
   of: ReturnType<typeof config>,
   store = createMemoryTokenStore(),
   jwt: TokenJudge = { authenticate: () => ({ kind: 'absent' }) },
 ) =>
-  composeHttpMechanisms(of, {
-    kinds: builtinKinds,
-    surroundings: kindSurroundings(environment, { clock: () => 0, log: () => {} }),
-    certificate: { authenticate: () => ({ kind: 'absent' }) },
-    jwt,
-    password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
-    throttle: createLoginThrottle({ now: () => 0 }),
-    tokens: of.tokens && createRandomTokens(tokenOptions, store, () => 0),
-    stores: [],
-    onRenewed: () => {},
-  })
+  (
+    await composeMechanisms(of, {
+      kinds: plainKinds,
+      surroundings: kindSurroundings(environment, { clock: () => 0, log: () => {} }),
+      certificate: { authenticate: () => ({ kind: 'absent' }) },
+      jwt,
+      password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
+      throttle: createLoginThrottle({ now: () => 0 }),
+      tokens: of.tokens && createRandomTokens(tokenOptions, store, () => 0),
+      stores: [],
+      onRenewed: () => {},
+    })
+  ).http
 
 const everything = `
   jwt: { header: X-Token, cookie: session }
@@ -72,9 +73,9 @@ test('every mechanism of a configuration is there, and where they look is known 
       mechanisms.some(mechanism => mechanism.name === name),
       name,
     )
-  assert.deepEqual(configuredCarriers(whole, builtinKinds), carriersOf(mechanisms))
+  assert.deepEqual(configuredCarriers(whole, plainKinds), carriersOf(mechanisms))
   const least = config('{}')
-  assert.deepEqual(configuredCarriers(least, builtinKinds), carriersOf(await compose(least)))
+  assert.deepEqual(configuredCarriers(least, plainKinds), carriersOf(await compose(least)))
 })
 
 test('random credentials, wherever they stand, are answered and identify nobody', async () => {
@@ -87,7 +88,7 @@ test('random credentials, wherever they stand, are answered and identify nobody'
   const judging = ['token', 'certificate', 'jwt', 'basic', 'digest', 'api-key']
   const all = await compose(whole, createMemoryTokenStore(), jwt)
   const mechanisms = judging.map(name => all.find(mechanism => mechanism.name === name) ?? assert.fail(name))
-  const carriers = configuredCarriers(whole, builtinKinds)
+  const carriers = configuredCarriers(whole, plainKinds)
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
   const seeds = [
     `Bearer ${part({ alg: 'ES256', kid: 'k' })}.${part({ iss: 'i', aud: 'a', sub: 's', exp: 9 })}.${'A'.repeat(86)}`,

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { applicationNameOf, parseOptions, readStartupRequest } from './startup-settings.ts'
+import { applicationNameOf, noPluggedQuestions, parseOptions, readStartupRequest } from './startup-settings.ts'
 import { buildStartupMessage, parseStartupPacket } from './wire/startup.ts'
 
 function read(parameters: Record<string, string>) {
   const message = parseStartupPacket(buildStartupMessage(Object.entries({ user: 'ada', ...parameters })))
   assert.ok(message.kind === 'startup')
-  return readStartupRequest(message)
+  return readStartupRequest(message, noPluggedQuestions)
 }
 
 const refused: readonly (readonly [name: string, parameters: Record<string, string>, code: string])[] = [
