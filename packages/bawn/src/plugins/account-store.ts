@@ -48,7 +48,9 @@ export function guardAccountStore(kind: AccountStoreKind, border: Border): Trust
         ...(decoy && {
           async decoy(user) {
             const found = await border.ask(what, () => decoy(user))
-            return found === undefined ? undefined : read(found)
+            const account = found === undefined ? undefined : border.askNow(what, () => readAccount(found))
+            // Its verifier is only to cost what others cost: one that cannot be read must keep nobody else out.
+            return typeof account === 'string' ? undefined : account
           },
         }),
         ...(decoySecret && { decoySecret: Uint8Array.from(decoySecret) }),
