@@ -1,6 +1,6 @@
 import { suggest } from '../nearest.ts'
 import type { Draft } from './draft.ts'
-import { pathText } from './issue.ts'
+import { aboutPath } from './issue.ts'
 import type { Report } from './report.ts'
 
 /** Issuers against themselves, and the checks that plug-ins have for their tokens. */
@@ -23,7 +23,7 @@ export function checkIssuers(draft: Draft, report: Report): void {
       }
       for (const { path: inside, message } of judge(written)) {
         const where = [...at, ...inside]
-        report('error', where, 'value', `${pathText(where)}: ${message}`)
+        report('error', where, 'value', aboutPath(where, message))
       }
     }
   }

@@ -193,7 +193,9 @@ function wrongFormat(issue: Extract<Issue, { code: 'invalid_format' }>, path: Co
 const isText = (value: unknown): boolean => typeof value === 'string'
 
 /** Messages of ours go on from the path (`needs …`, `must …`); others explain themselves after a colon. */
-const joint = (issue: Issue): string => (/^(needs|must|is|has|may) /.test(issue.message) ? ' ' : ': ')
+export function aboutPath(path: ConfigPath, message: string): string {
+  return `${pathText(path)}${/^(needs|must|is|has|may) /.test(message) ? ' ' : ': '}${message}`
+}
 
 /**
  * All issues in words. A missing key whose misspelling is there too is one mistake, and is reported once.
@@ -240,7 +242,7 @@ function explainIssue(issue: Issue, top: Top): Finding[] {
         {
           path,
           at: isText(valueAt(top, path)) ? 'value' : 'key',
-          message: `${pathText(path)}${joint(issue)}${issue.message}`,
+          message: aboutPath(path, issue.message),
         },
       ]
     case 'not_multiple_of':

@@ -97,7 +97,9 @@ function look(module: string, path: string): { readonly stats: Stats; readonly d
   try {
     return { stats: statSync(path), digest: digestOf(readFileSync(path)) }
   } catch (cause) {
-    throw new PluginError('plugins.not_found', `${module}: ${path} cannot be read${reasonOf(cause)}`, { cause })
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
+    const why = code === 'ENOENT' ? `there is no file ${path}` : `${path} cannot be read (${code})`
+    throw new PluginError('plugins.not_found', `${module}: ${why}`, { cause })
   }
 }
 
@@ -132,7 +134,7 @@ async function importOnce(url: string, path: string, options: PluginOptions): Pr
     return typeof namespace === 'object' && namespace !== null ? Reflect.get(namespace, 'default') : undefined
   } catch (cause) {
     if (cause instanceof PluginError) throw cause
-    throw new PluginError('plugins.bad_module', `${path} cannot be imported${reasonOf(cause)}`, { cause })
+    throw new PluginError('plugins.bad_module', `${path} cannot be imported${reasonOf(cause, path)}`, { cause })
   } finally {
     clearTimeout(timer)
     hooks.deregister()
@@ -148,14 +150,13 @@ function otherDigest(path: string, digest: string, wanted: string): PluginError 
   return new PluginError('plugins.bad_integrity', `${path} is ${digest}, and integrity says ${wanted}`)
 }
 
-/** What Node says, where it speaks of modules and files; of what the plug-in's own code threw, only the kind of error and the place. */
-function reasonOf(cause: unknown): string {
+/** What Node says, where it speaks of modules and files; of what the plug-in's own code threw, which may quote anything, only the kind of error. */
+function reasonOf(cause: unknown, path?: string): string {
   if (!(cause instanceof Error)) return ''
   if ('code' in cause && typeof cause.code === 'string' && /^E[A-Z_]+$/.test(cause.code)) {
     return ` (${cause.code}: ${printable(cause.message.split('\n')[0] ?? '')})`
   }
-  const place = /file:\/\/[^\s)]+:[0-9]+/.exec(cause.stack ?? '')?.[0]
-  return ` (${cause.name}${place === undefined ? '' : ` at ${place}`})`
+  return ` (${cause.name}${path === undefined ? '' : `; node ${path} shows it whole`})`
 }
 
 /** Whoever can write the file runs code in the gateway. */

@@ -36,8 +36,13 @@ export function guardMechanism(kind: MechanismKind, name: PluggedMechanism, bord
     options: kind.options,
     carries: placesOf,
     judgesOpaque: written => border.askNow(what, (): unknown => kind.judgesOpaque?.(optionsOf(written))) === true,
-    async create(written, { stores, ...given }): Promise<TrustedMechanism> {
-      const surroundings = narrowSurroundings(border, what, written, given)
+    async create(written, { stores, passwords, issuers, ...given }): Promise<TrustedMechanism> {
+      const surroundings = {
+        ...narrowSurroundings(border, what, written, given),
+        // To ask, and not to close.
+        passwords: passwords && { check: passwords.check.bind(passwords) },
+        issuers: issuers && { authenticate: issuers.authenticate.bind(issuers) },
+      }
       const made = await border.ask(`creating ${what}`, () => kind.create(optionsOf(written), surroundings))
       if (!isObject(made)) throw border.fault(what, 'was created as nothing')
       const judge = createJudge(name, border, stores, surroundings.clock)

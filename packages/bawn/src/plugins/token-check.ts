@@ -16,8 +16,8 @@ export function guardTokenCheck(kind: TokenCheckKind, border: Border): TrustedTo
       if (check === undefined) throw border.fault(what, 'was created as nothing that has check')
       return {
         check(claims, identity) {
+          const answer = border.askNow(what, () => check(claims, identity))
           const verdict = border.askNow(what, () => {
-            const answer = check(claims, identity)
             if (answer === 'accept') return answer
             const reject = isObject(answer) ? answer['reject'] : undefined
             return typeof reject === 'string' ? { reject: printable(reject) } : undefined
