@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
-import { createHmac, generateKeyPairSync, sign as signBytes } from 'node:crypto'
-import { appendFileSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { createHmac, generateKeyPairSync, randomInt, sign as signBytes } from 'node:crypto'
+import { appendFileSync, globSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import type { Server } from 'node:http'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { type Postgres, startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
@@ -207,7 +209,7 @@ test('csv-accounts: a CSV file is read as RFC 4180 says, and nothing of it is ev
   ]
   for (const [name, text, rows] of vectors) assert.deepEqual(parseCsv(text), rows, name)
   // What is written by the rules is read back; what is cut or random is read or refused.
-  const random = (below: number) => Math.floor(Math.random() * below)
+  const random = (below: number) => randomInt(Math.max(1, below))
   const letters = ['a', ',', '"', '\n', '\r\n', 'é', '']
   const until = performance.now() + 200
   while (performance.now() < until) {
@@ -312,4 +314,20 @@ test('must-have-claims: a token needs them all, at both doors', async () => {
   }
   assert.match(gateway.log(), /check must-have-claims refuses a token of issuer corp: it has no b/)
   assert.ok(audit(check).some(line => JSON.stringify(line).includes('check-failed')))
+})
+
+test('the examples in plain JavaScript type-check, with the types in their comments', () => {
+  const root = join(import.meta.dirname, '..')
+  const settings = ['--ignoreConfig', '--noEmit', '--allowJs', '--checkJs', '--strict', '--module', 'nodenext']
+  const more = [
+    '--target',
+    'es2024',
+    '--types',
+    'node',
+    '--rewriteRelativeImportExtensions',
+    '--exactOptionalPropertyTypes',
+  ]
+  const files = globSync('examples/plugins/**/*.js', { cwd: root })
+  assert(files.length >= 2)
+  execFileSync('tsc', [...settings, ...more, ...files], { cwd: root, encoding: 'utf8', stdio: 'pipe' })
 })

@@ -38,9 +38,8 @@ export const usableMechanisms = [
 ] as const
 export type UsableMechanism = (typeof usableMechanisms)[number]
 
-declare const brand: unique symbol
-/** The name of a plug-in's mechanism: never one of ours. Only `pluggedMechanism` makes one. */
-export type PluggedMechanism = string & { readonly [brand]: 'PluggedMechanism' }
+/** The name of a plug-in's mechanism: never one of ours. Only `pluggedMechanism` makes one; the member exists in types alone. */
+export type PluggedMechanism = string & { readonly ofPlugin: true }
 
 /** @returns `undefined` for what cannot be the name of a plug-in's mechanism */
 export function pluggedMechanism(text: string): PluggedMechanism | undefined {

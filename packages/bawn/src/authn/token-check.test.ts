@@ -28,6 +28,7 @@ function mechanism(...checks: readonly Check[]) {
     {
       fetch: async () => Response.json({ keys: [jwk] }),
       clock: () => now,
+      secret: assert.fail,
       checks: new Map([['corp', checks.map((check, at) => ({ name: `check-${at}`, check }))]]),
       onRefused: (...told) => refused.push(told.join(' ')),
     },

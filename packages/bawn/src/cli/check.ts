@@ -16,6 +16,7 @@ export const check: Command = {
     ...jsonOption,
     'no-files': { help: 'do not look for the files and secrets that it names' },
   },
+  notes: ['Plug-ins that it names are imported, as at every command that reads it: so their code runs.'],
   async run(input) {
     const { terminal } = input
     const file = configFile(input)
