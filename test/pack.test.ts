@@ -81,6 +81,52 @@ test('a strict consumer type-checks, with the declarations of what it installed,
   assert.equal(run('node', ['consumer.ts']), 'alice@example.com envelope.forged 403\n')
 })
 
+const plugin = `
+import type { MechanismKind, Plugin } from 'bawn'
+import { z } from 'zod'
+
+const options = z.strictObject({ word: z.string(), roles: z.array(z.string()).default([]) })
+const word: MechanismKind<z.output<typeof options>> = {
+  kind: 'word',
+  doors: ['http', 'postgres'],
+  options,
+  carries: () => ({ headers: ['x-word'] }),
+  create: ({ word, roles }, { log }) => ({
+    http: {
+      authenticate: credentials => {
+        const [said] = credentials.header('x-word')
+        if (said === undefined) return { kind: 'absent' }
+        return said === word ? { kind: 'identified', identity: { id: 'it', roles } } : { kind: 'rejected', reason: 'untrusted' }
+      },
+    },
+    postgres: { authenticate: async ({ user }) => ({ kind: 'account', name: user }) },
+    close: async () => log('info', 'closed'),
+  }),
+}
+export default { name: 'word', api: 1, mechanisms: [word] } satisfies Plugin
+`
+
+test('a plug-in in TypeScript type-checks against what is installed, and the installed command takes it', () => {
+  writeFileSync(join(consumer, 'word.ts'), plugin)
+  const tsconfig = JSON.parse(readFileSync(join(consumer, 'tsconfig.json'), 'utf8'))
+  writeFileSync(join(consumer, 'tsconfig.json'), JSON.stringify({ ...tsconfig, include: ['word.ts'] }))
+  run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.json'])
+  writeFileSync(
+    join(consumer, 'plugin.yaml'),
+    `listeners: { web: { door: http, address: "127.0.0.1:0" } }
+plugins: { word: { module: ./word.ts } }
+mechanisms: { word: { word: open, roles: [staff] } }
+host_rules: [{ use: [word] }]
+keys: { store: { kind: directory, path: keys }, master: env:MASTER, client_id: packed }
+audit: { file: audit.jsonl }
+`,
+  )
+  const check = () => run('npx', ['--no-install', 'bawn', 'check', '--no-files', '--config', 'plugin.yaml'])
+  assert.match(check(), /plugin\.yaml: ok/)
+  writeFileSync(join(consumer, 'word.ts'), plugin.replace("kind: 'word'", "kind: 'jwt'"))
+  assert.throws(check, /plugins\.duplicate_kind/)
+})
+
 test('the installed command runs', () => {
   assert.match(run('npx', ['--no-install', 'bawn', 'version']), /0\.1\.0/)
 })

@@ -155,6 +155,7 @@ export async function startKit(setup: string, more: readonly unknown[] = []): Pr
     jwt: { authenticate: tokenOf },
     password: passwords,
     trust: createTrustMechanism([store]),
+    plugged: new Map(),
     tokenSource: { configuration: 'https://id.example/.well-known/openid-configuration', scope: 'openid' },
     throttle,
     catalogue,

@@ -25,8 +25,13 @@ import {
   type TrustOptions,
   trustOptions,
 } from './authn/option.ts'
-import type { Kinds, TrustedAccountStoreKind, TrustedMechanismKind, TrustedTokenManagerKind } from './kinds.ts'
 import type { Plugin } from './plugin.ts'
+import type {
+  TrustedAccountStoreKind,
+  TrustedMechanismKind,
+  TrustedTokenCheckKind,
+  TrustedTokenManagerKind,
+} from './plugins/trusted.ts'
 import { openKeptTokens, openRedisManager, openSignedManager, openSqliteManager } from './tokens/open.ts'
 import {
   commonTokenKeys,
@@ -84,6 +89,7 @@ const signedTokens: TrustedTokenManagerKind<TokensOptionsOf<'signed'>> = {
 
 const jwt: TrustedMechanismKind<JwtHttpOptions> = {
   kind: 'jwt',
+  doors: ['http'],
   options: jwtHttpOptions,
   carries: ({ header, cookie }) => ({ headers: listOf(header?.toLowerCase()), cookies: listOf(cookie) }),
   create: (options, { issuers, leavesOpaque }) => ({
@@ -93,12 +99,14 @@ const jwt: TrustedMechanismKind<JwtHttpOptions> = {
 
 const basic: TrustedMechanismKind<BasicOptions> = {
   kind: 'basic',
+  doors: ['http'],
   options: basicOptions,
   create: (options, { passwords }) => ({ http: passwords && createBasicMechanism(options, passwords) }),
 }
 
 const digest: TrustedMechanismKind<DigestOptions> = {
   kind: 'digest',
+  doors: ['http'],
   options: digestOptions,
   create: (options, { throttle, secret }) => {
     const { realm, algorithms, userhash, nonce_lifetime: nonceLifetimeMs } = options
@@ -109,6 +117,7 @@ const digest: TrustedMechanismKind<DigestOptions> = {
 
 const apiKey: TrustedMechanismKind<ApiKeyOptions> = {
   kind: 'api-key',
+  doors: ['http'],
   options: apiKeyOptions,
   carries: ({ header, query }) => ({
     headers: listOf(header === 'off' ? undefined : header.toLowerCase()),
@@ -120,6 +129,7 @@ const apiKey: TrustedMechanismKind<ApiKeyOptions> = {
 
 const introspection: TrustedMechanismKind<IntrospectionOptions> = {
   kind: 'introspection',
+  doors: ['http'],
   options: introspectionOptions,
   judgesOpaque: () => true,
   create: (options, { fetch, clock, secret }) => ({
@@ -129,12 +139,14 @@ const introspection: TrustedMechanismKind<IntrospectionOptions> = {
 
 const trust: TrustedMechanismKind<TrustOptions> = {
   kind: 'trust',
+  doors: ['http'],
   options: trustOptions,
   create: options => ({ http: createHttpTrustMechanism(options) }),
 }
 
 const identity: TrustedMechanismKind<FixedIdentityOptions> = {
   kind: 'identity',
+  doors: ['http'],
   options: fixedIdentityOptions,
   create: options => ({ http: createIdentityMechanism(options) }),
 }
@@ -155,9 +167,10 @@ function byKind<Kind extends { readonly kind: string }>(kinds: readonly Kind[]):
   return new Map(kinds.map(kind => [kind.kind, kind]))
 }
 
-/** What a configuration may name where no plug-in is there. */
-export const builtinKinds: Kinds = {
+/** The same, by name. No check of tokens is in the box. */
+export const builtinKinds = {
   accountStores: byKind<TrustedAccountStoreKind>(lists.accountStores),
   tokenManagers: byKind<TrustedTokenManagerKind>(lists.tokenManagers),
   mechanisms: byKind<TrustedMechanismKind>(lists.mechanisms),
+  tokenChecks: byKind<TrustedTokenCheckKind>([]),
 }

@@ -1,7 +1,9 @@
-import type { AccountStoreOptions } from './accounts/option.ts'
 import type { AccountStore } from './accounts/store.ts'
+import type { Config } from './config/load.ts'
 import type { Kinds } from './kinds.ts'
 import type { KindSurroundings } from './plugin.ts'
+
+type StoreEntry = Config['accounts'][string]
 
 /** What stores are made with. */
 export interface StoreParts {
@@ -12,22 +14,23 @@ export interface StoreParts {
 /** Opens a store of the configuration, whatever its kind. @throws {GatewayError} as the stores do */
 export async function openAccountStore(
   name: string,
-  options: AccountStoreOptions,
+  entry: StoreEntry,
   { kinds, surroundings }: StoreParts,
 ): Promise<AccountStore> {
-  const kind = kinds.accountStores.get(options.kind)
-  if (kind === undefined) throw new TypeError(`no kind of account store is called ${options.kind}`)
+  const [word, options] = entry.kind === 'plugin' ? [entry.name, entry.written] : [entry.kind, entry]
+  const kind = kinds.accountStores.get(word)
+  if (kind === undefined) throw new TypeError(`no kind of account store is called ${word}`)
   return kind.open(options, { ...surroundings, name })
 }
 
 /** Opens all of them, or none. */
 export async function openAccountStores(
-  accounts: Readonly<Record<string, AccountStoreOptions>>,
+  accounts: Config['accounts'],
   parts: StoreParts,
 ): Promise<readonly AccountStore[]> {
   const stores: AccountStore[] = []
   try {
-    for (const [name, options] of Object.entries(accounts)) stores.push(await openAccountStore(name, options, parts))
+    for (const [name, entry] of Object.entries(accounts)) stores.push(await openAccountStore(name, entry, parts))
     return stores
   } catch (error) {
     for (const store of stores) await store.close()

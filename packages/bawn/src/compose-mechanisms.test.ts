@@ -6,26 +6,25 @@ import type { TokenJudge } from './authn/bearer.ts'
 import { credentials } from './authn/http-credentials.fixture.ts'
 import { createJwtMechanism } from './authn/jwt.ts'
 import { issuerOptions } from './authn/option.ts'
-import { builtinKinds } from './builtin.ts'
-import { composeHttpMechanisms, configuredCarriers } from './compose-mechanisms.ts'
+import { composeMechanisms, configuredCarriers } from './compose-mechanisms.ts'
 import { parseConfig } from './config/load.ts'
 import { authenticate } from './http/authenticate.ts'
 import { carriersOf, RequestCredentials } from './http/credentials.ts'
 import { parseRequestHead } from './http/request-head.ts'
-import { kindSurroundings } from './kinds.ts'
+import { type Kinds, kindSurroundings, kindsWith, plainKinds } from './kinds.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { createRandomTokens } from './tokens/random.ts'
 
 const environment = { HA1: '0'.repeat(64), SHORT: '0'.repeat(63), SECRET: 'x' }
 
-function config(mechanisms: string, more = '') {
+function config(mechanisms: string, more = '', { plugged } = plainKinds) {
   const text = `listeners: { web: { door: http, address: "127.0.0.1:0" } }
 mechanisms: ${mechanisms}
 ${more}
 keys: { store: { kind: directory, path: keys }, master: env:MASTER, client_id: tests }
 audit: { file: audit.jsonl }
 `
-  const loaded = parseConfig('/etc/bawn.yaml', Buffer.from(text))
+  const loaded = parseConfig('/etc/bawn.yaml', Buffer.from(text), plugged)
   assert(loaded.kind === 'ok', JSON.stringify(loaded.kind === 'invalid' && loaded.problems))
   return loaded.config
 }
@@ -38,13 +37,14 @@ const tokenOptions = {
   limits: { perSubject: 1, inAll: 1 },
 }
 
-const compose = (
+const composeAll = (
   of: ReturnType<typeof config>,
+  kinds: Kinds = plainKinds,
   store = createMemoryTokenStore(),
   jwt: TokenJudge = { authenticate: () => ({ kind: 'absent' }) },
 ) =>
-  composeHttpMechanisms(of, {
-    kinds: builtinKinds,
+  composeMechanisms(of, {
+    kinds,
     surroundings: kindSurroundings(environment, { clock: () => 0, log: () => {} }),
     certificate: { authenticate: () => ({ kind: 'absent' }) },
     jwt,
@@ -55,6 +55,9 @@ const compose = (
     onRenewed: () => {},
     login: undefined,
   })
+
+const compose = async (of: ReturnType<typeof config>, store = createMemoryTokenStore(), jwt?: TokenJudge) =>
+  (await composeAll(of, plainKinds, store, jwt)).http
 
 const everything = `
   jwt: { header: X-Token, cookie: session }
@@ -73,9 +76,9 @@ test('every mechanism of a configuration is there, and where they look is known 
       mechanisms.some(mechanism => mechanism.name === name),
       name,
     )
-  assert.deepEqual(configuredCarriers(whole, builtinKinds), carriersOf(mechanisms))
+  assert.deepEqual(configuredCarriers(whole, plainKinds), carriersOf(mechanisms))
   const least = config('{}')
-  assert.deepEqual(configuredCarriers(least, builtinKinds), carriersOf(await compose(least)))
+  assert.deepEqual(configuredCarriers(least, plainKinds), carriersOf(await compose(least)))
 })
 
 test('random credentials, wherever they stand, are answered and identify nobody', async () => {
@@ -88,7 +91,7 @@ test('random credentials, wherever they stand, are answered and identify nobody'
   const judging = ['token', 'certificate', 'jwt', 'basic', 'digest', 'api-key']
   const all = await compose(whole, createMemoryTokenStore(), jwt)
   const mechanisms = judging.map(name => all.find(mechanism => mechanism.name === name) ?? assert.fail(name))
-  const carriers = configuredCarriers(whole, builtinKinds)
+  const carriers = configuredCarriers(whole, plainKinds)
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
   const seeds = [
     `Bearer ${part({ alg: 'ES256', kid: 'k' })}.${part({ iss: 'i', aud: 'a', sub: 's', exp: 9 })}.${'A'.repeat(86)}`,
@@ -198,5 +201,66 @@ test('what a reload takes out of the configuration takes its tokens along', asyn
       .find(({ name }) => name === 'token')
       ?.authenticate(credentials({ headers: { authorization: `Bearer ${token}` } }))
     assert.equal(outcome?.kind, isGood ? 'identified' : 'rejected', `${source} ${mechanisms} ${more}`)
+  }
+})
+
+/** A plug-in with a mechanism that judges bearer tokens of its own, and tells whom it has let in. */
+const strange = kindsWith([
+  {
+    name: 'strange',
+    plugin: {
+      name: 'strange',
+      api: 1,
+      mechanisms: [
+        {
+          kind: 'opaque',
+          doors: ['http', 'postgres'],
+          options: { '~standard': { version: 1, vendor: 'x', validate: value => ({ value }) } },
+          carries: () => ({ headers: ['x-opaque'] }),
+          judgesOpaque: () => true,
+          create: () => ({
+            http: { authenticate: () => ({ kind: 'absent' }) },
+            postgres: { authenticate: () => ({ kind: 'absent' }) },
+          }),
+        },
+      ],
+    },
+    path: '/etc/strange.js',
+    integrity: 'sha256-',
+    timeoutMs: 1_000,
+    folder: '/etc',
+    warnings: [],
+  },
+])
+
+test('bearer tokens that are no JWT are left to a plug-in that judges them; its header reaches nobody', async () => {
+  const plugged = config('{ opaque: {} }', '', strange)
+  const bearer = credentials({ headers: { authorization: 'Bearer something' } })
+  const jwtOf = async (of: ReturnType<typeof config>, kinds: Kinds) =>
+    (await composeAll(of, kinds)).http.find(({ name }) => name === 'jwt')?.authenticate(bearer)
+  const refusing: TokenJudge = { authenticate: () => ({ kind: 'rejected', reason: 'untrusted' }) }
+  assert.deepEqual(await jwtOf(plugged, strange), { kind: 'absent' })
+  const [own] = (await compose(config('{}'), undefined, refusing)).filter(({ name }) => name === 'jwt')
+  assert.deepEqual(await own?.authenticate(bearer), { kind: 'rejected', reason: 'untrusted' })
+  assert(configuredCarriers(plugged, strange).headers.has('x-opaque'))
+  const { http, postgres } = await composeAll(plugged, strange)
+  assert(carriersOf(http).headers.has('x-opaque'))
+  assert.deepEqual([...postgres.keys()], ['opaque'])
+  // Named, and not configured: it is not there.
+  assert.equal((await composeAll(config('{}', '', strange), strange)).postgres.size, 0)
+})
+
+test('tokens of whom a plug-in has let in are good while it is configured', async () => {
+  const store = createMemoryTokenStore()
+  const subject = { id: 'x', roles: ['staff'], source: 'opaque', clientId: undefined, notAfter: undefined }
+  const { token } = await createRandomTokens(tokenOptions, store, () => 0).issue(subject)
+  for (const [mechanisms, outcome] of [
+    ['{ opaque: {} }', 'identified'],
+    ['{}', 'rejected'],
+  ] as const) {
+    const { http } = await composeAll(config(mechanisms, 'tokens: { kind: memory }', strange), strange, store)
+    const presented = credentials({ headers: { authorization: `Bearer ${token}` } })
+    const found = await http.find(({ name }) => name === 'token')?.authenticate(presented)
+    assert.equal(found?.kind, outcome, mechanisms)
   }
 })

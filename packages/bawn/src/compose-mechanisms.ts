@@ -7,13 +7,17 @@ import { createHttpCertificateMechanism } from './authn/http-certificate.ts'
 import type { HttpMechanism } from './authn/http-mechanism.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { createSessionMechanism } from './authn/oidc/session.ts'
+import { type PluggedMechanism, pluggedMechanism } from './authn/option.ts'
+import type { PasswordJudge } from './authn/password-judge.ts'
 import { createPresentedTokenJudge, createTokenMechanism } from './authn/token.ts'
 import { loginCookies } from './compose-login.ts'
+import { isPluginEntry, pluggedMechanisms } from './config/kinds.ts'
 import type { Config } from './config/load.ts'
 import { type Carriers, carriersOf } from './http/credentials.ts'
 import { tokenCookie } from './http/token-resource.ts'
-import type { Kinds, TrustedMechanismKind } from './kinds.ts'
+import type { Kinds } from './kinds.ts'
 import type { KindSurroundings } from './plugin.ts'
+import type { TrustedMechanism, TrustedMechanismKind } from './plugins/trusted.ts'
 import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
 
 /** What mechanisms of the HTTP door are made of; what is `undefined` is not configured. */
@@ -40,43 +44,67 @@ interface ConfiguredMechanism {
 }
 
 function configuredMechanisms({ mechanisms }: Config, kinds: Kinds): readonly ConfiguredMechanism[] {
-  return Object.entries(mechanisms).flatMap(([name, options]) => {
+  return Object.entries<unknown>(mechanisms).flatMap(([name, entry]) => {
     const kind = kinds.mechanisms.get(name)
+    const options = isPluginEntry(entry) ? entry.written : entry
     return kind === undefined || options === undefined ? [] : [{ kind, options }]
   })
 }
 
+/** What host rules can name, apart from what speaks a protocol of its own with PostgreSQL clients. */
+export interface ComposedMechanisms {
+  readonly http: readonly HttpMechanism[]
+  /** Of plug-ins. */
+  readonly postgres: ReadonlyMap<PluggedMechanism, PasswordJudge>
+  close(): Promise<void>
+}
+
 /**
- * Every mechanism of the HTTP door that the configuration gives what it needs. Which of them a request may use is for host rules.
+ * Every mechanism that the configuration gives what it needs. Which of them a caller may use is for host rules.
  *
- * @throws {GatewayError} whatever keeps one from being made: a secret, a value that cannot be one
+ * @throws {GatewayError} whatever keeps one from being made: a secret, a value that cannot be one, a plug-in
  */
-export async function composeHttpMechanisms(config: Config, parts: MechanismParts): Promise<readonly HttpMechanism[]> {
-  const { kinds, surroundings, throttle, certificate, password: passwords, jwt: issuers, tokens } = parts
+export async function composeMechanisms(config: Config, parts: MechanismParts): Promise<ComposedMechanisms> {
+  const { kinds, surroundings, throttle, certificate, password: passwords, jwt: issuers, tokens, stores } = parts
   const configured = configuredMechanisms(config, kinds)
   const opaque = configured.filter(({ kind, options }) => kind.judgesOpaque?.(options) === true)
-  const mechanisms: HttpMechanism[] = [createHttpCertificateMechanism(certificate)]
-  for (const one of configured) {
-    const leavesOpaque = opaque.some(other => other !== one)
-    const made = await one.kind.create(one.options, { ...surroundings, throttle, passwords, issuers, leavesOpaque })
-    if (made.http !== undefined) mechanisms.push(made.http)
+  const http: HttpMechanism[] = [createHttpCertificateMechanism(certificate)]
+  const postgres = new Map<PluggedMechanism, PasswordJudge>()
+  const made: TrustedMechanism[] = []
+  const close = async (): Promise<void> => {
+    await Promise.allSettled(made.map(mechanism => mechanism.close?.()))
+  }
+  try {
+    for (const one of configured) {
+      const leavesOpaque = opaque.some(other => other !== one)
+      const given = { ...surroundings, throttle, passwords, issuers, leavesOpaque, stores }
+      const mechanism = await one.kind.create(one.options, given)
+      made.push(mechanism)
+      const name = pluggedMechanism(one.kind.kind)
+      if (mechanism.http !== undefined) http.push(mechanism.http)
+      if (mechanism.postgres !== undefined && name !== undefined) postgres.set(name, mechanism.postgres)
+    }
+  } catch (error) {
+    await close()
+    throw error
   }
   if (tokens !== undefined) {
     const cookie = config.tokens?.cookie && tokenCookie(config.tokens.cookie).name
     const { login } = parts
     const options = { ...parts, cookie, origin: login?.base.origin, isConfigured: configuredSubjects(config) }
-    mechanisms.push(createTokenMechanism(tokens, options))
+    http.push(createTokenMechanism(tokens, options))
     if (login !== undefined && cookie !== undefined) {
       const { issuer, hintCookie, flowPrefix } = login
       const session = { cookie, issuer, hintCookie, flowPrefix, origin: login.base.origin }
-      mechanisms.push(createSessionMechanism(tokens, createPresentedTokenJudge(tokens, options), session))
+      http.push(createSessionMechanism(tokens, createPresentedTokenJudge(tokens, options), session))
     }
   }
-  return mechanisms
+  return { http, postgres, close }
 }
 
 /** A key, a user or an issuer that a reload takes away takes its tokens along; so does a role. */
 function configuredSubjects({ mechanisms, issuers, services }: Config): (subject: TokenSubject) => boolean {
+  const plugged = new Set(pluggedMechanisms(mechanisms).map(({ name }) => name))
   const { digest, 'api-key': apiKey, introspection } = mechanisms
   return ({ id, source, roles, clientId }) => {
     const gives = (of: { readonly roles: readonly string[] } | undefined): boolean =>
@@ -99,12 +127,13 @@ function configuredSubjects({ mechanisms, issuers, services }: Config): (subject
       case 'introspection':
         return introspection !== undefined
       default:
-        return Object.hasOwn(issuers, source)
+        // A plug-in knows today what it said yesterday, or that it does not, of a credential alone: what it said counts until the token ends.
+        return plugged.has(source) || Object.hasOwn(issuers, source)
     }
   }
 }
 
-/** Where the mechanisms of a configuration look for credentials, as far as `composeHttpMechanisms` makes them; reads no secret. */
+/** Where the mechanisms of a configuration look for credentials, as far as `composeMechanisms` makes them; reads no secret. */
 export function configuredCarriers(config: Config, kinds: Kinds): Carriers {
   const cookie = config.tokens?.cookie && tokenCookie(config.tokens.cookie).name
   const login = loginCookies(config)

@@ -9,10 +9,10 @@ import { openSqliteAccounts } from './accounts/sqlite.ts'
 import { createLoginThrottle } from './accounts/throttle.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { createIdentity } from './authn/identity.ts'
-import { builtinKinds } from './builtin.ts'
 import { type Composition, compose } from './compose.ts'
 import { parseConfig } from './config/load.ts'
 import { generateAuditKey, generateKeys } from './keys/generate.ts'
+import { plainKinds } from './kinds.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bawn-compose-'))
@@ -72,9 +72,8 @@ audit: { file: audit.jsonl }
     log: () => {},
     throttle: createLoginThrottle({ now: () => 0 }),
     memoryTokens: createMemoryTokenStore(),
-    kinds: builtinKinds,
   }
-  return compose(loaded.config, surroundings, environment)
+  return compose(loaded.config, plainKinds, surroundings, environment)
 }
 
 const grantsOf = (composition: Composition, database = 'shop') => composition.postgres.databases.get(database)?.grants

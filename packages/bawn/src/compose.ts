@@ -9,15 +9,16 @@ import { createCertificateMechanism } from './authn/certificate.ts'
 import { createHostRules } from './authn/host-rules.ts'
 import type { Identity } from './authn/identity.ts'
 import { createIdentity } from './authn/identity.ts'
-import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
+import type { JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
 import { composeGrants } from './compose-grants.ts'
+import { composeIssuers } from './compose-issuers.ts'
 import { composeLogin, loginDoor } from './compose-login.ts'
-import { composeHttpMechanisms } from './compose-mechanisms.ts'
+import { composeMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { createDatabaseQuery } from './database-query.ts'
@@ -35,7 +36,7 @@ import type { Keystore } from './keys/keystore.ts'
 import { parseMasterKey } from './keys/master-key.ts'
 import { type Kinds, kindSurroundings } from './kinds.ts'
 import { openCredentials } from './outbound/open.ts'
-import type { KindSurroundings } from './plugin.ts'
+import type { KindSurroundings, RandomTokenChoices } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { OpenGrantGate } from './policy/grant-gate.ts'
 import type { GrantGate } from './policy/grants.ts'
@@ -45,6 +46,7 @@ import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
 import { isRevoked } from './revocation.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
+import { createRandomTokens, randomTokenDefaults } from './tokens/random.ts'
 import type { TokenStore } from './tokens/store.ts'
 import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
 
@@ -66,8 +68,6 @@ export interface Surroundings {
   readonly throttle: LoginThrottle
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
-  /** What the configuration may name. */
-  readonly kinds: Kinds
 }
 
 /** One configuration, compiled. */
@@ -115,9 +115,14 @@ export async function composeTokens(
 ): Promise<TokenManager | undefined> {
   const { tokens } = config
   if (tokens === undefined) return undefined
-  const kind = kinds.tokenManagers.get(tokens.kind)
-  if (kind === undefined) throw new TypeError(`no kind of token manager is called ${tokens.kind}`)
-  return kind.open(tokens, { ...surroundings, memory, ttlMs: tokens.ttl })
+  const [word, options] = tokens.kind === 'plugin' ? [tokens.name, tokens.written] : [tokens.kind, tokens]
+  const kind = kinds.tokenManagers.get(word)
+  if (kind === undefined) throw new TypeError(`no kind of token manager is called ${word}`)
+  const { clock } = surroundings
+  const { ttl: ttlMs } = tokens
+  const randomTokens = (store: TokenStore, choices?: RandomTokenChoices): TokenManager =>
+    createRandomTokens({ name: word, ttlMs, ...randomTokenDefaults, ...choices }, store, clock)
+  return kind.open(options, { ...surroundings, memory, ttlMs, randomTokens })
 }
 
 function tokenDoor(config: Config, manager: TokenManager | undefined): TokenDoor | undefined {
@@ -130,18 +135,18 @@ function tokenDoor(config: Config, manager: TokenManager | undefined): TokenDoor
 /** @throws {GatewayError} whatever keeps the configuration from being served */
 export async function compose(
   config: Config,
+  kinds: Kinds,
   surroundings: Surroundings,
   environment: NodeJS.ProcessEnv,
 ): Promise<Composition> {
-  const { trail, metrics, clock, log, throttle, memoryTokens, kinds } = surroundings
+  const { trail, metrics, clock, log, throttle, memoryTokens } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const hostRules = createHostRules(config.host_rules)
-  const issuers = Object.keys(config.issuers).length > 0
   const forKinds = kindSurroundings(environment, {
     clock,
     log: (level, message) => log({ level, message, requestId: '-' }),
   })
-  const jwt = issuers ? createJwtMechanism(config.issuers, { fetch, clock, secret: forKinds.secret }) : undefined
+  const jwt = await composeIssuers(config, kinds, forKinds)
   const upstreams = composeUpstreams(config, clock, environment)
   const stores = await openAccountStores(config.accounts, { kinds, surroundings: forKinds })
   let grants: OpenGrantGate | undefined
@@ -159,6 +164,7 @@ export async function compose(
     return await assemble(databases)
   } catch (error) {
     grants?.close()
+    jwt?.close()
     for (const store of stores) await store.close()
     await tokens?.close()
     throw error
@@ -197,20 +203,19 @@ export async function compose(
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })
     const login = await composeLogin(config, jwt, forKinds)
-    const mechanisms = createMechanismTable(
-      await composeHttpMechanisms(config, {
-        kinds,
-        surroundings: forKinds,
-        certificate,
-        jwt,
-        password: stores.length === 0 ? undefined : password,
-        throttle,
-        tokens,
-        stores,
-        onRenewed,
-        login,
-      }),
-    )
+    const composed = await composeMechanisms(config, {
+      kinds,
+      surroundings: forKinds,
+      certificate,
+      jwt,
+      password: stores.length === 0 ? undefined : password,
+      throttle,
+      tokens,
+      stores,
+      onRenewed,
+      login,
+    })
+    const mechanisms = createMechanismTable(composed.http)
     const routes = compileRoutes(config.routes, {
       upstreams,
       gate: allow => createGate(allow, config.policies, grants?.gate),
@@ -223,6 +228,7 @@ export async function compose(
       login?.close()
       await password.close()
       await Promise.allSettled([
+        composed.close(),
         tokens?.close(),
         ...stores.map(store => store.close()),
         ...databases.map(({ close }) => close()),
@@ -252,6 +258,7 @@ export async function compose(
         jwt,
         password,
         trust: createTrustMechanism(stores),
+        plugged: composed.postgres,
         tokenSource: tokenSourceOf(Object.values(config.issuers)),
         throttle,
         catalogue,

@@ -244,6 +244,50 @@ export const errors = {
     hint: 'Check the password of the database credential and that the server is the right one',
   },
 
+  // plugins
+  'plugins.not_found': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Name a file below the folder of the configuration as ./path, or install the package there: npm install NAME',
+  },
+  'plugins.bad_module': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the module: its default export is one object of the type Plugin; docs/guide/plugins.md has examples',
+  },
+  'plugins.wrong_api': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Install a version of the plug-in that is made for this version of Bawn',
+  },
+  'plugins.duplicate_kind': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Leave one of the two out, or have the plug-in name its kind otherwise',
+  },
+  'plugins.bad_integrity': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Look at what has changed in the file; where it is as it should be, write its digest into integrity',
+  },
+  'plugins.changed': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Restart the gateway: the code of a plug-in cannot change while it runs',
+  },
+  'plugins.failed': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'A plug-in threw, gave no answer in time, or answered what is no answer: the log names it and where in its code',
+  },
+
   // masking
 
   // audit

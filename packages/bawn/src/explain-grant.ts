@@ -14,7 +14,7 @@ export interface GrantQuestion {
   readonly asking: Exclude<Asking, { readonly kind: 'nobody' }> | undefined
 }
 
-export interface ExplainGrantSurroundings extends Pick<ExplainSurroundings, 'authenticate' | 'findAccount'> {
+export interface ExplainGrantSurroundings extends Pick<ExplainSurroundings, 'authenticate' | 'findAccount' | 'kinds'> {
   readonly grants: Pick<OpenGrantGate, 'gate' | 'explain'>
 }
 

@@ -1,24 +1,24 @@
 import type { Account } from './accounts/store.ts'
 import { type Arrival, createHostRules } from './authn/host-rules.ts'
-import { createIdentity, type Identity, type Outcome } from './authn/identity.ts'
-import type { UsableMechanism } from './authn/option.ts'
-import { builtinKinds } from './builtin.ts'
+import { createIdentity, type Identity, type MechanismName, type Outcome } from './authn/identity.ts'
+import { isMechanism } from './authn/option.ts'
 import { configuredCarriers } from './compose-mechanisms.ts'
-import { mechanismsOfDoor } from './config/check-host-rules.ts'
+import { mechanismsAt } from './config/check-host-rules.ts'
 import type { Config } from './config/load.ts'
 import { isLoopback } from './config/unsafe.ts'
 import { type Explanation, Steps } from './explanation.ts'
-import { compileDisclosure } from './fields/disclosure.ts'
-import type { Catalogue, Disclosure, Field } from './fields/field.ts'
-import { parseField } from './fields/parse.ts'
+import type { Catalogue } from './fields/field.ts'
 import { parsePath } from './http/path.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
+import type { Kinds } from './kinds.ts'
+import { disclosureText, fieldsOf, type KnownField } from './known-fields.ts'
 import { headersOf } from './outbound/open.ts'
 import { createGate, explainGate, nothingGranted } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { isEnforced } from './policy/option.ts'
 import { decidingMechanism } from './postgres/login.ts'
+import type { PluggedQuestions } from './postgres/startup-settings.ts'
 
 // Why would a request or a login be permitted, masked or refused? Asks the same compiled rules as the doors do, in the same order, and
 // opens neither keys nor connections. The doors' own functions decide wherever they can be asked without a client.
@@ -45,44 +45,20 @@ export interface LoginQuestion {
   readonly address: string
   readonly tls: boolean
   /** What the client would use; `undefined`: each that the rule names, in turn. */
-  readonly mechanism: UsableMechanism | undefined
+  readonly mechanism: MechanismName | undefined
   readonly asking: Asking
 }
 
 /** What explaining needs from outside. Each may throw: then it cannot be said. */
 export interface ExplainSurroundings {
+  /** What the configuration may name. */
+  readonly kinds: Kinds
   /** Judges a token as the doors do. */
   authenticate(token: string): Promise<Outcome>
   /** Looks in the account stores, in order. */
   findAccount(user: string): Promise<{ readonly account: Account; readonly store: string } | undefined>
   /** Decides by the grants of the configuration's store; nothing is granted where it has none. */
   readonly grants?: Pick<GrantGate, 'decide'> | undefined
-}
-
-/** A field, and what each role sees of it: all that can be known without keys. */
-export interface KnownField {
-  readonly field: Field
-  disclosure(roles: readonly string[]): Disclosure
-}
-
-/** @throws {FieldError} `fields.invalid` */
-export function fieldsOf(config: Config): readonly KnownField[] {
-  const databases = Object.keys(config.databases)
-  return config.fields.map(options => ({
-    field: parseField(options, databases),
-    disclosure: compileDisclosure(options.name, options.reveal),
-  }))
-}
-
-function disclosureText(disclosure: Disclosure): string {
-  switch (disclosure.kind) {
-    case 'plain':
-      return `shown plain, by ${disclosure.rule}`
-    case 'masked':
-      return `masked, by ${disclosure.rule}: someone@example.com is shown as ${disclosure.mask('someone@example.com')}`
-    case 'withheld':
-      return `withheld, by ${disclosure.rule}`
-  }
 }
 
 const withRoles = (identity: Identity): string =>
@@ -126,13 +102,10 @@ function addPolicy(
   steps.add('policy', ...explainGate(allow, config.policies, identity, grants))
 }
 
-/** Mechanisms that the HTTP door asks. */
-const httpMechanisms: readonly UsableMechanism[] = mechanismsOfDoor.http
-
 /** Who a request without a credential is, where the rule has a mechanism that proves nothing. */
-function unproven(config: Config, use: readonly UsableMechanism[]): Outcome | undefined {
-  const mechanism = use.find(name => name === 'trust' || name === 'identity')
-  const fixed = mechanism === 'trust' || mechanism === 'identity' ? config.mechanisms[mechanism] : undefined
+function unproven(config: Config, use: readonly MechanismName[]): Outcome | undefined {
+  const mechanism = use.find((name): name is 'trust' | 'identity' => name === 'trust' || name === 'identity')
+  const fixed = mechanism && config.mechanisms[mechanism]
   if (mechanism === undefined || fixed === undefined) return undefined
   const proof = { claims: {}, clientId: undefined, mechanism, source: undefined, expiresAt: undefined } as const
   return { kind: 'identified', identity: createIdentity({ ...proof, id: fixed.user, roles: fixed.roles }) }
@@ -159,7 +132,7 @@ export async function explainRequest(
     return steps.end('refused', 'well-formed path')
   }
   const known = fieldsOf(config)
-  const match = routesOf(config, known, surroundings.grants).match(path.segments)
+  const match = routesOf(config, known, surroundings.kinds, surroundings.grants).match(path.segments)
   const route = match?.methods.get(method)
   if (!match || !route) {
     const why = match ? `the path has routes for ${match.allow} only` : 'no route has this path'
@@ -174,8 +147,14 @@ export async function explainRequest(
   const rule = readHostRules(config, { door: 'http', user: undefined, address, tls, database: undefined }, steps)
   if (!rule) return steps.end('refused', 'no host rule')
 
-  const atHttp = rule.use.filter(name => httpMechanisms.includes(name))
+  const atDoor = mechanismsAt('http', surroundings.kinds.plugged)
+  const atHttp = rule.use.filter(name => atDoor.includes(name))
+  const plugged = atHttp.filter(name => !isMechanism(name))
   if (asking.kind === 'token' && !atHttp.includes('jwt')) {
+    if (plugged.length > 0) {
+      steps.add('mechanism', `a plug-in would be asked what it makes of the token: ${plugged.join(', ')}`)
+      return steps.end('depends', rule.rule)
+    }
     if (atHttp.includes('introspection')) {
       steps.add('mechanism', `the token’s issuer would be asked: ${config.mechanisms.introspection?.url}`)
       return steps.end('depends', rule.rule)
@@ -224,6 +203,7 @@ const jsonPathText = (path: readonly string[]): string =>
 export function routesOf(
   config: Config,
   known: readonly KnownField[],
+  kinds: Kinds,
   grants: Pick<GrantGate, 'decide'> = nothingGranted,
 ) {
   const upstreams = new Map<string, Upstream>(
@@ -251,7 +231,7 @@ export function routesOf(
     upstreams,
     gate,
     catalogue,
-    carriers: configuredCarriers(config, builtinKinds),
+    carriers: configuredCarriers(config, kinds),
   })
 }
 
@@ -294,8 +274,11 @@ export async function explainLogin(
   }
   if (!identity) {
     const takesToken = usable.includes('jwt') || usable.includes('oauthbearer')
-    const isOpen = takesToken && question.asking.kind === 'nobody'
-    if (isOpen) steps.add('identity', 'depends on the token: give --token, or --role to suppose one')
+    const atDoor = pluggedAtPostgres(surroundings.kinds.plugged)
+    const asksPlugin = usable.some(name => !isMechanism(name) && atDoor.has(name))
+    const isOpen = (takesToken || asksPlugin) && question.asking.kind === 'nobody'
+    if (isOpen && takesToken) steps.add('identity', 'depends on the token: give --token, or --role to suppose one')
+    else if (isOpen) steps.add('identity', 'depends on the plug-in: give --role to suppose one')
     return steps.end(isOpen ? 'depends' : 'refused', rule.rule)
   }
   steps.add('identity', `${identity.id} (${withRoles(identity)})`)
@@ -313,10 +296,14 @@ export async function explainLogin(
   return steps.end('permitted', decision.rule)
 }
 
+const pluggedAtPostgres = ({ mechanisms }: Kinds['plugged']): PluggedQuestions => ({
+  has: name => mechanisms.get(name)?.doors.includes('postgres') === true,
+})
+
 /** Who it would be by this mechanism, as far as that can be known without the proof itself. */
 async function tryMechanism(
-  mechanism: UsableMechanism,
-  use: readonly UsableMechanism[],
+  mechanism: MechanismName,
+  use: readonly MechanismName[],
   config: Config,
   question: LoginQuestion,
   surroundings: ExplainSurroundings,
@@ -330,8 +317,14 @@ async function tryMechanism(
   }
   const takesTokens = mechanism === 'jwt' || mechanism === 'oauthbearer'
   if (!takesTokens && asking.kind === 'token') return say('not used, a token was given')
-  const first = decidingMechanism(use, undefined)
+  const { plugged } = surroundings.kinds
+  const first = decidingMechanism(use, undefined, pluggedAtPostgres(plugged))
   const wish = first === mechanism ? '' : `, where the client says -c bawn.login=${mechanism}`
+  if (!isMechanism(mechanism)) {
+    if (plugged.mechanisms.get(mechanism)?.doors.includes('postgres') !== true) return say('not at door postgres')
+    if (!tls && !isLoopback(question.address)) return say('a proof as the password needs TLS')
+    return say(`a plug-in would be asked about the name and what is typed as the password${wish}`)
+  }
   switch (mechanism) {
     case 'certificate': {
       if (!tls) return say('needs TLS')

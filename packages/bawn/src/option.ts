@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 /** An option as everybody but its schema sees it: nothing of it can be changed. */
-export type Frozen<T> = T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T
+export type Frozen<T> = T extends string ? T : T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T
 
 // Option parsers that more than one folder's schema uses. Every schema is strict: an unknown key stops the start.
 

@@ -1,13 +1,15 @@
 import type { PasswordCheck } from './accounts/password.ts'
-import type { Account } from './accounts/store.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import type { TokenJudge } from './authn/bearer.ts'
 import type { HttpCredentials } from './authn/http-mechanism.ts'
-import type { RejectionReason } from './authn/identity.ts'
-import type { TokenStore } from './tokens/store.ts'
+import type { Identity, RejectionReason } from './authn/identity.ts'
+import type { TypedLogin } from './authn/password-judge.ts'
+import type { CheckVerdict } from './authn/token-check.ts'
+import type { TokenLimits, TokenStore } from './tokens/store.ts'
 import type { TokenManager } from './tokens/token-manager.ts'
 
-// What a plug-in is. What is in the box (`builtin.ts`) is a value of the same type as a stranger's.
+// What a plug-in is. What is in the box (`builtin.ts`) is a value of the same type as a stranger's. What a stranger's code answers is
+// checked at the border (`plugins/`) before anything believes it.
 
 /** A plug-in is a plain value: importing its module does nothing but make it. */
 export interface Plugin {
@@ -18,6 +20,7 @@ export interface Plugin {
   readonly accountStores?: readonly AccountStoreKind[]
   readonly tokenManagers?: readonly TokenManagerKind[]
   readonly mechanisms?: readonly MechanismKind[]
+  readonly tokenChecks?: readonly TokenCheckKind[]
 }
 
 /**
@@ -44,14 +47,17 @@ export interface OptionsIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
 }
 
-/** What every factory is given. */
+/**
+ * What every factory is given. A reload makes a new instance while the old one still serves what is under way: two of them live side by
+ * side, and are closed one by one.
+ */
 export interface KindSurroundings {
   /** ms since 1970 */
   readonly clock: () => number
   /** One line of the gateway's log. Neither secrets nor what a caller sent belong into it. */
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void
   readonly fetch: typeof fetch
-  /** What a secret reference (`env:NAME`, `file:path`) stands for. @throws {GatewayError} `config.secret` */
+  /** What a secret reference of the options (`env:NAME`, `file:path`) stands for. @throws {GatewayError} `config.secret` */
   readonly secret: (reference: string) => string
   /** A path of the options, which are relative to the configuration file, made absolute. */
   readonly path: (text: string) => string
@@ -60,9 +66,10 @@ export interface KindSurroundings {
 /**
  * A kind of account store: `accounts: { staff: { kind: csv, … } }`.
  *
- * @typeParam Made what the box makes is an `AccountStore`; a stranger's store needs less
+ * @typeParam Made what the box makes is an `AccountStore` of its own; a stranger's needs less
  */
 export interface AccountStoreKind<Options = unknown, Made = AccountSource> {
+  /** `a` to `z`, digits, `_`, `-`; at most 64. No other kind of account store is called so. */
   readonly kind: string
   readonly options: OptionsSchema<Options>
   /** A throw stops the start, or keeps the last good configuration at a reload. */
@@ -74,20 +81,40 @@ export interface AccountStoreSurroundings extends KindSurroundings {
   readonly name: string
 }
 
-/** What logins need of an account store. Methods reject only when the store itself fails ("cannot decide": 503). */
+/** What logins need of an account store. Methods reject only when the store itself fails: then it cannot be decided who somebody is. */
 export interface AccountSource {
-  /** `undefined`: nobody is called so. */
-  find(user: string): Promise<Account | undefined>
-  /** As of `AccountStore`. */
-  decoy?(user: string): Promise<Account | undefined>
-  /** As of `AccountStore`. */
+  /** `undefined`: nobody is called exactly so. */
+  find(user: string): Promise<WrittenAccount | undefined>
+  /**
+   * Some account, chosen by the name alone and always the same while the accounts are: unknown names are checked against its verifier, so
+   * that they cost what known names cost.
+   */
+  decoy?(user: string): Promise<WrittenAccount | undefined>
+  /** 32 random bytes that outlive a restart, from which verifiers of unknown names are derived. Never shown. */
   readonly decoySecret?: Uint8Array
   /** For `bawn accounts list`. */
-  list?(): Promise<readonly Account[]>
+  list?(): Promise<readonly WrittenAccount[]>
   close?(): Promise<void>
 }
 
-/** A kind of token manager: `tokens: { kind: …, ttl: 15m, … }`. */
+export interface WrittenAccount {
+  readonly name: string
+  /** Each a name of letters, digits, `_`, `-`, `.`. */
+  readonly roles: readonly string[]
+  /**
+   * What a password is checked by: at most one `SCRAM-SHA-256$…` and at most one of `$argon2id$…`, `$2b$…`, `$pbkdf2-sha512$…`, `$apr1$…`,
+   * `{SHA}…`. None: nobody logs in with a password.
+   */
+  readonly verifiers?: readonly string[]
+  /** Keeps its owner out; default: false. */
+  readonly locked?: boolean
+}
+
+/**
+ * A kind of token manager: `tokens: { kind: …, ttl: 15m, … }`.
+ *
+ * @typeParam Made what the box makes has a name as well
+ */
 export interface TokenManagerKind<Options = unknown, Made = Omit<TokenManager, 'name'>> {
   readonly kind: string
   /** Of what stands beside `ttl`, `resource`, `endpoint`, `headers` and `cookie`, which every kind has. */
@@ -100,11 +127,27 @@ export interface TokenManagerSurroundings extends KindSurroundings {
   readonly ttlMs: number
   /** Of the process: what is kept there outlives a reload. */
   readonly memory: TokenStore
+  /** A manager of random tokens that are kept, as digests, in a store of one's own. */
+  randomTokens(store: TokenStore, options?: RandomTokenChoices): TokenManager
 }
 
-/** A kind of mechanism: `mechanisms: { badge: { … } }` and `use: [badge]` in a host rule. */
+/** Defaults: as of `kind: memory`. */
+export interface RandomTokenChoices {
+  /** Each use moves the end. */
+  readonly renew?: boolean
+  readonly lifetimeMs?: number
+  readonly limits?: TokenLimits
+}
+
+/**
+ * A kind of mechanism: `mechanisms: { badge: { … } }` and `use: [badge]` in a host rule.
+ *
+ * @typeParam Made what the box makes gives whole identities
+ */
 export interface MechanismKind<Options = unknown, Made = Mechanism> {
   readonly kind: string
+  /** Where it can be used: `create` makes a part for each. */
+  readonly doors: readonly ('http' | 'postgres')[]
   readonly options: OptionsSchema<Options>
   /** Where a credential may stand besides Authorization; none of it reaches an upstream. Pure: it is asked without an instance too. */
   carries?(options: Options): CredentialPlaces
@@ -122,10 +165,10 @@ export interface CredentialPlaces {
 }
 
 export interface MechanismSurroundings extends KindSurroundings {
-  /** One for all mechanisms: take a try before a guessable secret is compared. */
+  /** One for all mechanisms. At the HTTP door, take a try before a secret that can be guessed is compared; PostgreSQL's does so itself. */
   readonly throttle: LoginThrottle
   /** Checks a name and a password against the account stores; `undefined` where there are none. */
-  readonly passwords: PasswordCheck | undefined
+  readonly passwords: Pick<PasswordCheck, 'check'> | undefined
   /** Judges tokens of the issuers; `undefined` where there are none. */
   readonly issuers: TokenJudge | undefined
   /** Another mechanism judges bearer tokens that have not the form of a JWT. */
@@ -135,6 +178,7 @@ export interface MechanismSurroundings extends KindSurroundings {
 /** A mechanism, for one door or both. */
 export interface Mechanism {
   readonly http?: HttpPart | undefined
+  readonly postgres?: PostgresPart | undefined
   close?(): Promise<void>
 }
 
@@ -142,16 +186,28 @@ export interface Mechanism {
 export interface HttpPart {
   /** A throw or rejection means "cannot decide": 503. */
   authenticate(credentials: HttpCredentials): MechanismAnswer | Promise<MechanismAnswer>
-  /** As of `HttpMechanism`. */
+  /**
+   * Values of WWW-Authenticate header lines for a 401.
+   *
+   * @param outcome what `authenticate` came to; `absent` too where another mechanism decided
+   */
   challenge?(credentials: HttpCredentials, outcome: 'absent' | 'rejected'): string | readonly string[] | undefined
 }
 
-/** What a mechanism answers: `Outcome` in the words of a plug-in. */
+/** At the PostgreSQL door: the client is asked for a password, over TLS or from this machine only, and this judges what was typed. */
+export interface PostgresPart {
+  /** A throw or rejection means "cannot decide": 57P03. Whoever is identified must be called as the client has stated. */
+  authenticate(login: TypedLogin): MechanismAnswer | Promise<MechanismAnswer>
+}
+
+/** What a mechanism answers. */
 export type MechanismAnswer =
   | { readonly kind: 'identified'; readonly identity: ProvenIdentity }
+  /** It is proven who it is; the account stores say whether there is such an account, whether it is locked, and what roles it has. */
+  | { readonly kind: 'account'; readonly name: string }
   /** No credential of this mechanism's kind: the next one of the host rule is asked. */
   | { readonly kind: 'absent' }
-  /** A credential of this kind, and it is bad: nobody else is asked. */
+  /** A credential of this kind, and it is bad: nobody else is asked. Callers get one text for every reason. */
   | {
       readonly kind: 'rejected'
       readonly reason: RejectionReason
@@ -163,13 +219,39 @@ export type MechanismAnswer =
   /** Too many failures: nothing was compared. */
   | { readonly kind: 'throttled'; readonly retryAfterMs: number; readonly claimedName?: string | undefined }
 
-/** Who it is. By which mechanism is not for a plug-in to say. */
+/** Who it is. By which mechanism, and with which client id, is not for a plug-in to say. */
 export interface ProvenIdentity {
   /** 1 to 128 characters, no control characters. */
   readonly id: string
+  /** Each a name of letters, digits, `_`, `-`, `.`. */
   readonly roles: readonly string[]
-  /** JSON. */
+  /** JSON, at most 1,000 values, nested 16 deep. */
   readonly claims?: Readonly<Record<string, unknown>>
   /** ms since 1970; `undefined`: the proof does not run out. */
   readonly expiresAt?: number | undefined
+}
+
+/** A further check of an issuer's tokens: `issuers: { corp: { …, checks: [{ check: must-have, … }] } }`. */
+export interface TokenCheckKind<Options = unknown> {
+  readonly kind: string
+  readonly options: OptionsSchema<Options>
+  create(options: Options, surroundings: TokenCheckSurroundings): ClaimsCheck | Promise<ClaimsCheck>
+}
+
+export interface TokenCheckSurroundings extends KindSurroundings {
+  /** Name of the issuer in the configuration. */
+  readonly issuer: string
+}
+
+/**
+ * Asked once for each token, after its signature and its claims have been found good; the answer is kept as long as the token is. So it
+ * must be a function of the token alone, and answers at once.
+ */
+export interface ClaimsCheck {
+  /**
+   * @param claims frozen, and without prototypes
+   * @returns the reason of a refusal goes to the log: it holds nothing of the token
+   * @throws when it cannot decide: 503, and nothing is kept
+   */
+  check(claims: Identity['claims'], identity: Identity): CheckVerdict
 }

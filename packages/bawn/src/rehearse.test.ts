@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseConfig } from './config/load.ts'
+import { plainKinds } from './kinds.ts'
 import { rehearse } from './rehearse.ts'
 
 const base = `listeners: { web: { door: http, address: 127.0.0.1:0 } }
@@ -26,7 +27,7 @@ for (const [name, more, code] of rows) {
     assert.equal(loaded.kind, 'ok', JSON.stringify(loaded))
     if (loaded.kind !== 'ok') return
     assert.deepEqual(
-      rehearse(loaded.config).map(error => error.code),
+      rehearse(loaded.config, plainKinds).map(error => error.code),
       code === undefined ? [] : [code],
     )
   })

@@ -4,8 +4,10 @@ import { createJwtMechanism } from './authn/jwt.ts'
 import type { Config } from './config/load.ts'
 import { SecretError } from './config/secret.ts'
 import { GatewayError } from './error.ts'
-import { fieldsOf, routesOf } from './explain.ts'
+import { routesOf } from './explain.ts'
 import { refuseDuplicates } from './fields/parse.ts'
+import type { Kinds } from './kinds.ts'
+import { fieldsOf } from './known-fields.ts'
 import { createGate } from './policy/gate.ts'
 
 /**
@@ -16,7 +18,11 @@ import { createGate } from './policy/gate.ts'
  *   `probeFiles` tells its line
  * @returns what would keep the gateway from starting, each with its code; a fault of ours is thrown
  */
-export function rehearse(config: Config, secret?: (reference: string) => string): readonly GatewayError[] {
+export function rehearse(
+  config: Config,
+  kinds: Kinds,
+  secret?: (reference: string) => string,
+): readonly GatewayError[] {
   const found: GatewayError[] = []
   const build = (work: () => void): void => {
     try {
@@ -37,6 +43,6 @@ export function rehearse(config: Config, secret?: (reference: string) => string)
   const surroundings = { fetch, clock: Date.now, secret: secret ?? (reference => reference) }
   build(() => createJwtMechanism(Object.fromEntries(issuers), surroundings).close())
   for (const database of Object.values(config.databases)) build(() => createGate(database.allow, config.policies))
-  build(() => routesOf(config, fieldsOf(config)))
+  build(() => routesOf(config, fieldsOf(config), kinds))
   return found
 }

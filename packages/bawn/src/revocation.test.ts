@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Account, AccountStore } from './accounts/store.ts'
 import { createIdentity, type Identity } from './authn/identity.ts'
+import { pluggedMechanism } from './authn/option.ts'
 import { isRevoked } from './revocation.ts'
 
 const account = (name: string, roles: readonly string[], locked = false): Account => ({
@@ -61,4 +62,15 @@ for (const row of rows) {
 test('a store that cannot tell is heard as that', async () => {
   const broken = { ...storeOf(), find: () => Promise.reject(new Error('down')) }
   await assert.rejects(isRevoked(identity(), [broken], 0))
+})
+
+test('whom a mechanism of a plug-in identifies has an account where a store knows it, and nowhere else', async () => {
+  const badge = pluggedMechanism('badge')
+  assert(badge !== undefined)
+  const ofStore = identity({ mechanism: badge })
+  assert.equal(await isRevoked(ofStore, [storeOf(account('sue', ['sales', 'support']))], 0), false)
+  assert.equal(await isRevoked(ofStore, [storeOf(account('sue', ['sales', 'support'], true))], 0), true)
+  const ofItself = identity({ mechanism: badge, source: 'badge', expiresAt: 10 })
+  assert.equal(await isRevoked(ofItself, [storeOf()], 9), false)
+  assert.equal(await isRevoked(ofItself, [storeOf()], 10), true)
 })

@@ -131,3 +131,71 @@ test('an address that is taken stops the start, and the error names it', async (
     message: `listener web cannot have 127.0.0.1:${port}`,
   })
 })
+
+test('a plug-in may come with a reload; its code cannot change under a running gateway', async () => {
+  const plugin = (
+    name: string,
+  ) => `export default { name: '${name}', api: 1, mechanisms: [{ kind: '${name}', doors: ['http'],
+    options: { '~standard': { version: 1, vendor: 'x', validate: value => ({ value }) } },
+    create: () => ({ http: { authenticate: () => ({ kind: 'absent' }) } }) }] }\n`
+  const named = (...names: readonly string[]) =>
+    `plugins: { ${names.map(name => `${name}: { module: ./${name}.js }`).join(', ')} }\nmechanisms: { ${names.map(name => `${name}: {}`).join(', ')} }\n`
+  for (const name of ['first', 'second']) writeFileSync(join(folder, `${name}.js`), plugin(name))
+  const log: string[] = []
+  write(named('first'))
+  const server = await startServer({ configPath, log: line => log.push(line), clock: Date.now })
+  try {
+    const told = () =>
+      log.map(line => /plug-in (\w+) runs with the rights of the gateway/.exec(line)?.[1]).filter(Boolean)
+    assert.deepEqual(told(), ['first'])
+    write(named('first', 'second'))
+    const added = await server.reload()
+    assert(added.kind === 'reloaded')
+    assert.deepEqual(added.changes, ['plugins.second added', 'mechanisms changed'])
+    assert.deepEqual(told(), ['first', 'second'])
+
+    writeFileSync(join(folder, 'second.js'), `${plugin('second')}// more\n`)
+    const changed = await server.reload()
+    assert(changed.kind === 'refused')
+    assert.deepEqual(
+      changed.problems.map(({ path, message, suggestion }) => [path, message.split(':')[0], suggestion]),
+      [
+        [
+          'plugins.second.module',
+          'plugins.changed',
+          'Restart the gateway: the code of a plug-in cannot change while it runs',
+        ],
+      ],
+    )
+    // What no longer names it can go on.
+    write(named('first'))
+    assert.equal((await server.reload()).kind, 'reloaded')
+  } finally {
+    await server.close(0)
+  }
+})
+
+test('a plug-in that cannot make what is asked for stops the start, and a reload keeps the last good one', async () => {
+  writeFileSync(
+    join(folder, 'failing.js'),
+    `export default { name: 'failing', api: 1, accountStores: [{ kind: 'failing',
+      options: { '~standard': { version: 1, vendor: 'x', validate: value => ({ value }) } },
+      open: () => { throw new Error('secret') } }] }\n`,
+  )
+  const failing = 'plugins: { failing: { module: ./failing.js } }\naccounts: { staff: { kind: failing } }\n'
+  write(failing)
+  await assert.rejects(startServer({ configPath, log: () => {}, clock: Date.now }), {
+    code: 'plugins.failed',
+    message: 'plug-in failing: opening account store staff threw',
+  })
+  write('')
+  await running(async server => {
+    write(failing)
+    const result = await server.reload()
+    assert(result.kind === 'refused')
+    assert.match(
+      result.problems[0]?.message ?? '',
+      /^plugins\.failed: plug-in failing: opening account store staff threw$/,
+    )
+  })
+})

@@ -1,14 +1,14 @@
 import { type KeyObject, randomUUID } from 'node:crypto'
 import { createLoginThrottle } from './accounts/throttle.ts'
 import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.ts'
-import type { ReloadProblem, ReloadResult } from './admin/reload.ts'
+import { problemAt, problemOf, type ReloadProblem, type ReloadResult } from './admin/reload.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { openAuditTrail } from './audit/trail.ts'
-import { builtinKinds } from './builtin.ts'
 import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
-import { type Config, ConfigError, type LoadedConfig, loadConfig } from './config/load.ts'
+import { type Config, ConfigError } from './config/load.ts'
 import { probeFiles } from './config/probe.ts'
+import { type Configuration, loadConfiguration, tellPlugins } from './configuration.ts'
 import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
 import { createLog } from './log.ts'
@@ -38,14 +38,14 @@ export interface StartOptions {
   readonly clock: () => number
 }
 
-type GoodConfig = Extract<LoadedConfig, { kind: 'ok' }>
+type GoodConfig = Extract<Configuration, { kind: 'ok' }>
 
 /** How long an admin connection may take to end: nothing that it answers is long. */
 const adminCloseMs = 1_000
 
 /** Starts every listener of a configuration file. @throws {GatewayError} whatever keeps it from starting */
 export async function startServer({ configPath, log, clock }: StartOptions): Promise<RunningServer> {
-  const loaded = goodConfig(configPath)
+  const loaded = await goodConfig(configPath)
   const { config } = loaded
   const startedAt = clock()
   const version = packageVersion()
@@ -72,8 +72,7 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
   )
   const throttle = createLoginThrottle({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
-  const kinds = builtinKinds
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens, kinds }
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()
@@ -135,8 +134,9 @@ class Server implements RunningServer {
   }
 
   async #start(): Promise<void> {
-    const { config } = this.#loaded
-    const composition = await compose(config, this.#surroundings, process.env)
+    const { config, kinds, plugins } = this.#loaded
+    tellPlugins(plugins, [], this.#surroundings.log)
+    const composition = await compose(config, kinds, this.#surroundings, process.env)
     this.#current = composition
     await composition.prime()
     for (const [name, listener] of Object.entries(config.listeners)) {
@@ -245,7 +245,7 @@ class Server implements RunningServer {
   }
 
   async #swap(): Promise<ReloadResult> {
-    const next = loadConfig(this.#configPath)
+    const next = await loadConfiguration(this.#configPath)
     if (next.kind === 'invalid') return { kind: 'refused', problems: next.problems }
     const outside = probeFiles(next.config, next.source, process.env)
     const problems = [...outside.filter(({ level }) => level === 'error'), ...this.#needsRestart(next)]
@@ -260,7 +260,8 @@ class Server implements RunningServer {
       if (!openKeystore(next.config, process.env).audit().equals(this.#auditKey)) {
         return { kind: 'refused', problems: [otherAuditKey(next)] }
       }
-      composition = await compose(next.config, this.#surroundings, process.env)
+      tellPlugins(next.plugins, this.#loaded.plugins, this.#surroundings.log)
+      composition = await compose(next.config, next.kinds, this.#surroundings, process.env)
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error
       return { kind: 'refused', problems: [problemOf(this.#configPath, error)] }
@@ -346,8 +347,8 @@ class Server implements RunningServer {
   }
 }
 
-function goodConfig(configPath: string): GoodConfig {
-  const loaded = loadConfig(configPath)
+async function goodConfig(configPath: string): Promise<GoodConfig> {
+  const loaded = await loadConfiguration(configPath)
   if (loaded.kind === 'ok') return loaded
   throw new ConfigError('config.invalid', `${configPath} has ${loaded.problems.length} problems`)
 }
@@ -366,24 +367,6 @@ function otherAuditKey({ source }: GoodConfig): ReloadProblem {
 
 function isSystemError(error: unknown, call: string): boolean {
   return error instanceof Error && 'syscall' in error && error.syscall === call
-}
-
-function problemOf(file: string, error: GatewayError): ReloadProblem {
-  return problemAt(file, `${error.code}: ${error.message}`, error.spec.hint)
-}
-
-function problemAt(file: string, message: string, suggestion: string): ReloadProblem {
-  return {
-    level: 'error',
-    file,
-    line: 1,
-    column: 1,
-    length: 1,
-    path: '',
-    excerpt: '',
-    message,
-    suggestion,
-  }
 }
 
 function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {

@@ -10,7 +10,7 @@ import type { BasicOptions } from './option.ts'
  * Name and password in the Authorization header (RFC 7617). The password would be readable on the way, so without TLS it is neither asked
  * for nor looked at, but from this machine itself.
  */
-export function createBasicMechanism(options: BasicOptions, passwords: PasswordCheck): HttpMechanism {
+export function createBasicMechanism(options: BasicOptions, passwords: Pick<PasswordCheck, 'check'>): HttpMechanism {
   const challenge = `Basic realm=${quotedString(options.realm)}, charset="UTF-8"`
   const isPrivate = ({ tls, address }: HttpCredentials): boolean =>
     tls || options.insecure_http || isLoopbackAddress(address)

@@ -1,6 +1,7 @@
 import { type AddressRange, isInRange, parseAddress, parseAddressRange } from './address.ts'
 import { AuthnError } from './error.ts'
-import type { HostRuleOptions, UsableMechanism } from './option.ts'
+import type { MechanismName } from './identity.ts'
+import type { HostRuleOptions } from './option.ts'
 
 /** What is known of a caller before it has proven anything. */
 export interface Arrival {
@@ -18,7 +19,7 @@ export type HostRuleMatch =
       readonly kind: 'matched'
       readonly rule: string
       /** In the rule's order. Empty: nobody may log in from here. */
-      readonly use: readonly UsableMechanism[]
+      readonly use: readonly MechanismName[]
     }
   /** No rule holds: refused. */
   | { readonly kind: 'none' }
@@ -26,7 +27,7 @@ export type HostRuleMatch =
 /** How one rule fared, for `explain`. */
 export interface HostRuleReading {
   readonly rule: string
-  readonly use: readonly UsableMechanism[]
+  readonly use: readonly MechanismName[]
   /** `decides`: the first that holds. `holds`: it would, and comes too late. `fails`: `because` says which condition, in words. */
   readonly kind: 'decides' | 'holds' | 'fails'
   readonly because: string | undefined
@@ -40,7 +41,7 @@ export interface HostRules {
 
 interface Rule {
   readonly name: string
-  readonly use: readonly UsableMechanism[]
+  readonly use: readonly MechanismName[]
   readonly options: HostRuleOptions
   readonly ranges: readonly AddressRange[] | undefined
 }

@@ -1,6 +1,5 @@
 import type { X509Certificate } from 'node:crypto'
-import type { Outcome } from './identity.ts'
-import type { UsableMechanism } from './option.ts'
+import type { MechanismName, Outcome } from './identity.ts'
 
 /** What a request brings that could prove who asks; parsed once, at the border. */
 export interface HttpCredentials {
@@ -37,7 +36,7 @@ export type HttpOutcome =
 
 /** A mechanism at the HTTP door. The door asks those that the host rule names, in its order, and stops at the first that is not `absent`. */
 export interface HttpMechanism {
-  readonly name: UsableMechanism
+  readonly name: MechanismName
   /** Headers (lower case), query parameters and cookies that carry its credential: they never reach an upstream. */
   readonly carries: {
     readonly headers: readonly string[]

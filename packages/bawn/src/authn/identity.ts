@@ -1,20 +1,8 @@
 import type { Account } from '../accounts/store.ts'
+import { isMechanism, type PluggedMechanism, type UsableMechanism } from './option.ts'
 
-/** How a caller proved who it is. */
-export type MechanismName =
-  | 'trust'
-  | 'password'
-  | 'certificate'
-  | 'jwt'
-  | 'basic'
-  | 'digest'
-  | 'token'
-  | 'identity'
-  | 'api-key'
-  | 'scram'
-  | 'oauthbearer'
-  | 'introspection'
-  | 'oidc'
+/** How a caller proved who it is: a mechanism of ours, or a plug-in's. */
+export type MechanismName = UsableMechanism | PluggedMechanism
 
 export type DoorName = 'http' | 'postgres' | 'translator' | 'admin'
 
@@ -57,6 +45,8 @@ export type RejectionReason =
   | 'locked'
   | 'name-mismatch'
   | 'no-roles'
+  /** A check of the issuer's has refused the token. */
+  | 'check-failed'
 
 /**
  * Two identities of one class may see the same: plans and views are cached by it. It covers everything a field or a role rule
@@ -71,7 +61,8 @@ const ofAccounts: ReadonlySet<MechanismName> = new Set(['trust', 'password', 'ce
 
 /** Whether it is the account of that name in this store, and not somebody from elsewhere who has the same name. */
 export function isAccountOf(identity: Identity, store: string): boolean {
-  return identity.source === store && ofAccounts.has(identity.mechanism)
+  // The mechanism of a plug-in has its own name for a source, which no store can have, or that of the store that knows the account.
+  return identity.source === store && (ofAccounts.has(identity.mechanism) || !isMechanism(identity.mechanism))
 }
 
 /** Freezes, sorts and deduplicates; the one way to make an `Identity`. */

@@ -75,6 +75,11 @@ export type DecryptionOptions = Frozen<z.output<typeof decryptionOptions>>
 export const keyNaming = ['kid', 'x5t', 'x5t#S256', 'kid_x5t'] as const
 export type KeyNaming = (typeof keyNaming)[number]
 
+/** A further check of a token, by a plug-in: what stands beside `check` is for the plug-in to judge (`config/check-issuers.ts`). */
+export const tokenCheckOptions = z.looseObject({
+  check: name.describe('a check that a plug-in has; its options stand beside it'),
+})
+
 const isOf = <T extends string>(names: readonly T[], value: string): value is T => names.some(name => name === value)
 
 /** Whose tokens we believe. */
@@ -154,6 +159,10 @@ export const issuerOptions = z
     stale: duration
       .default(3_600_000)
       .describe('how long the last good key set is still used while the issuer cannot be reached'),
+    checks: z
+      .array(tokenCheckOptions)
+      .default([])
+      .describe('what plug-ins say of a token whose signature and claims are good: all of them have to accept it'),
   })
   .superRefine((options, { addIssue, issues }) => {
     // A key that is misspelt is one mistake.

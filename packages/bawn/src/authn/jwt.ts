@@ -9,6 +9,7 @@ import { type CompactJws, isSignatureOf, maxTokenLength, parseCompactJws } from 
 import { checkClaims } from './jwt-claims.ts'
 import { createSecretKeySet } from './shared-secret.ts'
 import { createTokenCache } from './token-cache.ts'
+import type { TokenCheck } from './token-check.ts'
 import { createTokenDecryption, type OpenedToken, repeatsClaims } from './token-decryption.ts'
 
 /** What the mechanism needs of the world outside. */
@@ -50,6 +51,15 @@ interface TrustedIssuer {
   readonly options: IssuerOptions
   readonly algorithms: readonly SignatureAlgorithm[]
   readonly keySet: KeySet
+  readonly checks: readonly TokenCheck[]
+}
+
+/** What an issuer's tokens are judged with besides its keys. */
+export interface IssuerChecks {
+  /** By name of the issuer; one without is judged by its options alone. */
+  readonly checks?: ReadonlyMap<string, readonly TokenCheck[]>
+  /** Told that a check has refused a token whose signature and claims are good. */
+  readonly onRefused?: (issuer: string, check: string, reason: string) => void
 }
 
 interface VerifiedToken {
@@ -71,16 +81,17 @@ const maxTries = 3
  */
 export function createJwtMechanism(
   issuers: Readonly<Record<string, IssuerOptions>>,
-  surroundings: JwtSurroundings,
+  surroundings: JwtSurroundings & IssuerChecks,
 ): JwtMechanism {
-  const { clock } = surroundings
+  const { clock, checks, onRefused } = surroundings
   const byIssuer = new Map<string, TrustedIssuer>()
   for (const [name, options] of Object.entries(issuers)) {
     const other = byIssuer.get(options.issuer)
     if (other !== undefined)
       throw new AuthnError('authn.bad_issuer', `issuers ${other.name} and ${name} have the same issuer value`)
     const keySet = openKeySet(name, options, surroundings)
-    byIssuer.set(options.issuer, { name, options, algorithms: algorithmsOf(options), keySet })
+    const trusted = { name, options, algorithms: algorithmsOf(options), keySet, checks: checks?.get(name) ?? [] }
+    byIssuer.set(options.issuer, trusted)
   }
   const decryption = createTokenDecryption(issuers, surroundings.secret)
   const cache = createTokenCache<VerifiedToken>({ maxEntries: 10_000, maxWeight: 64 * 1_048_576 })
@@ -131,6 +142,12 @@ export function createJwtMechanism(
     const reading = checkClaims(claims, issuer.name, issuer.options, clock())
     if (reading.kind === 'rejected') return reading
     const { identity, notBefore, expiresAt } = reading
+    for (const { name, check } of issuer.checks) {
+      const verdict = check(identity.claims, identity)
+      if (verdict === 'accept') continue
+      onRefused?.(issuer.name, name, verdict.reject)
+      return rejected('check-failed')
+    }
     // An object of claims takes a few times the bytes of its text.
     cache.set(
       digest,

@@ -39,6 +39,19 @@ export const usableMechanisms = [
 ] as const
 export type UsableMechanism = (typeof usableMechanisms)[number]
 
+/** The name of a plug-in's mechanism: never one of ours. Only `pluggedMechanism` makes one; the member exists in types alone. */
+export type PluggedMechanism = string & { readonly ofPlugin: true }
+
+/** @returns `undefined` for what cannot be the name of a plug-in's mechanism */
+export function pluggedMechanism(text: string): PluggedMechanism | undefined {
+  return isMechanism(text) || !name.safeParse(text).success ? undefined : (text as PluggedMechanism)
+}
+
+/** Is it one of ours? */
+export function isMechanism(text: string): text is UsableMechanism {
+  return usableMechanisms.some(mechanism => mechanism === text)
+}
+
 const realm = z
   .string()
   .regex(/^[ -~]{1,128}$/, 'must be 1 to 128 visible ASCII characters')
@@ -217,16 +230,21 @@ export type MechanismsOptions = Frozen<z.output<typeof mechanismsOptions>>
 
 const oneOrMany = <T extends z.ZodType>(of: T) => z.union([of.transform(value => [value]), z.array(of).min(1)])
 
-/** One row of the ordered list: the first row whose every condition holds decides; none holds: refused. */
-export const hostRuleOptions = z.strictObject({
-  name: name.optional().describe('for the audit trail and bawn explain; default: its place in the list'),
-  door: oneOrMany(z.enum(['http', 'postgres']))
-    .optional()
-    .describe('default: both'),
-  user: oneOrMany(z.string().min(1)).optional().describe('exact user name as the client states it (PostgreSQL)'),
-  address: oneOrMany(z.string().min(1)).optional().describe('address or CIDR, IPv4 or IPv6, or "local"'),
-  tls: z.enum(['required', 'off']).optional().describe('required: only over TLS; off: only without'),
-  database: oneOrMany(z.string().min(1)).optional().describe('a name of databases (PostgreSQL)'),
-  use: z.array(z.enum(usableMechanisms)).describe('mechanisms that may be used, in order; empty refuses'),
-})
-export type HostRuleOptions = Frozen<z.output<typeof hostRuleOptions>>
+/** One row of the ordered list, where plug-ins have these mechanisms: the first row whose every condition holds decides; none: refused. */
+export function hostRuleOptionsWith(plugged: readonly PluggedMechanism[]) {
+  return z.strictObject({
+    name: name.optional().describe('for the audit trail and bawn explain; default: its place in the list'),
+    door: oneOrMany(z.enum(['http', 'postgres']))
+      .optional()
+      .describe('default: both'),
+    user: oneOrMany(z.string().min(1)).optional().describe('exact user name as the client states it (PostgreSQL)'),
+    address: oneOrMany(z.string().min(1)).optional().describe('address or CIDR, IPv4 or IPv6, or "local"'),
+    tls: z.enum(['required', 'off']).optional().describe('required: only over TLS; off: only without'),
+    database: oneOrMany(z.string().min(1)).optional().describe('a name of databases (PostgreSQL)'),
+    use: z
+      .array(z.enum([...usableMechanisms, ...plugged]))
+      .describe('mechanisms that may be used, in order; empty refuses'),
+  })
+}
+export const hostRuleOptions = hostRuleOptionsWith([])
+export type HostRuleOptions = Frozen<z.output<ReturnType<typeof hostRuleOptionsWith>>>

@@ -1,30 +1,35 @@
-import type { AccountStoreOptions } from '../accounts/option.ts'
 import { openSqliteAccounts, type SqliteAccountStore } from '../accounts/sqlite.ts'
 import { AccountError, type AccountStore } from '../accounts/store.ts'
 import { openAccountStore } from '../compose-accounts.ts'
+import type { Config } from '../config/load.ts'
+import type { Kinds } from '../kinds.ts'
 import { suggest } from '../nearest.ts'
 import { configOption, type Input } from './command.ts'
-import { needConfig } from './config.ts'
+import { needConfiguration } from './config.ts'
 import { CliError } from './error.ts'
-import { kindsFor } from './kinds.ts'
+import { partsFor } from './kinds.ts'
 
 export const storeOption = {
   ...configOption,
   store: { value: 'NAME', help: 'which account store; needed where the configuration has several' },
 } as const
 
+interface ChosenStore {
+  readonly name: string
+  readonly options: Config['accounts'][string]
+  readonly kinds: Kinds
+}
+
 /** @param preferred where the command line names none */
-function chosenStore(
-  input: Input,
-  preferred?: string,
-): { readonly name: string; readonly options: AccountStoreOptions } {
-  const { accounts } = needConfig(input)
+async function chosenStore(input: Input, preferred?: (config: Config) => string | undefined): Promise<ChosenStore> {
+  const { config, kinds } = await needConfiguration(input)
+  const { accounts } = config
   const names = Object.keys(accounts)
   if (names.length === 0) {
     const suggestion = 'Add to the configuration: accounts: { staff: { kind: sqlite, path: data/accounts.db } }'
     throw new CliError('cli.failed', 'the configuration has no account store', { suggestion })
   }
-  const name = input.text('store') ?? preferred ?? (names.length === 1 ? names[0] : undefined)
+  const name = input.text('store') ?? preferred?.(config) ?? (names.length === 1 ? names[0] : undefined)
   if (name === undefined) throw new CliError('cli.usage', `which store? Add --store: one of ${names.join(', ')}`)
   const options = Object.hasOwn(accounts, name) ? accounts[name] : undefined
   if (!options) {
@@ -35,7 +40,7 @@ function chosenStore(
       suggestion === undefined ? {} : { suggestion },
     )
   }
-  return { name, options }
+  return { name, options, kinds }
 }
 
 async function closing<Store extends AccountStore>(
@@ -55,19 +60,22 @@ async function closing<Store extends AccountStore>(
 export async function withStore(
   input: Input,
   work: (store: AccountStore) => Promise<string>,
-  preferred?: string,
+  preferred?: (config: Config) => string | undefined,
 ): Promise<0> {
-  const { name, options } = chosenStore(input, preferred)
-  return closing(input, await openAccountStore(name, options, kindsFor(input)), work)
+  const { name, options, kinds } = await chosenStore(input, preferred)
+  return closing(input, await openAccountStore(name, options, partsFor(input, kinds)), work)
 }
 
 /** As `withStore`, for what changes accounts. @throws {AccountError} `accounts.read_only` */
-export function withWritableStore(
+export async function withWritableStore(
   input: Input,
   work: (store: SqliteAccountStore) => Promise<string>,
-  preferred?: string,
+  preferred?: (config: Config) => string | undefined,
 ): Promise<0> {
-  const { name, options } = chosenStore(input, preferred)
+  const { name, options } = await chosenStore(input, preferred)
+  if (options.kind === 'plugin') {
+    throw new AccountError('accounts.read_only', `account store ${name} of kind ${options.name} belongs to a plug-in`)
+  }
   if (options.kind === 'file') {
     throw new AccountError('accounts.read_only', `account store ${name} is the file ${options.path}`)
   }
@@ -76,5 +84,5 @@ export function withWritableStore(
 
 /** As `withWritableStore`; where the command line names no store, it is the one whose grants are enforced. */
 export function withGrantStore(input: Input, work: (store: SqliteAccountStore) => Promise<string>): Promise<0> {
-  return withWritableStore(input, work, needConfig(input).grants?.accounts)
+  return withWritableStore(input, work, ({ grants }) => grants?.accounts)
 }

@@ -20,8 +20,8 @@ const grantStoreOption = {
 const roleOption = { role: { value: 'ROLE', many: true, help: 'a role, instead of privileges' } } as const
 
 /** Entries that decide nothing are no mistake: whoever makes ready for them is told all the same. */
-function noteWhereNothingIsEnforced(input: Input, store: string): void {
-  const { grants } = needConfig(input)
+async function noteWhereNothingIsEnforced(input: Input, store: string): Promise<void> {
+  const { grants } = await needConfig(input)
   if (grants === undefined) {
     input.terminal.err('note: the configuration has no section grants: nothing of this is enforced\n')
   } else if (grants.accounts !== store) {
@@ -43,7 +43,7 @@ async function changeRoles(verb: Verb, administration: Administration, name: str
 async function changeEntries(verb: Verb, input: Input, { administration }: SqliteAccountStore) {
   const [grantee = '', words] = input.positionals
   if (words === undefined) throw new CliError('cli.usage', 'which privileges? DQL, DML, DDL, AL or ALL; or --role')
-  const target = targetOf(input, needConfig(input))
+  const target = targetOf(input, await needConfig(input))
   const privileges = privilegesOf(words, target)
   const entries = privileges.map(privilege => ({ grantee, privilege, target }))
   const count = await (verb === 'revoke'
@@ -66,7 +66,7 @@ const entryCommand = (verb: Verb, summary: string, notes: readonly string[]): Co
       const roles = verb === 'deny' ? [] : input.list('role')
       if (roles.length === 0) {
         const done = await changeEntries(verb, input, store)
-        noteWhereNothingIsEnforced(input, store.name)
+        await noteWhereNothingIsEnforced(input, store.name)
         return done
       }
       const given = Object.keys(targetOptions).find(option => input.flag(option))

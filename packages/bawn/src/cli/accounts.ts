@@ -6,7 +6,6 @@ import { storeOption, withStore, withWritableStore } from './account-store.ts'
 import { entryRow, entryTable, grantCommands, grantedTo } from './accounts-grants.ts'
 import { importAccounts } from './accounts-import.ts'
 import { type Command, type Input, jsonOption } from './command.ts'
-import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
 import { readPipe, readSecret } from './secret-input.ts'
 import { printable } from './terminal-text.ts'
@@ -150,7 +149,11 @@ const show: Command = {
   run(input) {
     const [wanted] = input.positionals
     if (wanted === undefined)
-      return withStore(input, store => showAll(input, store), needConfig(input).grants?.accounts)
+      return withStore(
+        input,
+        store => showAll(input, store),
+        ({ grants }) => grants?.accounts,
+      )
     return withStore(input, async store => {
       const granted = store.administration && (await grantedTo(store.administration, wanted))
       const account: (Account & Partial<StoredAccount>) | undefined = await store.find(wanted)

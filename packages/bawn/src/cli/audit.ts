@@ -10,9 +10,9 @@ import { withMasterKey } from './keys.ts'
 import { printable } from './terminal-text.ts'
 
 /** The trail that the argument names, or the one of the configuration. */
-function auditFile(input: Input): string {
+async function auditFile(input: Input): Promise<string> {
   const [file] = input.positionals
-  return file === undefined ? needConfig(input).audit.file : resolve(input.terminal.cwd, file)
+  return file === undefined ? (await needConfig(input)).audit.file : resolve(input.terminal.cwd, file)
 }
 
 const verify: Command = {
@@ -30,8 +30,8 @@ const verify: Command = {
     if (head !== undefined && !/^[0-9a-f]{64}$/i.test(head)) {
       throw new CliError('cli.usage', '--head is 64 hexadecimal digits')
     }
-    const key = withMasterKey(input, (path, masterKey) => openDirectoryKeystore({ path, masterKey }).audit())
-    const file = auditFile(input)
+    const key = await withMasterKey(input, (path, masterKey) => openDirectoryKeystore({ path, masterKey }).audit())
+    const file = await auditFile(input)
     const result = await verifyAudit(file, key, { head })
     if (input.flag('json')) {
       input.terminal.out(`${JSON.stringify({ file, ...result })}\n`)
@@ -111,7 +111,7 @@ const tail: Command = {
     if (!Number.isInteger(count) || count < 1 || count > 10_000) {
       throw new CliError('cli.usage', '--lines is a number from 1 to 10000')
     }
-    for (const line of lastLines(auditFile(input), count)) {
+    for (const line of lastLines(await auditFile(input), count)) {
       input.terminal.out(`${input.flag('json') ? line : describeLine(line)}\n`)
     }
     return 0

@@ -16,10 +16,11 @@ export const check: Command = {
     ...jsonOption,
     'no-files': { help: 'do not look for the files and secrets that it names' },
   },
+  notes: ['Plug-ins that it names are imported, as at every command that reads it: so their code runs.'],
   async run(input) {
     const { terminal } = input
     const file = configFile(input)
-    const loaded = readConfig(input)
+    const loaded = await readConfig(input)
     const outside =
       loaded.kind === 'ok' && !input.flag('no-files') ? probeFiles(loaded.config, loaded.source, terminal.env) : []
     const found = [...(loaded.kind === 'ok' ? loaded.warnings : loaded.problems), ...outside].map(problem => ({
@@ -30,7 +31,8 @@ export const check: Command = {
     const warnings = found.length - wrong
     // What has no line of its own: it shows when the parts are put together.
     const secret = (reference: string): string => resolveSecret(reference, terminal.env).value
-    const unbuildable = loaded.kind === 'ok' ? rehearse(loaded.config, input.flag('no-files') ? undefined : secret) : []
+    const unbuildable =
+      loaded.kind === 'ok' ? rehearse(loaded.config, loaded.kinds, input.flag('no-files') ? undefined : secret) : []
     const errors = wrong + unbuildable.length
     if (input.flag('json')) {
       terminal.out(

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
-import { type Config, type LoadedConfig, loadConfig } from '../config/load.ts'
+import type { Config } from '../config/load.ts'
 import { type Problem, renderProblems } from '../config/problem.ts'
+import { type Configuration, loadConfiguration } from '../configuration.ts'
 import { GatewayError } from '../error.ts'
 import type { Input } from './command.ts'
 
@@ -20,19 +21,27 @@ export function configFile(input: Input): string {
   return input.text('config') ?? 'bawn.yaml'
 }
 
-/** Reads the configuration, relative to the command's working directory, with names in problems as the operator wrote them. */
-export function readConfig(input: Input): LoadedConfig {
+/**
+ * Reads the configuration and imports its plug-ins, relative to the command's working directory, with names in problems as the operator
+ * wrote them.
+ */
+export async function readConfig(input: Input): Promise<Configuration> {
   const file = configFile(input)
-  const loaded = loadConfig(resolve(input.terminal.cwd, file))
+  const loaded = await loadConfiguration(resolve(input.terminal.cwd, file))
   const named = (problems: readonly Problem[]): readonly Problem[] => problems.map(problem => ({ ...problem, file }))
   if (loaded.kind === 'invalid') return { ...loaded, problems: named(loaded.problems) }
   return { ...loaded, warnings: named(loaded.warnings) }
 }
 
-/** @throws {InvalidConfigError} after its problems were printed */
-export function needConfig(input: Input): Config {
-  const loaded = readConfig(input)
-  if (loaded.kind === 'ok') return loaded.config
+/** @throws {InvalidConfigError} (rejects with) after its problems were printed */
+export async function needConfiguration(input: Input): Promise<Extract<Configuration, { readonly kind: 'ok' }>> {
+  const loaded = await readConfig(input)
+  if (loaded.kind === 'ok') return loaded
   input.terminal.err(`${renderProblems(loaded.problems)}\n`)
   throw new InvalidConfigError(configFile(input), loaded.problems)
+}
+
+/** As `needConfiguration`, for what needs none of its kinds. */
+export async function needConfig(input: Input): Promise<Config> {
+  return (await needConfiguration(input)).config
 }

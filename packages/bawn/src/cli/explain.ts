@@ -3,21 +3,23 @@ import { resolve } from 'node:path'
 import { formatNeed } from '../accounts/grant-target.ts'
 import type { AccountStore } from '../accounts/store.ts'
 import { compactForm } from '../authn/bearer.ts'
-import { createJwtMechanism } from '../authn/jwt.ts'
+import type { MechanismName } from '../authn/identity.ts'
 import { usableMechanisms } from '../authn/option.ts'
-import { openAccountStore } from '../compose-accounts.ts'
+import { openAccountStore, type StoreParts } from '../compose-accounts.ts'
+import { composeIssuers } from '../compose-issuers.ts'
 import type { Config } from '../config/load.ts'
 import { resolveSecret } from '../config/secret.ts'
 import { type Asking, type ExplainSurroundings, explainLogin, explainRequest } from '../explain.ts'
 import { explainGrant } from '../explain-grant.ts'
 import type { Explanation } from '../explanation.ts'
+import type { Kinds } from '../kinds.ts'
 import { suggest } from '../nearest.ts'
 import { createGrantGate, type OpenGrantGate } from '../policy/grant-gate.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
-import { needConfig } from './config.ts'
+import { needConfiguration } from './config.ts'
 import { CliError } from './error.ts'
 import { privilegesOf, targetNote, targetOf, targetOptions } from './grant-target.ts'
-import { kindsFor } from './kinds.ts'
+import { partsFor } from './kinds.ts'
 import { printable } from './terminal-text.ts'
 
 function readToken(input: Input, text: string): string {
@@ -41,21 +43,21 @@ function askingOf(input: Input): Asking {
   return roles.length > 0 ? { kind: 'roles', roles } : { kind: 'nobody' }
 }
 
-/** Opening makes the file; explaining makes nothing. */
-async function openExisting(config: Config, name: string, input: Input): Promise<AccountStore | undefined> {
+/** Opening makes the file; explaining makes nothing. What a plug-in makes, it knows alone. */
+async function openExisting(config: Config, name: string, parts: StoreParts): Promise<AccountStore | undefined> {
   const options = config.accounts[name]
-  if (options === undefined || !existsSync(options.path)) return undefined
-  return openAccountStore(name, options, kindsFor(input))
+  if (options === undefined || (options.kind !== 'plugin' && !existsSync(options.path))) return undefined
+  return openAccountStore(name, options, parts)
 }
 
 /** With the grants of the configuration's store; `undefined` where it has none, or no file yet. */
 async function withGrants<Result>(
   config: Config,
-  input: Input,
+  parts: StoreParts,
   work: (open: OpenGrantGate | undefined) => Promise<Result>,
 ): Promise<Result> {
   const { grants } = config
-  const store = grants === undefined ? undefined : await openExisting(config, grants.accounts, input)
+  const store = grants === undefined ? undefined : await openExisting(config, grants.accounts, parts)
   let open: OpenGrantGate | undefined
   try {
     if (store?.administration !== undefined) {
@@ -69,18 +71,18 @@ async function withGrants<Result>(
   }
 }
 
-function surroundingsOf(config: Config, input: Input, grants: OpenGrantGate | undefined): ExplainSurroundings {
+function surroundingsOf(config: Config, parts: StoreParts, grants: OpenGrantGate | undefined): ExplainSurroundings {
+  const { kinds, surroundings } = parts
   return {
+    kinds,
     grants: grants?.gate,
-    authenticate: async token =>
-      createJwtMechanism(config.issuers, {
-        fetch,
-        clock: input.terminal.now,
-        secret: reference => resolveSecret(reference, input.terminal.env).value,
-      }).authenticate(token),
+    authenticate: async token => {
+      const issuers = await composeIssuers(config, kinds, surroundings)
+      return (await issuers?.authenticate(token)) ?? { kind: 'rejected', reason: 'untrusted' }
+    },
     findAccount: async user => {
       for (const name of Object.keys(config.accounts)) {
-        const store = await openExisting(config, name, input)
+        const store = await openExisting(config, name, parts)
         try {
           const account = await store?.find(user)
           if (account) return { account, store: name }
@@ -134,7 +136,7 @@ const request: Command = {
     const [method, path] = first?.startsWith('/') ? [undefined, first] : [first, second]
     const target = input.text('path') ?? path
     if (target === undefined) throw new CliError('cli.usage', 'which path? bawn explain request GET /orders/7')
-    const config = needConfig(input)
+    const { config, kinds } = await needConfiguration(input)
     const question = {
       method: (input.text('method') ?? method ?? 'GET').toUpperCase(),
       path: target,
@@ -142,14 +144,17 @@ const request: Command = {
       tls: input.flag('tls'),
       asking: askingOf(input),
     }
-    const explanation = await withGrants(config, input, open =>
-      explainRequest(config, question, surroundingsOf(config, input, open)),
+    const parts = partsFor(input, kinds)
+    const explanation = await withGrants(config, parts, open =>
+      explainRequest(config, question, surroundingsOf(config, parts, open)),
     )
     const how = question.tls ? 'with TLS' : 'without TLS'
     const title = `${question.method} ${printable(target)} at door http, from ${question.address}, ${how}`
     return show(input, title, explanation)
   },
 }
+
+const known = ({ plugged }: Kinds): readonly MechanismName[] => [...usableMechanisms, ...plugged.mechanisms.keys()]
 
 const login: Command = {
   name: 'explain login',
@@ -159,7 +164,10 @@ const login: Command = {
     ...jsonOption,
     user: { value: 'NAME', short: 'u', help: 'user of the startup message' },
     database: { value: 'NAME', short: 'd', help: 'database of the startup message (default: the only one)' },
-    mechanism: { value: 'NAME', help: `only ${usableMechanisms.join(', ')} (default: what the rule says)` },
+    mechanism: {
+      value: 'NAME',
+      help: `only ${usableMechanisms.join(', ')}, or a plug-in’s (default: what the rule says)`,
+    },
     ...askingOptions,
     tls: { help: 'over TLS (default)' },
     'no-tls': { help: 'without TLS' },
@@ -167,15 +175,15 @@ const login: Command = {
   notes: ['Exit status 1 when it would be refused.'],
   async run(input) {
     const user = input.need('user')
-    const named = input.text('mechanism')
-    const mechanism = usableMechanisms.find(known => known === named)
-    if (named !== undefined && mechanism === undefined) {
-      const suggestion = suggest(named, usableMechanisms)
-      throw new CliError('cli.usage', `"${named}" is no mechanism`, suggestion === undefined ? {} : { suggestion })
-    }
     if (input.flag('tls') && input.flag('no-tls'))
       throw new CliError('cli.usage', '--tls and --no-tls exclude each other')
-    const config = needConfig(input)
+    const { config, kinds } = await needConfiguration(input)
+    const named = input.text('mechanism')
+    const mechanism = known(kinds).find(name => name === named)
+    if (named !== undefined && mechanism === undefined) {
+      const suggestion = suggest(named, known(kinds))
+      throw new CliError('cli.usage', `"${named}" is no mechanism`, suggestion === undefined ? {} : { suggestion })
+    }
     const only = Object.keys(config.databases)
     const database = input.text('database') ?? (only.length === 1 ? only[0] : undefined)
     if (database === undefined)
@@ -188,8 +196,9 @@ const login: Command = {
       tls: !input.flag('no-tls'),
       asking: askingOf(input),
     }
-    const explanation = await withGrants(config, input, open =>
-      explainLogin(config, question, surroundingsOf(config, input, open)),
+    const parts = partsFor(input, kinds)
+    const explanation = await withGrants(config, parts, open =>
+      explainLogin(config, question, surroundingsOf(config, parts, open)),
     )
     const how = question.tls ? 'with TLS' : 'without TLS'
     const title = `login of ${printable(user)} to ${printable(database)} at door postgres, from ${question.address}, ${how}`
@@ -211,7 +220,7 @@ const grant: Command = {
   },
   notes: ['PRIVILEGE is DQL, DML, DDL or AL. Exit status 1 when it would be refused.', targetNote],
   async run(input) {
-    const config = needConfig(input)
+    const { config, kinds } = await needConfiguration(input)
     const store = config.grants?.accounts
     if (store === undefined) {
       const suggestion = 'Add to the configuration: grants: { accounts: … }, with the name of an account store'
@@ -224,11 +233,12 @@ const grant: Command = {
     if ((user === undefined) === (given.kind === 'nobody'))
       throw new CliError('cli.usage', 'who asks? Either --user, or --role, or --token')
     const need = { privilege, target }
-    const explanation = await withGrants(config, input, async open => {
+    const parts = partsFor(input, kinds)
+    const explanation = await withGrants(config, parts, async open => {
       if (open === undefined)
         throw new CliError('cli.failed', `account store ${store} is not made yet: nothing is granted`)
       const question = { need, user, asking: given.kind === 'nobody' ? undefined : given }
-      return explainGrant(config, store, question, { ...surroundingsOf(config, input, undefined), grants: open })
+      return explainGrant(config, store, question, { ...surroundingsOf(config, parts, undefined), grants: open })
     })
     return show(input, printable(formatNeed(need)), explanation)
   },

@@ -13,8 +13,8 @@ import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
 
 /** Calls with the unwrapped master key, and wipes it afterwards. */
-export function withMasterKey<T>(input: Input, work: (path: string, masterKey: Uint8Array) => T): T {
-  const { keys } = needConfig(input)
+export async function withMasterKey<T>(input: Input, work: (path: string, masterKey: Uint8Array) => T): Promise<T> {
+  const { keys } = await needConfig(input)
   const secret = resolveSecret(keys.master, input.terminal.env)
   if (secret.warning !== undefined) input.terminal.err(`warning: ${secret.warning}\n`)
   const masterKey = parseMasterKey(secret.value)
@@ -56,7 +56,7 @@ const generate: Command = {
       throw new CliError('cli.usage', 'which key? Add --client-id ID, --audit or --master')
     }
     const kinds = kindsOf(input)
-    const made = withMasterKey(input, (path, masterKey) => {
+    const made = await withMasterKey(input, (path, masterKey) => {
       const options = { path, masterKey, clock: terminal.now }
       // Whoever makes the first keys needs this one too, and a second one would break the chain.
       const isFirst = !existsSync(join(path, auditKeyFile))
@@ -75,7 +75,7 @@ const list: Command = {
   summary: 'list the keys; opens none of them',
   options: { ...configOption, ...jsonOption },
   async run(input) {
-    const { keys } = needConfig(input)
+    const { keys } = await needConfig(input)
     const found = listKeys({ path: keys.store.path })
     if (input.flag('json')) {
       input.terminal.out(`${JSON.stringify(found)}\n`)
@@ -122,7 +122,7 @@ const publicKey: Command = {
   summary: 'print the public key that an application seals AcraStructs with',
   options: { ...configOption, 'client-id': { value: 'ID', help: 'whose key' } },
   async run(input) {
-    const { keys } = needConfig(input)
+    const { keys } = await needConfig(input)
     input.terminal.out(`${publicKeyText({ path: keys.store.path, clientId: input.need('client-id') })}\n`)
     return 0
   },

@@ -1,10 +1,9 @@
-import { builtinKinds } from '../builtin.ts'
 import type { StoreParts } from '../compose-accounts.ts'
-import { kindSurroundings } from '../kinds.ts'
+import { type Kinds, kindSurroundings } from '../kinds.ts'
 import type { Input } from './command.ts'
 
 /** What a command opens stores and token managers with: their log is standard error. */
-export function kindsFor({ terminal }: Input): StoreParts {
+export function partsFor({ terminal }: Input, kinds: Kinds): StoreParts {
   const log = (_level: string, message: string): void => terminal.err(`${message}\n`)
-  return { kinds: builtinKinds, surroundings: kindSurroundings(terminal.env, { clock: terminal.now, log }) }
+  return { kinds, surroundings: kindSurroundings(terminal.env, { clock: terminal.now, log }) }
 }

@@ -52,7 +52,7 @@ export const reload: Command = {
   },
   async run(input) {
     const { terminal } = input
-    const config = needConfig(input)
+    const config = await needConfig(input)
     const admin = Object.values(config.listeners).find(listener => listener.door === 'admin')
     if (admin?.door !== 'admin') {
       const suggestion = 'Add a listener with door: admin, or send the process SIGHUP'

@@ -87,7 +87,7 @@ const start: Command = {
     const { terminal } = input
     const drainMs = drainMsOf(input.text('drain') ?? '30s')
     const file = configFile(input)
-    const loaded = readConfig(input)
+    const loaded = await readConfig(input)
     const outside = loaded.kind === 'ok' ? probeFiles(loaded.config, loaded.source, terminal.env) : []
     const found = [...(loaded.kind === 'ok' ? loaded.warnings : loaded.problems), ...outside]
     const named = found.map(problem => ({ ...problem, file }))

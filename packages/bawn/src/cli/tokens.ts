@@ -1,15 +1,15 @@
 import { composeTokens } from '../compose.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
-import { needConfig } from './config.ts'
+import { needConfig, needConfiguration } from './config.ts'
 import { CliError } from './error.ts'
-import { kindsFor } from './kinds.ts'
+import { partsFor } from './kinds.ts'
 import { printable } from './terminal-text.ts'
 
 type Manager = NonNullable<Awaited<ReturnType<typeof composeTokens>>>
 
 /** The manager of the running gateways: what this does holds for them at their next request. */
 async function withTokens(input: Input, work: (manager: Manager) => Promise<string>): Promise<0> {
-  const config = needConfig(input)
+  const { config, kinds } = await needConfiguration(input)
   if (config.tokens === undefined) {
     const suggestion = 'Add to the configuration: tokens: { kind: sqlite, path: data/tokens.db }'
     throw new CliError('cli.failed', 'the configuration issues no tokens', { suggestion })
@@ -18,8 +18,7 @@ async function withTokens(input: Input, work: (manager: Manager) => Promise<stri
     const suggestion = 'Restart the gateway to end them all, or keep tokens in kind: sqlite'
     throw new CliError('cli.failed', 'tokens of kind memory are in the gateway’s own memory', { suggestion })
   }
-  const { kinds, surroundings } = kindsFor(input)
-  const manager = await composeTokens(config, kinds, surroundings)
+  const manager = await composeTokens(config, kinds, partsFor(input, kinds).surroundings)
   if (manager === undefined) throw new CliError('cli.failed', 'the configuration issues no tokens')
   try {
     input.terminal.out(await work(manager))
@@ -43,7 +42,7 @@ const issue: Command = {
     withTokens(input, async manager => {
       const id = input.positionals[0] ?? ''
       const source = input.text('source')
-      const { accounts } = needConfig(input)
+      const { accounts } = await needConfig(input)
       if (source !== undefined && !Object.hasOwn(accounts, source)) {
         throw new CliError('cli.usage', `no account store is called "${source}"`)
       }

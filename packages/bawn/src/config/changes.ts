@@ -1,5 +1,7 @@
 import type { Config } from './load.ts'
-import { listSections, recordSections } from './schema.ts'
+import { plainSchema } from './schema.ts'
+
+const { recordSections, listSections } = plainSchema
 
 const same = (left: unknown, right: unknown): boolean => JSON.stringify(left) === JSON.stringify(right)
 

@@ -14,9 +14,10 @@ function checkSection(draft: Draft, report: Report): void {
   if (!draft.accounts.has(accounts)) {
     const suggestion = suggest(accounts, [...draft.accounts.keys()])
     report('error', path, 'value', `no account store is called "${accounts}"`, suggestion)
-  } else if (store !== undefined && !holdsGrants(store.kind)) {
+  } else if (store !== undefined && (store.kind === 'plugin' || !holdsGrants(store.kind))) {
     const suggestion = 'use a store of kind sqlite; bawn accounts import takes its users over'
-    report('error', path, 'value', `${accounts} is of kind ${store.kind}, which holds no grants`, suggestion)
+    const kind = store.kind === 'plugin' ? store.name : store.kind
+    report('error', path, 'value', `${accounts} is of kind ${kind}, which holds no grants`, suggestion)
   }
   // Who an account is, is said by the name of its store alone: somebody else's users would have its grants.
   const other = draft.issuers.has(accounts)

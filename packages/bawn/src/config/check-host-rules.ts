@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
-import type { HostRuleOptions, UsableMechanism } from '../authn/option.ts'
+import { type HostRuleOptions, isMechanism, type UsableMechanism } from '../authn/option.ts'
 import type { Draft } from './draft.ts'
+import type { PluginKinds } from './kinds.ts'
 import type { ConfigPath } from './problem.ts'
 import { checkNames, type Report } from './report.ts'
 
@@ -11,6 +12,14 @@ type Door = (typeof doors)[number]
 export const mechanismsOfDoor: Readonly<Record<Door, readonly UsableMechanism[]>> = {
   http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity', 'token', 'oidc'],
   postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'],
+}
+
+type Mechanism = HostRuleOptions['use'][number]
+
+/** What a door can ask for, the mechanisms of plug-ins among them. */
+export function mechanismsAt(door: Door, { mechanisms }: Pick<PluginKinds, 'mechanisms'>): readonly Mechanism[] {
+  const plugged = Array.from(mechanisms, ([name, { doors }]) => (doors.includes(door) ? name : [])).flat()
+  return [...mechanismsOfDoor[door], ...plugged]
 }
 
 /** What most use. */
@@ -95,6 +104,11 @@ function checkOauthbearer(draft: Draft, report: Report, rule: HostRuleOptions, p
 function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, index: number, place: number): void {
   const path: ConfigPath = ['host_rules', index, 'use', place]
   const mechanism = rule.use[place]
+  if (mechanism !== undefined && !isMechanism(mechanism)) {
+    if (draft.configured.has(mechanism)) return
+    report('error', path, 'value', `${mechanism} needs to be configured`, `add under mechanisms: ${mechanism}: { … }`)
+    return
+  }
   switch (mechanism) {
     case 'oauthbearer':
       checkOauthbearer(draft, report, rule, path)
@@ -182,16 +196,13 @@ function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: n
   const path: ConfigPath = ['host_rules', index]
   const onlyHttp = rule.door?.every(door => door === 'http') ?? false
   for (const place of rule.use.keys()) checkMechanism(draft, report, rule, index, place)
+  const has = (door: Door, mechanism: Mechanism): boolean => mechanismsAt(door, draft.kinds).includes(mechanism)
   for (const door of rule.door ?? []) {
     // A rule for one door must not offer what that door cannot ask for; a rule for both offers each what it can.
     const others = doorsOf(rule).filter(other => other !== door)
     for (const [place, mechanism] of rule.use.entries()) {
-      if (
-        mechanismsOfDoor[door].includes(mechanism) ||
-        others.some(other => mechanismsOfDoor[other].includes(mechanism))
-      )
-        continue
-      const suggestion = `door ${door} has: ${mechanismsOfDoor[door].join(', ')}`
+      if (has(door, mechanism) || others.some(other => has(other, mechanism))) continue
+      const suggestion = `door ${door} has: ${mechanismsAt(door, draft.kinds).join(', ')}`
       report('error', [...path, 'use', place], 'value', `door ${door} has no mechanism ${mechanism}`, suggestion)
     }
   }
@@ -206,7 +217,7 @@ function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: n
     else if (refusesAtHttp) {
       const message = `door http has no ${key}: there this rule refuses nobody`
       report('error', [...path, key], 'key', message, 'say door: postgres; at door http the policies of routes refuse')
-    } else if (isServed(draft, rule, 'http') && rule.use.some(mechanism => mechanismsOfDoor.http.includes(mechanism))) {
+    } else if (isServed(draft, rule, 'http') && rule.use.some(mechanism => has('http', mechanism))) {
       const message = `door http has no ${key}: there this rule never holds, and a later one decides`
       report('warning', [...path, key], 'key', message, 'say door: postgres, and write a rule of its own for door http')
     }
@@ -247,9 +258,9 @@ function checkReach(draft: Draft, report: Report): void {
   }
   for (const door of doors) {
     if (!listening.has(door) || draft.host_rules.includes(undefined)) continue
+    const known = mechanismsAt(door, draft.kinds)
     const usable = draft.host_rules.some(
-      rule =>
-        rule && doorsOf(rule).includes(door) && rule.use.some(mechanism => mechanismsOfDoor[door].includes(mechanism)),
+      rule => rule && doorsOf(rule).includes(door) && rule.use.some(mechanism => known.includes(mechanism)),
     )
     if (usable) continue
     const message = `no host rule lets anybody identify at door ${door}: everybody is refused`

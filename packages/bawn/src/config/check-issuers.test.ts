@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { plainKinds } from '../kinds.ts'
 import { rehearse } from '../rehearse.ts'
 import { parseConfig } from './load.ts'
 import { probeFiles } from './probe.ts'
@@ -99,12 +100,12 @@ test('what only building finds shows before a start: weak secrets, keys that are
   for (const [issuer, code] of rows) {
     const loaded = parse(issuer)
     assert.ok(loaded.kind === 'ok', JSON.stringify(loaded))
-    const found = rehearse(loaded.config, reference => secrets[reference] ?? assert.fail(reference))
+    const found = rehearse(loaded.config, plainKinds, reference => secrets[reference] ?? assert.fail(reference))
     assert.deepEqual(
       found.map(error => error.code),
       [code],
     )
     // Without secrets, only what needs none is built.
-    assert.equal(rehearse(loaded.config).length, code === 'authn.bad_issuer' ? 1 : 0)
+    assert.equal(rehearse(loaded.config, plainKinds).length, code === 'authn.bad_issuer' ? 1 : 0)
   }
 })

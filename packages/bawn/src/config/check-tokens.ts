@@ -68,6 +68,7 @@ export function checkTokens(draft: Draft, report: Report): void {
   if ('lifetime' in options && options.lifetime < options.ttl) {
     report('error', ['tokens', 'lifetime'], 'key', 'lifetime is shorter than ttl')
   }
+  if (options.kind === 'plugin') return
   const redis = options.kind === 'signed' ? options.revocations : options
   if (redis.kind === 'redis' && redis.url.startsWith('redis:')) {
     const { hostname } = new URL(redis.url)

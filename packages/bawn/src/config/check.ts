@@ -4,7 +4,9 @@ import { builtinPolicies } from '../policy/option.ts'
 import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
+import { checkIssuers } from './check-issuers.ts'
 import { checkLogin } from './check-login.ts'
+import { checkPlugins } from './check-plugins.ts'
 import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
 import { checkNames, type Report } from './report.ts'
@@ -79,17 +81,6 @@ function checkDatabases(draft: Draft, report: Report): void {
   }
 }
 
-function checkIssuers(draft: Draft, report: Report): void {
-  for (const [name, issuer] of draft.issuers) {
-    if (!issuer) continue
-    const path = ['issuers', name, 'jwks']
-    if (typeof issuer.jwks === 'string' && /^http:/i.test(issuer.jwks) && !issuer.insecure_http) {
-      const message = 'a key set over plain HTTP can be replaced on the way'
-      report('error', path, 'value', message, 'use https, or say insecure_http: true where this is a test')
-    }
-  }
-}
-
 function checkPolicies(draft: Draft, report: Report): void {
   for (const name of draft.policies.keys()) {
     if (!builtinPolicies.some(builtin => builtin === name)) continue
@@ -143,6 +134,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkPolicies(draft, report)
   checkServices(draft, report)
   checkMechanisms(draft, report)
+  checkPlugins(draft, report)
   checkHostRules(draft, report)
   checkTokens(draft, report)
   checkGrants(draft, report)

@@ -1,12 +1,11 @@
 import type { z } from 'zod'
-import { mechanismsOptions } from '../authn/option.ts'
 import { keysOptions } from '../keys/option.ts'
 import { grantsOptions } from '../policy/option.ts'
-import { tokensOptions } from '../tokens/option.ts'
-import { listSections, recordSections } from './schema.ts'
+import type { PluginKinds } from './kinds.ts'
+import type { ConfigSchema } from './schema.ts'
 
-type Records = typeof recordSections
-type Lists = typeof listSections
+type Records = ConfigSchema['recordSections']
+type Lists = ConfigSchema['listSections']
 
 /**
  * The file entry by entry: a name with `undefined` is an entry that exists and has problems of its own. Cross-checks read this, so
@@ -20,9 +19,11 @@ export type Draft = {
   readonly keys: z.output<typeof keysOptions> | undefined
   /** Names of `mechanisms`, sound or not. */
   readonly configured: ReadonlySet<string>
-  readonly mechanisms: z.output<typeof mechanismsOptions> | undefined
-  readonly tokens: { readonly configured: boolean; readonly options: z.output<typeof tokensOptions> | undefined }
+  readonly mechanisms: z.output<ConfigSchema['mechanisms']> | undefined
+  readonly tokens: { readonly configured: boolean; readonly options: z.output<ConfigSchema['tokens']> | undefined }
   readonly grants: { readonly configured: boolean; readonly options: z.output<typeof grantsOptions> | undefined }
+  /** What plug-ins have brought. */
+  readonly kinds: PluginKinds
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -38,7 +39,8 @@ function listOf<Schema extends z.ZodType>(schema: Schema, value: unknown): (z.ou
 }
 
 /** Reads what can be read of a file, sound or not. */
-export function draftOf(value: unknown): Draft {
+export function draftOf(value: unknown, schema: ConfigSchema, kinds: PluginKinds): Draft {
+  const { recordSections, listSections } = schema
   const top = isObject(value) ? value : {}
   return {
     listeners: recordOf(recordSections.listeners, top['listeners']),
@@ -48,13 +50,15 @@ export function draftOf(value: unknown): Draft {
     issuers: recordOf(recordSections.issuers, top['issuers']),
     services: recordOf(recordSections.services, top['services']),
     policies: recordOf(recordSections.policies, top['policies']),
+    plugins: recordOf(recordSections.plugins, top['plugins']),
     host_rules: listOf(listSections.host_rules, top['host_rules']),
     routes: listOf(listSections.routes, top['routes']),
     fields: listOf(listSections.fields, top['fields']),
     configured: new Set(isObject(top['mechanisms']) ? Object.keys(top['mechanisms']) : []),
-    mechanisms: mechanismsOptions.safeParse(top['mechanisms'] ?? {}).data,
-    tokens: { configured: top['tokens'] !== undefined, options: tokensOptions.safeParse(top['tokens']).data },
+    mechanisms: schema.mechanisms.safeParse(top['mechanisms'] ?? {}).data,
+    tokens: { configured: top['tokens'] !== undefined, options: schema.tokens.safeParse(top['tokens']).data },
     grants: { configured: top['grants'] !== undefined, options: grantsOptions.safeParse(top['grants']).data },
     keys: keysOptions.safeParse(top['keys']).data,
+    kinds,
   }
 }

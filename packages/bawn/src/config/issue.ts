@@ -24,11 +24,20 @@ export function pathText(path: ConfigPath): string {
   return path.map((step, index) => (typeof step === 'number' ? `[${step}]` : index === 0 ? step : `.${step}`)).join('')
 }
 
-const valueAt = (value: unknown, path: ConfigPath): unknown =>
+/** The file that an issue is about. */
+interface Top {
+  /** As parsed from YAML. */
+  readonly value: unknown
+  readonly schema: JsonSchema
+}
+
+const valueAt = ({ value }: Top, path: ConfigPath): unknown =>
   path.reduce<unknown>(
     (here, step) => (typeof here === 'object' && here !== null ? Reflect.get(here, step) : undefined),
     value,
   )
+
+const schemasOf = (path: ConfigPath, { value, schema }: Top): readonly JsonSchema[] => schemasAt(path, value, schema)
 
 const kindOf = (value: unknown): string => {
   if (value === null) return 'nothing'
@@ -56,29 +65,29 @@ const quoted = (words: readonly unknown[]): string => words.map(word => String(w
 const isSecret = (schemas: readonly JsonSchema[]): boolean =>
   schemas.some(schema => schema.pattern?.includes('env:') ?? false)
 
-function unknownKey(key: string, path: ConfigPath, top: unknown): Finding {
-  const known = schemasAt(path, top).flatMap(schema => Object.keys(schema.properties ?? {}))
+function unknownKey(key: string, path: ConfigPath, top: Top): Finding {
+  const known = schemasOf(path, top).flatMap(schema => Object.keys(schema.properties ?? {}))
   const message = `unknown key "${key}" ${path.length === 0 ? 'at the top level' : `in ${pathText(path)}`}`
   const meant = nearest(key, known)
   const place = { path: [...path, key], at: 'key', message, kind: 'unknown', meant } as const
   const finding = (suggestion: string | undefined): Finding => ({ ...place, suggestion })
   if (meant !== undefined) return finding(suggest(key, known))
   for (const inner of known) {
-    const below = schemasAt([...path, inner], top).flatMap(schema => Object.keys(schema.properties ?? {}))
+    const below = schemasOf([...path, inner], top).flatMap(schema => Object.keys(schema.properties ?? {}))
     if (below.includes(key)) return finding(`"${key}" belongs under ${inner}`)
   }
   for (let up = path.length - 1; up >= 0; up--) {
-    const above = schemasAt(path.slice(0, up), top).flatMap(schema => Object.keys(schema.properties ?? {}))
+    const above = schemasOf(path.slice(0, up), top).flatMap(schema => Object.keys(schema.properties ?? {}))
     const where = up === 0 ? 'at the top level' : `in ${pathText(path.slice(0, up))}`
     if (above.includes(key)) return finding(`"${key}" belongs ${where}`)
   }
   return finding(suggest(key, known))
 }
 
-function wrongType(issue: Extract<Issue, { code: 'invalid_type' }>, path: ConfigPath, top: unknown): Finding {
+function wrongType(issue: Extract<Issue, { code: 'invalid_type' }>, path: ConfigPath, top: Top): Finding {
   const value = valueAt(top, path)
   const key = path.at(-1)
-  const schemas = schemasAt(path, top)
+  const schemas = schemasOf(path, top)
   const description = schemas.find(schema => schema.description !== undefined)?.description
   if (value === undefined && typeof key === 'string') {
     const message = `missing key "${key}" in ${pathText(path.slice(0, -1))}`
@@ -102,7 +111,7 @@ function wrongType(issue: Extract<Issue, { code: 'invalid_type' }>, path: Config
   }
 }
 
-function notAmong(values: readonly unknown[], path: ConfigPath, top: unknown, besides = ''): Finding {
+function notAmong(values: readonly unknown[], path: ConfigPath, top: Top, besides = ''): Finding {
   const value = valueAt(top, path)
   const known = values.filter(item => typeof item === 'string')
   if (typeof value === 'string' && value.length <= 60) {
@@ -122,7 +131,7 @@ function notAmong(values: readonly unknown[], path: ConfigPath, top: unknown, be
   }
 }
 
-function union(issue: Extract<Issue, { code: 'invalid_union' }>, path: ConfigPath, top: unknown): Finding[] {
+function union(issue: Extract<Issue, { code: 'invalid_union' }>, path: ConfigPath, top: Top): Finding[] {
   if ('options' in issue && Array.isArray(issue.options)) return [notAmong(issue.options, path, top)]
   // A member that went further than its first look is the one that was meant; say what is wrong inside it.
   const members = issue.errors.filter(
@@ -160,8 +169,8 @@ function outOfBounds(issue: Extract<Issue, { code: 'too_small' | 'too_big' }>, p
   return { path, at: 'value', message: `${name} must be ${most} ${bound}` }
 }
 
-function wrongFormat(issue: Extract<Issue, { code: 'invalid_format' }>, path: ConfigPath, top: unknown): Finding {
-  const description = schemasAt(path, top).find(schema => schema.description !== undefined)?.description
+function wrongFormat(issue: Extract<Issue, { code: 'invalid_format' }>, path: ConfigPath, top: Top): Finding {
+  const description = schemasOf(path, top).find(schema => schema.description !== undefined)?.description
   const own = issue.message.startsWith('must ') ? issue.message : undefined
   if (issue.format === 'starts_with' && 'prefix' in issue) {
     return {
@@ -184,10 +193,17 @@ function wrongFormat(issue: Extract<Issue, { code: 'invalid_format' }>, path: Co
 const isText = (value: unknown): boolean => typeof value === 'string'
 
 /** Messages of ours go on from the path (`needs …`, `must …`); others explain themselves after a colon. */
-const joint = (issue: Issue): string => (/^(needs|must|is|has|may) /.test(issue.message) ? ' ' : ': ')
+export function aboutPath(path: ConfigPath, message: string): string {
+  return `${pathText(path)}${/^(needs|must|is|has|may) /.test(message) ? ' ' : ': '}${message}`
+}
 
-/** All issues in words. A missing key whose misspelling is there too is one mistake, and is reported once. */
-export function explainIssues(issues: readonly Issue[], top: unknown): Finding[] {
+/**
+ * All issues in words. A missing key whose misspelling is there too is one mistake, and is reported once.
+ *
+ * @param value of the whole file, as parsed from YAML
+ */
+export function explainIssues(issues: readonly Issue[], value: unknown, schema: JsonSchema): Finding[] {
+  const top = { value, schema }
   const findings = issues.flatMap(issue => explainIssue(issue, top))
   const parentOf = (finding: Finding): string =>
     JSON.stringify([finding.kind === 'unknown' ? finding.path.slice(0, -1) : finding.path, finding.meant])
@@ -195,12 +211,8 @@ export function explainIssues(issues: readonly Issue[], top: unknown): Finding[]
   return findings.filter(finding => finding.kind !== 'missing' || !misspelt.has(parentOf(finding)))
 }
 
-/**
- * Says in plain words what one issue is about. Values appear only where they are no secrets.
- *
- * @param top the value of the whole file, as parsed from YAML
- */
-function explainIssue(issue: Issue, top: unknown): Finding[] {
+/** Says in plain words what one issue is about. Values appear only where they are no secrets. */
+function explainIssue(issue: Issue, top: Top): Finding[] {
   const path = asPath(issue.path)
   switch (issue.code) {
     case 'unrecognized_keys':
@@ -230,7 +242,7 @@ function explainIssue(issue: Issue, top: unknown): Finding[] {
         {
           path,
           at: isText(valueAt(top, path)) ? 'value' : 'key',
-          message: `${pathText(path)}${joint(issue)}${issue.message}`,
+          message: aboutPath(path, issue.message),
         },
       ]
     case 'not_multiple_of':

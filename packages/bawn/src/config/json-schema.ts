@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { duration } from '../option.ts'
-import { configOptions } from './schema.ts'
+import { type ConfigSchema, plainSchema } from './schema.ts'
 
 /** The part of JSON Schema (draft 2020-12) that zod makes of our options. */
 export interface JsonSchema {
@@ -42,12 +42,18 @@ export function formatDuration(milliseconds: number): string {
   return `${milliseconds}ms`
 }
 
-let made: JsonSchema | undefined
+const made = new WeakMap<ConfigSchema, JsonSchema>()
 
-/** JSON Schema of bawn.yaml, for editors and for our own words about it: known keys, descriptions, defaults. */
-export function configJsonSchema(): JsonSchema {
-  made ??= {
-    ...(z.toJSONSchema(configOptions, {
+/**
+ * JSON Schema of bawn.yaml, for editors and for our own words about it: known keys, descriptions, defaults.
+ *
+ * @param schema with what plug-ins add; of their options it says nothing
+ */
+export function configJsonSchema(schema: ConfigSchema = plainSchema): JsonSchema {
+  const known = made.get(schema)
+  if (known !== undefined) return known
+  const json: JsonSchema = {
+    ...(z.toJSONSchema(schema.options, {
       io: 'input',
       target: 'draft-2020-12',
       // Defaults of options with a unit are milliseconds, as they come *out*; an editor offers what goes *in*.
@@ -59,7 +65,8 @@ export function configJsonSchema(): JsonSchema {
     }) as JsonSchema),
     ...{ title: 'bawn.yaml', description: 'Configuration of the Bawn gateway' },
   }
-  return made
+  made.set(schema, json)
+  return json
 }
 
 /** The members of a union, nested ones flattened; the schema itself when it is none. */
@@ -84,9 +91,14 @@ function fits(member: JsonSchema, value: unknown): boolean {
  * The schemas that apply at a path of a file, chosen by the values on the way where a union offers several.
  *
  * @param value the file's value at the top
+ * @param root of the whole file
  */
-export function schemasAt(path: readonly (string | number)[], value: unknown): readonly JsonSchema[] {
-  let schemas: readonly JsonSchema[] = [configJsonSchema()]
+export function schemasAt(
+  path: readonly (string | number)[],
+  value: unknown,
+  root: JsonSchema = configJsonSchema(),
+): readonly JsonSchema[] {
+  let schemas: readonly JsonSchema[] = [root]
   let here = value
   const choose = (): void => {
     const members = schemas.flatMap(alternatives)

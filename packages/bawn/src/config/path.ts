@@ -1,15 +1,16 @@
 import { dirname, resolve } from 'node:path'
 import type { IssuerOptions, MechanismsOptions } from '../authn/option.ts'
 import type { UpstreamOptions } from '../http/option.ts'
-import type { RedisOptions, TokensOptions } from '../tokens/option.ts'
+import type { RedisOptions } from '../tokens/option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
+import { absoluteReference } from './secret.ts'
 
 /** Every option that names a file, made absolute. Which options these are stands here and nowhere else. */
 export function absolutePaths(config: ConfigOptions, file: string): ConfigOptions {
   const folder = dirname(file)
   const path = (text: string): string => resolve(folder, text)
   const optional = (text: string | undefined): string | undefined => (text === undefined ? undefined : path(text))
-  const reference = (text: string): string => (text.startsWith('file:') ? `file:${path(text.slice(5))}` : text)
+  const reference = (text: string): string => absoluteReference(text, folder)
   const each = <T>(record: Record<string, T>, change: (entry: T) => T): Record<string, T> =>
     Object.fromEntries(Object.entries(record).map(([name, entry]) => [name, change(entry)]))
 
@@ -31,7 +32,7 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       login: { ...entry.login, password: reference(entry.login.password) },
     })),
     upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
-    accounts: each(config.accounts, entry => ({ ...entry, path: path(entry.path) })),
+    accounts: each(config.accounts, entry => (entry.kind === 'plugin' ? entry : { ...entry, path: path(entry.path) })),
     issuers: each(config.issuers, entry => issuerPaths(entry, path, reference)),
     mechanisms: mechanismPaths(config.mechanisms, reference),
     tokens: config.tokens && tokenPaths(config.tokens, path, reference),
@@ -117,11 +118,13 @@ function mechanismPaths(mechanisms: MechanismsOptions, reference: (text: string)
   }
 }
 
+type TokensEntry = NonNullable<ConfigOptions['tokens']>
+
 function tokenPaths(
-  tokens: TokensOptions,
+  tokens: TokensEntry,
   path: (text: string) => string,
   reference: (text: string) => string,
-): TokensOptions {
+): TokensEntry {
   const redis = <Options extends RedisOptions>(options: Options): Options => ({
     ...options,
     password: options.password === undefined ? undefined : reference(options.password),
@@ -129,6 +132,8 @@ function tokenPaths(
   })
   switch (tokens.kind) {
     case 'memory':
+    // What a path is in the options of a plug-in, it knows alone.
+    case 'plugin':
       return tokens
     case 'sqlite':
       return { ...tokens, path: path(tokens.path) }

@@ -1,9 +1,12 @@
 import { accessSync, constants, existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { secretReference } from '../option.ts'
 import { secretsOf } from '../outbound/option.ts'
+import { isPluginEntry, pluggedMechanisms } from './kinds.ts'
 import type { Config } from './load.ts'
 import type { ConfigPath, Problem } from './problem.ts'
 import { sortProblems } from './problem.ts'
-import { resolveSecret, SecretError } from './secret.ts'
+import { absoluteReference, resolveSecret, SecretError } from './secret.ts'
 import type { Source } from './yaml.ts'
 
 /**
@@ -90,6 +93,27 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     if (redis.password !== undefined) secret([...path, 'password'], redis.password)
     file([...path, 'ca'], redis.ca)
   }
+  for (const { path, reference } of writtenReferences(config, dirname(resolve(source.file)))) secret(path, reference)
   secret(['keys', 'master'], config.keys.master)
   return sortProblems(found)
+}
+
+/** Secret references in what plug-ins read: there too, a text that begins so is one. */
+function writtenReferences(config: Config, folder: string) {
+  const found: { readonly path: ConfigPath; readonly reference: string }[] = []
+  const visit = (value: unknown, path: ConfigPath): void => {
+    if (typeof value === 'string' && secretReference.safeParse(value).success) {
+      found.push({ path, reference: absoluteReference(value, folder) })
+    } else if (typeof value === 'object' && value !== null) {
+      for (const [key, inner] of Object.entries(value))
+        visit(inner, [...path, Array.isArray(value) ? Number(key) : key])
+    }
+  }
+  for (const [name, entry] of Object.entries(config.accounts)) {
+    if (isPluginEntry(entry)) visit(entry.written, ['accounts', name])
+  }
+  for (const { name, written } of pluggedMechanisms(config.mechanisms)) visit(written, ['mechanisms', name])
+  if (isPluginEntry(config.tokens)) visit(config.tokens.written, ['tokens'])
+  for (const [name, { checks }] of Object.entries(config.issuers)) visit(checks, ['issuers', name, 'checks'])
+  return found
 }

@@ -35,6 +35,7 @@ function typeWords(schema: JsonSchema): string {
   if (schema.type === 'object') return 'keys below'
   if (schema.type === 'string') return textWords(schema)
   if (schema.type === 'boolean') return '`true` or `false`'
+  if (schema.type === undefined) return 'anything'
   const { minimum, maximum } = schema
   const isReal = (bound: number | undefined): bound is number =>
     bound !== undefined && Math.abs(bound) < Number.MAX_SAFE_INTEGER

@@ -2,14 +2,16 @@ import { z } from 'zod'
 import { accountStoreOptions } from '../accounts/option.ts'
 import { adminListenerOptions } from '../admin/option.ts'
 import { auditOptions } from '../audit/option.ts'
-import { hostRuleOptions, issuerOptions, mechanismsOptions, serviceOptions } from '../authn/option.ts'
+import { hostRuleOptionsWith, issuerOptions, mechanismsOptions, serviceOptions } from '../authn/option.ts'
 import { fieldOptions } from '../fields/option.ts'
 import { httpListenerOptions, routeOptions, upstreamOptions } from '../http/option.ts'
 import { keysOptions } from '../keys/option.ts'
 import { type Frozen, name } from '../option.ts'
+import { pluginOptions } from '../plugins/option.ts'
 import { grantsOptions, policyOptions } from '../policy/option.ts'
 import { databaseOptions, postgresListenerOptions } from '../postgres/option.ts'
-import { tokensOptions } from '../tokens/option.ts'
+import { commonTokenOptions, tokensOptions } from '../tokens/option.ts'
+import { type CheckOptions, noPluginKinds, type PluginEntry, type PluginKinds, type WrittenOptions } from './kinds.ts'
 
 // The whole of bawn.yaml, composed of the schemas that each folder keeps in its option.ts. A section is a record (name: entry), a
 // list, or a single object; `draft.ts` reads entries one by one by the same tables, so that one bad entry hides no other problem.
@@ -22,56 +24,110 @@ export const listenerOptions = z.discriminatedUnion('door', [
 ])
 export type ListenerOptions = Frozen<z.output<typeof listenerOptions>>
 
-/** Sections that are `name: entry`, with the schema of an entry. */
-export const recordSections = {
-  listeners: listenerOptions,
-  databases: databaseOptions,
-  upstreams: upstreamOptions,
-  accounts: accountStoreOptions,
-  issuers: issuerOptions,
-  services: serviceOptions,
-  policies: policyOptions,
-} as const
+/** Has the plug-in judge what is written, and keeps it as it is. */
+function judged(check: CheckOptions, kind: string, written: WrittenOptions, context: z.RefinementCtx): PluginEntry {
+  for (const { path, message } of check(written)) context.addIssue({ code: 'custom', path: [...path], message })
+  return { kind: 'plugin', name: kind, written }
+}
 
-/** Sections that are lists, with the schema of an entry. */
-export const listSections = {
-  host_rules: hostRuleOptions,
-  routes: routeOptions,
-  fields: fieldOptions,
-} as const
+/** Entries of kinds that plug-ins have. */
+const pluggedStores = (kinds: PluginKinds['accounts']) =>
+  Array.from(kinds, ([kind, check]) =>
+    z
+      .looseObject({ kind: z.literal(kind) })
+      .transform(({ kind: _, ...written }, context) => judged(check, kind, written, context)),
+  )
 
-/** The configuration file as a whole. Unknown keys are refused at every level. */
-export const configOptions = z.strictObject({
-  listeners: z
-    .record(name, listenerOptions)
-    .refine(listeners => Object.keys(listeners).length > 0, 'needs at least one listener')
-    .describe('doors that clients come in by'),
-  databases: z.record(name, databaseOptions).default({}).describe('PostgreSQL databases that clients may reach'),
-  upstreams: z.record(name, upstreamOptions).default({}).describe('backends that routes lead to'),
-  accounts: z.record(name, accountStoreOptions).default({}).describe('where users with a password live'),
-  issuers: z.record(name, issuerOptions).default({}).describe('whose tokens we believe'),
-  services: z.record(name, serviceOptions).default({}).describe('programs that log in with a client certificate'),
-  mechanisms: mechanismsOptions.prefault({}).describe('options of the ways to prove who one is'),
-  tokens: tokensOptions.optional().describe('tokens of our own: without it none are issued'),
-  host_rules: z
-    .array(hostRuleOptions)
-    .default([])
-    .describe('who may use which mechanism: the first rule whose every condition holds decides; none: refused'),
-  policies: z
-    .record(name, policyOptions)
-    .default({})
-    .describe('rules by name, for allow; anyone and authenticated are built in'),
-  grants: grantsOptions
-    .optional()
-    .describe('who may do what with schemas and tables: without it nothing of that is enforced'),
-  routes: z.array(routeOptions).default([]).describe('HTTP endpoints; what no route names is 404'),
-  fields: z
-    .array(fieldOptions)
-    .default([])
-    .describe('what is sensitive, how it is protected, and what each role sees of it'),
-  keys: keysOptions.describe('the keystore; the audit chain has its key here too'),
-  audit: auditOptions.describe('who saw what'),
-})
+const pluggedTokens = (kinds: PluginKinds['tokens']) =>
+  Array.from(kinds, ([kind, check]) =>
+    commonTokenOptions
+      .extend({ kind: z.literal(kind) })
+      .catchall(z.unknown())
+      .transform(({ kind: _, ttl, resource, endpoint, headers, cookie, ...written }, context) => ({
+        ...judged(check, kind, written, context),
+        ...{ ttl, resource, endpoint, headers, cookie },
+      })),
+  )
+
+/** The options of `mechanisms`; those of plug-ins are beside ours, as entries that `pluggedMechanisms` finds. */
+function mechanismsWith(kinds: PluginKinds['mechanisms']) {
+  const entries = Array.from(kinds, ([kind, { check }]) => {
+    const entry = z.looseObject({}).transform((written, context) => judged(check, kind, written, context))
+    return [kind, entry.optional()] as const
+  })
+  // Their names are known to a running gateway alone, and to no type.
+  const shape: Record<never, z.ZodType> = Object.fromEntries(entries)
+  return mechanismsOptions.extend(shape)
+}
+
+/** The configuration file as a whole, with what plug-ins add to it. Unknown keys are refused at every level. */
+export function configSchema(kinds: PluginKinds) {
+  const accounts = z.discriminatedUnion('kind', [...accountStoreOptions.options, ...pluggedStores(kinds.accounts)])
+  const tokens = z.discriminatedUnion('kind', [...tokensOptions.options, ...pluggedTokens(kinds.tokens)])
+  const mechanisms = mechanismsWith(kinds.mechanisms)
+  const hostRule = hostRuleOptionsWith([...kinds.mechanisms.keys()])
+
+  /** Sections that are `name: entry`, with the schema of an entry. */
+  const recordSections = {
+    listeners: listenerOptions,
+    databases: databaseOptions,
+    upstreams: upstreamOptions,
+    accounts,
+    issuers: issuerOptions,
+    services: serviceOptions,
+    policies: policyOptions,
+    plugins: pluginOptions,
+  } as const
+
+  /** Sections that are lists, with the schema of an entry. */
+  const listSections = {
+    host_rules: hostRule,
+    routes: routeOptions,
+    fields: fieldOptions,
+  } as const
+
+  const options = z.strictObject({
+    listeners: z
+      .record(name, listenerOptions)
+      .refine(listeners => Object.keys(listeners).length > 0, 'needs at least one listener')
+      .describe('doors that clients come in by'),
+    databases: z.record(name, databaseOptions).default({}).describe('PostgreSQL databases that clients may reach'),
+    upstreams: z.record(name, upstreamOptions).default({}).describe('backends that routes lead to'),
+    accounts: z.record(name, accounts).default({}).describe('where users with a password live'),
+    issuers: z.record(name, issuerOptions).default({}).describe('whose tokens we believe'),
+    services: z.record(name, serviceOptions).default({}).describe('programs that log in with a client certificate'),
+    mechanisms: mechanisms.prefault({}).describe('options of the ways to prove who one is'),
+    tokens: tokens.optional().describe('tokens of our own: without it none are issued'),
+    host_rules: z
+      .array(hostRule)
+      .default([])
+      .describe('who may use which mechanism: the first rule whose every condition holds decides; none: refused'),
+    policies: z
+      .record(name, policyOptions)
+      .default({})
+      .describe('rules by name, for allow; anyone and authenticated are built in'),
+    grants: grantsOptions
+      .optional()
+      .describe('who may do what with schemas and tables: without it nothing of that is enforced'),
+    routes: z.array(routeOptions).default([]).describe('HTTP endpoints; what no route names is 404'),
+    fields: z
+      .array(fieldOptions)
+      .default([])
+      .describe('what is sensitive, how it is protected, and what each role sees of it'),
+    keys: keysOptions.describe('the keystore; the audit chain has its key here too'),
+    audit: auditOptions.describe('who saw what'),
+    plugins: z
+      .record(name, pluginOptions)
+      .default({})
+      .describe('code of others, for further mechanisms, account stores, token managers and checks of tokens'),
+  })
+  return { recordSections, listSections, mechanisms, tokens, options }
+}
+
+export type ConfigSchema = ReturnType<typeof configSchema>
+
+/** The file where no plug-in is there. */
+export const plainSchema: ConfigSchema = configSchema(noPluginKinds)
 
 /** What the schema makes of a file: every default filled in, durations in milliseconds. */
-export type ConfigOptions = Frozen<z.output<typeof configOptions>>
+export type ConfigOptions = Frozen<z.output<ConfigSchema['options']>>

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { GatewayError } from '../error.ts'
 import type { SecretReference } from '../option.ts'
 
@@ -12,6 +13,11 @@ export interface Secret {
   readonly value: string
   /** Something unsafe about where it lies: others can read the file. */
   readonly warning: string | undefined
+}
+
+/** The same reference with its path, where it has one, made absolute. */
+export function absoluteReference(reference: SecretReference, folder: string): SecretReference {
+  return reference.startsWith('file:') ? `file:${resolve(folder, reference.slice(5))}` : reference
 }
 
 /** Who else than the owner may do something with the file? */

@@ -148,7 +148,7 @@ export class PostgresDoor {
         channelBinding: admission.tls === undefined ? undefined : tls?.channelBinding,
       }
       negotiateVersion(client, admission.message)
-      const request = readStartupRequest(admission.message)
+      const request = readStartupRequest(admission.message, state.plugged)
       await this.#login(state, request, context, admission.message, requestId, fail)
     } catch (error) {
       if (error instanceof ConnectionLost) throw error

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { LoginAttempt } from '../accounts/throttle.ts'
 import { createIdentity, identityOfAccount } from '../authn/identity.ts'
 import { formatOauthbearerFailure, oauthbearerDummy, oauthbearerName, parseOauthbearer } from '../authn/oauthbearer.ts'
+import type { PluggedMechanism } from '../authn/option.ts'
 import { formatScramNonce } from '../authn/scram.ts'
 import { PostgresError } from './failure.ts'
 import { failed, isPrivate, judge, type LoginContext, type LoginResult, throttled } from './login-result.ts'
@@ -36,6 +37,7 @@ export function ask(
     case 'oauthbearer':
       return askOauthbearer(state, request, context, rule)
   }
+  return askPlugged(question, state, request, context, rule)
 }
 
 /** Judges where the limits permit it. A try is given back when it succeeds, and when it could not be judged. */
@@ -120,6 +122,27 @@ async function askToken(
   return limited(state, request, context, rule, async () =>
     judge(await jwt.authenticate(token), request, rule, 'password'),
   )
+}
+
+/** What a plug-in takes for a proof, as the password. */
+async function askPlugged(
+  mechanism: PluggedMechanism,
+  state: DoorState,
+  request: StartupRequest,
+  context: LoginContext,
+  rule: string,
+): Promise<LoginResult> {
+  const plugged = state.plugged.get(mechanism)
+  if (plugged === undefined) return failed(request, rule, 'password', 'untrusted')
+  if (!isPrivate(context)) return needsTls(`a proof for ${mechanism} as password`, rule)
+  const password = await askInClear(context)
+  return limited(state, request, context, rule, async () => {
+    const { user } = request
+    const { address, tls } = context
+    const outcome = await plugged.authenticate({ user, password, address, tls, now: state.now() })
+    if (outcome.kind === 'throttled') return throttled(request, rule, outcome.retryAfterMs)
+    return judge(outcome, request, rule, 'password')
+  })
 }
 
 /** RFC 7628: a token, or the question where to get one. */

@@ -1,10 +1,10 @@
 import { AccountError } from '../accounts/store.ts'
-import type { UsableMechanism } from '../authn/option.ts'
+import type { MechanismName } from '../authn/identity.ts'
 import { ConnectionLost } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
 import { ask } from './login-questions.ts'
 import { failed, judge, type LoginContext, type LoginResult, shown } from './login-result.ts'
-import { type LoginQuestion, loginQuestions, type StartupRequest } from './startup-settings.ts'
+import { type LoginQuestion, type PluggedQuestions, questionOf, type StartupRequest } from './startup-settings.ts'
 import type { DoorState } from './state.ts'
 import { WireError } from './wire/wire-error.ts'
 
@@ -32,7 +32,7 @@ export async function login(state: DoorState, request: StartupRequest, context: 
       const outcome = await state.certificate.authenticate(context.certificate, user, state.now())
       return judge(outcome, request, rule, 'certificate')
     }
-    const next = decidingMechanism(use, request.login)
+    const next = decidingMechanism(use, request.login, state.plugged)
     if (next === undefined) {
       return failed(request, rule, use.includes('certificate') ? 'certificate' : 'password', 'untrusted')
     }
@@ -55,14 +55,13 @@ export async function login(state: DoorState, request: StartupRequest, context: 
  * The mechanism of a rule that decides where no certificate does; `undefined` when the rule has none for this door.
  *
  * @param wish what the client asked for by `-c bawn.login=`
+ * @param plugged mechanisms of plug-ins that this door can ask for
  */
 export function decidingMechanism(
-  use: readonly UsableMechanism[],
+  use: readonly MechanismName[],
   wish: LoginQuestion | undefined,
+  plugged: PluggedQuestions,
 ): LoginQuestion | 'trust' | undefined {
-  const usable = use.flatMap(mechanism => {
-    if (mechanism === 'trust') return [mechanism]
-    return loginQuestions.filter(question => question === mechanism)
-  })
+  const usable = use.flatMap(mechanism => (mechanism === 'trust' ? mechanism : (questionOf(mechanism, plugged) ?? [])))
   return wish !== undefined && usable.includes(wish) ? wish : usable[0]
 }

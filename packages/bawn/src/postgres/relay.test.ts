@@ -81,6 +81,7 @@ function conversation(): Conversation {
     jwt: undefined,
     password: undefined,
     trust: undefined,
+    plugged: new Map(),
     tokenSource: undefined,
     throttle: createLoginThrottle({ now: () => 0 }),
     catalogue: { fields: [secret], find: () => secret, view: () => view },

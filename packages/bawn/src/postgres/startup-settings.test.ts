@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { applicationNameOf, parseOptions, readStartupRequest } from './startup-settings.ts'
+import { pluggedMechanism } from '../authn/option.ts'
+import { decidingMechanism } from './login.ts'
+import { applicationNameOf, noPluggedQuestions, parseOptions, readStartupRequest } from './startup-settings.ts'
 import { buildStartupMessage, parseStartupPacket } from './wire/startup.ts'
 
-function read(parameters: Record<string, string>) {
+function read(parameters: Record<string, string>, plugged = noPluggedQuestions) {
   const message = parseStartupPacket(buildStartupMessage(Object.entries({ user: 'ada', ...parameters })))
   assert.ok(message.kind === 'startup')
-  return readStartupRequest(message)
+  return readStartupRequest(message, plugged)
 }
 
 const refused: readonly (readonly [name: string, parameters: Record<string, string>, code: string])[] = [
@@ -65,4 +67,25 @@ test('the application name is printable and at most 63 bytes', () => {
   assert.equal(applicationNameOf('ada', 'psql'), 'bawn:ada psql')
   assert.equal(applicationNameOf('ádá\n', ''), 'bawn:?d??')
   assert.equal(applicationNameOf('a'.repeat(100), 'psql').length, 63)
+})
+
+test('a client may wish for the mechanism of a plug-in, where there is one for this door', () => {
+  const badge = pluggedMechanism('badge')
+  assert.ok(badge !== undefined)
+  const wish = { options: '-c bawn.login=badge' }
+  const here = read(wish, new Set([badge]))
+  assert.deepEqual([here.login, here.refused], [badge, undefined])
+  assert.equal(read(wish).refused?.code, 'postgres.startup_setting')
+  assert.equal(decidingMechanism(['scram', badge], here.login, new Set([badge])), badge)
+  assert.equal(decidingMechanism(['scram', badge], undefined, new Set([badge])), 'scram')
+  assert.equal(decidingMechanism([badge, 'scram'], undefined, new Set([badge])), badge)
+  // One that is for the other door alone is passed over.
+  assert.equal(decidingMechanism([badge, 'scram'], undefined, noPluggedQuestions), 'scram')
+  assert.equal(decidingMechanism(['scram'], here.login, new Set([badge])), 'scram')
+})
+
+test('no mechanism of ours is a plug-in’s', () => {
+  for (const name of ['trust', 'scram', 'certificate', 'token', '', 'a b', '__proto__ ']) {
+    assert.equal(pluggedMechanism(name), undefined, name)
+  }
 })

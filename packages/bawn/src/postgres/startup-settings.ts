@@ -1,9 +1,22 @@
+import { type PluggedMechanism, pluggedMechanism } from '../authn/option.ts'
 import { PostgresError } from './failure.ts'
 import type { StartupMessage } from './wire/startup.ts'
 
 /** Mechanisms that ask the client something, so that it may wish for one of them. */
 export const loginQuestions = ['scram', 'password', 'jwt', 'oauthbearer'] as const
-export type LoginQuestion = (typeof loginQuestions)[number]
+/** One of them, or the mechanism of a plug-in that judges what is typed as the password. */
+export type LoginQuestion = (typeof loginQuestions)[number] | PluggedMechanism
+
+/** Mechanisms of plug-ins that this door can ask for. */
+export type PluggedQuestions = Pick<ReadonlySet<PluggedMechanism>, 'has'>
+export const noPluggedQuestions: PluggedQuestions = new Set<PluggedMechanism>()
+
+/** The question of this name; `undefined` when there is none. */
+export function questionOf(mechanism: string, plugged: PluggedQuestions): LoginQuestion | undefined {
+  const name = pluggedMechanism(mechanism)
+  if (name !== undefined) return plugged.has(name) ? name : undefined
+  return loginQuestions.find(question => question === mechanism)
+}
 
 /** What a StartupMessage asks for, sorted into what we decide by and what is passed on. */
 export interface StartupRequest {
@@ -41,8 +54,12 @@ const allowed: ReadonlySet<string> = new Set([
 /** Names of UTF-8, and the two that PostgreSQL's own clients send when they do not care. */
 const encodings: ReadonlySet<string> = new Set(['', 'utf8', 'utf-8', 'unicode', 'sql_ascii', "'utf-8'", "'utf8'"])
 
-/** Reads the parameters of a StartupMessage. @throws {PostgresError} `postgres.login_refused` when there is no user name */
-export function readStartupRequest(message: StartupMessage): StartupRequest {
+/**
+ * Reads the parameters of a StartupMessage.
+ *
+ * @throws {PostgresError} `postgres.login_refused` when there is no user name
+ */
+export function readStartupRequest(message: StartupMessage, plugged: PluggedQuestions): StartupRequest {
   const { user, database, replication, options = '', application_name = '', ...others } = message.parameters
   if (user === undefined || user === '') {
     throw new PostgresError('postgres.login_refused', 'no PostgreSQL user name specified in startup packet')
@@ -61,7 +78,7 @@ export function readStartupRequest(message: StartupMessage): StartupRequest {
   for (const [name, value] of asked) {
     const key = name.toLowerCase()
     if (key === 'bawn.login') {
-      login = loginQuestions.find(question => question === value)
+      login = questionOf(value, plugged)
       if (login === undefined) refuse(settingRefused(name))
     } else if (key === 'application_name') applicationName = value
     else if (key === 'client_encoding') {

@@ -6,6 +6,8 @@ import type { CertificateMechanism } from '../authn/certificate.ts'
 import type { HostRules } from '../authn/host-rules.ts'
 import type { Identity, Outcome } from '../authn/identity.ts'
 import type { TokenSource } from '../authn/oauthbearer.ts'
+import type { PluggedMechanism } from '../authn/option.ts'
+import type { PasswordJudge } from '../authn/password-judge.ts'
 import type { ScramMechanism } from '../authn/scram-mechanism.ts'
 import type { TrustMechanism } from '../authn/trust.ts'
 import type { Catalogue } from '../fields/field.ts'
@@ -54,6 +56,8 @@ export interface DoorState {
   readonly jwt: { authenticate(token: string): Outcome | Promise<Outcome> } | undefined
   readonly password: Pick<PasswordCheck, 'check'> | undefined
   readonly trust: TrustMechanism | undefined
+  /** Mechanisms of plug-ins, by their names. */
+  readonly plugged: ReadonlyMap<PluggedMechanism, PasswordJudge>
   /** Where a client is sent for a token; without it `oauthbearer` takes tokens and tells nobody where to get one. */
   readonly tokenSource: TokenSource | undefined
   /** Slows guessing by the mechanisms that do not do so themselves: all but `password`. */

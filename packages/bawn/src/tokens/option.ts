@@ -30,6 +30,9 @@ const common = {
   cookie: cookieOptions.optional().describe('believe the token in a cookie as well; this cookie reaches no upstream'),
 }
 
+/** What stands in every kind beside its own options. */
+export const commonTokenOptions = z.object(common)
+
 const kept = {
   renew: z.boolean().default(false).describe('each use moves the end: ttl after it'),
   lifetime: duration.default(43_200_000).describe('after this a token ends, however often it was renewed'),

@@ -18,6 +18,13 @@ export interface RandomTokenOptions {
   readonly limits: TokenLimits
 }
 
+/** What the options of kind memory are where nothing is said. */
+export const randomTokenDefaults = {
+  renew: false,
+  lifetimeMs: 43_200_000,
+  limits: { perSubject: 16, inAll: 100_000 },
+} as const
+
 /** A token is given again while this part of what a new one would get is left of it. */
 const worthGiving = 1 / 2
 /** Renewals write when this part of the time to live has passed since the last, so a busy token costs a bounded number of writes. */
