@@ -713,6 +713,30 @@ export const errors = {
     sqlstate: '54001',
     hint: 'Split the statement, or pass long lists as parameters',
   },
+  'postgres.permission_denied': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Ask an administrator for the privilege: GRANT … TO your name; docs/guide/grants-sql.md says what a statement needs',
+  },
+  'postgres.relation_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '42P01',
+    hint: 'Check the name; a relation on which you have no privilege at all does not exist for you',
+  },
+  'postgres.statement_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '26000',
+    hint: 'Prepare the statement in this session, by PREPARE or by the protocol',
+  },
+  'postgres.cursor_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '34000',
+    hint: 'Declare the cursor in this session; cursors that functions open can be read by who may do everything',
+  },
   'postgres.column_missing': {
     blame: 'operator',
     status: 500,
