@@ -1,5 +1,6 @@
 import type { GatewayError } from '../error.ts'
 import type { Conversation } from './conversation.ts'
+import { reviseError } from './error-detail.ts'
 import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
 import type { Pending } from './pending.ts'
 import { logicalColumns, planRow, type RowPlan, revealRow } from './rows.ts'
@@ -92,6 +93,9 @@ export class Answers {
         this.#show()
         return
       case back.commandComplete:
+        head?.done?.()
+        this.#complete(this.#expect(head, 'query', 'execute'))
+        return
       case back.emptyQuery:
       case back.portalSuspended:
         this.#complete(this.#expect(head, 'query', 'execute'))
@@ -297,8 +301,9 @@ export class Answers {
     if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
     talk.pending.shift()
     // Portals live as long as their transaction (a cursor WITH HOLD is no portal of ours: it is planned as unknown).
-    if (talk.transaction === status.idle && talk.portals.size > 0) {
-      talk.portals.deleteWhere(portal => portal.batch <= head.batch)
+    if (talk.transaction === status.idle) {
+      if (talk.portals.size > 0) talk.portals.deleteWhere(portal => portal.batch <= head.batch)
+      talk.grants?.cursors.endTransaction(talk.pending.readySent - talk.pending.outstandingReady)
     }
     this.#forward()
   }
@@ -326,33 +331,8 @@ export class Answers {
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {
-    const touches =
-      head.execution !== undefined ||
-      head.statement?.plan.kind === 'protected' ||
-      head.portal?.plan.kind === 'protected'
-    let changed = false
-    if (fields.has('D') && (touches || this.#namesProtected(fields))) {
-      // `Failing row contains (…)`, `Key (email)=(…)`: stored values, beside any rule of what may be shown.
-      fields.delete('D')
-      changed = true
-    }
-    const position = Number(fields.get('P'))
-    if (head.edited !== undefined && Number.isInteger(position) && position > 0) {
-      fields.set('P', String(head.edited.originalPosition(position)))
-      changed = true
-    }
-    if (changed) this.#send(rebuildErrorResponse(fields))
+    if (reviseError(this.#talk, head, fields)) this.#send(rebuildErrorResponse(fields))
     else this.#forward()
-  }
-
-  #namesProtected(fields: Map<string, string>): boolean {
-    const snapshot = this.#talk.pending.head()?.execution?.snapshot ?? this.#talk.snapshot
-    const [schema, table] = [fields.get('s'), fields.get('t')]
-    return (
-      snapshot !== undefined &&
-      table !== undefined &&
-      snapshot.relations.some(relation => relation.schema === schema && relation.name === table)
-    )
   }
 
   #parameterStatus(): void {

@@ -3,6 +3,8 @@ import { identityClass } from '../authn/identity.ts'
 import type { Field, FieldView } from '../fields/field.ts'
 import { type AuditContext, Execution, emitStatement } from './execution.ts'
 import type { FieldUses } from './field-uses.ts'
+import type { Declaration, Reading, Reference } from './grants/reading.ts'
+import { SessionGrants } from './grants/session-grants.ts'
 import { type LivePlan, ObjectTable, type Portal, type Statement } from './objects.ts'
 import { Output } from './output.ts'
 import { type Pending, PendingQueue } from './pending.ts'
@@ -26,6 +28,8 @@ export class Conversation {
   /** Cache key of plans: what this identity may see. */
   readonly identityClass: string
   readonly ability: FieldAbility
+  /** What this identity may do, where grants decide. */
+  readonly grants: SessionGrants | undefined
 
   readonly toServer = new Output()
   readonly toClient = new Output()
@@ -64,6 +68,16 @@ export class Conversation {
     this.audit = audit
     this.limits = limits
     this.identityClass = identityClass(audit.identity)
+    const { grants } = database
+    this.grants =
+      grants === undefined
+        ? undefined
+        : new SessionGrants({
+            gate: grants.gate,
+            identity: audit.identity,
+            database: database.name,
+            maxNamed: limits.maxPrepared,
+          })
     this.ability = field => (field.searchable && this.viewOf(field).disclosure.kind === 'plain' ? 'search' : 'none')
   }
 
@@ -99,6 +113,21 @@ export class Conversation {
     this.runs += 1
     if (plan.kind === 'protected' && plan.declares) this.declarations += 1
     if (plan.schemaChange) this.schemaChangedAt = this.pending.readySent + 1
+  }
+
+  /** A text that grants permit is about to be sent to be run. @returns what to do when the server has carried it out */
+  noteGranted(reading: Reading | undefined): (() => void) | undefined {
+    const { grants } = this
+    if (grants === undefined || reading === undefined) return undefined
+    const ready = this.pending.readySent + 1
+    grants.note(reading, ready)
+    return reading.single ? () => grants.confirm(reading, ready) : undefined
+  }
+
+  /** What the protocol's messages made by this name, for `EXECUTE` and `FETCH` in SQL. @param name as UTF-8 text */
+  readonly made = (kind: Declaration['kind'], name: string): readonly Reference[] | undefined => {
+    const table = kind === 'statement' ? this.statements : this.portals
+    return table.get(Buffer.from(name).toString('latin1'))?.reading?.references
   }
 
   /** The line of a statement that touches nothing protected, where the trail wants all. */

@@ -1,4 +1,5 @@
 import type { FieldUses } from './field-uses.ts'
+import type { Reading } from './grants/reading.ts'
 import type { RowPlan } from './rows.ts'
 import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 
@@ -18,6 +19,8 @@ export interface Statement {
   readonly batch: number
   /** `Conversation.declarations` when it was sent: after another one the name may mean a statement made by SQL. */
   readonly declarations: number
+  /** What it touches, where grants decide. */
+  readonly reading?: Reading | undefined
   /** ParseComplete came. */
   confirmed: boolean
 }
@@ -31,6 +34,8 @@ export interface Portal {
   readonly batch: number
   /** As of a statement: afterwards the name may mean a cursor made by SQL. */
   readonly declarations: number
+  /** Of its statement. */
+  readonly reading?: Reading | undefined
   /** BindComplete came. */
   confirmed: boolean
   /** Batch of the last Describe that was sent for it; -1 before any. */

@@ -29,6 +29,8 @@ export interface Pending {
   readonly portal?: Portal | undefined
   /** What the tables of statements and portals held before this message, put back if the server skips it. */
   readonly undo?: (() => void) | undefined
+  /** To be called when the server has said that the statement was carried out. */
+  readonly done?: (() => void) | undefined
   /** For positions in the server's error. */
   readonly edited?: EditedText | undefined
 }

@@ -1,8 +1,9 @@
 import type { ErrorCode } from '../error.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError } from './failure.ts'
+import type { Reading, Unread } from './grants/reading.ts'
 import type { LivePlan } from './objects.ts'
-import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
+import type { RefusedPlan, SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 
 /** How old what we know of the schema may be: changes beside the gateway are not announced by anything. */
 export const maxSchemaAgeMs = 10_000
@@ -11,6 +12,8 @@ export const maxSchemaAgeMs = 10_000
 export interface Planned {
   readonly plan: StatementPlan
   readonly snapshot: SchemaSnapshot
+  /** What the text touches, where grants decided about it. */
+  readonly reading?: Reading | undefined
 }
 
 /** A statement of which we do not know the text (SQL-level PREPARE, DECLARE): its results are looked at, by column. */
@@ -50,9 +53,60 @@ async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Pla
 
 function planWith(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
   talk.snapshot = snapshot
+  if (talk.grants === undefined) return planFields(talk, text, snapshot, undefined)
+  const reading = talk.database.planner.read(text)
+  if (isPromise(reading)) return reading.then(read => permit(talk, text, snapshot, read, false))
+  return permit(talk, text, snapshot, reading, false)
+}
+
+/** Grants come first: what is refused for a field would tell somebody without any privilege that the table is there. */
+function permit(
+  talk: Conversation,
+  text: Uint8Array,
+  snapshot: SchemaSnapshot,
+  reading: Reading | Unread,
+  final: boolean,
+): Planned | Promise<Planned> {
+  const { grants } = talk
+  if (reading.kind === 'unread') {
+    if (grants?.isSuperuser === true) return planFields(talk, text, snapshot, undefined)
+    return { plan: notUnderstood(reading), snapshot }
+  }
+  const verdict = grants?.judge(reading, snapshot.objects, talk.made, final)
+  switch (verdict?.kind) {
+    case undefined:
+    case 'permitted':
+      return planFields(talk, text, snapshot, reading)
+    case 'denied':
+      return { plan: verdict.plan, snapshot }
+    case 'unknown': {
+      const now = talk.database.schema.fresh(maxRefusalAgeMs)
+      if (!isPromise(now)) return permit(talk, text, now, reading, true)
+      return now.catch(unavailable).then(newer => {
+        talk.snapshot = newer
+        return permit(talk, text, newer, reading, true)
+      })
+    }
+  }
+}
+
+function notUnderstood({ code, message, offset }: Unread): RefusedPlan {
+  const hint =
+    code === 'postgres.statement_unreadable'
+      ? 'With grants a statement is forwarded only when it was understood: correct the syntax'
+      : 'With grants a statement is forwarded only when it was understood: split it, or pass long values as parameters'
+  return { kind: 'refused', code, message, hint, offset }
+}
+
+function planFields(
+  talk: Conversation,
+  text: Uint8Array,
+  snapshot: SchemaSnapshot,
+  reading: Reading | undefined,
+): Planned | Promise<Planned> {
   const plan = talk.database.planner.plan(text, snapshot, talk.identityClass, talk.ability)
-  if (isPromise(plan)) return plan.then(made => planAgain(talk, text, { plan: made, snapshot }))
-  return planAgain(talk, text, { plan, snapshot })
+  if (isPromise(plan)) return plan.then(made => planAgain(talk, text, { plan: made, snapshot, reading }))
+  return planAgain(talk, text, { plan, snapshot, reading })
 }
 
 /** Refusals that somebody beside the gateway may just have mended. */

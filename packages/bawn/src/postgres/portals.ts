@@ -1,6 +1,8 @@
+import type { Conversation } from './conversation.ts'
+import { type Declaration, emptyReading, type Reading } from './grants/reading.ts'
 import type { LivePlan, Portal, Statement } from './objects.ts'
 import { isPromise, isSamePlan, maxSchemaAgeMs, unknownPlan } from './planning.ts'
-import { refuse } from './refuse.ts'
+import { refuse, refusePlan } from './refuse.ts'
 import { sealBind } from './seal.ts'
 import type { SchemaSnapshot } from './sql/plan.ts'
 import { tooManyObjects } from './texts.ts'
@@ -21,6 +23,7 @@ export function bind(turn: Turn): Step {
   if (!isSure(turn, known)) return turn.wait()
   // What SQL prepares over protected tables only reads: its results are looked at, and it takes no protected parameter.
   const statement = known?.plan.kind === 'pass' && known.declarations !== talk.declarations ? undefined : known
+  if (!mayRun(turn, 'statement', names.statement, known)) return 'next'
   const current = currentPlan(turn, statement)
   if (current === 'wait') return 'wait'
   if (current === 'refused') return 'next'
@@ -32,6 +35,7 @@ export function bind(turn: Turn): Step {
     sealed: statement?.sealed,
     batch: talk.batch,
     declarations: talk.declarations,
+    reading: readingOf(talk, 'statement', names.statement, known),
     confirmed: false,
     describedIn: -1,
     describedAt: -1,
@@ -78,11 +82,20 @@ function currentPlan(
     }
     return { plan: unknownPlan, snapshot: now }
   }
-  if (!isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale) return statement
+  const isCurrent = !isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale
+  if (isCurrent && isPermitted(talk, statement, now)) {
+    // The same columns; what it is kept for else may be large.
+    statement.snapshot = now
+    return statement
+  }
   const planned = turn.plan(statement.text)
   if (planned === undefined) return 'wait'
   if (planned instanceof Error) {
     refuse(turn.talk, 'extended', planned.code, planned.message)
+    return 'refused'
+  }
+  if (planned.plan.kind === 'refused' && (planned.plan.denial !== undefined || planned.plan.bare === true)) {
+    refusePlan(talk, 'extended', statement.text, planned.plan)
     return 'refused'
   }
   if (!isSamePlan(statement.plan, planned.plan)) {
@@ -97,6 +110,59 @@ function currentPlan(
   statement.plan = planned.plan
   statement.snapshot = planned.snapshot
   return statement
+}
+
+/** Permitted as things are now, by what was decided before: anything else is looked into again. */
+function isPermitted(talk: Conversation, { reading }: Statement, snapshot: SchemaSnapshot): boolean {
+  if (talk.grants === undefined || reading === undefined) return true
+  return talk.grants.judge(reading, snapshot.objects, talk.made, false).kind === 'permitted'
+}
+
+/**
+ * Whether grants let what a message names be run now: they may be others than when it was prepared. Refuses when they do not. A name
+ * that SQL gave means what SQL prepared or declared, beside or in place of what the protocol's messages made.
+ */
+function mayRun(
+  turn: Turn,
+  kind: Declaration['kind'],
+  name: string,
+  known: { readonly reading?: Reading | undefined } | undefined,
+): boolean {
+  const { talk } = turn
+  const { grants } = talk
+  // Unnamed ones are made by messages only: what we do not know is not there.
+  if (grants === undefined || (name === '' && known === undefined)) return true
+  const text = Buffer.from(name, 'latin1').toString()
+  const objects = talk.snapshot?.objects
+  const { reading } = known ?? {}
+  const bySql = (kind === 'statement' ? grants.statements : grants.cursors).has(text)
+  let verdict =
+    reading === undefined || bySql
+      ? grants.use(kind, text, reading?.references, reading?.verb ?? 'EXECUTE', objects, true)
+      : undefined
+  if (reading !== undefined && (verdict === undefined || verdict.kind === 'permitted')) {
+    verdict = grants.judge(reading, objects, talk.made, true)
+  }
+  if (verdict?.kind !== 'denied') return true
+  // The position would be one in a text that is not this message's.
+  const { plan } = verdict
+  const message = plan.code === 'postgres.cursor_unknown' ? `portal "${text}" does not exist` : plan.message
+  refusePlan(talk, 'extended', Buffer.alloc(0), { ...plan, message, offset: undefined })
+  return false
+}
+
+/** What a portal touches: as its statement, or as what SQL prepared by that name. */
+function readingOf(
+  talk: Conversation,
+  kind: Declaration['kind'],
+  name: string,
+  known: Statement | undefined,
+): Reading | undefined {
+  const text = Buffer.from(name, 'latin1').toString()
+  const references = talk.grants?.[kind === 'statement' ? 'statements' : 'cursors'].references(text)
+  if (references === undefined) return known?.reading
+  const merged = [...references, ...(known?.reading?.references ?? [])]
+  return { ...(known?.reading ?? emptyReading), references: merged, single: false }
 }
 
 /**
@@ -119,9 +185,11 @@ export function execute(turn: Turn): Step {
   body.finish()
   const known = talk.portals.get(name)
   if (!isSure(turn, known)) return turn.wait()
+  if (!mayRun(turn, 'cursor', name, known)) return 'next'
+  const done = talk.noteGranted(known?.reading)
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
-    turn.talk.send({ kind: 'execute' })
+    turn.talk.send({ kind: 'execute', done })
     turn.talk.tellPass()
     turn.forward()
     return 'next'
@@ -140,7 +208,7 @@ export function execute(turn: Turn): Step {
   portal.describedAt = talk.runs
   const execution = turn.talk.newExecution(portal.plan, portal.snapshot, portal.sealed)
   portal.sealed = undefined
-  turn.talk.send({ kind: 'execute', portal, execution })
+  turn.talk.send({ kind: 'execute', portal, execution, done })
   turn.forward()
   return 'next'
 }
@@ -153,11 +221,13 @@ export function describe(turn: Turn): Step {
   if (target === undefined || target.of === 'statement') {
     const known = target === undefined ? undefined : talk.statements.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
+    if (target !== undefined && !mayRun(turn, 'statement', target.name, known)) return 'next'
     const statement = known ?? unknownStatement(turn)
     turn.talk.send({ kind: 'describe-statement', statement })
   } else {
     const known = talk.portals.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
+    if (!mayRun(turn, 'cursor', target.name, known)) return 'next'
     const portal = known ?? unknownPortal(turn)
     if (portal !== undefined) {
       portal.describedIn = talk.batch

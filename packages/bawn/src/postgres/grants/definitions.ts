@@ -1,5 +1,5 @@
 import type { Privilege } from '../../accounts/grant.ts'
-import { isStruct, type Struct, unwrap } from '../sql/tree.ts'
+import { everyStruct, isStruct, type Struct, unwrap } from '../sql/tree.ts'
 import { type Collector, namesIn, qualified, rangeName } from './collector.ts'
 import { nothingHidden, walk } from './queries.ts'
 import type { Noun } from './reading.ts'
@@ -8,6 +8,8 @@ import type { Noun } from './reading.ts'
 // schema or as the child of another table, other entries decide about it.
 
 const define: readonly Privilege[] = ['DDL']
+/** Rows are looked at on the way: what they hold is told by the error of one that does not fit, or by an action that sees each new row. */
+const defineOverRows: readonly Privilege[] = ['DDL', 'DQL']
 export const moving: readonly Privilege[] = ['DQL', 'DML', 'DDL']
 
 /** Kinds of relation by the parser's names. */
@@ -82,19 +84,36 @@ export function alterTable(statement: Struct, into: Collector): void {
         into.restricted('ALTER … OWNER TO')
         break
       default:
+        if (looksAtRows(command)) into.range(relation, defineOverRows)
         expressions(command['def'], into)
     }
   }
 }
 
+const overRows = new Set(
+  'AT_AlterColumnType AT_AddConstraint AT_ValidateConstraint AT_SetNotNull AT_SetExpression AT_AddIndexConstraint'.split(
+    ' ',
+  ),
+)
+
+function looksAtRows(command: Struct): boolean {
+  if (overRows.has(textOf(command['subtype']))) return true
+  let found = false
+  everyStruct(command['def'], struct => {
+    if (struct['Constraint'] !== undefined) found = true
+    return !found
+  })
+  return found
+}
+
 export function createIndex(statement: Struct, into: Collector): void {
-  into.range(statement['relation'], define)
+  into.range(statement['relation'], defineOverRows)
   expressions([statement['indexParams'], statement['indexIncludingParams'], statement['whereClause']], into)
 }
 
 /** CREATE TRIGGER, POLICY and STATISTICS: of a table, with expressions. */
 export function createOnTable(kind: string, statement: Struct, into: Collector): void {
-  into.range(kind === 'CreateTrigStmt' ? statement['relation'] : statement['table'], define)
+  into.range(kind === 'CreateTrigStmt' ? statement['relation'] : statement['table'], defineOverRows)
   into.range(statement['constrrel'], ['DQL'])
   if (kind === 'CreateTrigStmt') {
     const { schema, name } = qualified(namesIn(statement['funcname']))
@@ -104,7 +123,7 @@ export function createOnTable(kind: string, statement: Struct, into: Collector):
 }
 
 export function createStatistics(statement: Struct, into: Collector): void {
-  for (const node of listOf(statement['relations'])) if (isStruct(node)) into.range(node['RangeVar'], define)
+  for (const node of listOf(statement['relations'])) if (isStruct(node)) into.range(node['RangeVar'], defineOverRows)
   const names = namesIn(statement['defnames'])
   if (names.length > 0) into.object(names)
   expressions(statement['exprs'], into)

@@ -39,10 +39,11 @@ export class NamedQueries {
     known.declaredAt = declaredAt
   }
 
-  /** The server has said that the name is free again; `*` for all. */
-  release(name: string): void {
-    if (name === '*') this.#named.clear()
-    else this.#named.delete(name)
+  /** The server has freed a name, or `*` for all; what was declared after that message stays. @param ready number of its ReadyForQuery */
+  release(name: string, ready: number): void {
+    for (const [key, { declaredAt }] of this.#named) {
+      if ((name === '*' || name === key) && declaredAt <= ready) this.#named.delete(key)
+    }
   }
 
   /** A transaction has ended: what was declared before that and is not held is gone. @param ready number of its ReadyForQuery */

@@ -85,3 +85,18 @@ export interface Unread {
   readonly message: string
   readonly offset: number | undefined
 }
+
+/** Touches nothing. */
+export const emptyReading: Reading = Object.freeze({
+  kind: 'read',
+  verb: '',
+  single: false,
+  references: [],
+  declarations: [],
+  uses: [],
+  releases: undefined,
+  temporary: [],
+  created: [],
+  changes: [],
+  unsettles: false,
+})

@@ -91,6 +91,15 @@ export class SessionGrants {
     return first.kind !== 'permitted' || made === undefined ? first : this.#decide(made, verb, objects, final)
   }
 
+  /** Whether rows of a table may be shown. Without a name it is some table: then nobody knows. */
+  mayRead(schema: string | undefined, table: string | undefined): boolean {
+    const { gate, identity, database } = this.#options
+    if (this.isSuperuser) return true
+    if (schema === undefined || table === undefined) return false
+    const target = { kind: 'table', database, schema, table } as const
+    return gate.decide(identity, [{ privilege: 'DQL', target }]).kind === 'permit'
+  }
+
   /** A statement that was permitted is sent. @param ready number of the ReadyForQuery that will end it */
   note(reading: Reading, ready: number): void {
     this.#own.note(reading)
@@ -99,13 +108,13 @@ export class SessionGrants {
     }
   }
 
-  /** The server has carried out a text. */
-  confirm(reading: Reading): void {
+  /** The server has carried out a text. @param ready as it was given to `note` */
+  confirm(reading: Reading, ready: number): void {
     this.#own.confirm(reading)
     const { releases } = reading
     if (releases === undefined) return
     const named = releases.kind === 'statement' ? this.statements : this.cursors
-    named.release(releases.name)
+    named.release(releases.name, ready)
   }
 
   #full(declarations: readonly Declaration[]): Verdict | undefined {
@@ -165,7 +174,8 @@ export class SessionGrants {
           first = { demand, need, rule: decision.rule }
       }
       if (demand.relation === undefined) continue
-      const hidden = rule !== undefined && !seen
+      // What was not found when it was looked for just now is not there, whatever it would have needed.
+      const hidden = rule !== undefined && (!seen || !demand.relation.known)
       hides ||= hidden
       if (hidden || !demand.relation.known) invisible ??= { demand, rule: rule ?? 'no such relation' }
     }
