@@ -1,180 +1,76 @@
-import {
-  type Administration,
-  type Grant,
-  type GrantSnapshot,
-  type GrantTarget,
-  type Need,
-  type Principal,
-  privileges,
-} from '../packages/bawn/src/accounts/grant.ts'
-import { AccountError } from '../packages/bawn/src/accounts/store.ts'
-import type { Identity } from '../packages/bawn/src/authn/identity.ts'
-import type { GrantGate } from '../packages/bawn/src/policy/grants.ts'
-import type { Decision } from '../packages/bawn/src/policy/policy.ts'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Grant, type GrantTarget, privileges } from '../packages/bawn/src/accounts/grant.ts'
+import { openSqliteAccounts, type SqliteAccountStore } from '../packages/bawn/src/accounts/sqlite.ts'
+import { createGrantGate, type OpenGrantGate } from '../packages/bawn/src/policy/grant-gate.ts'
 
-// Accounts and grants in memory, for the tests of the PostgreSQL door: the rules of the guide, without a store.
+// Accounts and grants for the tests of the PostgreSQL door: a real store and a real gate, with the accounts that `postgres-kit.ts` lets
+// in. `billy` is a superuser; who logs in by a token has the role `guest`.
 
-const key = (target: GrantTarget): string => JSON.stringify(target)
-
-/** The target and everything around it, the narrowest first. */
-function around(target: GrantTarget): readonly GrantTarget[] {
-  const list: GrantTarget[] = [target]
-  if (target.kind === 'table') list.push({ kind: 'schema', database: target.database, schema: target.schema })
-  if (target.kind === 'table' || target.kind === 'schema') list.push({ kind: 'database', database: target.database })
-  if (target.kind !== 'cluster') list.push({ kind: 'cluster' })
-  return list
+export interface GrantsKit {
+  readonly store: SqliteAccountStore
+  readonly gate: OpenGrantGate['gate']
+  readonly administration: OpenGrantGate['administration']
+  /** `DQL,DML public.people`, `ALL crm.*`, `DDL shop`, `AL cluster`. */
+  give(grantee: string, ...entries: readonly string[]): Promise<void>
+  deny(grantee: string, ...entries: readonly string[]): Promise<void>
+  /** Everything that somebody was granted and denied, and their roles. */
+  take(...grantees: readonly string[]): Promise<void>
+  /** Entries as `GRANT DQL public.people`, sorted. */
+  entries(grantee: string): Promise<readonly string[]>
+  close(): void
 }
 
-export class MemoryGrants implements GrantGate, Administration {
-  readonly store = 'staff'
-  epoch = 1
-  readonly superusers = new Set(['root'])
-  readonly passwords = new Map<string, string | undefined>()
-  readonly kinds = new Map<string, 'user' | 'role'>()
-  readonly granted = new Map<string, Set<string>>()
-  entries: Grant[] = []
+const users = ['billy', 'sue', 'gus'] as const
+const roles = ['guest', 'support'] as const
 
-  decide(identity: Identity, needs: readonly Need[]): Decision {
-    if (this.isSuperuser(identity)) return { kind: 'permit', rule: 'superuser' }
-    for (const need of needs) {
-      const entry = this.#find(identity.id, need) ?? this.#inherited(identity, need)
-      if (entry?.state !== 'grant') {
-        const rule = entry === undefined ? `no grant of ${need.privilege}` : `denied to ${entry.grantee}`
-        return { kind: 'deny', rule }
+export async function openGrants(): Promise<GrantsKit> {
+  const folder = mkdtempSync(join(tmpdir(), 'bawn-grants-'))
+  const store = openSqliteAccounts({ name: 'staff', path: join(folder, 'accounts.db') })
+  const on = store.administration
+  for (const name of users) await on.create({ name, kind: 'user' })
+  for (const name of roles) await on.create({ name, kind: 'role' })
+  const open = await createGrantGate({
+    administration: on,
+    superusers: ['billy'],
+    now: () => performance.now(),
+    everyMs: 1_000_000,
+  })
+  const change = async (grantee: string, texts: readonly string[], state: Grant['state']): Promise<void> => {
+    await on.grant(texts.flatMap(text => entriesOf(grantee, text, state)))
+    await open.gate.refresh()
+  }
+  return {
+    store,
+    gate: open.gate,
+    administration: open.administration,
+    give: (grantee, ...entries) => change(grantee, entries, 'grant'),
+    deny: (grantee, ...entries) => change(grantee, entries, 'deny'),
+    async take(...grantees) {
+      const snapshot = await on.snapshot()
+      for (const grantee of grantees) {
+        await on.revoke(snapshot.grants.get(grantee) ?? [])
+        await on.revokeRoles(snapshot.roles.get(grantee) ?? [], [grantee])
       }
-    }
-    return { kind: 'permit', rule: 'grants' }
-  }
-
-  sees(identity: Identity, target: GrantTarget): boolean {
-    return privileges.some(privilege => this.decide(identity, [{ privilege, target }]).kind === 'permit')
-  }
-
-  isSuperuser(identity: Identity): boolean {
-    return this.superusers.has(identity.id)
-  }
-
-  async refresh(): Promise<void> {}
-
-  #find(grantee: string, { privilege, target }: Need): Grant | undefined {
-    for (const place of around(target)) {
-      const found = this.entries.find(
-        entry => entry.grantee === grantee && entry.privilege === privilege && key(entry.target) === key(place),
+      await open.gate.refresh()
+    },
+    async entries(grantee) {
+      const { grants } = await on.snapshot()
+      const found = (grants.get(grantee) ?? []).map(
+        ({ state, privilege, target }) => `${state.toUpperCase()} ${privilege} ${textOf(target)}`,
       )
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-
-  #inherited(identity: Identity, need: Need): Grant | undefined {
-    const roles = new Set<string>()
-    const add = (name: string): void => {
-      if (roles.has(name)) return
-      roles.add(name)
-      for (const role of this.granted.get(name) ?? []) add(role)
-    }
-    for (const role of [...identity.roles, ...(this.granted.get(identity.id) ?? [])]) add(role)
-    const found = [...roles].flatMap(role => this.#find(role, need) ?? [])
-    return found.find(entry => entry.state === 'deny') ?? found[0]
-  }
-
-  // Administration
-
-  #known(name: string): void {
-    if (!this.kinds.has(name)) throw new AccountError('accounts.not_found', `store staff has no account "${name}"`)
-  }
-
-  async create(principal: { readonly name: string; readonly kind: 'user' | 'role'; readonly password?: string }) {
-    if (this.kinds.has(principal.name)) {
-      throw new AccountError('accounts.exists', `store staff has "${principal.name}" already`)
-    }
-    this.kinds.set(principal.name, principal.kind)
-    this.passwords.set(principal.name, principal.password)
-  }
-
-  async setPassword(name: string, password: string | undefined): Promise<void> {
-    this.#known(name)
-    this.passwords.set(name, password)
-  }
-
-  async drop(name: string): Promise<void> {
-    this.#known(name)
-    this.kinds.delete(name)
-    this.passwords.delete(name)
-    this.granted.delete(name)
-    this.entries = this.entries.filter(entry => entry.grantee !== name)
-    this.epoch++
-  }
-
-  async grant(entries: readonly Grant[]): Promise<number> {
-    for (const entry of entries) this.#known(entry.grantee)
-    let changed = 0
-    for (const entry of entries) {
-      const same = this.entries.find(one => isSame(one, entry))
-      if (same?.state === entry.state) continue
-      this.entries = [...this.entries.filter(one => one !== same), entry]
-      changed++
-    }
-    this.epoch++
-    return changed
-  }
-
-  async revoke(entries: readonly Omit<Grant, 'state' | 'grantor'>[]): Promise<number> {
-    const before = this.entries.length
-    this.entries = this.entries.filter(one => !entries.some(entry => isSame(one, entry)))
-    this.epoch++
-    return before - this.entries.length
-  }
-
-  async grantRoles(roles: readonly string[], grantees: readonly string[]): Promise<number> {
-    let changed = 0
-    for (const name of [...roles, ...grantees]) this.#known(name)
-    for (const grantee of grantees) {
-      const held = this.granted.get(grantee) ?? new Set()
-      for (const role of roles) {
-        if (!held.has(role)) changed++
-        held.add(role)
-      }
-      this.granted.set(grantee, held)
-    }
-    this.epoch++
-    return changed
-  }
-
-  async revokeRoles(roles: readonly string[], grantees: readonly string[]): Promise<number> {
-    let changed = 0
-    for (const grantee of grantees) {
-      for (const role of roles) if (this.granted.get(grantee)?.delete(role) === true) changed++
-    }
-    this.epoch++
-    return changed
-  }
-
-  async principals(): Promise<readonly Principal[]> {
-    return [...this.kinds].sort().map(([name, kind]) => ({
-      name,
-      kind,
-      roles: [...(this.granted.get(name) ?? [])],
-      hasPassword: this.passwords.get(name) !== undefined,
-      locked: false,
-    }))
-  }
-
-  async snapshot(): Promise<GrantSnapshot> {
-    return {
-      version: this.epoch,
-      grants: Map.groupBy(this.entries, entry => entry.grantee),
-      roles: new Map([...this.granted].map(([name, roles]) => [name, [...roles]])),
-    }
+      return found.sort()
+    },
+    close() {
+      open.close()
+      void store.close()
+      rmSync(folder, { recursive: true })
+    },
   }
 }
 
-function isSame(one: Omit<Grant, 'state' | 'grantor'>, other: Omit<Grant, 'state' | 'grantor'>): boolean {
-  return one.grantee === other.grantee && one.privilege === other.privilege && key(one.target) === key(other.target)
-}
-
-/** `public.people`, `public.*`, `shop`, or `cluster` → a target in the database `shop`. */
-export function targetOf(text: string): GrantTarget {
+function targetOf(text: string): GrantTarget {
   if (text === 'cluster') return { kind: 'cluster' }
   if (text === 'shop') return { kind: 'database', database: 'shop' }
   const dot = text.indexOf('.')
@@ -183,10 +79,22 @@ export function targetOf(text: string): GrantTarget {
   return { kind: 'table', database: 'shop', schema, table }
 }
 
-/** `DQL,DML public.people` → entries. */
-export function entriesOf(grantee: string, text: string, state: Grant['state'] = 'grant'): readonly Grant[] {
+function textOf(target: GrantTarget): string {
+  switch (target.kind) {
+    case 'cluster':
+      return 'cluster'
+    case 'database':
+      return target.database
+    case 'schema':
+      return `${target.schema}.*`
+    case 'table':
+      return `${target.schema}.${target.table}`
+  }
+}
+
+function entriesOf(grantee: string, text: string, state: Grant['state']): readonly Grant[] {
   const [wanted = '', target = ''] = text.split(' ')
   return privileges
-    .filter(privilege => wanted.split(',').includes(privilege) || wanted === 'ALL')
-    .map(privilege => ({ grantee, privilege, target: targetOf(target), state, grantor: 'root' }))
+    .filter(privilege => wanted.split(',').includes(privilege) || (wanted === 'ALL' && privilege !== 'AL'))
+    .map(privilege => ({ grantee, privilege, target: targetOf(target), state, grantor: 'operator' }))
 }

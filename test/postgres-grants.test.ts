@@ -3,15 +3,16 @@ import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
 import postgres from 'postgres'
 import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
-import { entriesOf, MemoryGrants } from './grants-kit.ts'
+import { type GrantsKit, openGrants } from './grants-kit.ts'
 import { type Kit, password, type RawClient, rawLogin, say, startKit, withClient } from './postgres-kit.ts'
 
 // Grants at the door, with a real PostgreSQL behind it: what is permitted runs, what is not is refused before anything of it runs, and
 // there is no way round.
 
-const grants = new MemoryGrants()
+let grants: GrantsKit
 let kit: Kit
 before(async () => {
+  grants = await openGrants()
   kit = await startKit(
     `
     create schema crm;
@@ -31,34 +32,22 @@ before(async () => {
     insert into people (name) values ('Ada');
   `,
     [],
-    { gate: grants, administration: grants },
+    grants,
   )
 })
-after(() => kit.stop())
+after(async () => {
+  await kit.stop()
+  grants.close()
+})
 
-beforeEach(() => {
-  grants.entries = []
-  grants.granted.clear()
-  grants.superusers.clear()
-  grants.superusers.add('billy')
-  grants.epoch++
+beforeEach(async () => {
+  await grants.take('gus', 'sue', 'guest')
   kit.events.length = 0
 })
 
-function give(grantee: string, ...entries: readonly string[]): void {
-  grants.entries = [...grants.entries, ...entries.flatMap(entry => entriesOf(grantee, entry))]
-  grants.epoch++
-}
-
-function deny(grantee: string, ...entries: readonly string[]): void {
-  grants.entries = [...grants.entries, ...entries.flatMap(entry => entriesOf(grantee, entry, 'deny'))]
-  grants.epoch++
-}
-
-function take(grantee: string): void {
-  grants.entries = grants.entries.filter(entry => entry.grantee !== grantee)
-  grants.epoch++
-}
+const give: GrantsKit['give'] = (...all) => grants.give(...all)
+const deny: GrantsKit['deny'] = (...all) => grants.deny(...all)
+const take: GrantsKit['take'] = (...all) => grants.take(...all)
 
 async function outcome(client: pg.Client, text: string, values?: unknown[]): Promise<string> {
   try {
@@ -75,20 +64,20 @@ test('without a grant nothing exists; with one it works; an entry more decides a
   await withClient(kit.client('gus'), async client => {
     const ask = () => outcome(client, 'select body from notes where id = 1')
     assert.equal(await ask(), '42P01 relation "notes" does not exist')
-    give('gus', 'DML public.notes')
+    await give('gus', 'DML public.notes')
     assert.equal(await ask(), '42501 permission denied for table notes')
-    give('gus', 'DQL public.notes')
+    await give('gus', 'DQL public.notes')
     assert.equal(await ask(), '[["hello"]]')
-    deny('gus', 'DQL public.plans')
+    await deny('gus', 'DQL public.plans')
     assert.equal(await ask(), '[["hello"]]')
-    take('gus')
+    await take('gus')
     assert.equal(await ask(), '42P01 relation "notes" does not exist')
   })
 })
 
 test('a missing relation and a hidden one are told in the same words, with the same fields, at the same place', async () => {
-  give('gus', 'DQL public.*')
-  deny('gus', 'ALL public.plans')
+  await give('gus', 'DQL public.*')
+  await deny('gus', 'ALL public.plans')
   await withClient(kit.client('gus'), async client => {
     for (const text of ['select * from public.%s', 'select 1 from notes, %s', 'insert into public.%s values (1)']) {
       const missing = await client.query(text.replace('%s', 'plnas')).catch((error: unknown) => error)
@@ -106,14 +95,14 @@ test('a missing relation and a hidden one are told in the same words, with the s
 })
 
 test('a refusal says what is needed, is one line in the trail, and leaves the session usable', async () => {
-  give('sue', 'DQL public.notes')
+  await give('sue', 'DQL public.notes')
   await withClient(kit.client('sue'), async client => {
     await client.query('begin')
     const error = await client.query('delete from notes').catch((thrown: unknown) => thrown)
     assert(error instanceof pg.DatabaseError)
     assert.equal(error.code, '42501')
     assert.match(error.detail ?? '', /^bawn: postgres\.permission_denied, request /)
-    assert.equal(error.hint, 'It needs DML on table public.notes: no grant of DML')
+    assert.equal(error.hint, 'It needs DML on table public.notes: nothing grants DML on table shop.public.notes')
     await client.query('rollback')
     assert.equal(await outcome(client, 'select count(*)::int from notes'), '[[2]]')
   })
@@ -125,14 +114,14 @@ test('a refusal says what is needed, is one line in the trail, and leaves the se
       action: 'DELETE',
       resource: 'shop/notes',
       decision: 'deny',
-      rule: 'no grant of DML',
+      rule: 'nothing grants DML on table shop.public.notes',
       code: 'postgres.permission_denied',
     },
   )
 })
 
 test('nothing of a text with several statements runs when one is not permitted', async () => {
-  give('sue', 'ALL public.notes')
+  await give('sue', 'ALL public.notes')
   await withClient(kit.client('sue'), async client => {
     assert.match(await outcome(client, "insert into notes values (7, 'x'); select * from plans"), /^42P01/)
     assert.equal(await outcome(client, 'select count(*)::int from notes'), '[[2]]')
@@ -140,7 +129,7 @@ test('nothing of a text with several statements runs when one is not permitted',
 })
 
 test('prepared statements, portals and cursors are decided again when grants changed', async () => {
-  give('sue', 'DQL public.notes', 'DQL crm.deals')
+  await give('sue', 'DQL public.notes', 'DQL crm.deals')
   await withClient(kit.client('sue'), async client => {
     const named = { name: 'n', text: 'select body from notes where id = $1', values: [1] }
     assert.deepEqual((await client.query(named)).rows, [{ body: 'hello' }])
@@ -149,7 +138,7 @@ test('prepared statements, portals and cursors are decided again when grants cha
     await client.query('begin')
     await client.query('declare c cursor for select body from notes order by id')
     assert.equal(await outcome(client, 'fetch 1 from c'), '[["hello"]]')
-    take('sue')
+    await take('sue')
     assert.match(await outcome(client, 'fetch 1 from c'), /^42P01/)
     await client.query('rollback')
     assert.match(await outcome(client, 'execute p'), /^42P01/)
@@ -157,7 +146,7 @@ test('prepared statements, portals and cursors are decided again when grants cha
     await assert.rejects(client.query(named), { code: '42P01' })
     // By the other way in: what the protocol prepared is run by SQL.
     assert.match(await outcome(client, 'execute n (1)'), /^42P01/)
-    give('sue', 'DQL public.notes')
+    await give('sue', 'DQL public.notes')
     assert.equal(await outcome(client, 'execute n (1)'), '[["hello"]]')
     assert.equal(await outcome(client, 'execute p'), '[["world"]]')
     assert.match(await outcome(client, 'execute unheard'), /^26000 prepared statement "unheard" does not exist/)
@@ -166,7 +155,7 @@ test('prepared statements, portals and cursors are decided again when grants cha
 })
 
 test('what SQL prepared or declared is run by messages of the protocol', async () => {
-  give('ray', 'DQL public.notes')
+  await give('guest', 'DQL public.notes')
   const raw = await rawLogin(kit.door.address.port, 'ray', 'guest')
   const ask = async (...messages: Buffer[]): Promise<string> => {
     raw.received = Buffer.alloc(0)
@@ -183,7 +172,7 @@ test('what SQL prepared or declared is run by messages of the protocol', async (
     await ask(begin)
     await ask(declare)
     assert.equal(await ask(say.execute('c', 1), say.sync), 'DsZ')
-    take('ray')
+    await take('guest')
     assert.equal(await ask(say.execute('c', 1), say.sync), 'EZ 42P01')
     assert.equal(await ask(rollback), 'CZ')
     assert.equal(await ask(say.bind('', 'p'), say.execute(''), say.sync), 'EZ 42P01')
@@ -191,21 +180,21 @@ test('what SQL prepared or declared is run by messages of the protocol', async (
     assert.equal(await ask(say.bind('', 'q'), say.sync), 'EZ 26000')
     assert.equal(await ask(say.execute('c'), say.sync), 'EZ 34000')
     // A name that is given away again in a transaction that has failed still means the first statement.
-    give('ray', 'DQL public.notes')
+    await give('guest', 'DQL public.notes')
     await ask(begin)
     await ask(say.query('select 1 / 0'))
     assert.equal(await ask(say.query('deallocate p')), 'EZ 25P02')
     await ask(rollback)
-    take('ray')
+    await take('guest')
     assert.equal(await ask(say.query('prepare p as select 1')), 'EZ 42P05')
     assert.equal(await ask(say.query('execute p')), 'EZ 42P01')
     assert.equal(await ask(say.query('deallocate p')), 'CZ')
     assert.equal(await ask(say.query('prepare p as select 1')), 'CZ')
     assert.equal(await ask(say.query('execute p')), 'TDCZ')
     // Not confirmed yet when the name is used: it waits.
-    give('ray', 'DQL public.notes')
+    await give('guest', 'DQL public.notes')
     await ask(say.parse('r', 'select body from notes'), say.sync)
-    take('ray')
+    await take('guest')
     raw.received = Buffer.alloc(0)
     const harmless = [say.bind('', 'nosuch'), say.close('S', 'r'), say.parse('r', 'select 1'), say.sync]
     raw.socket.write(Buffer.concat([...harmless, say.query('execute r')]))
@@ -217,7 +206,7 @@ test('what SQL prepared or declared is run by messages of the protocol', async (
 })
 
 test('a suspended portal is not run on after a revoke', async () => {
-  give('ray', 'DQL public.notes')
+  await give('guest', 'DQL public.notes')
   const raw = await rawLogin(kit.door.address.port, 'ray', 'guest')
   const ask = async (...messages: Buffer[]): Promise<string> => {
     raw.received = Buffer.alloc(0)
@@ -229,14 +218,14 @@ test('a suspended portal is not run on after a revoke', async () => {
     assert.equal(await ask(say.query('begin')), 'CZ')
     const text = 'select body from notes order by id'
     assert.equal(await ask(say.parse('s', text), say.bind('c', 's'), say.execute('c', 1), say.sync), '12DsZ')
-    take('ray')
+    await take('guest')
     assert.equal(await ask(say.execute('c', 1), say.sync), 'EZ')
     assert.equal(codeOf(raw), '42P01')
     assert.equal(await ask(say.query('rollback')), 'CZ')
     assert.equal(await ask(say.describe('S', 's'), say.sync), 'EZ')
     assert.equal(codeOf(raw), '42P01')
     assert.equal(await ask(say.bind('', 's'), say.execute(''), say.sync), 'EZ')
-    give('ray', 'DQL public.notes')
+    await give('guest', 'DQL public.notes')
     assert.equal(await ask(say.bind('', 's'), say.execute(''), say.sync), '2DDCZ')
   } finally {
     raw.socket.destroy()
@@ -261,7 +250,7 @@ test('a superuser needs nothing, and may send what the gateway does not understa
 })
 
 test('what a session makes is its own: temporary tables, and tables of an open transaction', async () => {
-  give('sue', 'DQL public.notes', 'DQL,DML,DDL lab.*')
+  await give('sue', 'DQL public.notes', 'DQL,DML,DDL lab.*')
   await withClient(kit.client('sue'), async client => {
     await client.query('create temp table mine as select * from notes')
     assert.equal(await outcome(client, 'select count(*)::int from mine'), '[[2]]')
@@ -281,7 +270,7 @@ test('what a session makes is its own: temporary tables, and tables of an open t
 })
 
 test('a table that was made beside the gateway is known soon', async () => {
-  give('sue', 'DQL lab.fresh')
+  await give('sue', 'DQL lab.fresh')
   await withClient(kit.client('sue'), async client => {
     assert.match(await outcome(client, 'select 1 from lab.fresh'), /^42P01/)
     await client.query('set search_path = lab')
@@ -295,13 +284,13 @@ test('a table that was made beside the gateway is known soon', async () => {
 })
 
 test('fields and grants: who may not read the table learns nothing of its fields', async () => {
-  give('gus', 'DQL public.notes')
+  await give('gus', 'DQL public.notes')
   await withClient(kit.client('gus'), async client => {
     assert.match(
       await outcome(client, "select * from people where photo = 'x'"),
       /^42P01 relation "people" does not exist/,
     )
-    give('gus', 'DQL public.people')
+    await give('gus', 'DQL public.people')
     assert.match(
       await outcome(client, "select * from people where photo = 'x'"),
       /^42501 public\.people\.photo is encrypted/,
@@ -318,20 +307,20 @@ test('who may write and not read learns nothing by the error of a row that does 
       assert(error instanceof pg.DatabaseError)
       return [error.code, error.detail]
     }
-    give('sue', 'DML public.notes')
+    await give('sue', 'DML public.notes')
     assert.deepEqual(await failing('update notes set id = -1'), ['23514', undefined])
     assert.deepEqual(await failing("insert into notes values (1, 'x')"), ['23505', undefined])
-    give('sue', 'DQL public.notes')
+    await give('sue', 'DQL public.notes')
     assert.deepEqual(await failing('update notes set id = -1'), ['23514', 'Failing row contains (-1, hello).'])
-    take('sue')
+    await take('sue')
     // By definitions, it would be told by the message itself.
-    give('sue', 'DDL public.notes', 'DML public.notes')
+    await give('sue', 'DDL public.notes', 'DML public.notes')
     assert.deepEqual((await failing('alter table notes alter column body type int using body::int'))[0], '42501')
   })
 })
 
 test('postgres.js, whose statements are all prepared and pipelined', async () => {
-  give('sue', 'DQL public.notes')
+  await give('sue', 'DQL public.notes')
   const sql = postgres({
     host: 'localhost',
     port: kit.door.address.port,
@@ -352,7 +341,7 @@ test('postgres.js, whose statements are all prepared and pipelined', async () =>
       results.map(result => (result.status === 'fulfilled' ? result.value[0]?.['body'] : result.reason.code)),
       ['hello', '42P01', 'world'],
     )
-    take('sue')
+    await take('sue')
     await assert.rejects(sql`select body from notes where id = ${1}`, { code: '42P01' })
   } finally {
     await sql.end()

@@ -121,7 +121,7 @@ export async function startKit(
     query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     fields: catalogue.fields,
     database: 'shop',
-    objects: grants !== undefined,
+    objects: () => grants !== undefined,
   })
   const planner = await createPlanner()
   const store = await createAccounts()

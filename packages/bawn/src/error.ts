@@ -725,6 +725,24 @@ export const errors = {
     sqlstate: '42P01',
     hint: 'Check the name; a relation on which you have no privilege at all does not exist for you',
   },
+  'postgres.schema_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '3F000',
+    hint: 'Check the name, and create the schema before something is granted on it',
+  },
+  'postgres.account_statement': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '42601',
+    hint: 'Statements about accounts are the gateway’s own; docs/guide/grants-sql.md has their grammar',
+  },
+  'postgres.account_in_transaction': {
+    blame: 'caller',
+    status: 409,
+    sqlstate: '25001',
+    hint: 'Send it by itself, outside of a transaction: it cannot be rolled back with the database',
+  },
   'postgres.statement_unknown': {
     blame: 'caller',
     status: 404,

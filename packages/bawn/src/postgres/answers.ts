@@ -97,6 +97,12 @@ export class Answers {
         this.#complete(this.#expect(head, 'query', 'execute'))
         return
       case back.emptyQuery:
+        if (head?.answer === undefined) this.#complete(this.#expect(head, 'query', 'execute'))
+        else {
+          this.#answer(head.answer)
+          if (head.kind === 'execute') this.#talk.pending.shift()
+        }
+        return
       case back.portalSuspended:
         this.#complete(this.#expect(head, 'query', 'execute'))
         return
@@ -173,6 +179,12 @@ export class Answers {
     else this.#forward()
   }
 
+  /** The gateway's own answer, in place of the server's to an empty statement. */
+  #answer(bytes: Buffer): void {
+    this.#dropping = true
+    this.#send(bytes)
+  }
+
   /** The one answer of a message of the extended protocol. */
   #answered(head: Pending | undefined): void {
     if (head?.swallow === true || this.#muted) this.#dropping = true
@@ -239,6 +251,11 @@ export class Answers {
   }
 
   #noData(head: Pending): void {
+    if (head.answer !== undefined) {
+      this.#answer(head.answer)
+      this.#talk.pending.shift()
+      return
+    }
     if (head.portal !== undefined) head.portal.rows = 'none'
     this.#answered(head)
   }

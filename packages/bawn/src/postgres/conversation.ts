@@ -28,9 +28,6 @@ export class Conversation {
   /** Cache key of plans: what this identity may see. */
   readonly identityClass: string
   readonly ability: FieldAbility
-  /** What this identity may do, where grants decide. */
-  readonly grants: SessionGrants | undefined
-
   readonly toServer = new Output()
   readonly toClient = new Output()
   readonly pending = new PendingQueue()
@@ -45,6 +42,8 @@ export class Conversation {
   runs = 0
   /** Those among them that gave a query over protected tables a name of its own. */
   declarations = 0
+  /** Batch of the last Execute: what follows it before Sync is in its transaction. */
+  executedIn = -1
   /** Of the last ReadyForQuery. */
   transaction: number = status.idle
   /**
@@ -61,6 +60,7 @@ export class Conversation {
   /** The schema that the last statement was planned with. */
   snapshot: SchemaSnapshot | undefined
   #requests = 0
+  #grants: SessionGrants | undefined
 
   constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: SessionLimits) {
     this.state = state
@@ -68,20 +68,25 @@ export class Conversation {
     this.audit = audit
     this.limits = limits
     this.identityClass = identityClass(audit.identity)
-    const { grants } = database
-    this.grants =
-      grants === undefined
-        ? undefined
-        : new SessionGrants({
-            gate: grants.gate,
-            identity: audit.identity,
-            database: database.name,
-            maxNamed: limits.maxPrepared,
-          })
     this.ability = field => (field.searchable && this.viewOf(field).disclosure.kind === 'plain' ? 'search' : 'none')
   }
 
   readonly viewOf = (field: Field): FieldView => this.state.catalogue.view(field, this.audit.identity)
+
+  /** What this identity may do, where grants decide; a reload may bring and take them. */
+  get grants(): SessionGrants | undefined {
+    const { grants } = this.database
+    if (grants === undefined) return undefined
+    if (this.#grants === undefined) {
+      const { identity } = this.audit
+      this.#grants = new SessionGrants(
+        { identity, database: this.database.name, maxNamed: this.limits.maxPrepared },
+        grants.gate,
+      )
+    }
+    this.#grants.gate = grants.gate
+    return this.#grants
+  }
 
   /** The change has been answered and committed or rolled back: others can see it, and so can the schema's loader. */
   get isSchemaStale(): boolean {

@@ -47,5 +47,9 @@ function mayReadRow(talk: Conversation, fields: RawErrorFields): boolean {
   const { grants } = talk
   const errorClass = fields.get('C')?.slice(0, 2)
   if (grants === undefined || (errorClass !== '23' && errorClass !== '44')) return true
-  return grants.mayRead(fields.get('s'), fields.get('t'))
+  try {
+    return grants.mayRead(fields.get('s'), fields.get('t'))
+  } catch {
+    return false
+  }
 }

@@ -23,6 +23,8 @@ export interface Pending {
   readonly execution?: Execution | undefined
   /** The server was made to fail here; the client gets this ErrorResponse in place of the server's. */
   readonly refusal?: Buffer | undefined
+  /** The server has an empty statement here; the client gets this in place of EmptyQueryResponse or NoData. */
+  readonly answer?: Buffer | undefined
   /** Our own message: the client sees nothing of its answer. */
   readonly swallow?: boolean
   readonly statement?: Statement | undefined

@@ -1,9 +1,11 @@
 import type { ErrorCode } from '../error.ts'
+import { mayConcernAccounts } from './administration/parse.ts'
+import type { AccountStatement } from './administration/statement.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError } from './failure.ts'
 import type { Reading, Unread } from './grants/reading.ts'
 import type { LivePlan } from './objects.ts'
-import type { RefusedPlan, SchemaSnapshot, StatementPlan } from './sql/plan.ts'
+import type { RefusedPlan, SchemaSnapshot, StatementPlan, TextReading } from './sql/plan.ts'
 
 /** How old what we know of the schema may be: changes beside the gateway are not announced by anything. */
 export const maxSchemaAgeMs = 10_000
@@ -14,6 +16,8 @@ export interface Planned {
   readonly snapshot: SchemaSnapshot
   /** What the text touches, where grants decided about it. */
   readonly reading?: Reading | undefined
+  /** It is about accounts, and the gateway's own. */
+  readonly account?: AccountStatement | undefined
 }
 
 /** A statement of which we do not know the text (SQL-level PREPARE, DECLARE): its results are looked at, by column. */
@@ -59,18 +63,34 @@ function planWith(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot
   return permit(talk, text, snapshot, reading, false)
 }
 
+const nothingToPlan: StatementPlan = Object.freeze({ kind: 'pass', schemaChange: false })
+
 /** Grants come first: what is refused for a field would tell somebody without any privilege that the table is there. */
 function permit(
   talk: Conversation,
   text: Uint8Array,
   snapshot: SchemaSnapshot,
-  reading: Reading | Unread,
+  reading: TextReading,
   final: boolean,
 ): Planned | Promise<Planned> {
   const { grants } = talk
-  if (reading.kind === 'unread') {
-    if (grants?.isSuperuser === true) return planFields(talk, text, snapshot, undefined)
-    return { plan: notUnderstood(reading), snapshot }
+  switch (reading.kind) {
+    case 'unread':
+      // A superuser may send what only a newer PostgreSQL understands, but nothing that may hold somebody's password.
+      if (grants?.isSuperuser === true && !mayConcernAccounts(text)) return planFields(talk, text, snapshot, undefined)
+      return { plan: notUnderstood(reading), snapshot }
+    case 'misread': {
+      const { message, hint, offset } = reading
+      return { plan: { kind: 'refused', code: 'postgres.account_statement', message, hint, offset }, snapshot }
+    }
+    case 'account': {
+      const { statement } = reading
+      if (!isOwnTable(statement, snapshot)) return { plan: nothingToPlan, snapshot, account: statement }
+      const sql = talk.database.planner.read(text, true)
+      if (isPromise(sql)) return sql.then(read => permit(talk, text, snapshot, read, final))
+      return permit(talk, text, snapshot, sql, final)
+    }
+    case 'read':
   }
   const verdict = grants?.judge(reading, snapshot.objects, talk.made, final)
   switch (verdict?.kind) {
@@ -80,7 +100,9 @@ function permit(
     case 'denied':
       return { plan: verdict.plan, snapshot }
     case 'unknown': {
-      const now = talk.database.schema.fresh(maxRefusalAgeMs)
+      // Grants came with a reload: the objects were not asked for before.
+      const { schema } = talk.database
+      const now = snapshot.objects === undefined ? schema.refresh() : schema.fresh(maxRefusalAgeMs)
       if (!isPromise(now)) return permit(talk, text, now, reading, true)
       return now.catch(unavailable).then(newer => {
         talk.snapshot = newer
@@ -88,6 +110,12 @@ function permit(
       })
     }
   }
+}
+
+/** The database has a table sys.users of its own. */
+function isOwnTable(statement: AccountStatement, { objects }: SchemaSnapshot): boolean {
+  if (statement.kind !== 'list' || statement.verb !== 'SELECT') return false
+  return objects?.relations.get(statement.list)?.some(relation => relation.schema === 'sys') === true
 }
 
 function notUnderstood({ code, message, offset }: Unread): RefusedPlan {

@@ -1,6 +1,7 @@
-import type { Conversation } from './conversation.ts'
-import { type Declaration, emptyReading, type Reading } from './grants/reading.ts'
+import { accountExecute, accountPortal, describeAccount } from './accounts.ts'
+import type { AccountStatement } from './administration/statement.ts'
 import type { LivePlan, Portal, Statement } from './objects.ts'
+import { isPermitted, mayRun, readingOf, readLate } from './permission.ts'
 import { isPromise, isSamePlan, maxSchemaAgeMs, unknownPlan } from './planning.ts'
 import { refuse, refusePlan } from './refuse.ts'
 import { sealBind } from './seal.ts'
@@ -21,6 +22,9 @@ export function bind(turn: Turn): Step {
   const names = parseBindNames(buffer, start + 5, end)
   const known = talk.statements.get(names.statement)
   if (!isSure(turn, known)) return turn.wait()
+  if (known?.account !== undefined) return bindAccount(turn, names.portal, known, known.account)
+  const late = readLate(turn, known)
+  if (late !== undefined) return late
   // What SQL prepares over protected tables only reads: its results are looked at, and it takes no protected parameter.
   const statement = known?.plan.kind === 'pass' && known.declarations !== talk.declarations ? undefined : known
   if (!mayRun(turn, 'statement', names.statement, known)) return 'next'
@@ -57,6 +61,27 @@ export function bind(turn: Turn): Step {
     return 'next'
   }
   turn.talk.send({ kind: 'bind', portal, undo: talk.portals.set(names.portal, portal) })
+  turn.forward()
+  return 'next'
+}
+
+function bindAccount(turn: Turn, name: string, statement: Statement, account: AccountStatement): Step {
+  const { talk } = turn
+  const { buffer, start, end } = turn.reader
+  if (tooManyObjects(turn, talk.portals.get(name), name)) return 'next'
+  const portal: Portal = {
+    plan: statement.plan,
+    snapshot: statement.snapshot,
+    sealed: undefined,
+    batch: talk.batch,
+    declarations: talk.declarations,
+    account: accountPortal(account, parseBind(buffer, start + 5, end).resultFormats),
+    confirmed: false,
+    describedIn: -1,
+    describedAt: -1,
+    rows: undefined,
+  }
+  talk.send({ kind: 'bind', portal, undo: talk.portals.set(name, portal) })
   turn.forward()
   return 'next'
 }
@@ -112,59 +137,6 @@ function currentPlan(
   return statement
 }
 
-/** Permitted as things are now, by what was decided before: anything else is looked into again. */
-function isPermitted(talk: Conversation, { reading }: Statement, snapshot: SchemaSnapshot): boolean {
-  if (talk.grants === undefined || reading === undefined) return true
-  return talk.grants.judge(reading, snapshot.objects, talk.made, false).kind === 'permitted'
-}
-
-/**
- * Whether grants let what a message names be run now: they may be others than when it was prepared. Refuses when they do not. A name
- * that SQL gave means what SQL prepared or declared, beside or in place of what the protocol's messages made.
- */
-function mayRun(
-  turn: Turn,
-  kind: Declaration['kind'],
-  name: string,
-  known: { readonly reading?: Reading | undefined } | undefined,
-): boolean {
-  const { talk } = turn
-  const { grants } = talk
-  // Unnamed ones are made by messages only: what we do not know is not there.
-  if (grants === undefined || (name === '' && known === undefined)) return true
-  const text = Buffer.from(name, 'latin1').toString()
-  const objects = talk.snapshot?.objects
-  const { reading } = known ?? {}
-  const bySql = (kind === 'statement' ? grants.statements : grants.cursors).has(text)
-  let verdict =
-    reading === undefined || bySql
-      ? grants.use(kind, text, reading?.references, reading?.verb ?? 'EXECUTE', objects, true)
-      : undefined
-  if (reading !== undefined && (verdict === undefined || verdict.kind === 'permitted')) {
-    verdict = grants.judge(reading, objects, talk.made, true)
-  }
-  if (verdict?.kind !== 'denied') return true
-  // The position would be one in a text that is not this message's.
-  const { plan } = verdict
-  const message = plan.code === 'postgres.cursor_unknown' ? `portal "${text}" does not exist` : plan.message
-  refusePlan(talk, 'extended', Buffer.alloc(0), { ...plan, message, offset: undefined })
-  return false
-}
-
-/** What a portal touches: as its statement, or as what SQL prepared by that name. */
-function readingOf(
-  talk: Conversation,
-  kind: Declaration['kind'],
-  name: string,
-  known: Statement | undefined,
-): Reading | undefined {
-  const text = Buffer.from(name, 'latin1').toString()
-  const references = talk.grants?.[kind === 'statement' ? 'statements' : 'cursors'].references(text)
-  if (references === undefined) return known?.reading
-  const merged = [...references, ...(known?.reading?.references ?? [])]
-  return { ...(known?.reading ?? emptyReading), references: merged, single: false }
-}
-
 /**
  * Whether an object that a message names is the one the server will use. Within one batch an error skips both; across a Sync it
  * has to be confirmed; a missing one may be there again once the server has skipped a Close.
@@ -185,7 +157,9 @@ export function execute(turn: Turn): Step {
   body.finish()
   const known = talk.portals.get(name)
   if (!isSure(turn, known)) return turn.wait()
+  if (known?.account !== undefined) return accountExecute(turn, known, known.account)
   if (!mayRun(turn, 'cursor', name, known)) return 'next'
+  talk.executedIn = talk.batch
   const done = talk.noteGranted(known?.reading)
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
@@ -221,19 +195,23 @@ export function describe(turn: Turn): Step {
   if (target === undefined || target.of === 'statement') {
     const known = target === undefined ? undefined : talk.statements.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
-    if (target !== undefined && !mayRun(turn, 'statement', target.name, known)) return 'next'
+    const answer = known?.account === undefined ? undefined : describeAccount(known.account)
+    if (target !== undefined && known?.account === undefined && !mayRun(turn, 'statement', target.name, known))
+      return 'next'
     const statement = known ?? unknownStatement(turn)
-    turn.talk.send({ kind: 'describe-statement', statement })
+    turn.talk.send({ kind: 'describe-statement', statement, answer })
   } else {
     const known = talk.portals.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
-    if (!mayRun(turn, 'cursor', target.name, known)) return 'next'
+    const { account } = known ?? {}
+    if (account === undefined && !mayRun(turn, 'cursor', target.name, known)) return 'next'
     const portal = known ?? unknownPortal(turn)
     if (portal !== undefined) {
       portal.describedIn = talk.batch
       portal.describedAt = talk.runs
     }
-    turn.talk.send({ kind: 'describe-portal', portal })
+    const answer = account === undefined ? undefined : describeAccount(account.statement, account.formats)
+    turn.talk.send({ kind: 'describe-portal', portal, answer })
   }
   turn.forward()
   return 'next'

@@ -1,3 +1,4 @@
+import { accountParse, accountQuery, answerQuery } from './accounts.ts'
 import type { EditedText } from './edits.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { Reading } from './grants/reading.ts'
@@ -13,6 +14,8 @@ import { buildParse, buildQuery, parseParse, parseQuery } from './wire/parse.ts'
 /** Query: planned, sealed, forwarded. */
 export function query(turn: Turn): Step {
   const { buffer, start, end } = turn.reader
+  const administered = turn.takeAdministered()
+  if (administered !== undefined) return answerQuery(turn, administered)
   const text = parseQuery(buffer, start + 5, end)
   const planned = turn.plan(text)
   if (planned === undefined) return 'wait'
@@ -20,6 +23,7 @@ export function query(turn: Turn): Step {
   const { plan, snapshot, reading } = planned
   if (namesInDoubt(turn, reading)) return turn.wait()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
+  if (planned.account !== undefined) return accountQuery(turn, planned.account)
   turn.talk.noteRun(plan)
   const done = turn.talk.noteGranted(reading)
   if (plan.kind === 'pass') {
@@ -51,6 +55,7 @@ export function parse(turn: Turn): Step {
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
   if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
   if (tooMuchText(turn, message.text, message.name)) return 'next'
+  if (planned.account !== undefined) return accountParse(turn, planned.account, message, planned)
   const statement: Statement = {
     plan,
     snapshot,

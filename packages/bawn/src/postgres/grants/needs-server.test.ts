@@ -17,7 +17,7 @@ const source = createSchemaSource({
   query: async (sql, parameters) => (await owner.query(sql, [...parameters])).rows,
   fields: [],
   database: 'shop',
-  objects: true,
+  objects: () => true,
 })
 
 const tables = `

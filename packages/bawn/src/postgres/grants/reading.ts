@@ -87,7 +87,7 @@ export interface Unread {
 }
 
 /** Touches nothing. */
-export const emptyReading: Reading = Object.freeze({
+export const emptyReading: Reading = Object.freeze<Reading>({
   kind: 'read',
   verb: '',
   single: false,
@@ -99,4 +99,11 @@ export const emptyReading: Reading = Object.freeze({
   created: [],
   changes: [],
   unsettles: false,
+})
+
+/** May do anything. */
+export const opaqueReading: Reading = Object.freeze<Reading>({
+  ...emptyReading,
+  references: [{ kind: 'restricted', what: 'a statement that is not understood' }],
+  unsettles: true,
 })

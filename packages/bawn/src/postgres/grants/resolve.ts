@@ -1,7 +1,7 @@
 import { type GrantTarget, type Need, type Privilege, privileges } from '../../accounts/grant.ts'
+import { isReadableCatalogue } from '../../policy/system-objects.ts'
 import type { DatabaseObjects, KnownRelation, RelationKind } from '../sql/objects.ts'
 import { harmlessFunctions } from './builtin-functions.ts'
-import { isReadableCatalog, isSystemSchema } from './catalogs.ts'
 import type { Noun, Reference } from './reading.ts'
 
 /** What one reference needs. All of it: where a name may mean several things, the privilege is needed on each. */
@@ -24,6 +24,11 @@ export interface Resolution {
   readonly unknown: boolean
   /** Rests on what the session made, so it is no other session's. */
   readonly personal: boolean
+}
+
+/** Whether a schema is the server's own. */
+function isSystemSchema(schema: string): boolean {
+  return schema === 'information_schema' || schema.startsWith('pg_')
 }
 
 /** What a session made and others cannot see. */
@@ -163,9 +168,13 @@ class Resolver {
     return places.length > 0 ? places.map(place => this.#table(place, name)) : [{ kind: 'cluster' }]
   }
 
+  /** Definitions are read by everybody; for the rest there may be an entry on the very table. To change any of it needs everything. */
   #catalog(schema: string, name: string, wanted: readonly Privilege[]): void {
     const isRead = wanted.every(privilege => privilege === 'DQL')
-    if (!isRead || !isReadableCatalog(schema, name)) this.#restricted(`${schema}.${name}`)
+    if (!isRead || schema.startsWith('pg_temp')) this.#restricted(`${schema}.${name}`)
+    else if (!isReadableCatalogue(schema, name)) {
+      this.#demand(`${schema}.${name}`, 'table', [this.#need('DQL', this.#table(schema, name))], { name })
+    }
   }
 
   #creation(schema: string | undefined, name: string): void {

@@ -19,7 +19,6 @@ const permitted: Verdict = Object.freeze({ kind: 'permitted' })
 const unknown: Verdict = Object.freeze({ kind: 'unknown' })
 
 export interface SessionGrantsOptions {
-  readonly gate: GrantGate
   readonly identity: Identity
   /** The database by its name in the configuration. */
   readonly database: string
@@ -42,13 +41,17 @@ export class SessionGrants {
   /** Needs that were permitted, and under which epoch of the gate. */
   readonly #permitted = new WeakMap<readonly Need[], number>()
 
-  constructor(options: SessionGrantsOptions) {
+  /** The one that decides now. */
+  gate: GrantGate
+
+  constructor(options: SessionGrantsOptions, gate: GrantGate) {
     this.#options = options
+    this.gate = gate
   }
 
   /** Nothing is needed: a superuser. */
   get isSuperuser(): boolean {
-    return this.#options.gate.isSuperuser(this.#options.identity)
+    return this.gate.isSuperuser(this.#options.identity)
   }
 
   /**
@@ -93,7 +96,8 @@ export class SessionGrants {
 
   /** Whether rows of a table may be shown. Without a name it is some table: then nobody knows. */
   mayRead(schema: string | undefined, table: string | undefined): boolean {
-    const { gate, identity, database } = this.#options
+    const { gate } = this
+    const { identity, database } = this.#options
     if (this.isSuperuser) return true
     if (schema === undefined || table === undefined) return false
     const target = { kind: 'table', database, schema, table } as const
@@ -139,7 +143,8 @@ export class SessionGrants {
       return refusal('postgres.schema_unavailable', 'the objects of the database are not known', '')
     const resolution = this.#resolve(references, objects)
     if (resolution.unknown && !final) return unknown
-    const { gate, identity } = this.#options
+    const { gate } = this
+    const { identity } = this.#options
     if (this.#permitted.get(resolution.needs) === gate.epoch) return permitted
     const epoch = gate.epoch
     if (resolution.needs.length === 0 || gate.decide(identity, resolution.needs).kind === 'permit') {
@@ -159,7 +164,8 @@ export class SessionGrants {
 
   /** Tells first what does not exist for this identity, as the server would, and only then what it may not do. */
   #denial({ demands }: Resolution, verb: string): RefusedPlan {
-    const { gate, identity } = this.#options
+    const { gate } = this
+    const { identity } = this.#options
     let first: { readonly demand: Demand; readonly need: Need; readonly rule: string } | undefined
     let invisible: { readonly demand: Demand; readonly rule: string } | undefined
     let hides = false
@@ -200,7 +206,8 @@ export class SessionGrants {
   }
 
   #forbidden({ noun, written, name, needs }: Demand, need: Need, verb: string, rule: string): RefusedPlan {
-    const { database, gate, identity } = this.#options
+    const { gate } = this
+    const { database, identity } = this.#options
     const whole = noun === 'restricted' || noun === 'database'
     return {
       kind: 'refused',

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../error.ts'
 import type { Field } from '../../fields/field.ts'
+import type { AccountReading } from '../administration/statement.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
 import type { DatabaseObjects } from './objects.ts'
 
@@ -105,6 +106,9 @@ export interface RefusedPlan {
   readonly bare?: boolean
 }
 
+/** What grants make of a text. */
+export type TextReading = Reading | Unread | AccountReading
+
 /** What a class of identities may do with a field in an expression: `search` only where the field is searchable and seen plain. */
 export type FieldAbility = (field: Field) => 'search' | 'none'
 
@@ -127,7 +131,8 @@ export interface Planner {
    * What a text touches, for grants. Kept by text once `plan` has shown that it holds no plaintext: call it with the same array.
    *
    * @param text as for `plan`
+   * @param asSql not to be taken for a statement about accounts
    */
-  read(text: Uint8Array): Reading | Unread | Promise<Reading | Unread>
+  read(text: Uint8Array, asSql?: boolean): TextReading | Promise<TextReading>
   close(): Promise<void>
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { RawStmt } from 'libpg-query'
+import { readAccountStatement } from '../administration/parse.ts'
 import { readStatements } from '../grants/read.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
 import { ReadingCache } from '../grants/reading-cache.ts'
@@ -7,7 +8,7 @@ import { Context } from './context.ts'
 import { type LexerLimits, lex, type Token } from './lexer.ts'
 import { createNames, type Names } from './names.ts'
 import { createParser, type Parsed, type Parser } from './parser.ts'
-import type { FieldAbility, Planner, RefusedPlan, SchemaSnapshot, StatementPlan } from './plan.ts'
+import type { FieldAbility, Planner, RefusedPlan, SchemaSnapshot, StatementPlan, TextReading } from './plan.ts'
 import { PlanCache } from './plan-cache.ts'
 import { createPrefilter, isHarmless, type Prefilter } from './prefilter.ts'
 import { Refusal } from './refusal.ts'
@@ -125,9 +126,11 @@ class StatementPlanner implements Planner {
     return made instanceof Promise ? made.then(keep) : keep(made)
   }
 
-  read(text: Uint8Array): Reading | Unread | Promise<Reading | Unread> {
+  read(text: Uint8Array, asSql = false): TextReading | Promise<TextReading> {
     const known = this.#readings.get(latin1Of(text))
     if (known !== undefined) return known
+    const account = asSql ? undefined : readAccountStatement(text)
+    if (account !== undefined) return account
     const go = (understood: Understood): Reading | Unread => {
       if (understood.kind === 'not') return unread(understood.refusal)
       try {

@@ -15,8 +15,8 @@ export interface SchemaSourceOptions {
   readonly fields: readonly Field[]
   /** Name of the configured database: fields of others are not looked at. */
   readonly database: string
-  /** Whether snapshots tell everything that statements can name: grants need it. */
-  readonly objects?: boolean
+  /** Whether snapshots tell everything that statements can name, which grants need; asked at each load. */
+  readonly objects?: () => boolean
   /** Milliseconds, monotonic. */
   readonly now?: () => number
 }
@@ -127,7 +127,7 @@ class DatabaseSchema implements SchemaSource {
   readonly #query: CatalogueQuery
   readonly #now: () => number
   readonly #declared: readonly Declared[]
-  readonly #wantsObjects: boolean
+  readonly #wantsObjects: () => boolean
   #objects: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined
   #current: SchemaSnapshot | undefined
   #fingerprint = ''
@@ -138,7 +138,7 @@ class DatabaseSchema implements SchemaSource {
   constructor(options: SchemaSourceOptions) {
     this.#query = options.query
     this.#now = options.now ?? (() => performance.now())
-    this.#wantsObjects = options.objects ?? false
+    this.#wantsObjects = options.objects ?? (() => false)
     this.#declared = options.fields.flatMap(field =>
       field.columns.filter(column => column.database === options.database).map(column => ({ ...column, field })),
     )
@@ -175,7 +175,7 @@ class DatabaseSchema implements SchemaSource {
 
   async #load(): Promise<SchemaSnapshot> {
     const startedAt = this.#now()
-    if (this.#wantsObjects) this.#objects = await loadObjects(this.#query, this.#objects)
+    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects) : undefined
     const objects = this.#objects?.objects
     const byTable = [...Map.groupBy(this.#declared, item => JSON.stringify([item.schema, item.table])).values()]
     const schemas = byTable.map(([item]) => item?.schema)
