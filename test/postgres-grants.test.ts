@@ -102,7 +102,7 @@ test('a refusal says what is needed, is one line in the trail, and leaves the se
     assert(error instanceof pg.DatabaseError)
     assert.equal(error.code, '42501')
     assert.match(error.detail ?? '', /^bawn: postgres\.permission_denied, request /)
-    assert.equal(error.hint, 'It needs DML on table public.notes: nothing grants DML on table shop.public.notes')
+    assert.equal(error.hint, 'It needs DML on table public.notes, and nothing grants it')
     await client.query('rollback')
     assert.equal(await outcome(client, 'select count(*)::int from notes'), '[[2]]')
   })
@@ -281,6 +281,43 @@ test('a table that was made beside the gateway is known soon', async () => {
     while ((await outcome(client, 'select * from fresh')) !== '[[1]]') assert(performance.now() < until)
     await kit.direct('drop table lab.fresh')
   })
+})
+
+test('entries follow what is dropped and renamed, when it was committed', async () => {
+  await grants.give('sue', 'ALL lab.*')
+  await withClient(kit.client('sue'), async client => {
+    const settled = async () => outcome(client, 'select 1')
+    await client.query(
+      'create table lab.a (id int); create view lab.v as select * from lab.a; create table lab.b (id int)',
+    )
+    await grants.give('gus', 'DQL lab.a', 'DQL lab.v')
+    await grants.deny('gus', 'DQL lab.b')
+    await client.query('begin')
+    await client.query('alter table lab.a rename to c')
+    await settled()
+    assert.deepEqual(await grants.entries('gus'), ['DENY DQL lab.b', 'GRANT DQL lab.a', 'GRANT DQL lab.v'])
+    await client.query('rollback')
+    await settled()
+    assert.deepEqual(await grants.entries('gus'), ['DENY DQL lab.b', 'GRANT DQL lab.a', 'GRANT DQL lab.v'])
+    await client.query('alter table lab.a rename to c')
+    await settled()
+    assert.deepEqual(await grants.entries('gus'), ['DENY DQL lab.b', 'GRANT DQL lab.c', 'GRANT DQL lab.v'])
+    await client.query(
+      'begin; alter table lab.c rename to x; alter table lab.b rename to c; alter table lab.x rename to b; commit',
+    )
+    await settled()
+    assert.deepEqual(await grants.entries('gus'), ['DENY DQL lab.c', 'GRANT DQL lab.b', 'GRANT DQL lab.v'])
+    await client.query('drop table lab.b cascade')
+    await settled()
+    assert.deepEqual(await grants.entries('gus'), ['DENY DQL lab.c'])
+    await client.query('create table lab.b (id int)')
+    await client.query('drop table lab.c, lab.b')
+    await settled()
+    assert.deepEqual(await grants.entries('gus'), [])
+  })
+  const told = kit.events.filter(event => event.action.endsWith('of entries')).map(event => event.resource)
+  assert.equal(told[0], 'accounts/staff: table shop.lab.a to table shop.lab.c (1)')
+  assert.equal(told.at(-1), 'accounts/staff: table shop.lab.c (1)')
 })
 
 test('fields and grants: who may not read the table learns nothing of its fields', async () => {

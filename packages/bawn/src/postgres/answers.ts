@@ -2,6 +2,7 @@ import type { GatewayError } from '../error.ts'
 import type { Conversation } from './conversation.ts'
 import { reviseError } from './error-detail.ts'
 import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
+import { followChanges } from './object-changes.ts'
 import type { Pending } from './pending.ts'
 import { logicalColumns, planRow, type RowPlan, revealRow } from './rows.ts'
 import { MessageBuilder } from './wire/builder.ts'
@@ -321,6 +322,7 @@ export class Answers {
     if (talk.transaction === status.idle) {
       if (talk.portals.size > 0) talk.portals.deleteWhere(portal => portal.batch <= head.batch)
       talk.grants?.cursors.endTransaction(talk.pending.readySent - talk.pending.outstandingReady)
+      followChanges(talk)
     }
     this.#forward()
   }

@@ -5,6 +5,7 @@ import { type AuditContext, Execution, emitStatement } from './execution.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { Declaration, Reading, Reference } from './grants/reading.ts'
 import { SessionGrants } from './grants/session-grants.ts'
+import { ObjectChanges } from './object-changes.ts'
 import { type LivePlan, ObjectTable, type Portal, type Statement } from './objects.ts'
 import { Output } from './output.ts'
 import { type Pending, PendingQueue } from './pending.ts'
@@ -42,6 +43,8 @@ export class Conversation {
   runs = 0
   /** Those among them that gave a query over protected tables a name of its own. */
   declarations = 0
+  /** Drops and renames on their way. */
+  readonly objectChanges = new ObjectChanges()
   /** Batch of the last Execute: what follows it before Sync is in its transaction. */
   executedIn = -1
   /** Of the last ReadyForQuery. */
@@ -126,6 +129,7 @@ export class Conversation {
     if (grants === undefined || reading === undefined) return undefined
     const ready = this.pending.readySent + 1
     grants.note(reading, ready)
+    this.objectChanges.note(reading.changes, this.snapshot?.objects)
     return reading.single ? () => grants.confirm(reading, ready) : undefined
   }
 

@@ -37,6 +37,8 @@ export const unknownPlan: LivePlan = Object.freeze({
  */
 export function planStatement(talk: Conversation, text: Uint8Array): Planned | Promise<Planned> {
   const { schema } = talk.database
+  const { following } = talk.objectChanges
+  if (following !== undefined) return following.then(() => planStatement(talk, text))
   // Inside a transaction the change is not visible to anybody else yet: it is read after the commit.
   if (talk.isSchemaStale) return refreshAndPlan(talk, text)
   const snapshot = schema.fresh(maxSchemaAgeMs)

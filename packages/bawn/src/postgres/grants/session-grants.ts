@@ -219,7 +219,7 @@ export class SessionGrants {
           : several(needs)
             ? 'The name may mean objects of several schemas: write the schema before it'
             : gate.sees(identity, need.target)
-              ? `It needs ${need.privilege} on ${targetText(need)}: ${rule}`
+              ? `It needs ${need.privilege} on ${targetText(need)}${rule.startsWith('nothing grants') ? ', and nothing grants it' : `: ${rule}`}`
               : `It needs ${need.privilege} on ${targetText(need)}`,
       offset: undefined,
       denial: { rule, action: verb, resource: `${database}/${written}` },
