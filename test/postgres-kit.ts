@@ -27,7 +27,7 @@ import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
 import { listenPostgres, type PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
 import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
 import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
-import type { DoorState, LogEntry } from '../packages/bawn/src/postgres/state.ts'
+import type { DatabaseState, DoorState, LogEntry } from '../packages/bawn/src/postgres/state.ts'
 
 import { buildBind } from '../packages/bawn/src/postgres/wire/bind.ts'
 import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
@@ -60,8 +60,15 @@ export interface Kit {
 /** The rule that tests change: which mechanisms each user may use. */
 export const rules = new Map<string, HostRuleMatch>()
 
-/** @param more further fields, beside `email` and `photo` of `people` */
-export async function startKit(setup: string, more: readonly unknown[] = []): Promise<Kit> {
+/**
+ * @param more further fields, beside `email` and `photo` of `people`
+ * @param grants decide about every statement, where they are given
+ */
+export async function startKit(
+  setup: string,
+  more: readonly unknown[] = [],
+  grants?: DatabaseState['grants'],
+): Promise<Kit> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-door-'))
   const authority = createAuthority('test authority')
   const server = authority.issue('door', 'server', ['localhost', '127.0.0.1'])
@@ -114,6 +121,7 @@ export async function startKit(setup: string, more: readonly unknown[] = []): Pr
     query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     fields: catalogue.fields,
     database: 'shop',
+    objects: () => grants !== undefined,
   })
   const planner = await createPlanner()
   const store = await createAccounts()
@@ -146,6 +154,7 @@ export async function startKit(setup: string, more: readonly unknown[] = []): Pr
           gate: createGate(['staff'], { staff: { roles: ['billing', 'support', 'guest'] } }),
           schema,
           planner,
+          grants,
         },
       ],
     ]),

@@ -329,7 +329,12 @@ function composeDatabases(
         connectTimeoutMs: options.connect_timeout,
       }
       const asked = createDatabaseQuery(upstream)
-      const source = createSchemaSource({ query: asked.query, fields: catalogue.fields, database: name })
+      const source = createSchemaSource({
+        query: asked.query,
+        fields: catalogue.fields,
+        database: name,
+        objects: () => grants.of(name) !== undefined,
+      })
       const state: DatabaseState = {
         name,
         upstream,

@@ -757,6 +757,48 @@ export const errors = {
     sqlstate: '54001',
     hint: 'Split the statement, or pass long lists as parameters',
   },
+  'postgres.permission_denied': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'Ask an administrator for the privilege: GRANT … TO your name; docs/guide/grants-sql.md says what a statement needs',
+  },
+  'postgres.relation_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '42P01',
+    hint: 'Check the name; a relation on which you have no privilege at all does not exist for you',
+  },
+  'postgres.schema_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '3F000',
+    hint: 'Check the name, and create the schema before something is granted on it',
+  },
+  'postgres.account_statement': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '42601',
+    hint: 'Statements about accounts are the gateway’s own; docs/guide/grants-sql.md has their grammar',
+  },
+  'postgres.account_in_transaction': {
+    blame: 'caller',
+    status: 409,
+    sqlstate: '25001',
+    hint: 'Send it by itself, outside of a transaction: it cannot be rolled back with the database',
+  },
+  'postgres.statement_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '26000',
+    hint: 'Prepare the statement in this session, by PREPARE or by the protocol',
+  },
+  'postgres.cursor_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '34000',
+    hint: 'Declare the cursor in this session; cursors that functions open can be read by who may do everything',
+  },
   'postgres.column_missing': {
     blame: 'operator',
     status: 500,

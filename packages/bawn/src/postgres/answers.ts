@@ -1,6 +1,8 @@
 import type { GatewayError } from '../error.ts'
 import type { Conversation } from './conversation.ts'
+import { reviseError } from './error-detail.ts'
 import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
+import { followChanges } from './object-changes.ts'
 import type { Pending } from './pending.ts'
 import { logicalColumns, planRow, type RowPlan, revealRow } from './rows.ts'
 import { MessageBuilder } from './wire/builder.ts'
@@ -92,7 +94,16 @@ export class Answers {
         this.#show()
         return
       case back.commandComplete:
+        head?.done?.()
+        this.#complete(this.#expect(head, 'query', 'execute'))
+        return
       case back.emptyQuery:
+        if (head?.answer === undefined) this.#complete(this.#expect(head, 'query', 'execute'))
+        else {
+          this.#answer(head.answer)
+          if (head.kind === 'execute') this.#talk.pending.shift()
+        }
+        return
       case back.portalSuspended:
         this.#complete(this.#expect(head, 'query', 'execute'))
         return
@@ -169,6 +180,12 @@ export class Answers {
     else this.#forward()
   }
 
+  /** The gateway's own answer, in place of the server's to an empty statement. */
+  #answer(bytes: Buffer): void {
+    this.#dropping = true
+    this.#send(bytes)
+  }
+
   /** The one answer of a message of the extended protocol. */
   #answered(head: Pending | undefined): void {
     if (head?.swallow === true || this.#muted) this.#dropping = true
@@ -235,6 +252,11 @@ export class Answers {
   }
 
   #noData(head: Pending): void {
+    if (head.answer !== undefined) {
+      this.#answer(head.answer)
+      this.#talk.pending.shift()
+      return
+    }
     if (head.portal !== undefined) head.portal.rows = 'none'
     this.#answered(head)
   }
@@ -297,8 +319,10 @@ export class Answers {
     if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
     talk.pending.shift()
     // Portals live as long as their transaction (a cursor WITH HOLD is no portal of ours: it is planned as unknown).
-    if (talk.transaction === status.idle && talk.portals.size > 0) {
-      talk.portals.deleteWhere(portal => portal.batch <= head.batch)
+    if (talk.transaction === status.idle) {
+      if (talk.portals.size > 0) talk.portals.deleteWhere(portal => portal.batch <= head.batch)
+      talk.grants?.cursors.endTransaction(talk.pending.readySent - talk.pending.outstandingReady)
+      followChanges(talk)
     }
     this.#forward()
   }
@@ -326,33 +350,8 @@ export class Answers {
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {
-    const touches =
-      head.execution !== undefined ||
-      head.statement?.plan.kind === 'protected' ||
-      head.portal?.plan.kind === 'protected'
-    let changed = false
-    if (fields.has('D') && (touches || this.#namesProtected(fields))) {
-      // `Failing row contains (…)`, `Key (email)=(…)`: stored values, beside any rule of what may be shown.
-      fields.delete('D')
-      changed = true
-    }
-    const position = Number(fields.get('P'))
-    if (head.edited !== undefined && Number.isInteger(position) && position > 0) {
-      fields.set('P', String(head.edited.originalPosition(position)))
-      changed = true
-    }
-    if (changed) this.#send(rebuildErrorResponse(fields))
+    if (reviseError(this.#talk, head, fields)) this.#send(rebuildErrorResponse(fields))
     else this.#forward()
-  }
-
-  #namesProtected(fields: Map<string, string>): boolean {
-    const snapshot = this.#talk.pending.head()?.execution?.snapshot ?? this.#talk.snapshot
-    const [schema, table] = [fields.get('s'), fields.get('t')]
-    return (
-      snapshot !== undefined &&
-      table !== undefined &&
-      snapshot.relations.some(relation => relation.schema === schema && relation.name === table)
-    )
   }
 
   #parameterStatus(): void {

@@ -3,6 +3,9 @@ import { identityClass } from '../authn/identity.ts'
 import type { Field, FieldView } from '../fields/field.ts'
 import { type AuditContext, Execution, emitStatement } from './execution.ts'
 import type { FieldUses } from './field-uses.ts'
+import type { Declaration, Reading, Reference } from './grants/reading.ts'
+import { SessionGrants } from './grants/session-grants.ts'
+import { ObjectChanges } from './object-changes.ts'
 import { type LivePlan, ObjectTable, type Portal, type Statement } from './objects.ts'
 import { Output } from './output.ts'
 import { type Pending, PendingQueue } from './pending.ts'
@@ -26,7 +29,6 @@ export class Conversation {
   /** Cache key of plans: what this identity may see. */
   readonly identityClass: string
   readonly ability: FieldAbility
-
   readonly toServer = new Output()
   readonly toClient = new Output()
   readonly pending = new PendingQueue()
@@ -41,6 +43,10 @@ export class Conversation {
   runs = 0
   /** Those among them that gave a query over protected tables a name of its own. */
   declarations = 0
+  /** Drops and renames on their way. */
+  readonly objectChanges = new ObjectChanges()
+  /** Batch of the last Execute: what follows it before Sync is in its transaction. */
+  executedIn = -1
   /** Of the last ReadyForQuery. */
   transaction: number = status.idle
   /**
@@ -57,6 +63,7 @@ export class Conversation {
   /** The schema that the last statement was planned with. */
   snapshot: SchemaSnapshot | undefined
   #requests = 0
+  #grants: SessionGrants | undefined
 
   constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: SessionLimits) {
     this.state = state
@@ -68,6 +75,21 @@ export class Conversation {
   }
 
   readonly viewOf = (field: Field): FieldView => this.state.catalogue.view(field, this.audit.identity)
+
+  /** What this identity may do, where grants decide; a reload may bring and take them. */
+  get grants(): SessionGrants | undefined {
+    const { grants } = this.database
+    if (grants === undefined) return undefined
+    if (this.#grants === undefined) {
+      const { identity } = this.audit
+      this.#grants = new SessionGrants(
+        { identity, database: this.database.name, maxNamed: this.limits.maxPrepared },
+        grants.gate,
+      )
+    }
+    this.#grants.gate = grants.gate
+    return this.#grants
+  }
 
   /** The change has been answered and committed or rolled back: others can see it, and so can the schema's loader. */
   get isSchemaStale(): boolean {
@@ -99,6 +121,22 @@ export class Conversation {
     this.runs += 1
     if (plan.kind === 'protected' && plan.declares) this.declarations += 1
     if (plan.schemaChange) this.schemaChangedAt = this.pending.readySent + 1
+  }
+
+  /** A text that grants permit is about to be sent to be run. @returns what to do when the server has carried it out */
+  noteGranted(reading: Reading | undefined): (() => void) | undefined {
+    const { grants } = this
+    if (grants === undefined || reading === undefined) return undefined
+    const ready = this.pending.readySent + 1
+    grants.note(reading, ready)
+    this.objectChanges.note(reading.changes, this.snapshot?.objects)
+    return reading.single ? () => grants.confirm(reading, ready) : undefined
+  }
+
+  /** What the protocol's messages made by this name, for `EXECUTE` and `FETCH` in SQL. @param name as UTF-8 text */
+  readonly made = (kind: Declaration['kind'], name: string): readonly Reference[] | undefined => {
+    const table = kind === 'statement' ? this.statements : this.portals
+    return table.get(Buffer.from(name).toString('latin1'))?.reading?.references
   }
 
   /** The line of a statement that touches nothing protected, where the trail wants all. */

@@ -33,6 +33,20 @@ export function errorResponse(
   })
 }
 
+/** @returns an ErrorResponse as PostgreSQL itself would write it */
+export function bareResponse(
+  code: ErrorCode,
+  message: string,
+  more: { readonly position?: number | undefined } = {},
+): Buffer {
+  return buildErrorResponse({
+    severity: 'ERROR',
+    sqlstate: errors[code].sqlstate,
+    message,
+    position: more.position,
+  })
+}
+
 /** Anything thrown, as an error that may leave the gateway: what we did not foresee is a bug and says nothing of itself. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown

@@ -1,4 +1,7 @@
+import type { AccountAnswer } from './administration/run.ts'
+import type { AccountStatement } from './administration/statement.ts'
 import type { FieldUses } from './field-uses.ts'
+import type { Reading } from './grants/reading.ts'
 import type { RowPlan } from './rows.ts'
 import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 
@@ -18,6 +21,10 @@ export interface Statement {
   readonly batch: number
   /** `Conversation.declarations` when it was sent: after another one the name may mean a statement made by SQL. */
   readonly declarations: number
+  /** What it touches, where grants decide. */
+  reading?: Reading | undefined
+  /** It is about accounts: the server has an empty statement in its place. */
+  readonly account?: AccountStatement | undefined
   /** ParseComplete came. */
   confirmed: boolean
 }
@@ -31,6 +38,9 @@ export interface Portal {
   readonly batch: number
   /** As of a statement: afterwards the name may mean a cursor made by SQL. */
   readonly declarations: number
+  /** Of its statement. */
+  readonly reading?: Reading | undefined
+  readonly account?: AccountPortal | undefined
   /** BindComplete came. */
   confirmed: boolean
   /** Batch of the last Describe that was sent for it; -1 before any. */
@@ -39,6 +49,16 @@ export interface Portal {
   describedAt: number
   /** The server's answer to Describe: `none` when no column is protected, or there are no rows. */
   rows: RowPlan | 'none' | undefined
+}
+
+/** A statement about accounts, bound. */
+export interface AccountPortal {
+  readonly statement: AccountStatement
+  /** Of its result columns, as Bind has them. */
+  readonly formats: readonly number[]
+  /** Once it was carried out: what it yields, and how many rows of that were taken. */
+  answer: AccountAnswer | undefined
+  taken: number
 }
 
 /** The server keeps 63 bytes of a name (NAMEDATALEN) and takes longer ones that begin alike for one. */

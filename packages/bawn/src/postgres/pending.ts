@@ -23,12 +23,16 @@ export interface Pending {
   readonly execution?: Execution | undefined
   /** The server was made to fail here; the client gets this ErrorResponse in place of the server's. */
   readonly refusal?: Buffer | undefined
+  /** The server has an empty statement here; the client gets this in place of EmptyQueryResponse or NoData. */
+  readonly answer?: Buffer | undefined
   /** Our own message: the client sees nothing of its answer. */
   readonly swallow?: boolean
   readonly statement?: Statement | undefined
   readonly portal?: Portal | undefined
   /** What the tables of statements and portals held before this message, put back if the server skips it. */
   readonly undo?: (() => void) | undefined
+  /** To be called when the server has said that the statement was carried out. */
+  readonly done?: (() => void) | undefined
   /** For positions in the server's error. */
   readonly edited?: EditedText | undefined
 }

@@ -1,8 +1,11 @@
 import type { ErrorCode } from '../error.ts'
+import { mayConcernAccounts } from './administration/parse.ts'
+import type { AccountStatement } from './administration/statement.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError } from './failure.ts'
+import type { Reading, Unread } from './grants/reading.ts'
 import type { LivePlan } from './objects.ts'
-import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
+import type { RefusedPlan, SchemaSnapshot, StatementPlan, TextReading } from './sql/plan.ts'
 
 /** How old what we know of the schema may be: changes beside the gateway are not announced by anything. */
 export const maxSchemaAgeMs = 10_000
@@ -11,6 +14,10 @@ export const maxSchemaAgeMs = 10_000
 export interface Planned {
   readonly plan: StatementPlan
   readonly snapshot: SchemaSnapshot
+  /** What the text touches, where grants decided about it. */
+  readonly reading?: Reading | undefined
+  /** It is about accounts, and the gateway's own. */
+  readonly account?: AccountStatement | undefined
 }
 
 /** A statement of which we do not know the text (SQL-level PREPARE, DECLARE): its results are looked at, by column. */
@@ -30,6 +37,8 @@ export const unknownPlan: LivePlan = Object.freeze({
  */
 export function planStatement(talk: Conversation, text: Uint8Array): Planned | Promise<Planned> {
   const { schema } = talk.database
+  const { following } = talk.objectChanges
+  if (following !== undefined) return following.then(() => planStatement(talk, text))
   // Inside a transaction the change is not visible to anybody else yet: it is read after the commit.
   if (talk.isSchemaStale) return refreshAndPlan(talk, text)
   const snapshot = schema.fresh(maxSchemaAgeMs)
@@ -50,9 +59,84 @@ async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Pla
 
 function planWith(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
   talk.snapshot = snapshot
+  if (talk.grants === undefined) return planFields(talk, text, snapshot, undefined)
+  const reading = talk.database.planner.read(text)
+  if (isPromise(reading)) return reading.then(read => permit(talk, text, snapshot, read, false))
+  return permit(talk, text, snapshot, reading, false)
+}
+
+const nothingToPlan: StatementPlan = Object.freeze({ kind: 'pass', schemaChange: false })
+
+/** Grants come first: what is refused for a field would tell somebody without any privilege that the table is there. */
+function permit(
+  talk: Conversation,
+  text: Uint8Array,
+  snapshot: SchemaSnapshot,
+  reading: TextReading,
+  final: boolean,
+): Planned | Promise<Planned> {
+  const { grants } = talk
+  switch (reading.kind) {
+    case 'unread':
+      // A superuser may send what only a newer PostgreSQL understands, but nothing that may hold somebody's password.
+      if (grants?.isSuperuser === true && !mayConcernAccounts(text)) return planFields(talk, text, snapshot, undefined)
+      return { plan: notUnderstood(reading), snapshot }
+    case 'misread': {
+      const { message, hint, offset } = reading
+      return { plan: { kind: 'refused', code: 'postgres.account_statement', message, hint, offset }, snapshot }
+    }
+    case 'account': {
+      const { statement } = reading
+      if (!isOwnTable(statement, snapshot)) return { plan: nothingToPlan, snapshot, account: statement }
+      const sql = talk.database.planner.read(text, true)
+      if (isPromise(sql)) return sql.then(read => permit(talk, text, snapshot, read, final))
+      return permit(talk, text, snapshot, sql, final)
+    }
+    case 'read':
+  }
+  const verdict = grants?.judge(reading, snapshot.objects, talk.made, final)
+  switch (verdict?.kind) {
+    case undefined:
+    case 'permitted':
+      return planFields(talk, text, snapshot, reading)
+    case 'denied':
+      return { plan: verdict.plan, snapshot }
+    case 'unknown': {
+      // Grants came with a reload: the objects were not asked for before.
+      const { schema } = talk.database
+      const now = snapshot.objects === undefined ? schema.refresh() : schema.fresh(maxRefusalAgeMs)
+      if (!isPromise(now)) return permit(talk, text, now, reading, true)
+      return now.catch(unavailable).then(newer => {
+        talk.snapshot = newer
+        return permit(talk, text, newer, reading, true)
+      })
+    }
+  }
+}
+
+/** The database has a table sys.users of its own. */
+function isOwnTable(statement: AccountStatement, { objects }: SchemaSnapshot): boolean {
+  if (statement.kind !== 'list' || statement.verb !== 'SELECT') return false
+  return objects?.relations.get(statement.list)?.some(relation => relation.schema === 'sys') === true
+}
+
+function notUnderstood({ code, message, offset }: Unread): RefusedPlan {
+  const hint =
+    code === 'postgres.statement_unreadable'
+      ? 'With grants a statement is forwarded only when it was understood: correct the syntax'
+      : 'With grants a statement is forwarded only when it was understood: split it, or pass long values as parameters'
+  return { kind: 'refused', code, message, hint, offset }
+}
+
+function planFields(
+  talk: Conversation,
+  text: Uint8Array,
+  snapshot: SchemaSnapshot,
+  reading: Reading | undefined,
+): Planned | Promise<Planned> {
   const plan = talk.database.planner.plan(text, snapshot, talk.identityClass, talk.ability)
-  if (isPromise(plan)) return plan.then(made => planAgain(talk, text, { plan: made, snapshot }))
-  return planAgain(talk, text, { plan, snapshot })
+  if (isPromise(plan)) return plan.then(made => planAgain(talk, text, { plan: made, snapshot, reading }))
+  return planAgain(talk, text, { plan, snapshot, reading })
 }
 
 /** Refusals that somebody beside the gateway may just have mended. */

@@ -1,6 +1,9 @@
+import { accountExecute, accountPortal, describeAccount } from './accounts.ts'
+import type { AccountStatement } from './administration/statement.ts'
 import type { LivePlan, Portal, Statement } from './objects.ts'
+import { isPermitted, mayRun, readingOf, readLate } from './permission.ts'
 import { isPromise, isSamePlan, maxSchemaAgeMs, unknownPlan } from './planning.ts'
-import { refuse } from './refuse.ts'
+import { refuse, refusePlan } from './refuse.ts'
 import { sealBind } from './seal.ts'
 import type { SchemaSnapshot } from './sql/plan.ts'
 import { tooManyObjects } from './texts.ts'
@@ -19,8 +22,12 @@ export function bind(turn: Turn): Step {
   const names = parseBindNames(buffer, start + 5, end)
   const known = talk.statements.get(names.statement)
   if (!isSure(turn, known)) return turn.wait()
+  if (known?.account !== undefined) return bindAccount(turn, names.portal, known, known.account)
+  const late = readLate(turn, known)
+  if (late !== undefined) return late
   // What SQL prepares over protected tables only reads: its results are looked at, and it takes no protected parameter.
   const statement = known?.plan.kind === 'pass' && known.declarations !== talk.declarations ? undefined : known
+  if (!mayRun(turn, 'statement', names.statement, known)) return 'next'
   const current = currentPlan(turn, statement)
   if (current === 'wait') return 'wait'
   if (current === 'refused') return 'next'
@@ -32,6 +39,7 @@ export function bind(turn: Turn): Step {
     sealed: statement?.sealed,
     batch: talk.batch,
     declarations: talk.declarations,
+    reading: readingOf(talk, 'statement', names.statement, known),
     confirmed: false,
     describedIn: -1,
     describedAt: -1,
@@ -57,6 +65,27 @@ export function bind(turn: Turn): Step {
   return 'next'
 }
 
+function bindAccount(turn: Turn, name: string, statement: Statement, account: AccountStatement): Step {
+  const { talk } = turn
+  const { buffer, start, end } = turn.reader
+  if (tooManyObjects(turn, talk.portals.get(name), name)) return 'next'
+  const portal: Portal = {
+    plan: statement.plan,
+    snapshot: statement.snapshot,
+    sealed: undefined,
+    batch: talk.batch,
+    declarations: talk.declarations,
+    account: accountPortal(account, parseBind(buffer, start + 5, end).resultFormats),
+    confirmed: false,
+    describedIn: -1,
+    describedAt: -1,
+    rows: undefined,
+  }
+  talk.send({ kind: 'bind', portal, undo: talk.portals.set(name, portal) })
+  turn.forward()
+  return 'next'
+}
+
 /** The plan to run a statement by: made again when the schema changed since Parse. */
 function currentPlan(
   turn: Turn,
@@ -78,11 +107,20 @@ function currentPlan(
     }
     return { plan: unknownPlan, snapshot: now }
   }
-  if (!isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale) return statement
+  const isCurrent = !isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale
+  if (isCurrent && isPermitted(talk, statement, now)) {
+    // The same columns; what it is kept for else may be large.
+    statement.snapshot = now
+    return statement
+  }
   const planned = turn.plan(statement.text)
   if (planned === undefined) return 'wait'
   if (planned instanceof Error) {
     refuse(turn.talk, 'extended', planned.code, planned.message)
+    return 'refused'
+  }
+  if (planned.plan.kind === 'refused' && (planned.plan.denial !== undefined || planned.plan.bare === true)) {
+    refusePlan(talk, 'extended', statement.text, planned.plan)
     return 'refused'
   }
   if (!isSamePlan(statement.plan, planned.plan)) {
@@ -119,9 +157,13 @@ export function execute(turn: Turn): Step {
   body.finish()
   const known = talk.portals.get(name)
   if (!isSure(turn, known)) return turn.wait()
+  if (known?.account !== undefined) return accountExecute(turn, known, known.account)
+  if (!mayRun(turn, 'cursor', name, known)) return 'next'
+  talk.executedIn = talk.batch
+  const done = talk.noteGranted(known?.reading)
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
-    turn.talk.send({ kind: 'execute' })
+    turn.talk.send({ kind: 'execute', done })
     turn.talk.tellPass()
     turn.forward()
     return 'next'
@@ -140,7 +182,7 @@ export function execute(turn: Turn): Step {
   portal.describedAt = talk.runs
   const execution = turn.talk.newExecution(portal.plan, portal.snapshot, portal.sealed)
   portal.sealed = undefined
-  turn.talk.send({ kind: 'execute', portal, execution })
+  turn.talk.send({ kind: 'execute', portal, execution, done })
   turn.forward()
   return 'next'
 }
@@ -153,17 +195,23 @@ export function describe(turn: Turn): Step {
   if (target === undefined || target.of === 'statement') {
     const known = target === undefined ? undefined : talk.statements.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
+    const answer = known?.account === undefined ? undefined : describeAccount(known.account)
+    if (target !== undefined && known?.account === undefined && !mayRun(turn, 'statement', target.name, known))
+      return 'next'
     const statement = known ?? unknownStatement(turn)
-    turn.talk.send({ kind: 'describe-statement', statement })
+    turn.talk.send({ kind: 'describe-statement', statement, answer })
   } else {
     const known = talk.portals.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
+    const { account } = known ?? {}
+    if (account === undefined && !mayRun(turn, 'cursor', target.name, known)) return 'next'
     const portal = known ?? unknownPortal(turn)
     if (portal !== undefined) {
       portal.describedIn = talk.batch
       portal.describedAt = talk.runs
     }
-    turn.talk.send({ kind: 'describe-portal', portal })
+    const answer = account === undefined ? undefined : describeAccount(account.statement, account.formats)
+    turn.talk.send({ kind: 'describe-portal', portal, answer })
   }
   turn.forward()
   return 'next'

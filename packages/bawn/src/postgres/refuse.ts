@@ -2,8 +2,8 @@ import type { ErrorCode } from '../error.ts'
 import type { Conversation } from './conversation.ts'
 import { characterPosition } from './edits.ts'
 import { emitStatement } from './execution.ts'
-import { errorResponse } from './failure.ts'
-import type { StatementPlan } from './sql/plan.ts'
+import { bareResponse, errorResponse } from './failure.ts'
+import type { RefusedPlan } from './sql/plan.ts'
 import { buildParse, buildQuery } from './wire/parse.ts'
 
 /**
@@ -22,6 +22,10 @@ export interface RefusalDetails {
   readonly position?: number | undefined
   /** Of the prepared statement that Parse would have made. */
   readonly name?: string
+  /** What the trail has of it, where grants decided. */
+  readonly denial?: RefusedPlan['denial']
+  /** Nothing beside the message. */
+  readonly bare?: boolean | undefined
 }
 
 /** The statement fails at the server as well; the client gets our words for it, in their place among the answers. */
@@ -33,13 +37,14 @@ export function refuse(
   more: RefusalDetails = {},
 ): 'next' {
   const requestId = talk.nextRequestId()
-  const refusal = errorResponse(code, message, requestId, more)
+  const refusal = more.bare === true ? bareResponse(code, message, more) : errorResponse(code, message, requestId, more)
   emitStatement(talk.audit, {
     requestId,
     action: 'statement',
     resource: talk.database.name,
     decision: 'deny',
     rule: code,
+    ...more.denial,
     code,
   })
   talk.uncommitted = true
@@ -59,13 +64,15 @@ export function refusePlan(
   talk: Conversation,
   kind: RefusedKind,
   text: Buffer,
-  plan: Extract<StatementPlan, { readonly kind: 'refused' }>,
+  plan: RefusedPlan,
   name?: string,
 ): 'next' {
   const position = plan.offset === undefined ? undefined : characterPosition(text, plan.offset)
   return refuse(talk, kind, plan.code, plan.message, {
     hint: plan.hint,
     position,
+    bare: plan.bare,
+    ...(plan.denial === undefined ? {} : { denial: plan.denial }),
     ...(name === undefined ? {} : { name }),
   })
 }

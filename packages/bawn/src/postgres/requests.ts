@@ -1,4 +1,5 @@
 import type { GatewayError } from '../error.ts'
+import type { Administered } from './accounts.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError, toGatewayError } from './failure.ts'
 import { isPromise, type Planned, planStatement } from './planning.ts'
@@ -34,6 +35,7 @@ export class Requests implements Turn {
   /** What a promise brought for the frame that waits. */
   #planned: PlanResult | undefined
   #planning = false
+  #administered: Administered | undefined
   #presented = false
   /** The pieces of the streamed frame that is arriving are thrown away. */
   #dropping = false
@@ -63,6 +65,7 @@ export class Requests implements Turn {
       this.#presented = false
       // A plan that came and was not needed must not be taken for the next statement's.
       this.#planned = undefined
+      this.#administered = undefined
     }
   }
 
@@ -194,6 +197,30 @@ export class Requests implements Turn {
   wait(): Step {
     this.#quiescent()
     return 'wait'
+  }
+
+  settle(): Step {
+    const { pending } = this.talk
+    if (pending.length === 0) throw new TypeError('nothing to wait for')
+    this.talk.toServer.append(flushMessage)
+    this.#waitUntil(() => pending.length === 0 || this.talk.copyIn === 'skipping-sync')
+    return 'wait'
+  }
+
+  administer(work: Promise<Administered>): Step {
+    this.#planning = true
+    void work.then(done => {
+      this.#administered = done
+      this.#planning = false
+      this.#wake()
+    })
+    return 'wait'
+  }
+
+  takeAdministered(): Administered | undefined {
+    const done = this.#administered
+    this.#administered = undefined
+    return done
   }
 
   /** Plans at once, or leaves the frame waiting: `undefined`. */

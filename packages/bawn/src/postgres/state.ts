@@ -27,8 +27,9 @@ export interface DatabaseState {
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
   readonly planner: Planner
   /**
-   * Where every statement needs its grants; `undefined`: nothing is enforced. To be asked for at each statement: a reload may bring grants,
-   * or others, also for sessions that are open.
+   * Where every statement needs its grants, and statements about accounts are the gateway's own; `undefined`: nothing is enforced. To be
+   * asked for at each statement: a reload may bring grants, or others, also for sessions that are open. `schema` must then be a source
+   * with `objects`: without them nothing is permitted.
    */
   readonly grants?: { readonly gate: GrantGate; readonly administration: Administration } | undefined
 }

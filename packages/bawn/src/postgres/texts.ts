@@ -1,5 +1,7 @@
+import { accountParse, accountQuery, answerQuery } from './accounts.ts'
 import type { EditedText } from './edits.ts'
 import type { FieldUses } from './field-uses.ts'
+import type { Reading } from './grants/reading.ts'
 import type { Statement } from './objects.ts'
 import { type RefusedKind, refuse, refusePlan } from './refuse.ts'
 import { sealEdits, sealedTypes } from './seal.ts'
@@ -12,15 +14,20 @@ import { buildParse, buildQuery, parseParse, parseQuery } from './wire/parse.ts'
 /** Query: planned, sealed, forwarded. */
 export function query(turn: Turn): Step {
   const { buffer, start, end } = turn.reader
+  const administered = turn.takeAdministered()
+  if (administered !== undefined) return answerQuery(turn, administered)
   const text = parseQuery(buffer, start + 5, end)
   const planned = turn.plan(text)
   if (planned === undefined) return 'wait'
   if (planned instanceof Error) return refuse(turn.talk, 'query', planned.code, planned.message)
-  const { plan, snapshot } = planned
+  const { plan, snapshot, reading } = planned
+  if (namesInDoubt(turn, reading)) return turn.wait()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
+  if (planned.account !== undefined) return accountQuery(turn, planned.account)
   turn.talk.noteRun(plan)
+  const done = turn.talk.noteGranted(reading)
   if (plan.kind === 'pass') {
-    turn.talk.send({ kind: 'query' })
+    turn.talk.send({ kind: 'query', done })
     turn.talk.tellPass()
     turn.forward()
     return 'next'
@@ -28,7 +35,7 @@ export function query(turn: Turn): Step {
   const sealed = sealText(turn, 'query', text, plan)
   if (sealed === undefined) return 'next'
   const { edited, uses } = sealed
-  turn.talk.send({ kind: 'query', execution: turn.talk.newExecution(plan, snapshot, uses), edited })
+  turn.talk.send({ kind: 'query', execution: turn.talk.newExecution(plan, snapshot, uses), edited, done })
   if (edited === undefined) turn.forward()
   else turn.talk.toServer.append(buildQuery(edited.text))
   return 'next'
@@ -43,10 +50,12 @@ export function parse(turn: Turn): Step {
   if (planned === undefined) return 'wait'
   if (planned instanceof Error)
     return refuse(turn.talk, 'extended', planned.code, planned.message, { name: message.name })
-  const { plan, snapshot } = planned
+  const { plan, snapshot, reading } = planned
+  if (namesInDoubt(turn, reading)) return turn.wait()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
   if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
   if (tooMuchText(turn, message.text, message.name)) return 'next'
+  if (planned.account !== undefined) return accountParse(turn, planned.account, message, planned)
   const statement: Statement = {
     plan,
     snapshot,
@@ -54,6 +63,7 @@ export function parse(turn: Turn): Step {
     types: message.types,
     batch: talk.batch,
     declarations: talk.declarations,
+    reading,
     confirmed: false,
   }
   if (plan.kind === 'pass') {
@@ -72,6 +82,12 @@ export function parse(turn: Turn): Step {
     talk.toServer.append(buildParse({ name: message.name, text: edited?.text ?? message.text, types }))
   }
   return 'next'
+}
+
+/** EXECUTE and FETCH go by names: which query has the name is known when everything before has been answered. */
+function namesInDoubt({ talk }: Turn, reading: Reading | undefined): boolean {
+  if (reading === undefined || reading.uses.length === 0) return false
+  return talk.pending.outstandingReady > 0 && talk.copyIn !== 'skipping-sync'
 }
 
 function sealText(

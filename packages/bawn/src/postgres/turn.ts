@@ -1,4 +1,5 @@
 import type { GatewayError } from '../error.ts'
+import type { Administered } from './accounts.ts'
 import type { Conversation } from './conversation.ts'
 import type { Planned } from './planning.ts'
 import type { FrameReader } from './wire/frame-reader.ts'
@@ -18,4 +19,10 @@ export interface Turn {
   failed(thrown: unknown): GatewayError
   /** Waits until everything up to the last Sync is answered. */
   wait(): Step
+  /** Has the server answer what it has got, and waits until it has. */
+  settle(): Step
+  /** Carries a statement about accounts out while the frame waits. @param work never rejects */
+  administer(work: Promise<Administered>): Step
+  /** What came of it, once: when the frame is looked at again. */
+  takeAdministered(): Administered | undefined
 }

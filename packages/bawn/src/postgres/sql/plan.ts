@@ -1,5 +1,8 @@
 import type { ErrorCode } from '../../error.ts'
 import type { Field } from '../../fields/field.ts'
+import type { AccountReading } from '../administration/statement.ts'
+import type { Reading, Unread } from '../grants/reading.ts'
+import type { DatabaseObjects } from './objects.ts'
 
 /** A column of a relation that holds at least one protected column. */
 export interface RelationColumn {
@@ -42,6 +45,8 @@ export interface SchemaSnapshot {
   /** Other relations with the name of a protected one: an unqualified name may mean them, so values are then written and searched only by `schema.table`. */
   readonly homonyms: readonly { readonly schema: string; readonly name: string }[]
   readonly problems: readonly SchemaProblem[]
+  /** Everything that a statement can name: with grants only. It changes more often than the rest and does not move `epoch`. */
+  readonly objects?: DatabaseObjects | undefined
 }
 
 /** Replaces bytes `start` to `end` of the statement text (UTF-8 byte offsets). */
@@ -84,16 +89,25 @@ export type StatementPlan =
       /** Makes a prepared statement or a cursor by SQL: such names are the same as those of Parse and Bind. */
       readonly declares: boolean
     }
-  /** Never forwarded. */
-  | {
-      readonly kind: 'refused'
-      readonly code: ErrorCode
-      readonly message: string
-      /** What the client can do instead; shown as ErrorResponse `H`. */
-      readonly hint: string
-      /** Byte offset in the text. */
-      readonly offset: number | undefined
-    }
+  | RefusedPlan
+
+/** Never forwarded. */
+export interface RefusedPlan {
+  readonly kind: 'refused'
+  readonly code: ErrorCode
+  readonly message: string
+  /** What the client can do instead; shown as ErrorResponse `H`. */
+  readonly hint: string
+  /** Byte offset in the text. */
+  readonly offset: number | undefined
+  /** Grants decided so: what the trail has of it. */
+  readonly denial?: { readonly rule: string; readonly action: string; readonly resource: string }
+  /** In PostgreSQL's own words, with nothing of ours beside them: what somebody may not see does not exist. */
+  readonly bare?: boolean
+}
+
+/** What grants make of a text. */
+export type TextReading = Reading | Unread | AccountReading
 
 /** What a class of identities may do with a field in an expression: `search` only where the field is searchable and seen plain. */
 export type FieldAbility = (field: Field) => 'search' | 'none'
@@ -113,5 +127,12 @@ export interface Planner {
     identityClass: string,
     ability: FieldAbility,
   ): StatementPlan | Promise<StatementPlan>
+  /**
+   * What a text touches, for grants. Kept by text once `plan` has shown that it holds no plaintext: call it with the same array.
+   *
+   * @param text as for `plan`
+   * @param asSql not to be taken for a statement about accounts
+   */
+  read(text: Uint8Array, asSql?: boolean): TextReading | Promise<TextReading>
   close(): Promise<void>
 }

@@ -1,10 +1,14 @@
 import { isUtf8 } from 'node:buffer'
 import type { RawStmt } from 'libpg-query'
+import { readAccountStatement } from '../administration/parse.ts'
+import { readStatements } from '../grants/read.ts'
+import type { Reading, Unread } from '../grants/reading.ts'
+import { ReadingCache } from '../grants/reading-cache.ts'
 import { Context } from './context.ts'
-import { type LexerLimits, lex } from './lexer.ts'
+import { type LexerLimits, lex, type Token } from './lexer.ts'
 import { createNames, type Names } from './names.ts'
 import { createParser, type Parsed, type Parser } from './parser.ts'
-import type { FieldAbility, Planner, SchemaSnapshot, StatementPlan } from './plan.ts'
+import type { FieldAbility, Planner, RefusedPlan, SchemaSnapshot, StatementPlan, TextReading } from './plan.ts'
 import { PlanCache } from './plan-cache.ts'
 import { createPrefilter, isHarmless, type Prefilter } from './prefilter.ts'
 import { Refusal } from './refusal.ts'
@@ -29,12 +33,12 @@ interface Compiled {
   readonly needsParse: Prefilter
 }
 
-function refused(refusal: Refusal): StatementPlan {
+function refused(refusal: Refusal): RefusedPlan {
   const { code, message, hint, offset } = refusal
   return { kind: 'refused', code, message, hint, offset }
 }
 
-function tooComplex(what: string): StatementPlan {
+function tooComplex(what: string): RefusedPlan {
   return {
     kind: 'refused',
     code: 'postgres.statement_too_complex',
@@ -44,7 +48,7 @@ function tooComplex(what: string): StatementPlan {
   }
 }
 
-function unreadable(offset: number | undefined): StatementPlan {
+function unreadable(offset: number | undefined): RefusedPlan {
   return {
     kind: 'refused',
     code: 'postgres.statement_unreadable',
@@ -64,18 +68,39 @@ function isSecret(plan: StatementPlan): boolean {
   return plan.kind === 'refused' || (plan.kind === 'protected' && plan.edits.some(edit => edit.kind === 'value'))
 }
 
+function latin1Of(text: Uint8Array): string {
+  return Buffer.from(text.buffer, text.byteOffset, text.length).toString('latin1')
+}
+
+/** A text, taken apart; `final` where its tokens cannot tell either that it is harmless. */
+type Understood =
+  | { readonly kind: 'parsed'; readonly tokens: readonly Token[]; readonly statements: readonly RawStmt[] }
+  | { readonly kind: 'not'; readonly refusal: RefusedPlan; readonly final: boolean }
+
+function unread({ code, offset }: RefusedPlan): Unread {
+  return code === 'postgres.statement_too_complex'
+    ? { kind: 'unread', code, message: 'the statement is too long or too complex to be understood', offset }
+    : { kind: 'unread', code: 'postgres.statement_unreadable', message: 'syntax error', offset }
+}
+
 class StatementPlanner implements Planner {
   readonly #parser: Parser
   readonly #limits: LexerLimits
   readonly #maxStatementBytes: number
   readonly #plans: PlanCache
   readonly #compiled = new WeakMap<SchemaSnapshot, Compiled>()
+  readonly #readings: ReadingCache
+  /** One text is asked about twice, for grants and for fields: it is taken apart once. */
+  readonly #understood = new WeakMap<Uint8Array, Understood | Promise<Understood>>()
+  /** Readings whose text may be kept once its plan shows that it holds no plaintext. */
+  readonly #fresh = new WeakMap<Uint8Array, Reading>()
 
   constructor(parser: Parser, options: PlannerOptions) {
     this.#parser = parser
     this.#limits = options.limits ?? defaultLimits
     this.#maxStatementBytes = options.maxStatementBytes ?? 256 * 1024
     this.#plans = new PlanCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
+    this.#readings = new ReadingCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
   }
 
   plan(
@@ -84,22 +109,52 @@ class StatementPlanner implements Planner {
     identityClass: string,
     ability: FieldAbility,
   ): StatementPlan | Promise<StatementPlan> {
-    const latin1 = Buffer.from(text.buffer, text.byteOffset, text.length).toString('latin1')
+    const latin1 = latin1Of(text)
     const known = this.#plans.get(latin1, snapshot.epoch, identityClass)
-    if (known !== undefined) return known
     const compiled = this.#compile(snapshot)
-    if (!compiled.needsParse(latin1)) return nothingProtected
+    if (known !== undefined || !compiled.needsParse(latin1)) {
+      this.#keepReading(text, latin1)
+      return known ?? nothingProtected
+    }
     const made = this.#make(text, compiled.names, ability)
     const keep = (plan: StatementPlan): StatementPlan => {
-      if (!isSecret(plan)) this.#plans.set(latin1, snapshot.epoch, identityClass, plan)
+      if (isSecret(plan)) return plan
+      this.#plans.set(latin1, snapshot.epoch, identityClass, plan)
+      this.#keepReading(text, latin1)
       return plan
     }
     return made instanceof Promise ? made.then(keep) : keep(made)
   }
 
+  read(text: Uint8Array, asSql = false): TextReading | Promise<TextReading> {
+    const known = this.#readings.get(latin1Of(text))
+    if (known !== undefined) return known
+    const account = asSql ? undefined : readAccountStatement(text)
+    if (account !== undefined) return account
+    const go = (understood: Understood): Reading | Unread => {
+      if (understood.kind === 'not') return unread(understood.refusal)
+      try {
+        const reading = readStatements(understood.statements)
+        this.#fresh.set(text, reading)
+        return reading
+      } catch (error) {
+        if (error instanceof RangeError) return unread(tooComplex('levels'))
+        throw error
+      }
+    }
+    const understood = this.#understand(text)
+    return understood instanceof Promise ? understood.then(go) : go(understood)
+  }
+
+  #keepReading(text: Uint8Array, latin1: string): void {
+    const reading = this.#fresh.get(text)
+    if (reading !== undefined) this.#readings.set(latin1, reading)
+  }
+
   async close(): Promise<void> {
     this.#parser.close()
     this.#plans.clear()
+    this.#readings.clear()
   }
 
   #compile(snapshot: SchemaSnapshot): Compiled {
@@ -112,17 +167,37 @@ class StatementPlanner implements Planner {
   }
 
   #make(text: Uint8Array, names: Names, ability: FieldAbility): StatementPlan | Promise<StatementPlan> {
-    if (text.length > this.#maxStatementBytes) {
-      return this.#unparsed(text, names, tooComplex(`bytes (${text.length}, limit ${this.#maxStatementBytes})`))
+    const go = (understood: Understood): StatementPlan | Promise<StatementPlan> => {
+      if (understood.kind === 'parsed') {
+        return this.#examine(text, understood.statements, new Context(text, understood.tokens, names, ability))
+      }
+      return understood.final ? understood.refusal : this.#unparsed(text, names, understood.refusal)
     }
-    if (text.includes(0) || !isUtf8(text)) return unreadable(undefined)
+    const understood = this.#understand(text)
+    return understood instanceof Promise ? understood.then(go) : go(understood)
+  }
+
+  #understand(text: Uint8Array): Understood | Promise<Understood> {
+    const known = this.#understood.get(text)
+    if (known !== undefined) return known
+    const understood = this.#takeApart(text)
+    this.#understood.set(text, understood)
+    return understood
+  }
+
+  #takeApart(text: Uint8Array): Understood | Promise<Understood> {
+    const not = (refusal: RefusedPlan, final = false): Understood => ({ kind: 'not', refusal, final })
+    if (text.length > this.#maxStatementBytes) {
+      return not(tooComplex(`bytes (${text.length}, limit ${this.#maxStatementBytes})`))
+    }
+    if (text.includes(0) || !isUtf8(text)) return not(unreadable(undefined), true)
     const lexed = lex(text, this.#limits)
-    if (lexed.kind === 'too_complex') return this.#unparsed(text, names, tooComplex(lexed.what))
-    if (lexed.kind === 'unterminated') return this.#unparsed(text, names, unreadable(lexed.offset))
-    const go = (result: Parsed): StatementPlan | Promise<StatementPlan> => {
-      if (result.kind === 'failed') return tooComplex('levels')
-      if (result.kind === 'invalid') return this.#unparsed(text, names, unreadable(result.offset))
-      return this.#examine(text, result.statements, new Context(text, lexed.tokens, names, ability))
+    if (lexed.kind === 'too_complex') return not(tooComplex(lexed.what))
+    if (lexed.kind === 'unterminated') return not(unreadable(lexed.offset))
+    const go = (result: Parsed): Understood => {
+      if (result.kind === 'failed') return not(tooComplex('levels'), true)
+      if (result.kind === 'invalid') return not(unreadable(result.offset))
+      return { kind: 'parsed', tokens: lexed.tokens, statements: result.statements }
     }
     const parsed = this.#parser.parse(text)
     return parsed instanceof Promise ? parsed.then(go) : go(parsed)

@@ -1,5 +1,6 @@
 import type { ColumnName, Field } from '../../fields/field.ts'
 import { nearest } from '../../nearest.ts'
+import { type DatabaseObjects, loadObjects } from './objects.ts'
 import type { ProtectedRelation, RelationColumn, SchemaProblem, SchemaSnapshot } from './plan.ts'
 import { columnsQuery, dependentsQuery, homonymsQuery, relationsQuery, tablesQuery } from './schema-queries.ts'
 
@@ -14,6 +15,8 @@ export interface SchemaSourceOptions {
   readonly fields: readonly Field[]
   /** Name of the configured database: fields of others are not looked at. */
   readonly database: string
+  /** Whether snapshots tell everything that statements can name, which grants need; asked at each load. */
+  readonly objects?: () => boolean
   /** Milliseconds, monotonic. */
   readonly now?: () => number
 }
@@ -124,6 +127,8 @@ class DatabaseSchema implements SchemaSource {
   readonly #query: CatalogueQuery
   readonly #now: () => number
   readonly #declared: readonly Declared[]
+  readonly #wantsObjects: () => boolean
+  #objects: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined
   #current: SchemaSnapshot | undefined
   #fingerprint = ''
   #loadedAt = 0
@@ -133,6 +138,7 @@ class DatabaseSchema implements SchemaSource {
   constructor(options: SchemaSourceOptions) {
     this.#query = options.query
     this.#now = options.now ?? (() => performance.now())
+    this.#wantsObjects = options.objects ?? (() => false)
     this.#declared = options.fields.flatMap(field =>
       field.columns.filter(column => column.database === options.database).map(column => ({ ...column, field })),
     )
@@ -169,6 +175,8 @@ class DatabaseSchema implements SchemaSource {
 
   async #load(): Promise<SchemaSnapshot> {
     const startedAt = this.#now()
+    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects) : undefined
+    const objects = this.#objects?.objects
     const byTable = [...Map.groupBy(this.#declared, item => JSON.stringify([item.schema, item.table])).values()]
     const schemas = byTable.map(([item]) => item?.schema)
     const tables = byTable.map(([item]) => item?.table)
@@ -256,6 +264,7 @@ class DatabaseSchema implements SchemaSource {
         dependents: dependents.map(named),
         homonyms: homonyms.map(named),
         problems,
+        objects,
       },
       startedAt,
     )
@@ -272,6 +281,8 @@ class DatabaseSchema implements SchemaSource {
       this.#fingerprint = fingerprint
       lastEpoch++
       this.#current = Object.freeze({ epoch: lastEpoch, ...loaded })
+    } else if (this.#current.objects !== loaded.objects) {
+      this.#current = Object.freeze({ ...this.#current, objects: loaded.objects })
     }
     return this.#current
   }
