@@ -72,6 +72,8 @@ export interface AccountStoreKind<Options = unknown, Made = AccountSource> {
 export interface AccountStoreSurroundings extends KindSurroundings {
   /** Of the store, in the configuration. */
   readonly name: string
+  /** Whether the store may make what is not there yet: tables, a first user. Not where somebody only looks. */
+  readonly create: boolean
 }
 
 /** What logins need of an account store. Methods reject only when the store itself fails ("cannot decide": 503). */
@@ -81,7 +83,7 @@ export interface AccountSource {
   /** As of `AccountStore`. */
   decoy?(user: string): Promise<Account | undefined>
   /** As of `AccountStore`. */
-  readonly decoySecret?: Uint8Array
+  decoySecret?(): Promise<Uint8Array>
   /** For `bawn accounts list`. */
   list?(): Promise<readonly Account[]>
   close?(): Promise<void>

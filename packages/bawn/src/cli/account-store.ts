@@ -1,6 +1,6 @@
+import type { Administration } from '../accounts/grant.ts'
 import type { AccountStoreOptions } from '../accounts/option.ts'
-import { openSqliteAccounts, type SqliteAccountStore } from '../accounts/sqlite.ts'
-import { AccountError, type AccountStore } from '../accounts/store.ts'
+import { AccountError, type AccountStore, isWritable, type WritableAccountStore } from '../accounts/store.ts'
 import { openAccountStore } from '../compose-accounts.ts'
 import { suggest } from '../nearest.ts'
 import { configOption, type Input } from './command.ts'
@@ -62,19 +62,31 @@ export async function withStore(
 }
 
 /** As `withStore`, for what changes accounts. @throws {AccountError} `accounts.read_only` */
-export function withWritableStore(
+export async function withWritableStore(
   input: Input,
-  work: (store: SqliteAccountStore) => Promise<string>,
+  work: (store: WritableAccountStore) => Promise<string>,
   preferred?: string,
 ): Promise<0> {
   const { name, options } = chosenStore(input, preferred)
-  if (options.kind === 'file') {
-    throw new AccountError('accounts.read_only', `account store ${name} is the file ${options.path}`)
-  }
-  return closing(input, openSqliteAccounts({ name, path: options.path, clock: input.terminal.now }), work)
+  const store = await openAccountStore(name, options, kindsFor(input))
+  if (isWritable(store)) return closing(input, store, work)
+  await store.close()
+  throw new AccountError('accounts.read_only', `account store ${name} (${options.kind}) is written by somebody else`)
 }
 
+/** A store that also keeps roles and grants. */
+export type GrantStore = WritableAccountStore & { readonly administration: Administration }
+
 /** As `withWritableStore`; where the command line names no store, it is the one whose grants are enforced. */
-export function withGrantStore(input: Input, work: (store: SqliteAccountStore) => Promise<string>): Promise<0> {
-  return withWritableStore(input, work, needConfig(input).grants?.accounts)
+export function withGrantStore(input: Input, work: (store: GrantStore) => Promise<string>): Promise<0> {
+  return withWritableStore(
+    input,
+    store => {
+      const { administration } = store
+      if (administration !== undefined) return work({ ...store, administration })
+      const suggestion = 'Stores of kind sqlite and postgres do; bawn accounts import takes users over'
+      throw new CliError('cli.failed', `account store ${store.name} keeps no roles and grants`, { suggestion })
+    },
+    needConfig(input).grants?.accounts,
+  )
 }

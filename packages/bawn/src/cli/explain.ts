@@ -44,8 +44,8 @@ function askingOf(input: Input): Asking {
 /** Opening makes the file; explaining makes nothing. */
 async function openExisting(config: Config, name: string, input: Input): Promise<AccountStore | undefined> {
   const options = config.accounts[name]
-  if (options === undefined || !existsSync(options.path)) return undefined
-  return openAccountStore(name, options, kindsFor(input))
+  if (options === undefined || ('path' in options && !existsSync(options.path))) return undefined
+  return openAccountStore(name, options, { ...kindsFor(input), create: false })
 }
 
 /** With the grants of the configuration's store; `undefined` where it has none, or no file yet. */

@@ -6,5 +6,9 @@ import type { Input } from './command.ts'
 /** What a command opens stores and token managers with: their log is standard error. */
 export function kindsFor({ terminal }: Input): StoreParts {
   const log = (_level: string, message: string): void => terminal.err(`${message}\n`)
-  return { kinds: builtinKinds, surroundings: kindSurroundings(terminal.env, { clock: terminal.now, log }) }
+  return {
+    kinds: builtinKinds,
+    surroundings: kindSurroundings(terminal.env, { clock: terminal.now, log }),
+    create: true,
+  }
 }
