@@ -21,7 +21,9 @@ function problems(store: string): readonly string[] {
 
 const postgres = (more: string): string =>
   `{ kind: postgres, host: 127.0.0.1, database: users, login: { user: u, password: env:P }${more} }`
-const mongo = (more: string, url = 'mongodb://127.0.0.1'): string => `{ kind: mongo, url: "${url}"${more} }`
+/** With SCRAM, which the example uses. */
+const mongo = (more: string, url = 'mongodb://127.0.0.1'): string =>
+  `{ kind: mongo, url: "${url}", hash: argon2id${more} }`
 
 const rows: readonly (readonly [name: string, store: string, wanted: RegExp | undefined])[] = [
   ['postgres', postgres(''), undefined],
@@ -37,6 +39,11 @@ const rows: readonly (readonly [name: string, store: string, wanted: RegExp | un
   ['no connection at all', postgres(', max_connections: 0'), /max_connections/],
 
   ['mongo', mongo(''), undefined],
+  [
+    'mongo with hashes that know no SCRAM',
+    mongo('').replace(', hash: argon2id', ''),
+    /^warning .*scram lets nobody in/,
+  ],
   ['mongo by a secret', mongo('', 'env:MONGO_URL'), undefined],
   ['mongo by DNS', mongo('', 'mongodb+srv://cluster.example'), undefined],
   ['a replica set', mongo('', 'mongodb://a:1,b:2/?replicaSet=rs0&authSource=admin'), undefined],

@@ -15,7 +15,7 @@ function checkSection(draft: Draft, report: Report): void {
     const suggestion = suggest(accounts, [...draft.accounts.keys()])
     report('error', path, 'value', `no account store is called "${accounts}"`, suggestion)
   } else if (store !== undefined && !holdsGrants(store.kind)) {
-    const suggestion = 'use a store of kind sqlite; bawn accounts import takes its users over'
+    const suggestion = 'use a store of kind sqlite or postgres; bawn accounts import takes users of files over'
     report('error', path, 'value', `${accounts} is of kind ${store.kind}, which holds no grants`, suggestion)
   }
   // Who an account is, is said by the name of its store alone: somebody else's users would have its grants.

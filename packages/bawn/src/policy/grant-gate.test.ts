@@ -323,6 +323,61 @@ test('a store that cannot be read for more than a second decides nothing; read a
   await close()
 })
 
+test('a store that does not answer for more than a second decides nothing; answering, it does', async () => {
+  let at = 0
+  let answer = Promise.resolve()
+  const { store, close } = await world()
+  const { administration } = store
+  const slow: Administration = { ...administration, version: () => answer.then(() => administration.version()) }
+  const open = await createGrantGate({ administration: slow, superusers: [], now: () => at, everyMs: 1_000_000 })
+  await open.administration.grant([entry('alice')])
+  const silence = Promise.withResolvers<void>()
+  answer = silence.promise
+  at = 5_000
+  const asked = open.gate.refresh()
+  // The look begins after the one before it.
+  await new Promise(resolve => setImmediate(resolve))
+  at = 6_000
+  assert.equal(open.gate.decide(alice, [people]).kind, 'permit')
+  at = 6_001
+  assert.throws(() => open.gate.decide(alice, [people]), { code: 'accounts.unavailable' })
+  await administration.revoke([entry('alice')])
+  silence.resolve()
+  await asked
+  assert.equal(open.gate.decide(alice, [people]).kind, 'deny')
+  open.close()
+  await close()
+})
+
+test('a store that may be away at the start decides nothing until it can be read', async () => {
+  const { store, close } = await world()
+  const { administration } = store
+  await administration.grant([entry('alice')])
+  let isAway = true
+  const failures: unknown[] = []
+  const unless = <Result>(work: () => Promise<Result>) =>
+    isAway ? Promise.reject(new AccountError('accounts.unavailable', 'away')) : work()
+  const away: Administration = {
+    ...administration,
+    version: () => unless(() => administration.version()),
+    snapshot: () => unless(() => administration.snapshot()),
+  }
+  const open = await createGrantGate({
+    ...{ administration: away, superusers: ['boss'], now: () => 0, everyMs: 1_000_000, mayBeAway: true },
+    onFailure: cause => failures.push(cause),
+  })
+  assert.equal(failures.length, 1)
+  const unavailable = { code: 'accounts.unavailable' }
+  assert.throws(() => open.gate.decide(alice, [people]), unavailable)
+  assert.throws(() => open.gate.decide(identity('boss', 'scram', 'staff'), [people]), unavailable)
+  await assert.rejects(open.gate.refresh(), unavailable)
+  isAway = false
+  await open.gate.refresh()
+  assert.equal(open.gate.decide(alice, [people]).kind, 'permit')
+  open.close()
+  await close()
+})
+
 test('a store that cannot be read at the start is said then', async () => {
   const { store, close } = await world()
   await close()
