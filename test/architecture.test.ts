@@ -30,7 +30,16 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files directly in src; all may import those of `everywhere`. */
-const everywhere = ['error.ts', 'option.ts', 'version.ts', 'nearest.ts', 'file-lock.ts', 'durable-file.ts']
+const everywhere = [
+  'error.ts',
+  'option.ts',
+  'version.ts',
+  'nearest.ts',
+  'file-lock.ts',
+  'durable-file.ts',
+  'database-client.ts',
+  'json-path.ts',
+]
 const composing = [
   'server.ts',
   'compose.ts',

@@ -10,7 +10,7 @@ import pg from 'pg'
 import { deriveArgon2idVerifier } from '../packages/bawn/src/accounts/argon2id.ts'
 import { createPasswordCheck } from '../packages/bawn/src/accounts/password.ts'
 import { deriveScramVerifier } from '../packages/bawn/src/accounts/scram-verifier.ts'
-import type { Account, AccountStore } from '../packages/bawn/src/accounts/store.ts'
+import { type Account, type AccountStore, decoySecretOf } from '../packages/bawn/src/accounts/store.ts'
 import { createLoginThrottle } from '../packages/bawn/src/accounts/throttle.ts'
 import type { AuditEvent } from '../packages/bawn/src/audit/event.ts'
 import { createCertificateMechanism } from '../packages/bawn/src/authn/certificate.ts'
@@ -160,7 +160,7 @@ export async function startKit(
     ]),
     hostRules: { match: ruleFor },
     certificate: createCertificateMechanism({ machine: { common_name: 'machine', roles: ['billing'] } }),
-    scram: createScramMechanism({ stores: [store], decoySecret: randomBytes(32), decoyIterations: iterations }),
+    scram: createScramMechanism({ stores: [store], decoySecret: decoySecretOf([store]), decoyIterations: iterations }),
     jwt: { authenticate: tokenOf },
     password: passwords,
     trust: createTrustMechanism([store]),

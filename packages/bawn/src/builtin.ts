@@ -1,5 +1,12 @@
 import { openFileAccounts } from './accounts/file.ts'
-import { type AccountStoreOptions, fileStoreOptions, sqliteStoreOptions } from './accounts/option.ts'
+import { openMongoStore, openPostgresStore } from './accounts/open.ts'
+import {
+  fileStoreOptions,
+  mongoStoreOptions,
+  postgresStoreOptions,
+  type StoreOptionsOf,
+  sqliteStoreOptions,
+} from './accounts/option.ts'
 import { openSqliteAccounts } from './accounts/sqlite.ts'
 import { createApiKeyMechanism } from './authn/api-key.ts'
 import { createBasicMechanism } from './authn/basic.ts'
@@ -45,11 +52,6 @@ import {
 // What is in the box, as a plug-in like any other. Not in here: mechanisms that have no options of their own and are made of other
 // sections (certificate, token: compose-mechanisms.ts), oidc, which comes with pages of its own (compose-login.ts), and those that speak with a PostgreSQL client (compose.ts).
 
-type StoreOptionsOf<Kind extends AccountStoreOptions['kind']> = Omit<
-  Extract<AccountStoreOptions, { readonly kind: Kind }>,
-  'kind'
->
-
 const sqliteStore: TrustedAccountStoreKind<StoreOptionsOf<'sqlite'>> = {
   kind: 'sqlite',
   options: sqliteStoreOptions.omit({ kind: true }),
@@ -61,6 +63,18 @@ const fileStore: TrustedAccountStoreKind<StoreOptionsOf<'file'>> = {
   options: fileStoreOptions.omit({ kind: true }),
   open: ({ path, format, roles }, { name }) =>
     openFileAccounts({ name, path, format, roles, now: () => performance.now() }),
+}
+
+const postgresStore: TrustedAccountStoreKind<StoreOptionsOf<'postgres'>> = {
+  kind: 'postgres',
+  options: postgresStoreOptions.omit({ kind: true }),
+  open: openPostgresStore,
+}
+
+const mongoStore: TrustedAccountStoreKind<StoreOptionsOf<'mongo'>> = {
+  kind: 'mongo',
+  options: mongoStoreOptions.omit({ kind: true }),
+  open: openMongoStore,
 }
 
 const memoryTokens: TrustedTokenManagerKind<TokensOptionsOf<'memory'>> = {
@@ -156,7 +170,7 @@ function listOf(text: string | undefined): readonly string[] {
 }
 
 const lists = {
-  accountStores: [sqliteStore, fileStore],
+  accountStores: [sqliteStore, postgresStore, mongoStore, fileStore],
   tokenManagers: [memoryTokens, sqliteTokens, redisTokens, signedTokens],
   mechanisms: [jwt, basic, digest, apiKey, introspection, trust, identity],
 } as const satisfies Partial<Plugin>

@@ -3,7 +3,11 @@ import type { Config } from './config/load.ts'
 import { createGrantGate, type OpenGrantGate } from './policy/grant-gate.ts'
 import type { LogEntry } from './postgres/state.ts'
 
-/** The gate of the configuration's grants; `undefined` where it has none. @throws {AccountError} `accounts.unavailable`, `accounts.read_only` */
+/**
+ * The gate of the configuration's grants; `undefined` where it has none. Their store may be away: nothing is decided until it is back.
+ *
+ * @throws {AccountError} `accounts.read_only`
+ */
 export async function composeGrants(
   config: Config,
   stores: readonly AccountStore[],
@@ -19,6 +23,7 @@ export async function composeGrants(
     administration,
     superusers,
     now: () => performance.now(),
+    mayBeAway: true,
     onFailure: cause =>
       log({ level: 'error', message: `the grants in ${accounts} cannot be read`, requestId: '-', cause }),
   })

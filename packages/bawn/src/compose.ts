@@ -1,6 +1,7 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createPasswordCheck } from './accounts/password.ts'
+import { type AccountStore, decoySecretOf } from './accounts/store.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
 import type { AuditTrail } from './audit/event.ts'
@@ -76,7 +77,7 @@ export interface Composition {
   readonly postgres: DoorState
   /** Fetches what the first request would have to wait for. Never rejects: `checks` tells what could not be had. */
   prime(): Promise<void>
-  /** Databases can be asked; issuers have keys. */
+  /** Account stores and databases can be asked; issuers have keys. */
   checks(): Promise<readonly ReadyCheck[]>
   /** Whether an open session of this identity has to end. Rejects when that cannot be decided. */
   isRevoked(identity: Identity): Promise<boolean>
@@ -148,7 +149,7 @@ export async function compose(
   })
   const jwt = await composeIssuers(config, kinds, forKinds)
   const upstreams = composeUpstreams(config, clock, environment)
-  const stores = await openAccountStores(config.accounts, { kinds, surroundings: forKinds })
+  const stores = await openAccountStores(config.accounts, { kinds, surroundings: forKinds, create: true })
   let grants: OpenGrantGate | undefined
   let successor: Composition | undefined
   const grantsOf = (database: string): DatabaseState['grants'] => {
@@ -188,13 +189,7 @@ export async function compose(
 
   async function assemble(databases: readonly OpenDatabase[]): Promise<Composition> {
     const certificate = createCertificateMechanism(config.services, stores)
-    const scram =
-      stores.length === 0
-        ? undefined
-        : createScramMechanism({
-            stores,
-            decoySecret: stores.find(store => store.decoySecret !== undefined)?.decoySecret ?? randomBytes(32),
-          })
+    const scram = stores.length === 0 ? undefined : createScramMechanism({ stores, decoySecret: decoySecretOf(stores) })
     const password = createPasswordCheck({
       stores,
       throttle,
@@ -274,7 +269,7 @@ export async function compose(
       checks: async () => [
         ...issuerChecks(jwt),
         ...loginChecks(login),
-        ...(await Promise.all(databases.map(databaseCheck))),
+        ...(await Promise.all([...stores.map(storeCheck), ...databases.map(databaseCheck)])),
       ],
       grants,
       retire(next, closed) {
@@ -363,6 +358,16 @@ function loginChecks(login: BrowserLogin | undefined): readonly ReadyCheck[] {
   const { usable, failure } = login.status()
   const detail = usable ? undefined : (failure ?? 'its configuration was not fetched yet')
   return [{ name: `login at ${login.issuer}`, ok: usable, detail }]
+}
+
+async function storeCheck(store: AccountStore): Promise<ReadyCheck> {
+  const name = `accounts ${store.name}`
+  try {
+    await store.find('')
+    return { name, ok: true }
+  } catch (error) {
+    return { name, ok: false, detail: error instanceof Error ? error.message : 'it cannot be asked' }
+  }
 }
 
 async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {

@@ -127,7 +127,7 @@ const rows: readonly Row[] = [
   {
     name: 'a kind of store that nobody has',
     text: `${plain}\naccounts: { staff: { kind: csvv, path: x } }`,
-    problem: '3:28 "csvv" is not one of: sqlite, file, csv',
+    problem: '3:28 "csvv" is not one of: sqlite, postgres, mongo, file, csv',
     suggestion: 'did you mean "csv"?',
   },
   {
@@ -145,7 +145,7 @@ const rows: readonly Row[] = [
   {
     name: 'what only the reader itself may write',
     text: `${plain}\naccounts: { staff: { kind: plugin, name: csv, written: { path: x } } }`,
-    problem: '3:28 "plugin" is not one of: sqlite, file, csv',
+    problem: '3:28 "plugin" is not one of: sqlite, postgres, mongo, file, csv',
   },
   {
     name: 'a mechanism in a host rule without its options',

@@ -1,5 +1,5 @@
-import { checkServerIdentity } from 'node:tls'
-import pg from 'pg'
+import type pg from 'pg'
+import { databaseClient } from './database-client.ts'
 import { PostgresError } from './postgres/failure.ts'
 import type { CatalogueQuery } from './postgres/sql/schema.ts'
 import type { UpstreamTarget } from './postgres/state.ts'
@@ -10,15 +10,6 @@ const keepMs = 30_000
 export interface DatabaseQuery {
   readonly query: CatalogueQuery
   close(): Promise<void>
-}
-
-/** The driver names the dialled host to the server, whatever `servername` says; who it must be is checked here. */
-function identityOf(serverName: string | undefined): pg.ClientConfig['ssl'] & object {
-  if (serverName === undefined) return {}
-  return {
-    servername: serverName,
-    checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
-  }
 }
 
 /**
@@ -37,39 +28,15 @@ export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
       () => {},
     )
   }
+  const Client = databaseClient(
+    target,
+    // As `openUpstream` has it: whoever answers in the server's place must not be handed the credential.
+    what => new PostgresError('postgres.upstream_login', `PostgreSQL asks for ${what}, which the gateway refuses`),
+  )
   const connect = async (): Promise<pg.Client> => {
-    let refused: string | undefined
-    const client = new pg.Client({
-      host: target.host,
-      port: target.port,
-      database: target.database,
-      user: target.user,
-      // Asked for when the server has said how it wants it.
-      password: () => {
-        if (refused === undefined) return target.password
-        throw new PostgresError('postgres.upstream_login', `PostgreSQL asks for ${refused}, which the gateway refuses`)
-      },
-      connectionTimeoutMillis: target.connectTimeoutMs,
-      query_timeout: 30_000,
-      application_name: 'bawn: schema',
-      ssl:
-        target.tls === undefined
-          ? false
-          : {
-              rejectUnauthorized: true,
-              ...(target.tls.ca === undefined ? {} : { ca: target.tls.ca }),
-              ...identityOf(target.tls.serverName),
-            },
-    })
+    const client = new Client({ query_timeout: 30_000, application_name: 'bawn: schema' })
     client.on('error', () => {
       if (current === client) open = undefined
-    })
-    // As `openUpstream` has it: whoever answers in the server's place must not be handed the credential.
-    client.connection.once('authenticationMD5Password', () => {
-      refused = 'md5'
-    })
-    client.connection.once('authenticationCleartextPassword', () => {
-      if (target.tls === undefined) refused = 'the password in clear without TLS'
     })
     try {
       await client.connect()

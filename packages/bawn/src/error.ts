@@ -57,7 +57,7 @@ export const errors = {
     blame: 'operator',
     status: 503,
     sqlstate: '57P03',
-    hint: 'The account store cannot be read or written: check the file, its folder, its owner and the free space',
+    hint: 'The account store cannot be read or written: check the file, its folder, its owner and the free space, or the database',
   },
   'accounts.newer_schema': {
     blame: 'operator',
@@ -82,6 +82,12 @@ export const errors = {
     status: 500,
     sqlstate: 'F0000',
     hint: 'Correct the file of users in the line that the message names',
+  },
+  'accounts.bad_url': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Write mongodb://user:password@host:port/?replicaSet=name; tls, time limits and the like are options beside url',
   },
 
   // tokens

@@ -60,3 +60,23 @@ export const serverTls = z.strictObject({
     .describe('whether clients are asked for a certificate; required refuses those without'),
 })
 export type ServerTls = Frozen<z.output<typeof serverTls>>
+
+/** TLS towards a database: verified unless it is off. Paths are relative to the configuration file. */
+export const databaseTls = z
+  .union([
+    z.literal('off'),
+    z.strictObject({
+      ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
+      server_name: z.string().optional().describe('name that its certificate must have; default: host'),
+    }),
+  ])
+  .default({})
+  .describe('verify-full by default; off is for a server on the same machine')
+
+/** What the gateway logs in to a database with. */
+export const databaseLogin = z
+  .strictObject({
+    user: z.string().min(1).describe('role that the gateway logs in as'),
+    password: secretReference.describe('its password'),
+  })
+  .describe('the gateway’s own credential; users never hold it')

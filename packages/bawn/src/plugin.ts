@@ -79,6 +79,8 @@ export interface AccountStoreKind<Options = unknown, Made = AccountSource> {
 export interface AccountStoreSurroundings extends KindSurroundings {
   /** Of the store, in the configuration. */
   readonly name: string
+  /** Whether the store may make what is not there yet: tables, a first user. Not where somebody only looks. */
+  readonly create: boolean
 }
 
 /** What logins need of an account store. Methods reject only when the store itself fails: then it cannot be decided who somebody is. */
@@ -91,7 +93,7 @@ export interface AccountSource {
    */
   decoy?(user: string): Promise<WrittenAccount | undefined>
   /** 32 random bytes that outlive a restart, from which verifiers of unknown names are derived. Never shown. */
-  readonly decoySecret?: Uint8Array
+  decoySecret?(): Promise<Uint8Array>
   /** For `bawn accounts list`. */
   list?(): Promise<readonly WrittenAccount[]>
   close?(): Promise<void>

@@ -272,7 +272,7 @@ function ready(child: ChildProcess): Promise<Readiness> {
     }
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       log = (log + text).slice(-4096)
-      if (log.includes('ready to accept connections') && child.pid !== undefined)
+      if (/ready to accept (read-only )?connections/.test(log) && child.pid !== undefined)
         settle({ kind: 'ready', pid: child.pid })
     })
     child.once('error', reject)

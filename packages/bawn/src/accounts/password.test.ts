@@ -9,8 +9,8 @@ import { createHashQueue } from './hash-queue.ts'
 import { createHashThread } from './hash-thread.ts'
 import { createPasswordCheck, type PasswordOutcome } from './password.ts'
 import { deriveScramVerifier } from './scram-verifier.ts'
-import { openSqliteAccounts, type SqliteAccountStore } from './sqlite.ts'
-import type { Account, AccountStore, ScramVerifier } from './store.ts'
+import { openSqliteAccounts } from './sqlite.ts'
+import type { Account, AccountStore, ScramVerifier, WritableAccountStore } from './store.ts'
 import { createLoginThrottle } from './throttle.ts'
 import { isVerifiedBy, type PasswordVerifier, parseVerifier } from './verifier.ts'
 
@@ -21,7 +21,7 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 let files = 0
-const openStore = (): SqliteAccountStore => {
+const openStore = (): WritableAccountStore => {
   files += 1
   return openSqliteAccounts({ name: 'staff', path: join(folder, `accounts${files}.db`) })
 }
@@ -76,7 +76,7 @@ function start(stores: readonly AccountStore[], queue = createHashQueue({ concur
   }
 }
 
-async function staff(...accounts: readonly Account[]): Promise<SqliteAccountStore> {
+async function staff(...accounts: readonly Account[]): Promise<WritableAccountStore> {
   const store = openStore()
   for (const one of accounts) await store.add(one)
   return store
@@ -300,6 +300,6 @@ test('a password that was changed while an older one was being made anew stays',
   assert.ok(before !== undefined)
   const changed = await deriveArgon2idVerifier('crayon', cheap)
   await store.setVerifier('alice', { scram: undefined, password: changed })
-  assert.equal(await store.upgrade(before, { scram, password }), false)
+  assert.equal(await store.upgrade?.(before, { scram, password }), false)
   assert.deepEqual((await store.find('alice'))?.password, { ...changed, tag: changed.tag, salt: changed.salt })
 })

@@ -1,9 +1,9 @@
-import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { argon2idDefaults } from './argon2id.ts'
 import { createCredentialCache } from './credential-cache.ts'
 import { createHashQueue, type HashQueue } from './hash-queue.ts'
 import { createHashThread } from './hash-thread.ts'
-import type { Account, AccountStore, ScramVerifier } from './store.ts'
+import { type Account, type AccountStore, decoySecretOf, type ScramVerifier } from './store.ts'
 import type { LoginThrottle } from './throttle.ts'
 import {
   areCurrent,
@@ -67,9 +67,7 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   const thread = createHashThread()
   const isVerified = options.isVerified ?? ((verifier, password) => isVerifiedBy(verifier, password, thread))
   /** Outlives a restart where a store can keep it: a name must not change its cost with one. */
-  const decoyKey = createSecretKey(
-    stores.find(store => store.decoySecret !== undefined)?.decoySecret ?? randomBytes(32),
-  )
+  const decoySecret = decoySecretOf(stores)
   /** The same credential once more while it is being checked: one hash answers both. */
   const checking = new Map<string, Promise<PasswordOutcome>>()
   const upgrading = new Set<Promise<void>>()
@@ -82,11 +80,11 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
 
   /** As much work for a name without an account, or for one without a password, as for another. */
   const compare = async (account: Account | undefined, user: string, password: string): Promise<boolean> => {
-    const decoys = await Promise.all(stores.map(store => store.decoy?.(user)))
+    const [secret, ...decoys] = await Promise.all([decoySecret(), ...stores.map(store => store.decoy?.(user))])
     const own = verifierOf(account)
     const known = decoys.map(verifierOf).filter(decoy => decoy !== undefined)
     // Of any store by chance: were it always the first, other costs would tell the names of the second. Nobody outside can say which.
-    const chance = createHmac('sha256', decoyKey).update(`cost of ${user}`).digest().readUInt32BE()
+    const chance = createHmac('sha256', secret).update(`cost of ${user}`).digest().readUInt32BE()
     const verifier = own ?? known[chance % Math.max(1, known.length)] ?? noAccount
     const same = await isVerified(verifier, password)
     if (isCheap(verifier)) await isVerified(noAccount, password)

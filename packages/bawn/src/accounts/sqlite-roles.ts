@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { damagedRow, roleColumn } from './account-row.ts'
 import type { RoleHierarchy } from './role-hierarchy.ts'
-import { AccountError, isRoleName } from './store.ts'
+import { AccountError } from './store.ts'
 
 // Roles as the embedded store keeps them: of a user and of a role as a JSON list, and who has which in turn.
 
@@ -8,19 +9,21 @@ import { AccountError, isRoleName } from './store.ts'
 export const grantsVersion = "(SELECT value FROM counter WHERE name = 'grants')"
 
 /** @throws {AccountError} `accounts.invalid` */
-export function formatRoles(roles: readonly string[]): string {
-  for (const role of roles) {
-    if (!isRoleName(role))
-      throw new AccountError('accounts.invalid', `${JSON.stringify(role.slice(0, 128))} is not a role name`)
-  }
-  return JSON.stringify([...new Set(roles)].sort())
-}
+export const formatRoles = (roles: readonly string[]): string => JSON.stringify(roleColumn(roles))
 
 /** @param store its name @throws {AccountError} `accounts.unavailable` when it is no list of names */
 export function parseRoles(store: string, column: SQLOutputValue | undefined): readonly string[] {
-  const list: unknown = typeof column === 'string' ? JSON.parse(column) : undefined
+  const list: unknown = typeof column === 'string' ? parseJson(column) : undefined
   if (Array.isArray(list) && list.every(item => typeof item === 'string')) return list
-  throw new AccountError('accounts.unavailable', `account store ${store} holds a damaged row`)
+  throw damagedRow(store)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 export interface HierarchyReader {

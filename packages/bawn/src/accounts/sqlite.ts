@@ -1,44 +1,17 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import { argon2idDefaults } from './argon2id.ts'
+import { nobodyColumns, parseAccountColumns, requireAccountName, verifierColumns } from './account-row.ts'
+import { nameTaken } from './administration-rules.ts'
 import type { Administration } from './grant.ts'
-import { effectiveRoles, type RoleHierarchy } from './role-hierarchy.ts'
-import { defaultScramIterations, formatScramVerifier, parseScramVerifier } from './scram-verifier.ts'
+import type { RoleHierarchy } from './role-hierarchy.ts'
 import { inTransaction, openAccountFile } from './sqlite-file.ts'
 import { createSqliteAdministration } from './sqlite-grants.ts'
 import { createHierarchyReader, formatRoles, grantsVersion, parseRoles } from './sqlite-roles.ts'
-import { type Account, AccountError, type AccountStore, isAccountName, type ScramVerifier } from './store.ts'
-import {
-  formatVerifier,
-  type PasswordVerifier,
-  parseVerifier,
-  type StoredVerifier,
-  type Verifiers,
-} from './verifier.ts'
+import { AccountError, type StoredAccount, type WritableAccountStore } from './store.ts'
+import { deriveVerifiers } from './verifier.ts'
 
-/** An account with what the file knows of its past, in ms since 1970; `undefined` where it was made before that was written down. */
-export interface StoredAccount extends Account {
-  /** The roles that the user was given; `roles` has those of these roles as well. */
-  readonly granted: readonly string[]
-  readonly createdAt: number | undefined
-  /** When its password was last set or made anew. */
-  readonly passwordChangedAt: number | undefined
-}
-
-/** What the command line needs besides the store that doors see. */
-export interface SqliteAccountStore extends AccountStore {
+/** A store that also keeps grants. */
+export interface SqliteAccountStore extends WritableAccountStore {
   readonly administration: Administration
-  find(user: string): Promise<StoredAccount | undefined>
-  decoy(user: string): Promise<StoredAccount | undefined>
-  list(): Promise<readonly StoredAccount[]>
-  upgrade(account: Account, verifiers: Verifiers): Promise<boolean>
-  /** 32 random bytes, made with the file: what decoy verifiers are derived from (`decoyScramVerifier`). Never shown. */
-  readonly decoySecret: Uint8Array
-  /** Any names of roles: those that a configuration knows need not be made here. @throws {AccountError} `accounts.not_found`, `accounts.invalid` */
-  setRoles(user: string, roles: readonly string[]): Promise<void>
-  /** A locked account keeps its password and its roles and cannot log in. @throws {AccountError} `accounts.not_found` */
-  setLocked(user: string, locked: boolean): Promise<void>
-  /** With everything that was granted to it. @throws {AccountError} `accounts.not_found` */
-  remove(user: string): Promise<void>
 }
 
 /**
@@ -87,7 +60,7 @@ function createStore(
   const select = database.prepare(
     `SELECT ${read}, 1 AS found FROM account WHERE name = ?
      UNION ALL
-     SELECT 'nobody', '${formatScramVerifier(nobody.scram)}', '["none"]', 1, '${formatVerifier(nobody.password)}', 0, 0, ${grantsVersion}, 0
+     SELECT '${nobodyColumns.name}', '${nobodyColumns.scram}', '["${nobodyColumns.role}"]', 1, '${nobodyColumns.password}', 0, 0, ${grantsVersion}, 0
      LIMIT 1`,
   )
   const selectNext = database.prepare(`SELECT ${read} FROM account WHERE name > ? ORDER BY name LIMIT 1`)
@@ -131,7 +104,8 @@ function createStore(
 
   const store: Omit<SqliteAccountStore, 'administration'> = {
     name,
-    decoySecret: secret,
+    decoySecret: async () => secret,
+    derive: deriveVerifiers,
     find: async user =>
       guarded(() => {
         let isFound = false
@@ -146,18 +120,14 @@ function createStore(
     decoy: async user => guarded(() => accountsOf(() => [selectNext.get(user) ?? selectNext.get('')])[0]),
     list: async () => guarded(() => accountsOf(() => selectAll.all()).flatMap(account => account ?? [])),
     add: async account => {
-      if (!isAccountName(account.name)) throw new AccountError('accounts.invalid', 'the account name cannot be used')
+      requireAccountName(account.name)
       const [scram, password] = verifierColumns(account)
       const roles = formatRoles(account.roles)
       const at = clock()
       const { changes } = guarded(() =>
         insert.run(account.name, scram, roles, account.locked ? 1 : 0, password, at, at),
       )
-      if (Number(changes) === 0)
-        throw new AccountError(
-          'accounts.exists',
-          `${JSON.stringify(account.name)} is the name of a user or a role already`,
-        )
+      if (Number(changes) === 0) throw nameTaken(account.name)
     },
     setVerifier: async (user, verifiers) => {
       const columnsOfBoth = verifierColumns(verifiers)
@@ -203,51 +173,16 @@ function createStore(
 
 type Row = Record<string, SQLOutputValue>
 
-function verifierColumns({ scram, password }: Partial<Verifiers>): [scram: string | null, password: string | null] {
-  if (password?.kind === 'plain') throw new AccountError('accounts.invalid', 'a password in clear is not stored')
-  return [
-    scram === undefined ? null : formatScramVerifier(scram),
-    password === undefined ? null : formatVerifier(password),
-  ]
-}
-
-/** Opened by no password: nothing hashes to zeros. */
-const nobody: { readonly scram: ScramVerifier; readonly password: StoredVerifier } = {
-  scram: {
-    iterations: defaultScramIterations,
-    salt: Buffer.alloc(16),
-    storedKey: Buffer.alloc(32),
-    serverKey: Buffer.alloc(32),
-  },
-  password: { kind: 'argon2id', ...argon2idDefaults, salt: Buffer.alloc(16), tag: Buffer.alloc(32) },
-}
-
-/** A row that cannot be read is a store that failed, not an account that is missing: the login must not fall through to another store. */
 function parseRow(store: string, row: Row | undefined, hierarchy: RoleHierarchy): StoredAccount | undefined {
   if (row === undefined) return undefined
-  const { name, locked, created, password_changed } = row
-  const scram = parseColumn(row['scram'], parseScramVerifier)
-  const password = parseColumn<PasswordVerifier>(row['password'], parseVerifier)
-  const granted = parseRoles(store, row['roles'])
-  if (typeof name !== 'string' || scram === 'damaged' || password === 'damaged') {
-    throw new AccountError('accounts.unavailable', `account store ${store} holds a damaged row`)
-  }
-  return {
-    name,
-    roles: effectiveRoles(granted, hierarchy),
-    granted,
-    scram,
-    password,
-    locked: locked !== 0,
-    createdAt: typeof created === 'number' ? created : undefined,
-    passwordChangedAt: typeof password_changed === 'number' ? password_changed : undefined,
-  }
-}
-
-function parseColumn<Value>(
-  column: SQLOutputValue | undefined,
-  parse: (text: string) => Value | undefined,
-): Value | 'damaged' | undefined {
-  if (column === null) return undefined
-  return (typeof column === 'string' ? parse(column) : undefined) ?? 'damaged'
+  const { name, scram, password, locked, created, password_changed: passwordChanged } = row
+  return parseAccountColumns(
+    store,
+    {
+      ...{ name, scram, password, created, passwordChanged },
+      roles: parseRoles(store, row['roles']),
+      locked: locked === 1 ? true : locked === 0 ? false : undefined,
+    },
+    hierarchy,
+  )
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { GatewayError } from '../error.ts'
 import { name } from '../option.ts'
 import type { Administration } from './grant.ts'
@@ -39,6 +40,7 @@ export class AccountError extends GatewayError<
   | 'accounts.read_only'
   | 'accounts.busy'
   | 'accounts.bad_file'
+  | 'accounts.bad_url'
 > {}
 
 /** 1 to 128 characters, none of them a control, format or line-breaking one: what logs and other people can read without doubt. */
@@ -49,6 +51,15 @@ export function isAccountName(text: string): boolean {
 /** Roles are names of ours (`option.ts`): what is not can be in no rule, and is nobody's role. */
 export function isRoleName(text: string): boolean {
   return name.safeParse(text).success
+}
+
+/** An account with what its store knows of its past, in ms since 1970; `undefined` where that was not written down. */
+export interface StoredAccount extends Account {
+  /** The roles that the user was given; `roles` has those of these roles as well. */
+  readonly granted: readonly string[]
+  readonly createdAt: number | undefined
+  /** When its password was last set or made anew. */
+  readonly passwordChangedAt: number | undefined
 }
 
 /**
@@ -63,8 +74,11 @@ export interface AccountStore {
    * so that it costs what known names cost. What the check says is not looked at.
    */
   decoy?(user: string): Promise<Account | undefined>
-  /** 32 random bytes that outlive a restart: what decoy SCRAM verifiers are derived from. Never shown. */
-  readonly decoySecret?: Uint8Array
+  /**
+   * 32 random bytes that outlive a restart and are the same at every node: what decoy SCRAM verifiers are derived from
+   * (`decoyScramVerifier`). Never shown. Absent where no account has a SCRAM verifier.
+   */
+  decoySecret?(): Promise<Uint8Array>
   list(): Promise<readonly Account[]>
   /** Roles and grants; absent where the store cannot hold any. */
   readonly administration?: Administration
@@ -78,6 +92,33 @@ export interface AccountStore {
    */
   upgrade?(account: Account, verifiers: Verifiers): Promise<boolean>
   close(): Promise<void>
+}
+
+/** A store that Bawn may write: what the command line needs besides what doors see. */
+export interface WritableAccountStore extends AccountStore {
+  find(user: string): Promise<StoredAccount | undefined>
+  decoy(user: string): Promise<StoredAccount | undefined>
+  list(): Promise<readonly StoredAccount[]>
+  /** The verifiers of a new password, as this store keeps them. @throws {AccountError} `accounts.invalid` for one that it cannot keep */
+  derive(password: string): Promise<Verifiers>
+  /** Any names of roles: those that a configuration knows need not be made here. @throws {AccountError} `accounts.not_found`, `accounts.invalid` */
+  setRoles(user: string, roles: readonly string[]): Promise<void>
+  /** A locked account keeps its password and its roles and cannot log in. @throws {AccountError} `accounts.not_found` */
+  setLocked(user: string, locked: boolean): Promise<void>
+  /** With everything that was granted to it. @throws {AccountError} `accounts.not_found` */
+  remove(user: string): Promise<void>
+}
+
+/** Can accounts be changed by us there? */
+export function isWritable(store: AccountStore): store is WritableAccountStore {
+  return ['derive', 'decoy', 'setRoles', 'setLocked', 'remove'].every(method => method in store)
+}
+
+/** What decoys are derived from: the secret of the first store that keeps one, else one of this process. Rejects as the store does. */
+export function decoySecretOf(stores: readonly AccountStore[]): () => Promise<Uint8Array> {
+  const keeper = stores.find(store => store.decoySecret !== undefined)
+  const own = randomBytes(32)
+  return async () => keeper?.decoySecret?.() ?? own
 }
 
 /** The account that a name means: of stores in order, the first that knows it decides. */

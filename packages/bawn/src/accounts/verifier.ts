@@ -14,7 +14,7 @@ import { formatSha1Verifier, isSha1Password, parseSha1Verifier, type Sha1Verifie
 import { formatPbkdf2Verifier, isPbkdf2Password, type Pbkdf2Verifier, parsePbkdf2Verifier } from './pbkdf2-sha512.ts'
 import { isPlainPassword, type PlainPassword } from './plain-password.ts'
 import { defaultScramIterations, deriveScramVerifier, formatScramVerifier, isPasswordOf } from './scram-verifier.ts'
-import type { ScramVerifier } from './store.ts'
+import { AccountError, type ScramVerifier } from './store.ts'
 
 /** What a stored text can turn out to be; its prefix says which. A SCRAM verifier stands beside it, in `Account.scram`. */
 export type StoredVerifier = Argon2idVerifier | BcryptVerifier | Pbkdf2Verifier | Apr1Verifier | Sha1Verifier
@@ -27,6 +27,9 @@ export interface Verifiers {
   readonly scram: ScramVerifier | undefined
   readonly password: PasswordVerifier | undefined
 }
+
+/** What bcrypt looks at is 72 bytes; in some implementations a NUL at the end is one of them. */
+const maxBcryptBytes = 71
 
 /** Longer passwords are wrong: nobody types them, and every hash reads all of it. In bytes of UTF-8. */
 export const maxPasswordBytes = 1_024
@@ -80,6 +83,34 @@ export function verifiersText({ scram, password }: Partial<Verifiers>): string {
 export async function deriveVerifiers(password: string): Promise<Verifiers> {
   const argon = await deriveArgon2idVerifier(password)
   return { password: argon, scram: await deriveScramVerifier(password, randomBytes(16)) }
+}
+
+/**
+ * The bcrypt hash of a new password, for a store that other programs read as well. In `thread`.
+ *
+ * @throws {AccountError} `accounts.invalid` for more than 71 bytes and for a NUL, behind which bcrypt does not look
+ */
+export async function deriveBcryptVerifier(
+  password: string,
+  cost: number,
+  thread: HashThread,
+): Promise<BcryptVerifier> {
+  const bytes = Buffer.from(password)
+  if (bytes.length > maxBcryptBytes || password.includes('\0')) {
+    throw new AccountError(
+      'accounts.invalid',
+      `bcrypt takes a password of at most ${maxBcryptBytes} bytes without a NUL`,
+    )
+  }
+  const salt = randomBytes(16)
+  // RESTHeart reads no other version.
+  return {
+    kind: 'bcrypt',
+    version: '2a',
+    cost,
+    salt,
+    tag: await thread.derive({ kind: 'bcrypt', password: bytes, salt, cost }),
+  }
 }
 
 /**

@@ -35,16 +35,19 @@ export type ScramLoginFinal =
  */
 export function createScramMechanism(options: {
   readonly stores: readonly AccountStore[]
-  readonly decoySecret: Uint8Array
+  readonly decoySecret: () => Promise<Uint8Array>
   readonly decoyIterations?: number
 }): ScramMechanism {
   return {
     async start(user, { channelBinding, nonce }) {
-      const found = await Promise.all(options.stores.map(store => store.find(user)))
+      const [secret, ...found] = await Promise.all([
+        options.decoySecret(),
+        ...options.stores.map(store => store.find(user)),
+      ])
       const at = found.findIndex(account => account !== undefined)
       const account = found[at]
       // Made for known names too: the cost is part of the exchange.
-      const decoy = decoyScramVerifier(options.decoySecret, user, options.decoyIterations)
+      const decoy = decoyScramVerifier(secret, user, options.decoyIterations)
       const exchange = createScramExchange({
         verifier: account?.scram ?? decoy,
         decoy: account?.scram === undefined,

@@ -272,7 +272,7 @@ function storeOf(name: string, accounts: readonly Account[]): AccountStore {
 }
 
 async function logInAs(stores: readonly AccountStore[], user: string, password: string) {
-  const mechanism = createScramMechanism({ stores, decoySecret: secret, decoyIterations: 4096 })
+  const mechanism = createScramMechanism({ stores, decoySecret: async () => secret, decoyIterations: 4096 })
   const login = await mechanism.start(user, { channelBinding: undefined, nonce: serverNonce })
   const client = createScramCredential(password).start({
     offered: login.mechanisms,

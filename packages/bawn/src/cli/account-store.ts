@@ -1,5 +1,5 @@
-import { openSqliteAccounts, type SqliteAccountStore } from '../accounts/sqlite.ts'
-import { AccountError, type AccountStore } from '../accounts/store.ts'
+import type { Administration } from '../accounts/grant.ts'
+import { AccountError, type AccountStore, isWritable, type WritableAccountStore } from '../accounts/store.ts'
 import { openAccountStore } from '../compose-accounts.ts'
 import type { Config } from '../config/load.ts'
 import type { Kinds } from '../kinds.ts'
@@ -69,20 +69,30 @@ export async function withStore(
 /** As `withStore`, for what changes accounts. @throws {AccountError} `accounts.read_only` */
 export async function withWritableStore(
   input: Input,
-  work: (store: SqliteAccountStore) => Promise<string>,
+  work: (store: WritableAccountStore) => Promise<string>,
   preferred?: (config: Config) => string | undefined,
 ): Promise<0> {
-  const { name, options } = await chosenStore(input, preferred)
-  if (options.kind === 'plugin') {
-    throw new AccountError('accounts.read_only', `account store ${name} of kind ${options.name} belongs to a plug-in`)
-  }
-  if (options.kind === 'file') {
-    throw new AccountError('accounts.read_only', `account store ${name} is the file ${options.path}`)
-  }
-  return closing(input, openSqliteAccounts({ name, path: options.path, clock: input.terminal.now }), work)
+  const { name, options, kinds } = await chosenStore(input, preferred)
+  const store = await openAccountStore(name, options, partsFor(input, kinds))
+  if (isWritable(store)) return closing(input, store, work)
+  await store.close()
+  const kind = options.kind === 'plugin' ? options.name : options.kind
+  throw new AccountError('accounts.read_only', `account store ${name} (${kind}) is written by somebody else`)
 }
 
+/** A store that also keeps roles and grants. */
+export type GrantStore = WritableAccountStore & { readonly administration: Administration }
+
 /** As `withWritableStore`; where the command line names no store, it is the one whose grants are enforced. */
-export function withGrantStore(input: Input, work: (store: SqliteAccountStore) => Promise<string>): Promise<0> {
-  return withWritableStore(input, work, ({ grants }) => grants?.accounts)
+export function withGrantStore(input: Input, work: (store: GrantStore) => Promise<string>): Promise<0> {
+  return withWritableStore(
+    input,
+    store => {
+      const { administration } = store
+      if (administration !== undefined) return work({ ...store, administration })
+      const suggestion = 'Stores of kind sqlite and postgres do; bawn accounts import takes users over'
+      throw new CliError('cli.failed', `account store ${store.name} keeps no roles and grants`, { suggestion })
+    },
+    ({ grants }) => grants?.accounts,
+  )
 }

@@ -1,7 +1,6 @@
 import type { Administration, Grant, Principal } from '../accounts/grant.ts'
 import { formatPath, formatTarget } from '../accounts/grant-target.ts'
-import type { SqliteAccountStore } from '../accounts/sqlite.ts'
-import { storeOption, withGrantStore } from './account-store.ts'
+import { type GrantStore, storeOption, withGrantStore } from './account-store.ts'
 import type { Command, Input } from './command.ts'
 import { needConfig } from './config.ts'
 import { CliError } from './error.ts'
@@ -40,7 +39,7 @@ async function changeRoles(verb: Verb, administration: Administration, name: str
   return `${verb} role ${roles.join(', ')} ${verb === 'grant' ? 'to' : 'from'} ${printable(name)}: ${changed}\n`
 }
 
-async function changeEntries(verb: Verb, input: Input, { administration }: SqliteAccountStore) {
+async function changeEntries(verb: Verb, input: Input, { administration }: GrantStore) {
   const [grantee = '', words] = input.positionals
   if (words === undefined) throw new CliError('cli.usage', 'which privileges? DQL, DML, DDL, AL or ALL; or --role')
   const target = targetOf(input, await needConfig(input))

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseUserFile } from '../accounts/file.ts'
+import type { WritableAccountStore } from '../accounts/store.ts'
 import type { UserEntry } from '../accounts/user-entry.ts'
-import { deriveVerifiers, type Verifiers } from '../accounts/verifier.ts'
+import type { Verifiers } from '../accounts/verifier.ts'
 import { storeOption, withWritableStore } from './account-store.ts'
 import type { Command, Input } from './command.ts'
 import { CliError } from './error.ts'
@@ -28,8 +29,8 @@ function readEntries(input: Input): readonly UserEntry[] {
 }
 
 /** A password in clear is hashed; a hash stays what it is, and is made anew when its user logs in. */
-async function verifiersOf({ password }: UserEntry): Promise<Verifiers> {
-  if (password?.kind === 'plain') return deriveVerifiers(password.password)
+async function verifiersOf({ password }: UserEntry, store: WritableAccountStore): Promise<Verifiers> {
+  if (password?.kind === 'plain') return store.derive(password.password)
   return { scram: undefined, password }
 }
 
@@ -52,7 +53,7 @@ export const importAccounts: Command = {
       let added = 0
       for (const entry of entries) {
         if ((await store.find(entry.name)) !== undefined) continue
-        await store.add({ name: entry.name, roles: entry.roles, ...(await verifiersOf(entry)), locked: false })
+        await store.add({ name: entry.name, roles: entry.roles, ...(await verifiersOf(entry, store)), locked: false })
         added += 1
         if (added % 100 === 0) input.terminal.err(`${added} of ${entries.length} users\n`)
       }

@@ -1,7 +1,12 @@
 import type { Principal } from '../accounts/grant.ts'
-import type { SqliteAccountStore, StoredAccount } from '../accounts/sqlite.ts'
-import { type Account, AccountError, type AccountStore } from '../accounts/store.ts'
-import { deriveVerifiers, type Verifiers, whyNoPassword } from '../accounts/verifier.ts'
+import {
+  type Account,
+  AccountError,
+  type AccountStore,
+  type StoredAccount,
+  type WritableAccountStore,
+} from '../accounts/store.ts'
+import { type Verifiers, whyNoPassword } from '../accounts/verifier.ts'
 import { storeOption, withStore, withWritableStore } from './account-store.ts'
 import { entryRow, entryTable, grantCommands, grantedTo } from './accounts-grants.ts'
 import { importAccounts } from './accounts-import.ts'
@@ -14,20 +19,20 @@ const passwordOption = {
   'password-stdin': { help: 'read the password from standard input, also at a terminal' },
 } as const
 
-async function newVerifiers(input: Input): Promise<Verifiers> {
+async function newVerifiers(input: Input, store: WritableAccountStore): Promise<Verifiers> {
   const { terminal } = input
   const password = input.flag('password-stdin')
     ? await readPipe(terminal)
     : await readSecret(terminal, 'Password', true)
   const fault = whyNoPassword(password)
   if (fault !== undefined) throw new CliError('cli.failed', fault)
-  return deriveVerifiers(password)
+  return store.derive(password)
 }
 
 const nameOf = (input: Input): string => input.positionals[0] ?? ''
 
 /** The account must be there before a password is asked for. */
-async function known(store: SqliteAccountStore, user: string): Promise<void> {
+async function known(store: WritableAccountStore, user: string): Promise<void> {
   if ((await store.find(user)) !== undefined) return
   throw new AccountError('accounts.not_found', `account store ${store.name} has no account "${user}"`)
 }
@@ -52,7 +57,7 @@ const add: Command = {
         throw new AccountError('accounts.exists', `account store ${store.name} has "${name}" already`)
       }
       const none = { scram: undefined, password: undefined }
-      const verifiers = input.flag('no-password') ? none : await newVerifiers(input)
+      const verifiers = input.flag('no-password') ? none : await newVerifiers(input, store)
       const roles = input.list('role')
       await store.add({ name, roles, ...verifiers, locked: false })
       return `added ${name} (${roles.length > 0 ? `roles ${roles.join(', ')}` : 'no roles'})\n`
@@ -205,7 +210,7 @@ const passwd: Command = {
   run: input =>
     withWritableStore(input, async store => {
       await known(store, nameOf(input))
-      await store.setVerifier(nameOf(input), await newVerifiers(input))
+      await store.setVerifier(nameOf(input), await newVerifiers(input, store))
       return `${nameOf(input)} has a new password\n`
     }),
 }

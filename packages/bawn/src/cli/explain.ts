@@ -46,8 +46,9 @@ function askingOf(input: Input): Asking {
 /** Opening makes the file; explaining makes nothing. What a plug-in makes, it knows alone. */
 async function openExisting(config: Config, name: string, parts: StoreParts): Promise<AccountStore | undefined> {
   const options = config.accounts[name]
-  if (options === undefined || (options.kind !== 'plugin' && !existsSync(options.path))) return undefined
-  return openAccountStore(name, options, parts)
+  if (options === undefined || (options.kind !== 'plugin' && 'path' in options && !existsSync(options.path)))
+    return undefined
+  return openAccountStore(name, options, { ...parts, create: false })
 }
 
 /** With the grants of the configuration's store; `undefined` where it has none, or no file yet. */

@@ -5,5 +5,5 @@ import type { Input } from './command.ts'
 /** What a command opens stores and token managers with: their log is standard error. */
 export function partsFor({ terminal }: Input, kinds: Kinds): StoreParts {
   const log = (_level: string, message: string): void => terminal.err(`${message}\n`)
-  return { kinds, surroundings: kindSurroundings(terminal.env, { clock: terminal.now, log }) }
+  return { kinds, surroundings: kindSurroundings(terminal.env, { clock: terminal.now, log }), create: true }
 }

@@ -15,7 +15,7 @@ function checkSection(draft: Draft, report: Report): void {
     const suggestion = suggest(accounts, [...draft.accounts.keys()])
     report('error', path, 'value', `no account store is called "${accounts}"`, suggestion)
   } else if (store !== undefined && (store.kind === 'plugin' || !holdsGrants(store.kind))) {
-    const suggestion = 'use a store of kind sqlite; bawn accounts import takes its users over'
+    const suggestion = 'use a store of kind sqlite or postgres; bawn accounts import takes users of files over'
     const kind = store.kind === 'plugin' ? store.name : store.kind
     report('error', path, 'value', `${accounts} is of kind ${kind}, which holds no grants`, suggestion)
   }

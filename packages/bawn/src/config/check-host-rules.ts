@@ -1,7 +1,8 @@
 import { isIP } from 'node:net'
+import type { AccountStoreOptions } from '../accounts/option.ts'
 import { type HostRuleOptions, isMechanism, type UsableMechanism } from '../authn/option.ts'
 import type { Draft } from './draft.ts'
-import type { PluginKinds } from './kinds.ts'
+import type { PluginEntry, PluginKinds } from './kinds.ts'
 import type { ConfigPath } from './problem.ts'
 import { checkNames, type Report } from './report.ts'
 
@@ -100,6 +101,10 @@ function checkOauthbearer(draft: Draft, report: Report, rule: HostRuleOptions, p
   }
 }
 
+function holdsNoScram(store: AccountStoreOptions | PluginEntry | undefined): boolean {
+  return store?.kind === 'file' || (store?.kind === 'mongo' && store.hash === 'bcrypt')
+}
+
 /** What a mechanism needs elsewhere in the file. */
 function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, index: number, place: number): void {
   const path: ConfigPath = ['host_rules', index, 'use', place]
@@ -118,12 +123,12 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
       checkIssuer(draft, report, 'jwt', path)
       return
     case 'scram':
-      if (draft.accounts.size > 0 && [...draft.accounts.values()].every(store => store?.kind === 'file')) {
+      if (draft.accounts.size > 0 && [...draft.accounts.values()].every(holdsNoScram)) {
         report(
           'warning',
           path,
           'value',
-          'scram lets nobody in: files of users hold no SCRAM verifiers',
+          'scram lets nobody in: files of users and bcrypt hashes hold no SCRAM verifiers',
           'use password, or import the file into a store of kind sqlite: bawn accounts import',
         )
       }

@@ -1,6 +1,7 @@
 import { suggest } from '../nearest.ts'
 import { parseHostPort } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
+import { checkAccounts } from './check-accounts.ts'
 import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
@@ -131,6 +132,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkListeners(draft, report)
   checkDatabases(draft, report)
   checkIssuers(draft, report)
+  checkAccounts(draft, report)
   checkPolicies(draft, report)
   checkServices(draft, report)
   checkMechanisms(draft, report)

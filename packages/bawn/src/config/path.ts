@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path'
+import type { AccountStoreOptions } from '../accounts/option.ts'
 import type { IssuerOptions, MechanismsOptions } from '../authn/option.ts'
 import type { UpstreamOptions } from '../http/option.ts'
 import type { RedisOptions } from '../tokens/option.ts'
@@ -32,7 +33,7 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       login: { ...entry.login, password: reference(entry.login.password) },
     })),
     upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
-    accounts: each(config.accounts, entry => (entry.kind === 'plugin' ? entry : { ...entry, path: path(entry.path) })),
+    accounts: each(config.accounts, entry => (entry.kind === 'plugin' ? entry : accountPaths(entry, path, reference))),
     issuers: each(config.issuers, entry => issuerPaths(entry, path, reference)),
     mechanisms: mechanismPaths(config.mechanisms, reference),
     tokens: config.tokens && tokenPaths(config.tokens, path, reference),
@@ -90,6 +91,38 @@ function issuerPaths(
     ...(secret === undefined ? {} : { secret: reference(secret) }),
     former_secrets: former.map(reference),
     ...(decryption === undefined ? {} : { decryption: { ...decryption, keys: decryption.keys.map(reference) } }),
+  }
+}
+
+function accountPaths(
+  store: AccountStoreOptions,
+  path: (text: string) => string,
+  reference: (text: string) => string,
+): AccountStoreOptions {
+  const optional = (text: string | undefined): string | undefined => (text === undefined ? undefined : path(text))
+  switch (store.kind) {
+    case 'sqlite':
+    case 'file':
+      return { ...store, path: path(store.path) }
+    case 'postgres':
+      return {
+        ...store,
+        tls: store.tls === 'off' ? store.tls : { ...store.tls, ca: optional(store.tls.ca) },
+        login: { ...store.login, password: reference(store.login.password) },
+      }
+    case 'mongo': {
+      const { tls, first_user: first } = store
+      return {
+        ...store,
+        url: reference(store.url),
+        password: store.password === undefined ? undefined : reference(store.password),
+        tls:
+          tls === 'off'
+            ? tls
+            : { ca: optional(tls.ca), certificate: optional(tls.certificate), key: optional(tls.key) },
+        first_user: first && { ...first, password: reference(first.password) },
+      }
+    }
   }
 }
 

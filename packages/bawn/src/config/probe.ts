@@ -58,8 +58,26 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
       file([...path, 'credentials', 'ca'], upstream.credentials.ca)
   }
   for (const [name, store] of Object.entries(config.accounts)) {
-    // The others are made when they are not there.
-    if (store.kind === 'file') file(['accounts', name, 'path'], store.path)
+    const path = ['accounts', name]
+    switch (store.kind) {
+      // Made when it is not there.
+      case 'sqlite':
+        break
+      case 'file':
+        file([...path, 'path'], store.path)
+        break
+      case 'postgres':
+        secret([...path, 'login', 'password'], store.login.password)
+        if (store.tls !== 'off') file([...path, 'tls', 'ca'], store.tls.ca)
+        break
+      case 'mongo':
+        if (!store.url.startsWith('mongodb')) secret([...path, 'url'], store.url)
+        if (store.password !== undefined) secret([...path, 'password'], store.password)
+        if (store.first_user !== undefined) secret([...path, 'first_user', 'password'], store.first_user.password)
+        if (store.tls === 'off') break
+        for (const key of ['ca', 'certificate', 'key'] as const) file([...path, 'tls', key], store.tls[key])
+        break
+    }
   }
   for (const [name, issuer] of Object.entries(config.issuers)) {
     const { jwks, ca, secret: shared, former_secrets: former, decryption } = issuer

@@ -8,6 +8,7 @@ const code = (text: string): string => `\`${text}\``
 /** Our own patterns, said in words; a reader should not have to read them. */
 function textWords(schema: JsonSchema): string {
   if (isDuration(schema)) return 'duration: `250ms`, `5s`, `10m`, `1h`, `1d`'
+  if (schema.pattern?.includes('mongodb')) return '`mongodb://…`, `env:NAME` or `file:path`'
   if (schema.pattern?.includes('env:')) return '`env:NAME` or `file:path`'
   if (schema.pattern?.includes(':[0-9]{1,5}$')) return '`host:port`'
   return 'text'

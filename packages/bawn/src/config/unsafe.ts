@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { parseHostPort } from '../option.ts'
+import { mongoHosts } from './check-accounts.ts'
 import { doorsOf } from './check-host-rules.ts'
 import type { Draft } from './draft.ts'
 import type { Report } from './report.ts'
@@ -141,17 +142,32 @@ function unsafeMechanisms(draft: Draft, report: Report): void {
 
 function unsafeAccounts(draft: Draft, report: Report): void {
   for (const [name, store] of draft.accounts) {
-    if (store?.kind !== 'file') continue
-    if (store.format === 'users_yml') {
-      const message = `UNSAFE: ${store.path} holds passwords in clear, for whoever can read it or a copy of it`
-      report(
-        'warning',
-        ['accounts', name, 'format'],
-        'value',
-        message,
-        'bawn accounts import, into a store of kind sqlite',
-      )
-      if (store.roles.length > 0) report('error', ['accounts', name, 'roles'], 'key', 'users_yml has roles of its own')
+    const path = ['accounts', name]
+    switch (store?.kind) {
+      case 'file':
+        if (store.format !== 'users_yml') break
+        report(
+          'warning',
+          [...path, 'format'],
+          'value',
+          `UNSAFE: ${store.path} holds passwords in clear, for whoever can read it or a copy of it`,
+          'bawn accounts import, into a store of kind sqlite',
+        )
+        break
+      case 'postgres':
+        if (store.tls !== 'off' || isLoopback(store.host) || store.host.startsWith('/')) break
+        report('warning', [...path, 'tls'], 'key', `UNSAFE: the connection to ${store.host} is not encrypted`)
+        break
+      case 'mongo':
+        if (store.insecure_clear_passwords) {
+          const message = `UNSAFE: collection ${store.collection} may hold passwords in clear, for whoever can read it or a copy of it`
+          report('warning', [...path, 'insecure_clear_passwords'], 'key', message)
+        }
+        // Where the URL is a secret, nobody knows before the start.
+        if (store.tls === 'off' && !mongoHosts(store.url)?.every(isLoopback)) {
+          report('warning', [...path, 'tls'], 'key', 'UNSAFE: the connection to MongoDB is not encrypted')
+        }
+        break
     }
   }
 }

@@ -1,9 +1,9 @@
 import { z } from 'zod'
+import { parseJsonPath } from '../json-path.ts'
 import { clientIdName } from '../keys/option.ts'
 import { maskOptions } from '../masking/option.ts'
 import { type Frozen, name } from '../option.ts'
 import { parseColumnPath } from './column-name.ts'
-import { parseJsonPath } from './json-path.ts'
 
 function checkJsonPath(text: string, context: z.RefinementCtx): void {
   const parsed = parseJsonPath(text)

@@ -1,8 +1,8 @@
+import { parseJsonPath } from '../json-path.ts'
 import { nearest } from '../nearest.ts'
 import { parseColumnPath } from './column-name.ts'
 import { FieldError } from './error.ts'
 import type { ColumnName, Field, JsonPlace } from './field.ts'
-import { parseJsonPath } from './json-path.ts'
 import type { FieldOptions } from './option.ts'
 
 /**

@@ -9,7 +9,7 @@ import { anyOptions, border, never, surroundings } from './border.fixture.ts'
 const open = async (source: unknown) =>
   guardAccountStore({ kind: 'csv', options: anyOptions, open: () => source as AccountSource }, border).open(
     {},
-    { ...surroundings, name: 'staff' },
+    { ...surroundings, name: 'staff', create: true },
   )
 const finding = (account: unknown) => open({ find: async () => account })
 
@@ -75,6 +75,8 @@ test('what is no store is not opened', async () => {
   for (const source of [undefined, {}, { find: 1 }, secret, never]) {
     await assert.rejects(open(source), { code: 'plugins.failed' })
   }
+  const short = await open({ find: async () => undefined, decoySecret: async () => new Uint8Array(31) })
+  await assert.rejects(async () => short.decoySecret?.(), { code: 'plugins.failed' })
 })
 
 test('nobody writes to it, and it lists only what can be accounts', async () => {
@@ -98,5 +100,6 @@ test('a decoy that cannot be read keeps nobody out; one that can has the cost of
   for (const found of [undefined, { ...olga, verifiers: ['?'] }, 7]) assert.equal(await decoyOf(found), undefined)
   assert.equal((await finding(undefined)).decoy, undefined)
   const decoySecret = new Uint8Array(32).fill(3)
-  assert.deepEqual((await open({ find: async () => undefined, decoySecret })).decoySecret, decoySecret)
+  const keeper = await open({ find: async () => undefined, decoySecret: async () => decoySecret })
+  assert.deepEqual(await keeper.decoySecret?.(), decoySecret)
 })

@@ -22,9 +22,9 @@ export function guardAccountStore(kind: AccountStoreKind, border: Border): Trust
       const find = isObject(made) ? methodOf(made, 'find') : undefined
       if (!isObject(made) || find === undefined) throw border.fault(what, 'was opened as nothing that has find')
       const [decoy, list, close] = [methodOf(made, 'decoy'), methodOf(made, 'list'), methodOf(made, 'close')]
-      const { decoySecret } = made
-      if (decoySecret !== undefined && !isDecoySecret(decoySecret)) {
-        throw border.fault(what, `has a decoySecret that is not ${decoySecretBytes} bytes`)
+      const decoySecret = methodOf(made, 'decoySecret')
+      if (decoySecret === undefined && made['decoySecret'] !== undefined) {
+        throw border.fault(what, 'has a decoySecret that is no function')
       }
       const read = (value: unknown): Account => {
         const account = border.askNow(what, () => readAccount(value))
@@ -53,7 +53,14 @@ export function guardAccountStore(kind: AccountStoreKind, border: Border): Trust
             return typeof account === 'string' ? undefined : account
           },
         }),
-        ...(decoySecret && { decoySecret: Uint8Array.from(decoySecret) }),
+        ...(decoySecret && {
+          async decoySecret() {
+            const secret = await border.ask(what, () => decoySecret())
+            if (!isDecoySecret(secret))
+              throw border.fault(what, `has a decoySecret that is not ${decoySecretBytes} bytes`)
+            return Uint8Array.from(secret)
+          },
+        }),
         async list() {
           if (list === undefined) throw new AccountError('accounts.unavailable', `account store ${name} lists nobody`)
           const accounts = await border.ask(what, () => list())

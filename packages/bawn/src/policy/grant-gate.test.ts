@@ -354,6 +354,35 @@ test('a store that does not answer for more than a second decides nothing until 
   await close()
 })
 
+test('a store that may be away at the start decides nothing until it can be read', async () => {
+  const { store, close } = await world()
+  const { administration } = store
+  await administration.grant([entry('alice')])
+  let isAway = true
+  const failures: unknown[] = []
+  const unless = <Result>(work: () => Promise<Result>) =>
+    isAway ? Promise.reject(new AccountError('accounts.unavailable', 'away')) : work()
+  const away: Administration = {
+    ...administration,
+    version: () => unless(() => administration.version()),
+    snapshot: () => unless(() => administration.snapshot()),
+  }
+  const open = await createGrantGate({
+    ...{ administration: away, superusers: ['boss'], now: () => 0, everyMs: 1_000_000, mayBeAway: true },
+    onFailure: cause => failures.push(cause),
+  })
+  assert.equal(failures.length, 1)
+  const unavailable = { code: 'accounts.unavailable' }
+  assert.throws(() => open.gate.decide(alice, [people]), unavailable)
+  assert.throws(() => open.gate.decide(identity('boss', 'scram', 'staff'), [people]), unavailable)
+  await assert.rejects(open.gate.refresh(), unavailable)
+  isAway = false
+  await open.gate.refresh()
+  assert.equal(open.gate.decide(alice, [people]).kind, 'permit')
+  open.close()
+  await close()
+})
+
 test('a store that cannot be read at the start is said then', async () => {
   const { store, close } = await world()
   await close()

@@ -26,6 +26,8 @@ export interface GrantGateOptions {
   readonly onFailure?: (cause: unknown) => void
   /** How often the store is looked at for changes of others. */
   readonly everyMs?: number | undefined
+  /** Opens while the store cannot be read: nothing is decided until it can. */
+  readonly mayBeAway?: boolean
 }
 
 /** A gate that looks after its store. */
@@ -49,19 +51,30 @@ interface Asker {
   readonly subject: Subject
 }
 
-/** @throws {AccountError} `accounts.unavailable` when the store cannot be read at the start */
+/** @throws {AccountError} `accounts.unavailable` when the store cannot be read at the start, unless it `mayBeAway` */
 export async function createGrantGate(options: GrantGateOptions): Promise<OpenGrantGate> {
   const { administration, now, onFailure, everyMs = lookEveryMs } = options
   const superusers = new Set(options.superusers)
-  let compiled: CompiledGrants = compileGrants(await administration.snapshot())
+  /** Since when the store cannot be read, and why. */
+  let failure: { readonly cause: unknown } | undefined
+  let lastGood = now()
+  const atStart = async () => {
+    try {
+      return await administration.snapshot()
+    } catch (cause) {
+      if (options.mayBeAway !== true) throw cause
+      onFailure?.(cause)
+      failure = { cause }
+      lastGood = Number.NEGATIVE_INFINITY
+      return { version: '', grants: new Map(), roles: new Map(), roleNames: new Set<string>() }
+    }
+  }
+  let compiled: CompiledGrants = compileGrants(await atStart())
   let epoch = ++lastEpoch
   const accounts = new Map<string, Asker>()
   /** Those from elsewhere, by what they have. */
   const holders = new Map<string, Asker>()
   let byIdentity = new WeakMap<Identity, Asker>()
-  /** Since when the store cannot be read, and why. */
-  let failure: { readonly cause: unknown } | undefined
-  let lastGood = now()
   /** When the look began that is under way: a store that does not answer is as bad as one that fails. */
   let lookingSince: number | undefined
   let successor: Parameters<OpenGrantGate['follow']>[0] | undefined

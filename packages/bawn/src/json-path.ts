@@ -1,4 +1,4 @@
-/** A path as the catalogue holds it, or what is wrong with it. */
+/** A path, or what is wrong with it. */
 export type ParsedJsonPath =
   | { readonly kind: 'path'; readonly path: readonly string[] }
   /** `position` counts characters from 1. */
@@ -22,7 +22,7 @@ const escapes: Readonly<Record<string, string>> = {
 
 /**
  * Parses the part of JSONPath that says where values stand: `$.a.b`, `$['a b']`, `$.items[*].email`, `$[*].x`. Anything that searches, counts or
- * filters is refused: what is protected has to be clear from the path alone.
+ * filters is refused: what is protected, or what gives somebody a role, has to be clear from the path alone.
  *
  * @returns steps; `*` stands for every element of an array, which is why a member of that name cannot be written
  * @see RFC 9535 sections 2.3.1 and 2.5
@@ -95,6 +95,6 @@ function parseQuoted(text: string, start: number, quote: string): Step {
     }
   }
   if (text[at + 1] !== ']') return { kind: 'fault', at: at + 1, fault: '] is expected' }
-  if (name === '*') return { kind: 'fault', at: start, fault: 'a member named * cannot be protected' }
+  if (name === '*') return { kind: 'fault', at: start, fault: 'a member named * is not supported' }
   return { kind: 'step', name, end: at + 2 }
 }

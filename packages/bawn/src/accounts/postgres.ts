@@ -1,0 +1,165 @@
+import type pg from 'pg'
+import { nobodyColumns, parseAccountColumns, requireAccountName, roleColumn, verifierColumns } from './account-row.ts'
+import { nameTaken } from './administration-rules.ts'
+import type { Administration } from './grant.ts'
+import { type Ask, connectPostgres, type PostgresTarget } from './postgres-connection.ts'
+import { createPostgresAdministration } from './postgres-grants.ts'
+import { createPostgresHierarchy, grantsVersion, lockGrants } from './postgres-roles.ts'
+import { quoteSchema, refuseNewer } from './postgres-schema.ts'
+import { AccountError, isAccountName, type StoredAccount, type WritableAccountStore } from './store.ts'
+import { deriveVerifiers } from './verifier.ts'
+
+export interface PostgresAccountsOptions extends PostgresTarget {
+  /** Milliseconds since 1970. */
+  readonly clock: () => number
+}
+
+/** A store that also keeps grants. */
+export interface PostgresAccountStore extends WritableAccountStore {
+  readonly administration: Administration
+}
+
+/**
+ * Accounts in PostgreSQL, for any number of nodes: each `find` asks the primary and sees what was committed before. What is acknowledged
+ * is on its disk. Nothing is asked when it is opened: a database that is away is "cannot decide" until it is back, and connections
+ * are made anew by themselves.
+ */
+export function openPostgresAccounts(options: PostgresAccountsOptions): PostgresAccountStore {
+  const { name, clock } = options
+  const schema = quoteSchema(options.schema)
+  const tables = connectPostgres(options)
+  const hierarchyOf = createPostgresHierarchy(name, schema, tables)
+  const columns = `name, scram, password, roles, locked, created::float8 AS created, password_changed::float8 AS password_changed,
+    ${grantsVersion(schema)} AS version`
+
+  const changed = (user: string, { rowCount }: pg.QueryResult): void => {
+    if (rowCount === 0)
+      throw new AccountError('accounts.not_found', `account store ${name} has no such account: ${JSON.stringify(user)}`)
+  }
+  /** Rows, with the roles that those of each have in turn. */
+  const accounts = async (
+    select: () => Promise<pg.QueryResult>,
+  ): Promise<readonly (StoredAccount & { readonly found: boolean })[]> => {
+    const { rows, hierarchy } = await hierarchyOf(async () => {
+      const found = await select()
+      return { rows: found.rows, version: found.rows[0]?.version }
+    })
+    return rows.map(row => {
+      const columnsOfOne = { ...row, passwordChanged: row.password_changed }
+      return { ...parseAccountColumns(name, columnsOfOne, hierarchy), found: row.found !== false }
+    })
+  }
+  const change = async (user: string, sql: string, values: readonly unknown[]): Promise<void> =>
+    changed(user, await tables.change(ask => ask(sql, values)))
+  /** What users and roles are called, and who has which, is changed by one after the other. */
+  const changeRoles = <Result>(work: (ask: Ask) => Promise<Result>): Promise<Result> =>
+    tables.change(async ask => {
+      await ask(lockGrants(schema))
+      return work(ask)
+    })
+
+  let secret: Uint8Array | undefined
+  const store: WritableAccountStore = {
+    name,
+    async decoySecret() {
+      if (secret !== undefined) return secret
+      const { rows } = await tables.read(`SELECT value FROM ${schema}.secret WHERE name = 'decoy'`, [])
+      const value: unknown = rows[0]?.value
+      if (!(value instanceof Uint8Array) || value.length !== 32) {
+        throw new AccountError('accounts.unavailable', `account store ${name} has lost its secret row`)
+      }
+      secret = value
+      return value
+    },
+    derive: deriveVerifiers,
+    async find(user) {
+      // A row for every name, and every row is read to its end: what is read of an account only shows in the time of a failed login.
+      const [account] = await accounts(async () => {
+        const result = await tables.read(
+          `SELECT ${columns}, true AS found, (SELECT oldest FROM ${schema}.edition) AS oldest
+             FROM ${schema}.account WHERE name = $1
+           UNION ALL
+           SELECT '${nobodyColumns.name}', '${nobodyColumns.scram}', '${nobodyColumns.password}', '{${nobodyColumns.role}}', true, 0, 0,
+             ${grantsVersion(schema)}, false, (SELECT oldest FROM ${schema}.edition)
+           ORDER BY found DESC LIMIT 1`,
+          [searchName(user)],
+        )
+        refuseNewer(name, result.rows[0]?.oldest)
+        return result
+      })
+      if (account === undefined) return undefined
+      const { found, ...rest } = account
+      return found ? rest : undefined
+    },
+    async decoy(user) {
+      // The next in the order of names, as chance as the name itself.
+      const [account] = await accounts(() =>
+        tables.read(
+          `(SELECT ${columns}, 1 AS place FROM ${schema}.account WHERE name > $1 ORDER BY name LIMIT 1)
+           UNION ALL
+           (SELECT ${columns}, 2 AS place FROM ${schema}.account ORDER BY name LIMIT 1)
+           ORDER BY place LIMIT 1`,
+          [searchName(user)],
+        ),
+      )
+      return account
+    },
+    list: () => accounts(() => tables.read(`SELECT ${columns} FROM ${schema}.account ORDER BY name`, [])),
+    async add(account) {
+      requireAccountName(account.name)
+      const [scram, password] = verifierColumns(account)
+      const roles = roleColumn(account.roles)
+      const { rowCount } = await changeRoles(ask =>
+        ask(
+          `INSERT INTO ${schema}.account (name, scram, password, roles, locked, created, password_changed)
+           SELECT $1::text, $2, $3, $4, $5, $6, $6 WHERE NOT EXISTS (SELECT FROM ${schema}.role WHERE name = $1)
+           ON CONFLICT DO NOTHING`,
+          [account.name, scram, password, roles, account.locked, clock()],
+        ),
+      )
+      if (rowCount === 0) throw nameTaken(account.name)
+    },
+    async setVerifier(user, verifiers) {
+      const sql = `UPDATE ${schema}.account SET scram = $2, password = $3, password_changed = $4 WHERE name = $1`
+      await change(user, sql, [searchName(user), ...verifierColumns(verifiers), clock()])
+    },
+    async upgrade(account, verifiers) {
+      const [before, after] = [verifierColumns(account), verifierColumns(verifiers)]
+      const { rowCount } = await tables.change(ask =>
+        ask(
+          `UPDATE ${schema}.account SET scram = $2, password = $3
+           WHERE name = $1 AND scram IS NOT DISTINCT FROM $4 AND password IS NOT DISTINCT FROM $5`,
+          [account.name, ...after, ...before],
+        ),
+      )
+      return rowCount === 1
+    },
+    async setRoles(user, roles) {
+      const values = [searchName(user), roleColumn(roles)]
+      const sql = `UPDATE ${schema}.account SET roles = $2 WHERE name = $1`
+      changed(user, await changeRoles(ask => ask(sql, values)))
+    },
+    async setLocked(user, locked) {
+      await change(user, `UPDATE ${schema}.account SET locked = $2 WHERE name = $1`, [searchName(user), locked])
+    },
+    async remove(user) {
+      changed(
+        user,
+        await changeRoles(async ask => {
+          const gone = await ask(`DELETE FROM ${schema}.account WHERE name = $1`, [searchName(user)])
+          // Of a role of this name, they stay.
+          if (gone.rowCount === 1) await ask(`DELETE FROM ${schema}.privilege WHERE grantee = $1`, [user])
+          return gone
+        }),
+      )
+    },
+    close: () => tables.close(),
+  }
+  const administration = createPostgresAdministration({ store, schema, tables, changeRoles, clock })
+  return { ...store, administration }
+}
+
+/** What no account is called is looked for as the empty name: a NUL or a lone surrogate would not cross as itself. */
+function searchName(user: string): string {
+  return isAccountName(user) ? user : ''
+}
