@@ -91,7 +91,7 @@ test('a text that PostgreSQL would not parse is not read; nor one that is too lo
   for (const text of [
     'SELEC 1',
     "SELECT 'a",
-    'SELECT 1; DENY',
+    'SELECT 1; DENIE',
     'SELECT 1 /* ',
     `SELECT ${'('.repeat(300)}1${')'.repeat(300)}`,
     `SELECT ${'- '.repeat(1_500)}1`,
