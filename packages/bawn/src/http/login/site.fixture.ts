@@ -33,6 +33,8 @@ export interface SiteOptions {
   /** Of the client. */
   readonly secrets?: Readonly<Record<string, string>>
   readonly clock?: () => number
+  /** In place of one that is made of the above. @param upstream its URL */
+  readonly configuration?: (upstream: string) => string
 }
 
 export interface Site {
@@ -75,7 +77,8 @@ export async function startSite(t: Pick<TestContext, 'after'>, options: SiteOpti
   const client = options.oidc?.includes('client_key') ? '' : 'client_secret: file:client.secret,'
   writeFileSync(
     join(folder, 'bawn.yaml'),
-    `listeners:
+    options.configuration?.(`http://127.0.0.1:${address.port}`) ??
+      `listeners:
   web: { door: http, address: "127.0.0.1:0", tls: { certificate: server.crt, key: server.key } }
   plain: { door: http, address: "127.0.0.1:0" }
 upstreams: { main: { url: "http://127.0.0.1:${address.port}" } }
