@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { type OpenId, type OpenIdOptions, startOpenId } from '@bawn/demo/openid'
 import { base, Client, navigation, type Site, type SiteOptions, startSite, upToCallback } from './site.fixture.ts'
@@ -340,6 +343,30 @@ test('the provider ends sessions by the back channel', async t => {
   assert.equal((await client.get(`${base}/orders`)).status, 302)
   const line = gate.trail().find(({ resource }) => resource === '/logout/backchannel')
   assert.deepEqual([line?.['decision'], line?.['claimed_name'] ?? line?.['claimedName']], ['permit', 'alice'])
+})
+
+test('a login begun at one node ends at another, and logging out there ends it at both', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'bawn-nodes-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const secrets = { 'oidc.key': randomBytes(32).toString('base64') }
+  const tokens = `{ kind: sqlite, path: "${join(folder, 'tokens.db')}", cookie: {}, renew: true }`
+  const [one, two] = [await site(t, { secrets, tokens }), await site(t, { secrets, tokens })]
+  const client = new Client(one)
+  const callback = await upToCallback(client, `${base}/orders`, 'alice', 'wonderland')
+  client.moveTo(two)
+  assert.equal((await client.get(callback)).status, 302)
+  for (const node of [two, one]) {
+    client.moveTo(node)
+    assert.equal((await client.get(`${base}/orders`)).status, 200)
+  }
+  const kept = client.cookie('__Host-bawn')
+  client.moveTo(two)
+  await client.send('POST', `${base}/logout`, { ...navigation, 'sec-fetch-site': 'same-origin' }, '')
+  client.setCookie(kept?.line ?? '')
+  for (const node of [two, one]) {
+    client.moveTo(node)
+    assert.equal((await client.get(`${base}/orders`)).status, 302)
+  }
 })
 
 test('a host rule without oidc knows neither the session nor the pages', async t => {

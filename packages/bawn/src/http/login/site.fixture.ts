@@ -149,10 +149,15 @@ export const navigation: Readonly<Record<string, string>> = {
 
 /** Keeps cookies by host and path, goes where it is sent. `https://gate.example` is the site, whatever its port. */
 export class Client {
-  readonly #port: number
+  #port: number
   readonly #jars = new Map<string, Map<string, Cookie>>()
 
   constructor(site: Pick<Site, 'port'>) {
+    this.#port = site.port
+  }
+
+  /** Goes to this node from now on. */
+  moveTo(site: Pick<Site, 'port'>): void {
     this.#port = site.port
   }
 
