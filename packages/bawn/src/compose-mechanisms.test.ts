@@ -5,7 +5,9 @@ import { createLoginThrottle } from './accounts/throttle.ts'
 import type { TokenJudge } from './authn/bearer.ts'
 import { credentials } from './authn/http-credentials.fixture.ts'
 import { createJwtMechanism } from './authn/jwt.ts'
+import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { issuerOptions } from './authn/option.ts'
+import { composeLogin } from './compose-login.ts'
 import { composeMechanisms, configuredCarriers } from './compose-mechanisms.ts'
 import { parseConfig } from './config/load.ts'
 import { authenticate } from './http/authenticate.ts'
@@ -42,6 +44,7 @@ const composeAll = (
   kinds: Kinds = plainKinds,
   store = createMemoryTokenStore(),
   jwt: TokenJudge = { authenticate: () => ({ kind: 'absent' }) },
+  login?: BrowserLogin,
 ) =>
   composeMechanisms(of, {
     kinds,
@@ -53,7 +56,7 @@ const composeAll = (
     tokens: of.tokens && createRandomTokens(tokenOptions, store, () => 0),
     stores: [],
     onRenewed: () => {},
-    login: undefined,
+    login,
   })
 
 const compose = async (of: ReturnType<typeof config>, store = createMemoryTokenStore(), jwt?: TokenJudge) =>
@@ -138,6 +141,22 @@ test('random credentials, wherever they stand, are answered and identify nobody'
   }
   for (const name of ['jwt', 'basic', 'digest', 'api-key', 'token', 'absent', 'undefined'])
     assert.ok(kinds.has(name), `nothing reached ${name}: ${[...kinds].join()}`)
+})
+
+test('where sessions of people are looked for is known without secrets too', async () => {
+  const issuer = 'issuers: { corp: { issuer: "https://id.example", audience: [a], jwks: j.json } }'
+  const oidc = '{ oidc: { issuer: corp, client_id: bawn, redirect: "https://gate.example", key: env:KEY } }'
+  const whole = config(oidc, `tokens: { kind: memory, renew: true, cookie: { name: gate } }\n${issuer}`)
+  const jwt = createJwtMechanism(whole.issuers, { fetch, clock: () => 0, secret: () => '' })
+  const surroundings = kindSurroundings({ KEY: Buffer.alloc(32).toString('base64') }, { clock: () => 0, log: () => {} })
+  const login = await composeLogin(whole, jwt, surroundings)
+  const { http: mechanisms } = await composeAll(whole, plainKinds, undefined, undefined, login)
+  const carriers = configuredCarriers(whole, plainKinds)
+  assert.deepEqual(carriers, carriersOf(mechanisms))
+  assert.deepEqual([...carriers.cookies], ['__Host-gate', '__Secure-gate-logout'])
+  assert.deepEqual(carriers.cookiePrefixes, ['__Host-gate-login-'])
+  const bad = kindSurroundings({ KEY: 'short' }, { clock: () => 0, log: () => {} })
+  await assert.rejects(composeLogin(whole, jwt, bad), { code: 'authn.bad_login_key' })
 })
 
 test('a value of digest that cannot be one stops the start, and is not in the message', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { after, before, test } from 'node:test'
@@ -177,6 +178,23 @@ test('the same cookie twice is no cookie, and an answer is good once', async () 
   assert.deepEqual([replay.status, /authn\.login_failed/.test(replay.body)], [403, true])
 })
 
+test('whatever a callback or its cookie is made of, nobody is logged in, and nothing breaks', async () => {
+  const client = new Client(gate)
+  const callback = await upToCallback(client, `${base}/orders`, 'alice', 'wonderland')
+  const { name = '', value = '' } = client.cookie('__Host-bawn-login-') ?? {}
+  const { search } = new URL(callback)
+  const noise = (): string => encodeURIComponent(randomBytes(randomInt(0, 40)).toString('latin1'))
+  const before = gate.logged.length
+  for (let round = 0; round < 200; round++) {
+    const cut = search.slice(0, randomInt(0, search.indexOf('&state=') + 50))
+    const query = round % 2 === 0 ? cut : `?code=${noise()}&state=${noise()}&${noise()}=${noise()}`
+    const cookie = round % 3 === 0 ? `${name}=${value.slice(0, randomInt(0, value.length))}` : `${name}=${value}`
+    const answer = await new Client(gate).get(`${base}/login/callback${query}`, { ...navigation, cookie })
+    assert.equal(answer.status, 400, query)
+  }
+  assert.deepEqual(gate.logged.slice(before), [])
+})
+
 test('a login that took too long is over', async () => {
   const client = new Client(gate)
   const callback = await upToCallback(client, `${base}/orders`, 'alice', 'wonderland')
@@ -263,18 +281,24 @@ test('an open redirect is not to be had', async () => {
 test('guessing costs the guesser, and begins nothing endless', async t => {
   const calm = await startSite(t, { issuer: provider.issuer, jwks: provider.jwksUrl })
   const client = new Client(calm)
-  let refused: string | undefined
-  for (let count = 0; count < 60 && refused === undefined; count++) {
-    const begun = await client.get(`${base}/login`)
-    const state = new URL(begun.headers.location ?? '').searchParams.get('state')
-    const answer = await client.get(
-      `${base}/login/callback?code=guessed&state=${state}&iss=${encodeURIComponent(provider.issuer)}`,
-    )
-    if (answer.status === 429) refused = answer.headers['retry-after']
+  // Without TLS, so that it is much faster than what is given back meanwhile: 50 at once, and one more each second.
+  const visit = (path: string, cookie = ''): Promise<Response> =>
+    fetch(`http://127.0.0.1:${calm.plainPort}${path}`, { redirect: 'manual', headers: { cookie } })
+  const guess = async (): Promise<Response> => {
+    const { headers } = await visit('/login')
+    const state = new URL(headers.get('location') ?? '').searchParams.get('state')
+    const query = `code=guessed&state=${state}&iss=${encodeURIComponent(provider.issuer)}`
+    return visit(`/login/callback?${query}`, headers.get('set-cookie')?.split(';', 1)[0])
   }
-  assert.match(refused ?? '', /^[1-9][0-9]*$/)
-  const flood = await Promise.all(Array.from({ length: 260 }, () => new Client(calm).get(`${base}/login`)))
-  const statuses = new Set(flood.map(({ status }) => status))
+  const guesses = await Promise.all(Array.from({ length: 90 }, guess))
+  const refused = guesses.filter(({ status }) => status === 429)
+  assert(refused.length > 0, 'nobody guesses codes for ever')
+  for (const { headers } of refused) assert.match(headers.get('retry-after') ?? '', /^[1-9][0-9]*$/)
+  const begin = async (): Promise<number> => (await visit('/login')).status
+  const statuses = new Set<number>()
+  for (let round = 0; round < 100 && !statuses.has(429); round++) {
+    for (const status of await Promise.all(Array.from({ length: 50 }, begin))) statuses.add(status)
+  }
   assert.deepEqual([...statuses].sort(), [302, 429])
   // Who guesses states asks nobody, and is not slowed down for it.
   assert.equal((await client.get(`${base}/login/callback?code=a&state=${'A'.repeat(43)}`)).status, 400)

@@ -209,6 +209,11 @@ test('tabs log in beside each other, and no more than five are remembered', asyn
   assert.equal((await client.get(two)).headers.location, `${base}/orders?tab=2`)
   for (let count = 0; count < 12; count++) await client.get(`${base}/login`)
   assert.equal(client.cookies().filter(({ name }) => name.startsWith('__Host-bawn-login-')).length, 5)
+  const theme = client.cookies().map(({ name, value }) => `${name}=${value}`)
+  const open = await client.get(`${base}/open`, {
+    cookie: ['theme=dark', ...theme, '__Secure-bawn-logout=x'].join('; '),
+  })
+  assert.equal(seen(open.body)['cookie'], 'theme=dark', 'none of them reaches an upstream')
   const others = Array.from({ length: 40 }, (_, at) => `__Host-bawn-login-${at}=x`).join('; ')
   const crowded = await client.send('GET', `${base}/login`, { ...navigation, cookie: others })
   assert.equal(crowded.headers['set-cookie']?.filter(line => line.includes('Max-Age=0')).length, 36)

@@ -12,16 +12,18 @@ import { page } from './page.ts'
 import { tellLogin } from './trail.ts'
 
 /** `GET /logout`: a button. A link that logged people out at once would be anybody's to set. */
-export function answerLogoutPage(turn: Turn, { paths }: LoginDoor): void {
+export function answerLogoutPage(turn: Turn, door: LoginDoor): void {
+  turn.rule = ruleOf(door)
   turn.record('permit', 200)
-  const button = { to: paths.logout, text: 'Log out' }
+  const button = { to: door.paths.logout, text: 'Log out' }
   give(turn, page(200, { title: 'Log out', text: 'Do you want to log out?', button }, turn.requestId))
 }
 
 /** `GET /logout/done` */
-export function answerLoggedOut(turn: Turn, { paths }: LoginDoor): void {
+export function answerLoggedOut(turn: Turn, door: LoginDoor): void {
+  turn.rule = ruleOf(door)
   turn.record('permit', 200)
-  const link = { to: paths.login, text: 'Log in again' }
+  const link = { to: door.paths.login, text: 'Log in again' }
   give(turn, page(200, { title: 'Logged out', text: 'You are logged out.', link }, turn.requestId))
 }
 
