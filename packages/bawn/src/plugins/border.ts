@@ -95,7 +95,7 @@ export function parseOptions<Options>(
   schema: OptionsSchema<Options>,
   written: unknown,
 ): Options {
-  const reading = border.askNow(what, () => schema['~standard'].validate(written))
+  const reading = border.askNow(what, () => schema['~standard'].validate(structuredClone(written)))
   if (isThenable(reading) || reading.issues !== undefined) throw border.fault(what, 'reads its options in two ways')
   return reading.value
 }

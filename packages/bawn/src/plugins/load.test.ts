@@ -180,3 +180,17 @@ test('a link leads to a file; others who may write it are told of', async () => 
   chmodSync(join(folder, 'real.js'), 0o644)
   assert.deepEqual((await load('./link.js')).warnings, [])
 })
+
+test('what was loaded before it was pinned is not what was looked at', async () => {
+  const text = "import './second.js'\n"
+  const integrity = write('late.js', `${text}${plugin}`)
+  await load('./late.js')
+  await assert.rejects(load('./late.js', { integrity }), { code: 'plugins.changed', message: /before it was pinned/ })
+  // Nor what another plug-in has loaded.
+  const inner = write('inner.js', plugin)
+  write('outer.js', "export { default } from './inner.js'")
+  await load('./outer.js')
+  await assert.rejects(load('./inner.js', { integrity: inner }), { code: 'plugins.changed' })
+  write('inner.js', `${plugin}// more`)
+  await assert.rejects(load('./inner.js'), { code: 'plugins.changed', message: /has changed since/ })
+})

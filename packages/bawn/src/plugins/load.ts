@@ -30,6 +30,8 @@ export interface LoadedPlugin {
  * not what runs.
  */
 const imported = new Map<string, string>()
+/** Those that were imported under a digest, alone. */
+const pinned = new Set<string>()
 /** Module names that nobody imported before: Node remembers what it found for a name. */
 let asked = 0
 
@@ -54,6 +56,10 @@ export async function loadPlugin(name: string, options: PluginOptions, folder: s
     )
   }
   if (wanted !== undefined && digest !== wanted) throw otherDigest(path, digest, wanted)
+  if (wanted !== undefined && known !== undefined && !pinned.has(url)) {
+    // By another plug-in, or before integrity was written: what it has loaded besides, nobody has looked at.
+    throw new PluginError('plugins.changed', `${path} was loaded before it was pinned`)
+  }
   const value = await importOnce(url, path, options)
   const reading = parsePlugin(value)
   if (reading.kind === 'wrong-api') throw new PluginError('plugins.wrong_api', `${path} ${reading.what}`)
@@ -112,10 +118,12 @@ async function importOnce(url: string, path: string, options: PluginOptions): Pr
   const hooks = registerHooks({
     load(loading, context, next) {
       const loaded = next(loading, context)
-      if (loading !== url) return loaded
       const digest = digestOf(loaded.source ?? '')
-      if (wanted !== undefined && digest !== wanted) throw otherDigest(path, digest, wanted)
-      imported.set(url, digest)
+      if (loading === url && wanted !== undefined) {
+        if (digest !== wanted) throw otherDigest(path, digest, wanted)
+        pinned.add(url)
+      }
+      imported.set(loading, digest)
       return loaded
     },
     resolve(specifier, context, next) {

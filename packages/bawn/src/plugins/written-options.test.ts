@@ -52,3 +52,15 @@ test('a message is on one line', () => {
   )
   assert.equal(problem?.message, 'a??[2Jb')
 })
+
+test('a schema that changes what it is given changes nothing of the file', () => {
+  const written = { list: [1] }
+  checkOptions(
+    schema(value => {
+      Reflect.set(Object(Reflect.get(Object(value), 'list')), 0, 2)
+      return { value }
+    }),
+    written,
+  )
+  assert.deepEqual(written, { list: [1] })
+})

@@ -11,7 +11,8 @@ export interface WrittenProblem {
 export function checkOptions(schema: OptionsSchema, written: unknown): readonly WrittenProblem[] {
   let reading: unknown
   try {
-    reading = schema['~standard'].validate(written)
+    // A copy: the file is not a schema's to change.
+    reading = schema['~standard'].validate(structuredClone(written))
   } catch (cause) {
     return [
       {
