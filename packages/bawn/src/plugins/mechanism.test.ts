@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { AccountStore } from '../accounts/store.ts'
 import { credentials, summary } from '../authn/http-credentials.fixture.ts'
-import type { HttpMechanism } from '../authn/http-mechanism.ts'
+import type { HttpCredentials, HttpMechanism } from '../authn/http-mechanism.ts'
 import { pluggedMechanism } from '../authn/option.ts'
 import type { MechanismKind, MechanismSurroundings } from '../plugin.ts'
 import { anyOptions, border, mechanismSurroundings, never, now } from './border.fixture.ts'
@@ -234,4 +234,33 @@ test('what is handed in is what was promised, and no more than that', async () =
   )
   assert.deepEqual(await given?.passwords?.check('a', 'b', 'c'), { kind: 'wrong', reason: 'unknown-user' })
   assert.deepEqual(await given?.issuers?.authenticate('a'), { kind: 'absent' })
+})
+
+test('a cookie that a page of another site made the browser send is not there', async () => {
+  const seen: unknown[] = []
+  const mechanism = await answering(undefined, {
+    authenticate: (of: HttpCredentials) => {
+      seen.push([of.cookie('b'), of.header('cookie').length, of.header('x-badge')[0], of.query('q'), of.method, of.tls])
+      return { kind: 'absent' }
+    },
+  })
+  const request = (method: string, site: string) =>
+    credentials({
+      method,
+      headers: { 'sec-fetch-site': site, cookie: 'b=1', 'x-badge': 'x' },
+      cookies: { b: '1' },
+      query: { q: 'y' },
+    })
+  for (const [method, site] of [
+    ['POST', 'cross-site'],
+    ['POST', 'same-site'],
+    ['GET', 'cross-site'],
+  ] as const) {
+    await mechanism.authenticate(request(method, site))
+  }
+  assert.deepEqual(seen, [
+    [undefined, 0, 'x', 'y', 'POST', true],
+    ['1', 1, 'x', 'y', 'POST', true],
+    ['1', 1, 'x', 'y', 'GET', true],
+  ])
 })

@@ -14,6 +14,7 @@ import {
   narrowSurroundings,
   parseOptions,
 } from './border.ts'
+import { credentialsForPlugin } from './credentials.ts'
 import type { TrustedMechanism, TrustedMechanismKind } from './trusted.ts'
 
 /**
@@ -131,13 +132,13 @@ function guardHttp(
     name,
     carries: { headers, query, cookies },
     authenticate(credentials) {
-      const answer = border.askNow(what, (): unknown => authenticate?.(credentials))
+      const answer = border.askNow(what, (): unknown => authenticate?.(credentialsForPlugin(credentials)))
       return isThenable(answer) ? border.wait(what, answer).then(judge) : judge(answer)
     },
     challenge(credentials, outcome) {
       if (challenge === undefined) return undefined
       try {
-        const values = border.askNow(what, () => challenge(credentials, outcome))
+        const values = border.askNow(what, () => challenge(credentialsForPlugin(credentials), outcome))
         if (values === undefined || isChallenge(values)) return values
         return Array.isArray(values) && values.every(isChallenge) ? [...values] : noChallenge()
       } catch {
