@@ -237,6 +237,12 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Use an X.509 certificate in DER or PEM with a subject and a positive serial number',
   },
+  'authn.revocation_undecided': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'Whether the certificate was revoked cannot be told now: try again; operator: the log says which responder or list fails',
+  },
   'authn.upstream_scram': {
     blame: 'upstream',
     status: 502,

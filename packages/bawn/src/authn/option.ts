@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, type Frozen, name, secretReference, timeLimit } from '../option.ts'
+import { duration, type Frozen, name, oneOrMany, secretReference, timeLimit } from '../option.ts'
 
 // Of issuers there is enough for a file of its own.
 export { type IssuerOptions, issuerOptions } from './issuer-option.ts'
@@ -214,8 +214,6 @@ export const mechanismsOptions = z.strictObject({
   identity: fixedIdentityOptions.optional().describe('INSECURE: who every request is, whatever it brings; for tests'),
 })
 export type MechanismsOptions = Frozen<z.output<typeof mechanismsOptions>>
-
-const oneOrMany = <T extends z.ZodType>(of: T) => z.union([of.transform(value => [value]), z.array(of).min(1)])
 
 /** One row of the ordered list: the first row whose every condition holds decides; none holds: refused. */
 export const hostRuleOptions = z.strictObject({
