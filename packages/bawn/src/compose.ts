@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { getCACertificates } from 'node:tls'
 import { createPasswordCheck } from './accounts/password.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
@@ -12,6 +13,7 @@ import { createIdentity } from './authn/identity.ts'
 import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
+import type { RevocationCheck } from './authn/revocation/revocation-check.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
@@ -44,6 +46,7 @@ import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
 import { isRevoked } from './revocation.ts'
+import { composeRevocation } from './server-tls.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import type { TokenStore } from './tokens/store.ts'
 import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
@@ -154,7 +157,13 @@ export async function compose(
   let tokens: TokenManager | undefined
   try {
     grants = await composeGrants(config, stores, log)
-    const databases = await composeDatabases(config, catalogue, { gate: grants?.gate, of: grantsOf }, environment)
+    const databases = await composeDatabases(
+      config,
+      catalogue,
+      { gate: grants?.gate, of: grantsOf },
+      surroundings,
+      environment,
+    )
     tokens = await composeTokens(config, kinds, forKinds, memoryTokens)
     return await assemble(databases)
   } catch (error) {
@@ -302,6 +311,7 @@ function composeDatabases(
   config: Config,
   catalogue: Catalogue,
   grants: { readonly gate: GrantGate | undefined; readonly of: (database: string) => DatabaseState['grants'] },
+  surroundings: Surroundings,
   environment: NodeJS.ProcessEnv,
 ): Promise<readonly OpenDatabase[]> {
   return Promise.all(
@@ -316,6 +326,7 @@ function composeDatabases(
             : {
                 ca: options.tls.ca === undefined ? undefined : readFileSync(options.tls.ca, 'utf8'),
                 serverName: options.tls.server_name,
+                revocation: databaseRevocation(name, options.tls, surroundings),
               },
         user: options.login.user,
         password: resolveSecret(options.login.password, environment).value,
@@ -333,9 +344,23 @@ function composeDatabases(
           return grants.of(name)
         },
       }
-      return { state, source, close: () => asked.close() }
+      const close = async (): Promise<void> => {
+        upstream.tls?.revocation?.close()
+        await asked.close()
+      }
+      return { state, source, close }
     }),
   )
+}
+
+function databaseRevocation(
+  name: string,
+  { ca, revocation }: Exclude<Config['databases'][string]['tls'], 'off'>,
+  surroundings: Surroundings,
+): RevocationCheck | undefined {
+  if (revocation === undefined) return undefined
+  const authorities = ca === undefined ? getCACertificates() : [readFileSync(ca, 'utf8')]
+  return composeRevocation(`database ${name}`, revocation, authorities, surroundings)
 }
 
 function issuerChecks(jwt: JwtMechanism | undefined): readonly ReadyCheck[] {

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { PostgresError } from './postgres/failure.ts'
 import type { CatalogueQuery } from './postgres/sql/schema.ts'
 import type { UpstreamTarget } from './postgres/state.ts'
+import { refuseRevokedServer } from './postgres/upstream.ts'
 
 /** How long an unused connection is kept. */
 const keepMs = 30_000
@@ -45,7 +46,8 @@ export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
       database: target.database,
       user: target.user,
       // Asked for when the server has said how it wants it.
-      password: () => {
+      password: async () => {
+        await refuseRevokedServer(target, client.connection.stream)
         if (refused === undefined) return target.password
         throw new PostgresError('postgres.upstream_login', `PostgreSQL asks for ${refused}, which the gateway refuses`)
       },
@@ -73,6 +75,8 @@ export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
     })
     try {
       await client.connect()
+      // Where the server asked for no password.
+      await refuseRevokedServer(target, client.connection.stream)
     } catch (error) {
       client.end().catch(() => {})
       throw error

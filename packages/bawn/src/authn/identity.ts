@@ -57,6 +57,10 @@ export type RejectionReason =
   | 'locked'
   | 'name-mismatch'
   | 'no-roles'
+  /** Its certificate. */
+  | 'revoked'
+  /** The responder does not know its certificate. */
+  | 'certificate-unknown'
 
 /**
  * Two identities of one class may see the same: plans and views are cached by it. It covers everything a field or a role rule

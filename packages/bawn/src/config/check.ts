@@ -5,6 +5,7 @@ import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
 import { checkLogin } from './check-login.ts'
+import { checkRevocation } from './check-revocation.ts'
 import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
 import { checkNames, type Report } from './report.ts'
@@ -144,6 +145,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkServices(draft, report)
   checkMechanisms(draft, report)
   checkHostRules(draft, report)
+  checkRevocation(draft, report)
   checkTokens(draft, report)
   checkGrants(draft, report)
   checkLogin(draft, report)

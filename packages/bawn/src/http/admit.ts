@@ -1,8 +1,17 @@
 import { insufficientScope } from '../authn/bearer.ts'
 import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import type { Identity } from '../authn/identity.ts'
-import { type Authentication, authenticate, challengesOf, type RefusedAuthentication } from './authenticate.ts'
+import type { Standing } from '../authn/revocation/revocation-check.ts'
+import {
+  type Authentication,
+  authenticate,
+  challengesOf,
+  type RefusedAuthentication,
+  refused,
+  undecided,
+} from './authenticate.ts'
 import { RequestCredentials, wantsNoChallenge } from './credentials.ts'
+import type { FrontRequest } from './engine.ts'
 import { sendToLogin } from './login/begin.ts'
 import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
 import { isNavigation } from './login/navigation.ts'
@@ -140,6 +149,42 @@ function identify(
   const mechanisms = state.mechanisms.of(hostRule.use)
   const credentials = new RequestCredentials(request, admitted.head, admitted.path.query, state.now())
   const asking: Asking = { turn, admitted, rule: hostRule.rule, mechanisms, credentials }
+  const standing = standingOf(request)
+  if (standing instanceof Promise) {
+    return standing.then(
+      late => (late === undefined ? ask(asking) : refuse(asking, late)),
+      cause => refuse(asking, undecided({ name: 'certificate' }, cause)),
+    )
+  }
+  return standing === undefined ? ask(asking) : refuse(asking, standing)
+}
+
+/** What is wrong with the connection's certificate; `undefined` when there is none, or it is good. Rejects when that cannot be told. */
+function standingOf({
+  revocation,
+  clientCertificate,
+}: FrontRequest): RefusedAuthentication | undefined | Promise<RefusedAuthentication | undefined> {
+  const certificate = revocation && clientCertificate?.()
+  if (revocation === undefined || certificate === undefined) return undefined
+  const standing = revocation.check(certificate)
+  return standing instanceof Promise ? standing.then(whatIsWrong) : whatIsWrong(standing)
+}
+
+/** Whoever shows such a certificate gets in by no other way either: its key is in the wrong hands. */
+function whatIsWrong({ kind }: Standing): RefusedAuthentication | undefined {
+  switch (kind) {
+    case 'good':
+      return undefined
+    case 'revoked':
+      return refused('authn.failed', 'certificate', 'revoked')
+    case 'unknown':
+      return refused('authn.failed', 'certificate', 'certificate-unknown')
+  }
+}
+
+function ask(asking: Asking): AnyAdmitted | undefined | Promise<AnyAdmitted | undefined> {
+  const { admitted, credentials, mechanisms } = asking
+  const { state } = asking.turn
   if (admitted.kind === 'route' && admitted.route.delegated) return decide(asking, undefined, false)
   const who = authenticate(credentials, mechanisms, state.mechanisms.carriers)
   return who instanceof Promise ? who.then(late => settle(asking, late)) : settle(asking, who)
@@ -155,15 +200,12 @@ interface Asking {
 }
 
 function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined | Promise<undefined> {
-  if (who.kind === 'refused') {
-    refuse(asking, who)
-    return undefined
-  }
+  if (who.kind === 'refused') return refuse(asking, who)
   if (who.kind === 'identified') return decide(asking, who.identity, false)
   return decide(asking, undefined, who.foreignPage)
 }
 
-function refuse({ turn, rule }: Asking, who: RefusedAuthentication): void {
+function refuse({ turn, rule }: Asking, who: RefusedAuthentication): undefined {
   if (who.cause !== undefined) turn.log('who is asking cannot be decided', who.cause)
   turn.claimedName = who.claimedName
   turn.refuse({

@@ -37,6 +37,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     noDelay: true,
     ...(tls === undefined ? {} : tlsOptions(tls)),
   }
+  let revocation = tls?.revocation
   let draining = false
   /** Connections whose client was refused: what still comes in on them is nobody's. */
   const refused = new WeakSet<Socket>()
@@ -83,7 +84,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
         rawHeaders: request.rawHeaders,
         secure: tls !== undefined,
         remoteAddress: context.remoteAddress,
-        ...(asksForCertificates(tls) ? { clientCertificate: () => certificateOf(socket) } : {}),
+        ...(asksForCertificates(tls) ? { clientCertificate: () => certificateOf(socket), revocation } : {}),
         body: nodeBody(request, expectsContinue ? () => answer.begun || response.writeContinue() : undefined),
       },
       answer,
@@ -156,6 +157,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
         })
       }),
     renewTls: next => {
+      revocation = next.revocation
       if ('setSecureContext' in server && typeof server.setSecureContext === 'function') {
         server.setSecureContext(tlsOptions(next))
       }
@@ -163,11 +165,15 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     drain: () =>
       new Promise(resolve => {
         draining = true
-        server.close(() => resolve())
+        server.close(() => {
+          revocation?.close()
+          resolve()
+        })
         server.closeIdleConnections()
         for (const socket of silent) if (socket.bytesRead === 0 || tls !== undefined) socket.destroy()
       }),
     close: () => {
+      revocation?.close()
       server.close()
       server.closeAllConnections()
     },

@@ -28,6 +28,13 @@ export async function login(state: DoorState, request: StartupRequest, context: 
   }
   const { rule, use } = match
   try {
+    const { certificate, revocation } = context
+    const standing = certificate && (await revocation?.check(certificate))
+    // Whoever shows such a certificate gets in by no other way either: its key is in the wrong hands.
+    if (standing !== undefined && standing.kind !== 'good') {
+      const reason = standing.kind === 'revoked' ? 'revoked' : 'certificate-unknown'
+      return failed(request, rule, 'certificate', reason)
+    }
     if (use.includes('certificate') && context.certificate !== undefined && state.certificate !== undefined) {
       const outcome = await state.certificate.authenticate(context.certificate, user, state.now())
       return judge(outcome, request, rule, 'certificate')

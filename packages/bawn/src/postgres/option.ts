@@ -1,5 +1,13 @@
 import { z } from 'zod'
-import { type Frozen, listenAddress, name, secretReference, serverTls, timeLimit } from '../option.ts'
+import {
+  type Frozen,
+  listenAddress,
+  name,
+  revocationOptions,
+  secretReference,
+  serverTls,
+  timeLimit,
+} from '../option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
@@ -29,6 +37,9 @@ export const databaseOptions = z.strictObject({
       z.strictObject({
         ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
         server_name: z.string().optional().describe('name that its certificate must have; default: host'),
+        revocation: revocationOptions
+          .optional()
+          .describe('how it is found out that its certificate was revoked; default: nobody is asked'),
       }),
     ])
     .default({})

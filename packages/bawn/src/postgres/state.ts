@@ -6,6 +6,7 @@ import type { CertificateMechanism } from '../authn/certificate.ts'
 import type { HostRules } from '../authn/host-rules.ts'
 import type { Identity, Outcome } from '../authn/identity.ts'
 import type { TokenSource } from '../authn/oauthbearer.ts'
+import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { ScramMechanism } from '../authn/scram-mechanism.ts'
 import type { TrustMechanism } from '../authn/trust.ts'
 import type { Catalogue } from '../fields/field.ts'
@@ -38,7 +39,14 @@ export interface UpstreamTarget {
   /** Its name on that server. */
   readonly database: string
   /** `undefined` is plain TCP; otherwise verify-full. */
-  readonly tls: { readonly ca: string | undefined; readonly serverName: string | undefined } | undefined
+  readonly tls:
+    | {
+        readonly ca: string | undefined
+        readonly serverName: string | undefined
+        /** Whether its certificate was revoked; `undefined`: nobody is asked. */
+        readonly revocation?: RevocationCheck | undefined
+      }
+    | undefined
   readonly user: string
   readonly password: string
   readonly connectTimeoutMs: number
@@ -82,4 +90,6 @@ export interface SessionSummary {
   readonly database: string
   readonly address: string
   readonly since: number
+  /** Is it known by now that the certificate which it came with was revoked? What has run out is asked for anew, beside. */
+  hasRevokedCertificate(): boolean
 }

@@ -42,6 +42,8 @@ export interface CheckSurroundings {
 }
 
 const maxStandings = 10_000
+/** Authorities whose lists are read in advance. */
+const maxPrimed = 16
 /** Addresses of one kind that are taken from one certificate. */
 const maxUrls = 4
 
@@ -210,9 +212,10 @@ export function createRevocationCheck(
       return known.get(certificate.fingerprint256)?.kind === 'revoked'
     },
     async prime() {
-      if (lists === undefined) return
-      await lists.look()
       const issuers = [...authorities.roots, ...authorities.intermediates]
+      // Of the system's hundreds, one or two are ever asked about.
+      if (lists === undefined || issuers.length > maxPrimed) return
+      await lists.look()
       await Promise.all(
         lists.configured.map(async source => {
           const found = await Promise.allSettled(issuers.map(async issuer => lists.get(source, revocableOf(issuer))))
