@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, type X509Certificate } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, TLSSocket } from 'node:tls'
@@ -157,7 +157,7 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
  */
 export async function refuseRevokedServer({ tls }: UpstreamTarget, socket: Duplex): Promise<void> {
   if (tls?.revocation === undefined) return
-  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
+  const certificate = peerCertificate(socket)
   if (certificate === undefined)
     throw new PostgresError('postgres.upstream_unreachable', 'PostgreSQL has no certificate')
   let standing: Standing
@@ -169,7 +169,7 @@ export async function refuseRevokedServer({ tls }: UpstreamTarget, socket: Duple
   }
   if (standing.kind === 'good') return
   const what = standing.kind === 'revoked' ? 'was revoked' : 'is unknown to the responder'
-  throw new PostgresError('postgres.upstream_unreachable', `the certificate of PostgreSQL ${what}, says ${standing.by}`)
+  throw new PostgresError('postgres.upstream_unreachable', `the certificate of PostgreSQL ${what}`)
 }
 
 function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {
@@ -229,9 +229,19 @@ async function scram(
   client.finish(await saslData(input, authentication.saslFinal))
 }
 
-function peerBinding(socket: Socket): Uint8Array | undefined {
-  if (!('getPeerX509Certificate' in socket) || typeof socket.getPeerX509Certificate !== 'function') return undefined
+/** Of connections that we opened: Node takes a certificate off the chain each time it is asked (nodejs/node#65579). */
+const certificates = new WeakMap<Duplex, X509Certificate>()
+
+function peerCertificate(socket: Duplex): X509Certificate | undefined {
+  const known = certificates.get(socket)
+  if (known !== undefined || !(socket instanceof TLSSocket)) return known
   const certificate = socket.getPeerX509Certificate()
+  if (certificate !== undefined) certificates.set(socket, certificate)
+  return certificate
+}
+
+function peerBinding(socket: Socket): Uint8Array | undefined {
+  const certificate = peerCertificate(socket)
   return certificate === undefined ? undefined : serverEndPointHash(certificate.raw)
 }
 
