@@ -7,7 +7,8 @@ import type { ReadyCheck } from './admin/door.ts'
 import type { AuditTrail } from './audit/event.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { createCertificateMechanism } from './authn/certificate.ts'
-import { createHostRules } from './authn/host-rules.ts'
+import type { NameResolver } from './authn/host-names.ts'
+import { createHostRules, openHostNames } from './authn/host-rules.ts'
 import type { Identity } from './authn/identity.ts'
 import { createIdentity } from './authn/identity.ts'
 import { createJwtMechanism, type JwtMechanism } from './authn/jwt.ts'
@@ -71,6 +72,8 @@ export interface Surroundings {
   readonly memoryTokens: TokenStore
   /** What the configuration may name. */
   readonly kinds: Kinds
+  /** For names in host rules; the system's servers when it is not given. */
+  readonly resolver?: NameResolver | undefined
 }
 
 /** One configuration, compiled. */
@@ -138,7 +141,6 @@ export async function compose(
 ): Promise<Composition> {
   const { trail, metrics, clock, log, throttle, memoryTokens, kinds } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
-  const hostRules = createHostRules(config.host_rules)
   const issuers = Object.keys(config.issuers).length > 0
   const forKinds = kindSurroundings(environment, {
     clock,
@@ -154,6 +156,11 @@ export async function compose(
     if (next !== undefined) return next.grants
     return isEnforced(config.grants, database) ? grants : undefined
   }
+  const hostNames = openHostNames(config.host_rules, {
+    resolver: surroundings.resolver,
+    clock,
+    log: message => log({ level: 'warn', message, requestId: '-' }),
+  })
   let tokens: TokenManager | undefined
   try {
     grants = await composeGrants(config, stores, log)
@@ -170,6 +177,7 @@ export async function compose(
     grants?.close()
     for (const store of stores) await store.close()
     await tokens?.close()
+    hostNames?.close()
     throw error
   }
 
@@ -190,6 +198,7 @@ export async function compose(
   }
 
   async function assemble(databases: readonly OpenDatabase[]): Promise<Composition> {
+    const hostRules = createHostRules(config.host_rules, hostNames)
     const certificate = createCertificateMechanism(config.services, stores)
     const scram =
       stores.length === 0
@@ -230,6 +239,7 @@ export async function compose(
       grants?.close()
       jwt?.close()
       login?.close()
+      hostNames?.close()
       await password.close()
       await Promise.allSettled([
         tokens?.close(),
@@ -270,7 +280,12 @@ export async function compose(
         now: clock,
       } satisfies DoorState),
       async prime() {
-        await Promise.allSettled([jwt?.prime(), login?.prime(), ...databases.map(({ source }) => source.refresh())])
+        await Promise.allSettled([
+          jwt?.prime(),
+          login?.prime(),
+          hostNames?.refresh(),
+          ...databases.map(({ source }) => source.refresh()),
+        ])
       },
       isRevoked: identity => isRevoked(identity, stores, clock()),
       checks: async () => [

@@ -1,4 +1,5 @@
 import type { Account } from './accounts/store.ts'
+import type { HostNames } from './authn/host-names.ts'
 import { type Arrival, createHostRules } from './authn/host-rules.ts'
 import { createIdentity, type Identity, type Outcome } from './authn/identity.ts'
 import type { UsableMechanism } from './authn/option.ts'
@@ -57,6 +58,8 @@ export interface ExplainSurroundings {
   findAccount(user: string): Promise<{ readonly account: Account; readonly store: string } | undefined>
   /** Decides by the grants of the configuration's store; nothing is granted where it has none. */
   readonly grants?: Pick<GrantGate, 'decide'> | undefined
+  /** Asks DNS about the names in host rules; `undefined` where there are none. */
+  readonly hostNames?: HostNames | undefined
 }
 
 /** A field, and what each role sees of it: all that can be known without keys. */
@@ -89,15 +92,18 @@ const withRoles = (identity: Identity): string =>
   identity.roles.length > 0 ? `roles ${identity.roles.join(', ')}` : 'no roles'
 
 /** The first rule that holds; every rule and what of it failed becomes a step. */
-function readHostRules(config: Config, arrival: Arrival, steps: Steps) {
-  const readings = createHostRules(config.host_rules).explain(arrival)
+async function readHostRules(config: Config, arrival: Arrival, steps: Steps, hostNames: HostNames | undefined) {
+  await hostNames?.refresh()
+  const readings = await createHostRules(config.host_rules, hostNames).explain(arrival)
   for (const { rule, kind, because, use } of readings) {
     const mechanisms = use.length > 0 ? use.join(', ') : 'nothing: refused'
     if (kind === 'decides') steps.add('host rule', `${rule}: holds, and decides; use ${mechanisms}`)
+    else if (kind === 'undecided') steps.add('host rule', `${rule}: cannot be told, ${because}`)
     else if (kind === 'holds') steps.add('host rule', `${rule}: would hold, and comes too late`)
     else steps.add('host rule', `${rule}: no, ${because ?? 'a condition fails'}`)
   }
-  return readings.find(reading => reading.kind === 'decides')
+  const first = readings.find(({ kind }) => kind === 'decides' || kind === 'undecided')
+  return first?.kind === 'decides' ? first : undefined
 }
 
 /** `undefined` when it is not said who asks. */
@@ -171,7 +177,15 @@ export async function explainRequest(
   )
   steps.add('route', `${method} ${route.pattern.text}, to upstream ${route.upstream.name}`)
 
-  const rule = readHostRules(config, { door: 'http', user: undefined, address, tls, database: undefined }, steps)
+  const arrival = {
+    door: 'http',
+    user: undefined,
+    address,
+    tls,
+    database: undefined,
+    route: route.pattern.text,
+  } as const
+  const rule = await readHostRules(config, arrival, steps, surroundings.hostNames)
   if (!rule) return steps.end('refused', 'no host rule')
 
   const atHttp = rule.use.filter(name => httpMechanisms.includes(name))
@@ -273,7 +287,8 @@ export async function explainLogin(
   else steps.add('database', `${database}, at listener ${listeners.join(', ')}`)
 
   // The door matches the host rules before anything else, also for a database that does not exist.
-  const rule = readHostRules(config, { door: 'postgres', user, address, tls, database }, steps)
+  const arrival = { door: 'postgres', user, address, tls, database, route: undefined } as const
+  const rule = await readHostRules(config, arrival, steps, surroundings.hostNames)
   if (!rule) return steps.end('refused', 'no host rule')
   if (!options || listeners.length === 0) return steps.end('refused', 'no such database')
   const { mechanism } = question

@@ -4,6 +4,7 @@ import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.t
 import type { ReloadProblem, ReloadResult } from './admin/reload.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { openAuditTrail } from './audit/trail.ts'
+import type { NameResolver } from './authn/host-names.ts'
 import { builtinKinds } from './builtin.ts'
 import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
@@ -36,6 +37,8 @@ export interface StartOptions {
   readonly log: (line: string) => void
   /** Milliseconds since 1970. */
   readonly clock: () => number
+  /** For names in host rules; the system's servers when it is not given. */
+  readonly resolver?: NameResolver
 }
 
 type GoodConfig = Extract<LoadedConfig, { kind: 'ok' }>
@@ -44,7 +47,7 @@ type GoodConfig = Extract<LoadedConfig, { kind: 'ok' }>
 const adminCloseMs = 1_000
 
 /** Starts every listener of a configuration file. @throws {GatewayError} whatever keeps it from starting */
-export async function startServer({ configPath, log, clock }: StartOptions): Promise<RunningServer> {
+export async function startServer({ configPath, log, clock, resolver }: StartOptions): Promise<RunningServer> {
   const loaded = goodConfig(configPath)
   const { config } = loaded
   const startedAt = clock()
@@ -73,7 +76,7 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
   const throttle = createLoginThrottle({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
   const kinds = builtinKinds
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens, kinds }
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens, kinds, resolver }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()

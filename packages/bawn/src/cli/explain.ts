@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { formatNeed } from '../accounts/grant-target.ts'
 import type { AccountStore } from '../accounts/store.ts'
 import { compactForm } from '../authn/bearer.ts'
+import { openHostNames } from '../authn/host-rules.ts'
 import { createJwtMechanism } from '../authn/jwt.ts'
 import { usableMechanisms } from '../authn/option.ts'
 import { openAccountStore } from '../compose-accounts.ts'
@@ -72,6 +73,10 @@ async function withGrants<Result>(
 function surroundingsOf(config: Config, input: Input, grants: OpenGrantGate | undefined): ExplainSurroundings {
   return {
     grants: grants?.gate,
+    hostNames: openHostNames(config.host_rules, {
+      clock: input.terminal.now,
+      log: line => input.terminal.err(`${line}\n`),
+    }),
     authenticate: async token =>
       createJwtMechanism(config.issuers, {
         fetch,

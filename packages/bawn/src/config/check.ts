@@ -5,6 +5,7 @@ import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
 import { checkLogin } from './check-login.ts'
+import { checkReach } from './check-reach.ts'
 import { checkRevocation } from './check-revocation.ts'
 import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
@@ -145,6 +146,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkServices(draft, report)
   checkMechanisms(draft, report)
   checkHostRules(draft, report)
+  checkReach(draft, report)
   checkRevocation(draft, report)
   checkTokens(draft, report)
   checkGrants(draft, report)

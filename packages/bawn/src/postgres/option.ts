@@ -42,7 +42,7 @@ export const databaseOptions = z.strictObject({
           .describe('how it is found out that its certificate was revoked; default: nobody is asked'),
       }),
     ])
-    .default({})
+    .prefault({})
     .describe('verify-full by default; off is for a server on the same machine'),
   login: z
     .strictObject({
