@@ -350,15 +350,19 @@ async function tryMechanism(
   switch (mechanism) {
     case 'certificate': {
       if (!tls) return say('needs TLS')
+      const isLookedUp = Object.values(config.listeners).some(
+        listener => listener.door === 'postgres' && listener.tls?.revocation !== undefined,
+      )
+      const standing = isLookedUp ? ', and that was not revoked' : ''
       const service = Object.entries(config.services).find(([name, options]) => (options.common_name ?? name) === user)
       if (service) {
-        say(`service ${service[0]}, with a certificate of CN ${user} that a listener’s client_ca has signed`)
+        say(`service ${service[0]}, with a certificate of CN ${user} that a listener’s client_ca has signed${standing}`)
         return createIdentity({ ...supposed, roles: service[1].roles, source: 'certificate' })
       }
       const found = await surroundings.findAccount(user)
       if (!found) return say(`no service or account is called ${user}`)
       if (found.account.locked) return say(`the account in ${found.store} is locked`)
-      say(`the account in ${found.store}, with a certificate of CN ${user}`)
+      say(`the account in ${found.store}, with a certificate of CN ${user}${standing}`)
       return createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
     }
     case 'scram':
