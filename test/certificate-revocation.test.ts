@@ -79,7 +79,7 @@ before(async () => {
     path('bawn.yaml'),
     `listeners:
   web: { door: http, address: 127.0.0.1:0, tls: { ${tls}, revocation: { crl: { file: clients.crl } } } }
-  away: { door: http, address: 127.0.0.1:0, tls: { ${tls}, revocation: { ocsp: { url: "http://127.0.0.1:1/" } } } }
+  away: { door: http, engine: node-http, address: 127.0.0.1:0, tls: { ${tls}, revocation: { ocsp: { url: "http://127.0.0.1:1/" } } } }
   sql:
     door: postgres
     address: 127.0.0.1:0

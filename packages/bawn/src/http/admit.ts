@@ -12,7 +12,6 @@ import {
   undecided,
 } from './authenticate.ts'
 import { RequestCredentials, wantsNoChallenge } from './credentials.ts'
-import type { FrontRequest } from './engine.ts'
 import { sendToLogin } from './login/begin.ts'
 import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
 import { isNavigation } from './login/navigation.ts'
@@ -156,7 +155,7 @@ function underHostRule(turn: Turn, route: string, goOn: (hostRule: HostRule) => 
 function withGoodCertificate(turn: Turn, hostRule: HostRule, goOn: (hostRule: HostRule) => Entry): Entry {
   const settleStanding = (wrong: RefusedAuthentication | undefined): Entry =>
     wrong === undefined ? goOn(hostRule) : refuse({ turn, rule: hostRule.rule }, wrong)
-  const standing = standingOf(turn.request)
+  const standing = standingOf(turn)
   if (!(standing instanceof Promise)) return settleStanding(standing)
   return standing.then(settleStanding, cause => settleStanding(undecided({ name: 'certificate' }, cause)))
 }
@@ -180,9 +179,9 @@ function identify(turn: Turn, admitted: AdmittedByIdentity): Entry {
 /** What is wrong with the connection's certificate; `undefined` when there is none, or it is good. Rejects when that cannot be told. */
 function standingOf({
   revocation,
-  clientCertificate,
-}: FrontRequest): RefusedAuthentication | undefined | Promise<RefusedAuthentication | undefined> {
-  const certificate = revocation && clientCertificate?.()
+  request,
+}: Turn): RefusedAuthentication | undefined | Promise<RefusedAuthentication | undefined> {
+  const certificate = revocation && request.clientCertificate?.()
   if (revocation === undefined || certificate === undefined) return undefined
   const standing = revocation.check(certificate)
   return standing instanceof Promise ? standing.then(whatIsWrong) : whatIsWrong(standing)

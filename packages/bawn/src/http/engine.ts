@@ -1,5 +1,4 @@
 import type { X509Certificate } from 'node:crypto'
-import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { HttpCode, Problem } from './problem.ts'
 
 // What the door knows of sockets. A front speaks HTTP/1.1 to clients and implements the interfaces below: raw-front.ts on bare
@@ -35,8 +34,6 @@ export interface FrontRequest {
   readonly remoteAddress: string
   /** The client's certificate, verified against `clientCa`; `undefined`, or not there, when it showed none. */
   readonly clientCertificate?: () => X509Certificate | undefined
-  /** Where the listener wants its clients' certificates looked up: nobody gets in with one that is not good. */
-  readonly revocation?: RevocationCheck | undefined
   /** A source that ends at once when there is no body. A waiting `Expect: 100-continue` is answered when it is started. */
   readonly body: BodySource
 }
@@ -100,8 +97,6 @@ export interface FrontTls {
   /** PEM: authorities whose client certificates are believed. */
   readonly clientCa?: string | Buffer | undefined
   readonly clientCertificate?: 'off' | 'optional' | 'required' | undefined
-  /** Whether those certificates were revoked; `undefined`: nobody is asked. */
-  readonly revocation?: RevocationCheck | undefined
 }
 
 export interface Front {

@@ -37,7 +37,6 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     noDelay: true,
     ...(tls === undefined ? {} : tlsOptions(tls)),
   }
-  let revocation = tls?.revocation
   let draining = false
   /** Connections whose client was refused: what still comes in on them is nobody's. */
   const refused = new WeakSet<Socket>()
@@ -84,7 +83,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
         rawHeaders: request.rawHeaders,
         secure: tls !== undefined,
         remoteAddress: context.remoteAddress,
-        ...(asksForCertificates(tls) ? { clientCertificate: () => certificateOf(socket), revocation } : {}),
+        ...(asksForCertificates(tls) ? { clientCertificate: () => certificateOf(socket) } : {}),
         body: nodeBody(request, expectsContinue ? () => answer.begun || response.writeContinue() : undefined),
       },
       answer,
@@ -157,7 +156,6 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
         })
       }),
     renewTls: next => {
-      revocation = next.revocation
       if ('setSecureContext' in server && typeof server.setSecureContext === 'function') {
         server.setSecureContext(tlsOptions(next))
       }
@@ -165,15 +163,11 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     drain: () =>
       new Promise(resolve => {
         draining = true
-        server.close(() => {
-          revocation?.close()
-          resolve()
-        })
+        server.close(() => resolve())
         server.closeIdleConnections()
         for (const socket of silent) if (socket.bytesRead === 0 || tls !== undefined) socket.destroy()
       }),
     close: () => {
-      revocation?.close()
       server.close()
       server.closeAllConnections()
     },
