@@ -44,6 +44,7 @@ const composing = [
   'server.ts',
   'compose.ts',
   'compose-accounts.ts',
+  'compose-databases.ts',
   'compose-grants.ts',
   'compose-login.ts',
   'compose-issuers.ts',

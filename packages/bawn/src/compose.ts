@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { createPasswordCheck } from './accounts/password.ts'
 import { type AccountStore, decoySecretOf } from './accounts/store.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
@@ -7,7 +6,8 @@ import type { ReadyCheck } from './admin/door.ts'
 import type { AuditTrail } from './audit/event.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { createCertificateMechanism } from './authn/certificate.ts'
-import { createHostRules } from './authn/host-rules.ts'
+import type { NameResolver } from './authn/host-names.ts'
+import { createHostRules, openHostNames } from './authn/host-rules.ts'
 import type { Identity } from './authn/identity.ts'
 import { createIdentity } from './authn/identity.ts'
 import type { JwtMechanism } from './authn/jwt.ts'
@@ -16,13 +16,13 @@ import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
+import { composeDatabases, databaseCheck } from './compose-databases.ts'
 import { composeGrants } from './compose-grants.ts'
 import { composeIssuers } from './compose-issuers.ts'
 import { composeLogin, loginDoor } from './compose-login.ts'
 import { composeMechanisms } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
-import { createDatabaseQuery } from './database-query.ts'
 import { createCatalogue } from './fields/catalogue.ts'
 import type { Catalogue } from './fields/field.ts'
 import { createMechanismTable } from './http/mechanisms.ts'
@@ -40,11 +40,8 @@ import { openCredentials } from './outbound/open.ts'
 import type { KindSurroundings, RandomTokenChoices } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { OpenGrantGate } from './policy/grant-gate.ts'
-import type { GrantGate } from './policy/grants.ts'
 import { isEnforced } from './policy/option.ts'
-import { createPlanner } from './postgres/sql/planner.ts'
-import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
-import type { DatabaseState, DoorState, LogEntry, UpstreamTarget } from './postgres/state.ts'
+import type { DatabaseState, DoorState, LogEntry } from './postgres/state.ts'
 import { isRevoked } from './revocation.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { createRandomTokens, randomTokenDefaults } from './tokens/random.ts'
@@ -53,8 +50,6 @@ import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
 
 // Makes of one configuration everything that a reload replaces. Nothing here listens, and nothing of a running state is touched.
 
-/** A schema that nobody changed through us is looked at again after this long. */
-const schemaAgeMs = 10_000
 /** Requests that began on a retired state are over by then; what they use is closed after it. */
 const retireMs = 60_000
 
@@ -69,6 +64,8 @@ export interface Surroundings {
   readonly throttle: LoginThrottle
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
+  /** For names in host rules; the system's servers when it is not given. */
+  readonly resolver?: NameResolver | undefined
 }
 
 /** One configuration, compiled. */
@@ -142,7 +139,6 @@ export async function compose(
 ): Promise<Composition> {
   const { trail, metrics, clock, log, throttle, memoryTokens } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
-  const hostRules = createHostRules(config.host_rules)
   const forKinds = kindSurroundings(environment, {
     clock,
     log: (level, message) => log({ level, message, requestId: '-' }),
@@ -157,10 +153,21 @@ export async function compose(
     if (next !== undefined) return next.grants
     return isEnforced(config.grants, database) ? grants : undefined
   }
+  const hostNames = openHostNames(config.host_rules, {
+    resolver: surroundings.resolver,
+    clock,
+    log: message => log({ level: 'warn', message, requestId: '-' }),
+  })
   let tokens: TokenManager | undefined
   try {
     grants = await composeGrants(config, stores, log)
-    const databases = await composeDatabases(config, catalogue, { gate: grants?.gate, of: grantsOf }, environment)
+    const databases = await composeDatabases(
+      config,
+      catalogue,
+      { gate: grants?.gate, of: grantsOf },
+      surroundings,
+      environment,
+    )
     tokens = await composeTokens(config, kinds, forKinds, memoryTokens)
     return await assemble(databases)
   } catch (error) {
@@ -168,6 +175,7 @@ export async function compose(
     jwt?.close()
     for (const store of stores) await store.close()
     await tokens?.close()
+    hostNames?.close()
     throw error
   }
 
@@ -188,6 +196,7 @@ export async function compose(
   }
 
   async function assemble(databases: readonly OpenDatabase[]): Promise<Composition> {
+    const hostRules = createHostRules(config.host_rules, hostNames)
     const certificate = createCertificateMechanism(config.services, stores)
     const scram = stores.length === 0 ? undefined : createScramMechanism({ stores, decoySecret: decoySecretOf(stores) })
     const password = createPasswordCheck({
@@ -221,6 +230,7 @@ export async function compose(
       grants?.close()
       jwt?.close()
       login?.close()
+      hostNames?.close()
       await password.close()
       await Promise.allSettled([
         composed.close(),
@@ -263,7 +273,12 @@ export async function compose(
         now: clock,
       } satisfies DoorState),
       async prime() {
-        await Promise.allSettled([jwt?.prime(), login?.prime(), ...databases.map(({ source }) => source.refresh())])
+        await Promise.allSettled([
+          jwt?.prime(),
+          login?.prime(),
+          hostNames?.refresh(),
+          ...databases.map(({ source }) => source.refresh()),
+        ])
       },
       isRevoked: identity => isRevoked(identity, stores, clock()),
       checks: async () => [
@@ -294,57 +309,6 @@ function composeUpstreams(config: Config, clock: () => number, environment: Node
   )
 }
 
-interface OpenDatabase {
-  readonly state: DatabaseState
-  readonly source: SchemaSource
-  close(): Promise<void>
-}
-
-function composeDatabases(
-  config: Config,
-  catalogue: Catalogue,
-  grants: { readonly gate: GrantGate | undefined; readonly of: (database: string) => DatabaseState['grants'] },
-  environment: NodeJS.ProcessEnv,
-): Promise<readonly OpenDatabase[]> {
-  return Promise.all(
-    Object.entries(config.databases).map(async ([name, options]) => {
-      const upstream: UpstreamTarget = {
-        host: options.host,
-        port: options.port,
-        database: options.database ?? name,
-        tls:
-          options.tls === 'off'
-            ? undefined
-            : {
-                ca: options.tls.ca === undefined ? undefined : readFileSync(options.tls.ca, 'utf8'),
-                serverName: options.tls.server_name,
-              },
-        user: options.login.user,
-        password: resolveSecret(options.login.password, environment).value,
-        connectTimeoutMs: options.connect_timeout,
-      }
-      const asked = createDatabaseQuery(upstream)
-      const source = createSchemaSource({
-        query: asked.query,
-        fields: catalogue.fields,
-        database: name,
-        objects: () => grants.of(name) !== undefined,
-      })
-      const state: DatabaseState = {
-        name,
-        upstream,
-        gate: createGate(options.allow, config.policies, grants.gate),
-        schema: source,
-        planner: await createPlanner(),
-        get grants() {
-          return grants.of(name)
-        },
-      }
-      return { state, source, close: () => asked.close() }
-    }),
-  )
-}
-
 function issuerChecks(jwt: JwtMechanism | undefined): readonly ReadyCheck[] {
   return (jwt?.status() ?? []).map(({ name, usable, failure }) => ({
     name: `issuer ${name}`,
@@ -367,18 +331,5 @@ async function storeCheck(store: AccountStore): Promise<ReadyCheck> {
     return { name, ok: true }
   } catch (error) {
     return { name, ok: false, detail: error instanceof Error ? error.message : 'it cannot be asked' }
-  }
-}
-
-async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {
-  const name = `database ${state.name}`
-  try {
-    const { problems } = await source.fresh(schemaAgeMs)
-    // Statements that need such a column are refused, everything else is served: somebody may be about to create it.
-    const missing = problems.map(problem => problem.message).join('; ')
-    return missing === '' ? { name, ok: true } : { name, ok: true, detail: missing }
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreachable'
-    return { name, ok: false, detail: `its schema cannot be read (${code})` }
   }
 }

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import { checkServerIdentity } from 'node:tls'
 import pg from 'pg'
 
@@ -35,11 +36,13 @@ function identityOf(serverName: string | undefined): pg.ClientConfig['ssl'] & ob
  * neither the password nor its MD5.
  *
  * @param refused makes the error of a server that asks for what it is not given
+ * @param beforePassword looks at the server's side of TLS before the password is handed over; a rejection ends the login
  * @returns a class, as a pool takes it; what it is made with comes on top of the login
  */
 export function databaseClient(
   { host, port, database, tls, user, password, connectTimeoutMs }: DatabaseLogin,
   refused: (what: string) => Error,
+  beforePassword?: (stream: Duplex) => Promise<void>,
 ): new (
   more?: pg.ClientConfig,
 ) => pg.Client {
@@ -50,7 +53,8 @@ export function databaseClient(
         ...more,
         ...{ host, port, database, user },
         // Asked for when the server has said how it wants it.
-        password: () => {
+        password: async () => {
+          if (this !== undefined) await beforePassword?.(this.connection.stream)
           if (unwanted === undefined) return password
           throw refused(unwanted)
         },

@@ -3,6 +3,7 @@ import { databaseClient } from './database-client.ts'
 import { PostgresError } from './postgres/failure.ts'
 import type { CatalogueQuery } from './postgres/sql/schema.ts'
 import type { UpstreamTarget } from './postgres/state.ts'
+import { refuseRevokedServer } from './postgres/upstream.ts'
 
 /** How long an unused connection is kept. */
 const keepMs = 30_000
@@ -32,6 +33,7 @@ export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
     target,
     // As `openUpstream` has it: whoever answers in the server's place must not be handed the credential.
     what => new PostgresError('postgres.upstream_login', `PostgreSQL asks for ${what}, which the gateway refuses`),
+    stream => refuseRevokedServer(target, stream),
   )
   const connect = async (): Promise<pg.Client> => {
     const client = new Client({ query_timeout: 30_000, application_name: 'bawn: schema' })
@@ -40,6 +42,8 @@ export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
     })
     try {
       await client.connect()
+      // Where the server asked for no password.
+      await refuseRevokedServer(target, client.connection.stream)
     } catch (error) {
       client.end().catch(() => {})
       throw error

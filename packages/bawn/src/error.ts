@@ -235,13 +235,25 @@ export const errors = {
     blame: 'operator',
     status: 500,
     sqlstate: 'F0000',
-    hint: 'Write an IPv4 or IPv6 address, a network such as 10.0.0.0/8, or local',
+    hint: 'Write an IPv4 or IPv6 address, a network such as 10.0.0.0/8, local, a host name, or .example for names that end so',
+  },
+  'authn.host_undecided': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'A host rule needs the name of your address, and DNS does not answer: try again; operator: the log says what failed',
   },
   'authn.bad_certificate': {
     blame: 'caller',
     status: 400,
     sqlstate: '28000',
     hint: 'Use an X.509 certificate in DER or PEM with a subject and a positive serial number',
+  },
+  'authn.revocation_undecided': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'Whether the certificate was revoked cannot be told now: try again; operator: the log says which responder or list fails',
   },
   'authn.upstream_scram': {
     blame: 'upstream',

@@ -1,4 +1,5 @@
 import type { Account } from './accounts/store.ts'
+import type { HostNames } from './authn/host-names.ts'
 import { type Arrival, createHostRules } from './authn/host-rules.ts'
 import { createIdentity, type Identity, type MechanismName, type Outcome } from './authn/identity.ts'
 import { isMechanism } from './authn/option.ts'
@@ -59,21 +60,26 @@ export interface ExplainSurroundings {
   findAccount(user: string): Promise<{ readonly account: Account; readonly store: string } | undefined>
   /** Decides by the grants of the configuration's store; nothing is granted where it has none. */
   readonly grants?: Pick<GrantGate, 'decide'> | undefined
+  /** Asks DNS about the names in host rules; `undefined` where there are none. */
+  readonly hostNames?: HostNames | undefined
 }
 
 const withRoles = (identity: Identity): string =>
   identity.roles.length > 0 ? `roles ${identity.roles.join(', ')}` : 'no roles'
 
 /** The first rule that holds; every rule and what of it failed becomes a step. */
-function readHostRules(config: Config, arrival: Arrival, steps: Steps) {
-  const readings = createHostRules(config.host_rules).explain(arrival)
+async function readHostRules(config: Config, arrival: Arrival, steps: Steps, hostNames: HostNames | undefined) {
+  await hostNames?.refresh()
+  const readings = await createHostRules(config.host_rules, hostNames).explain(arrival)
   for (const { rule, kind, because, use } of readings) {
     const mechanisms = use.length > 0 ? use.join(', ') : 'nothing: refused'
     if (kind === 'decides') steps.add('host rule', `${rule}: holds, and decides; use ${mechanisms}`)
+    else if (kind === 'undecided') steps.add('host rule', `${rule}: cannot be told, ${because}`)
     else if (kind === 'holds') steps.add('host rule', `${rule}: would hold, and comes too late`)
     else steps.add('host rule', `${rule}: no, ${because ?? 'a condition fails'}`)
   }
-  return readings.find(reading => reading.kind === 'decides')
+  const first = readings.find(({ kind }) => kind === 'decides' || kind === 'undecided')
+  return first?.kind === 'decides' ? first : undefined
 }
 
 /** `undefined` when it is not said who asks. */
@@ -144,7 +150,15 @@ export async function explainRequest(
   )
   steps.add('route', `${method} ${route.pattern.text}, to upstream ${route.upstream.name}`)
 
-  const rule = readHostRules(config, { door: 'http', user: undefined, address, tls, database: undefined }, steps)
+  const arrival = {
+    door: 'http',
+    user: undefined,
+    address,
+    tls,
+    database: undefined,
+    route: route.pattern.text,
+  } as const
+  const rule = await readHostRules(config, arrival, steps, surroundings.hostNames)
   if (!rule) return steps.end('refused', 'no host rule')
 
   const atDoor = mechanismsAt('http', surroundings.kinds.plugged)
@@ -253,7 +267,8 @@ export async function explainLogin(
   else steps.add('database', `${database}, at listener ${listeners.join(', ')}`)
 
   // The door matches the host rules before anything else, also for a database that does not exist.
-  const rule = readHostRules(config, { door: 'postgres', user, address, tls, database }, steps)
+  const arrival = { door: 'postgres', user, address, tls, database, route: undefined } as const
+  const rule = await readHostRules(config, arrival, steps, surroundings.hostNames)
   if (!rule) return steps.end('refused', 'no host rule')
   if (!options || listeners.length === 0) return steps.end('refused', 'no such database')
   const { mechanism } = question
@@ -328,15 +343,19 @@ async function tryMechanism(
   switch (mechanism) {
     case 'certificate': {
       if (!tls) return say('needs TLS')
+      const isLookedUp = Object.values(config.listeners).some(
+        listener => listener.door === 'postgres' && listener.tls?.revocation !== undefined,
+      )
+      const standing = isLookedUp ? ', and that was not revoked' : ''
       const service = Object.entries(config.services).find(([name, options]) => (options.common_name ?? name) === user)
       if (service) {
-        say(`service ${service[0]}, with a certificate of CN ${user} that a listener’s client_ca has signed`)
+        say(`service ${service[0]}, with a certificate of CN ${user} that a listener’s client_ca has signed${standing}`)
         return createIdentity({ ...supposed, roles: service[1].roles, source: 'certificate' })
       }
       const found = await surroundings.findAccount(user)
       if (!found) return say(`no service or account is called ${user}`)
       if (found.account.locked) return say(`the account in ${found.store} is locked`)
-      say(`the account in ${found.store}, with a certificate of CN ${user}`)
+      say(`the account in ${found.store}, with a certificate of CN ${user}${standing}`)
       return createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
     }
     case 'scram':

@@ -12,6 +12,8 @@ const loginOutcomes: readonly string[] = [
   'locked',
   'name-mismatch',
   'no-roles',
+  'revoked',
+  'certificate-unknown',
 ] satisfies readonly LoginOutcome[]
 
 function isLoginOutcome(text: string | undefined): text is LoginOutcome {

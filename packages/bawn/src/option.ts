@@ -49,6 +49,73 @@ export const name = z
   .string()
   .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/, 'must be a name: letters, digits, "_", "-", "."')
 
+/** One value, or a list of them; always comes out as a list. */
+export const oneOrMany = <T extends z.ZodType>(of: T) => z.union([of.transform(value => [value]), z.array(of).min(1)])
+
+const httpUrl = z
+  .string()
+  .regex(/^https?:\/\/[^/?#@\s]+([/?][^#\s]*)?$/i, 'must be an http or https URL without user and password')
+const fromCertificate = (what: string) =>
+  z
+    .enum(['ignore', 'use', 'prefer'])
+    .default('ignore')
+    .describe(
+      `${what} that the certificate names: ignore asks none of them; use asks them besides url; prefer asks url only where none of them answers`,
+    )
+const whichCertificates = z
+  .enum(['whole_chain', 'leaf'])
+  .default('whole_chain')
+  .describe('whole_chain looks at every certificate below the root, leaf at the peer’s own only')
+const cacheTime = timeLimit
+  .default(300_000)
+  .describe('how long an answer is believed before it is asked for anew; never beyond what it says itself')
+
+/** How it is found out that a certificate was revoked. Without it nobody is asked. */
+export const revocationOptions = z
+  .strictObject({
+    ocsp: z
+      .strictObject({
+        url: httpUrl.optional().describe('responder that is asked about every certificate'),
+        from_certificate: fromCertificate('responders'),
+        required: z
+          .enum(['deny_unknown', 'allow_unknown', 'require_good'])
+          .default('deny_unknown')
+          .describe(
+            'deny_unknown: one responder says good and none unknown; allow_unknown: unknown is good enough; require_good: every responder that is asked says good',
+          ),
+        check: whichCertificates,
+        nonce: z
+          .enum(['optional', 'required', 'off'])
+          .default('optional')
+          .describe('required refuses answers that were made in advance; off is for responders that take no nonce'),
+        cache_time: cacheTime,
+        timeout: timeLimit.default(5_000).describe('for a responder to answer'),
+      })
+      .optional()
+      .describe('responders (RFC 6960)'),
+    crl: z
+      .strictObject({
+        url: oneOrMany(httpUrl).optional().describe('lists to fetch, of any of the authorities'),
+        file: oneOrMany(z.string().min(1)).optional().describe('lists in DER or PEM, read anew when they change'),
+        from_certificate: fromCertificate('lists'),
+        check: whichCertificates,
+        cache_time: cacheTime,
+        cache_size: z.int().min(1).max(10_000).default(16).describe('lists that certificates name, kept at a time'),
+        max_bytes: z.int().min(1_024).max(16_777_215).default(8_388_608).describe('of a list'),
+        timeout: timeLimit.default(10_000).describe('for a list to be there'),
+      })
+      .optional()
+      .describe('revocation lists (RFC 5280)'),
+    hosts: z
+      .array(
+        z.string().regex(/^[a-z0-9.-]+(:[0-9]{1,5})?$|^\[[0-9a-f:]+\](:[0-9]{1,5})?$/i, 'must be a host, or host:port'),
+      )
+      .default([])
+      .describe('hosts that addresses in certificates may lead to: from_certificate asks no other'),
+  })
+  .refine(({ ocsp, crl }) => ocsp !== undefined || crl !== undefined, 'needs ocsp or crl')
+export type RevocationOptions = Frozen<z.output<typeof revocationOptions>>
+
 /** A door's TLS. Paths are relative to the configuration file. */
 export const serverTls = z.strictObject({
   certificate: z.string().describe('PEM file: the certificate and its chain'),
@@ -58,6 +125,9 @@ export const serverTls = z.strictObject({
     .enum(['off', 'optional', 'required'])
     .default('off')
     .describe('whether clients are asked for a certificate; required refuses those without'),
+  revocation: revocationOptions
+    .optional()
+    .describe('how it is found out that a client’s certificate was revoked; default: nobody is asked'),
 })
 export type ServerTls = Frozen<z.output<typeof serverTls>>
 

@@ -1,5 +1,6 @@
 import type { AccountStore } from './accounts/store.ts'
 import { type Identity, isAccountOf } from './authn/identity.ts'
+import type { PostgresListener } from './postgres/listener.ts'
 
 /** Twice within the second after which a revoked identity has lost its open sessions. */
 const everyMs = 500
@@ -20,6 +21,31 @@ export async function isRevoked(identity: Identity, stores: readonly AccountStor
 
 export interface RevocationWatch {
   close(): void
+}
+
+/**
+ * Ends every open session whose identity is over, and every one that came with a certificate which was revoked since.
+ *
+ * @param isOver rejects when it cannot be decided
+ */
+export function watchSessions(
+  listeners: ReadonlyMap<string, Pick<PostgresListener, 'sessions' | 'endSessions'>>,
+  isOver: (identity: Identity) => Promise<boolean>,
+): RevocationWatch {
+  return watchIdentities({
+    open: () => {
+      const open = new Set<Identity>()
+      for (const { sessions, endSessions } of listeners.values()) {
+        endSessions(session => session.hasRevokedCertificate())
+        for (const { identity } of sessions()) open.add(identity)
+      }
+      return open
+    },
+    isOver,
+    end: gone => {
+      for (const { endSessions } of listeners.values()) endSessions(({ identity }) => identity === gone)
+    },
+  })
 }
 
 /**

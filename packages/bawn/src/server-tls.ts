@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
+import { parseAuthorities } from './authn/revocation/chain.ts'
+import { createRevocationCheck, type RevocationCheck } from './authn/revocation/revocation-check.ts'
 import { ConfigError } from './config/load.ts'
-import type { ServerTls } from './option.ts'
+import type { RevocationOptions, ServerTls } from './option.ts'
+import type { LogEntry } from './postgres/state.ts'
 
 /** PEM texts of a listener's TLS. */
 export interface ServerTlsFiles {
@@ -9,6 +12,50 @@ export interface ServerTlsFiles {
   readonly key: string
   readonly clientCa: string | undefined
   readonly clientCertificate: ServerTls['client_certificate']
+}
+
+/** What looking certificates up needs. */
+export interface RevocationSurroundings {
+  /** Milliseconds since 1970. */
+  readonly clock: () => number
+  readonly log: (entry: LogEntry) => void
+}
+
+/** A listener's TLS as its door takes it. */
+export interface ListenerTls extends ServerTlsFiles {
+  /** Whether clients' certificates were revoked; `undefined`: nobody is asked. */
+  readonly revocation: RevocationCheck | undefined
+}
+
+/** Reads the files of a listener, and prepares looking its clients' certificates up. @throws {ConfigError} `config.invalid` */
+export function openListenerTls(name: string, tls: ServerTls, surroundings: RevocationSurroundings): ListenerTls {
+  const files = readServerTls(name, tls)
+  const { revocation, client_certificate: asked } = tls
+  if (revocation === undefined || asked === 'off') return { ...files, revocation: undefined }
+  return {
+    ...files,
+    revocation: composeRevocation(`listener ${name}`, revocation, [files.clientCa ?? ''], surroundings),
+  }
+}
+
+/**
+ * @param of what it is for, in the log
+ * @param authorities PEM texts of those that TLS believes
+ * @throws {AuthnError} `authn.bad_certificate` when one of them cannot be read
+ */
+export function composeRevocation(
+  of: string,
+  options: RevocationOptions,
+  authorities: readonly string[],
+  { clock, log }: RevocationSurroundings,
+): RevocationCheck {
+  const check = createRevocationCheck(options, parseAuthorities(authorities), {
+    fetch,
+    clock,
+    log: (level, message, cause) => log({ level, message: `${of}: ${message}`, requestId: '-', cause }),
+  })
+  void check.prime()
+  return check
 }
 
 /**

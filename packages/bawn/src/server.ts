@@ -4,6 +4,7 @@ import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.t
 import { problemAt, problemOf, type ReloadProblem, type ReloadResult } from './admin/reload.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { openAuditTrail } from './audit/trail.ts'
+import type { NameResolver } from './authn/host-names.ts'
 import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
 import { type Config, ConfigError } from './config/load.ts'
@@ -13,10 +14,10 @@ import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
 import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
-import { parseHostPort } from './option.ts'
+import { parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
-import { type RevocationWatch, watchIdentities } from './revocation.ts'
-import { readServerTls, type ServerTlsFiles } from './server-tls.ts'
+import { type RevocationWatch, watchSessions } from './revocation.ts'
+import { type ListenerTls, openListenerTls } from './server-tls.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { packageVersion } from './version.ts'
 
@@ -36,6 +37,8 @@ export interface StartOptions {
   readonly log: (line: string) => void
   /** Milliseconds since 1970. */
   readonly clock: () => number
+  /** For names in host rules; the system's servers when it is not given. */
+  readonly resolver?: NameResolver
 }
 
 type GoodConfig = Extract<Configuration, { kind: 'ok' }>
@@ -44,7 +47,7 @@ type GoodConfig = Extract<Configuration, { kind: 'ok' }>
 const adminCloseMs = 1_000
 
 /** Starts every listener of a configuration file. @throws {GatewayError} whatever keeps it from starting */
-export async function startServer({ configPath, log, clock }: StartOptions): Promise<RunningServer> {
+export async function startServer({ configPath, log, clock, resolver }: StartOptions): Promise<RunningServer> {
   const loaded = await goodConfig(configPath)
   const { config } = loaded
   const startedAt = clock()
@@ -72,7 +75,7 @@ export async function startServer({ configPath, log, clock }: StartOptions): Pro
   )
   const throttle = createLoginThrottle({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens }
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens, resolver }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()
@@ -146,23 +149,17 @@ class Server implements RunningServer {
           : error
       })
     }
-    this.#revocation = watchIdentities({
-      open: () =>
-        new Set([...this.#postgres.values()].flatMap(({ sessions }) => sessions().map(open => open.identity))),
-      isOver: async identity => (await this.#current?.isRevoked(identity)) === true,
-      end: gone => {
-        for (const { endSessions } of this.#postgres.values()) endSessions(({ identity }) => identity === gone)
-      },
-    })
+    this.#revocation = watchSessions(this.#postgres, async who => (await this.#current?.isRevoked(who)) === true)
     this.#tell('start', 'permit')
   }
 
   async #listen(name: string, listener: Config['listeners'][string], state: Composition): Promise<string> {
     const address = parseHostPort(listener.address)
     const { log } = this.#surroundings
+    const tls = listener.door === 'admin' ? undefined : this.#tls(name, listener.tls)
     switch (listener.door) {
       case 'http': {
-        const door = createHttpDoor({ listener, tls: listener.tls && readServerTls(name, listener.tls) }, state.http, {
+        const door = createHttpDoor({ listener, tls }, state.http, {
           requestId: randomUUID,
           log: {
             error: (message, detail) =>
@@ -181,7 +178,7 @@ class Server implements RunningServer {
       case 'postgres': {
         const opened = await listenPostgres(
           address,
-          { ...listener, databases: listener.databases, name, tls: listener.tls && readServerTls(name, listener.tls) },
+          { ...listener, databases: listener.databases, name, tls },
           state.postgres,
         )
         this.#postgres.set(name, opened)
@@ -205,6 +202,10 @@ class Server implements RunningServer {
         return door.address
       }
     }
+  }
+
+  #tls(name: string, tls: ServerTls | undefined): ListenerTls | undefined {
+    return tls && openListenerTls(name, tls, this.#surroundings)
   }
 
   async #ready(): Promise<readonly ReadyCheck[]> {
@@ -251,11 +252,11 @@ class Server implements RunningServer {
     const problems = [...outside.filter(({ level }) => level === 'error'), ...this.#needsRestart(next)]
     if (problems.length > 0) return { kind: 'refused', problems }
     let composition: Composition
-    const renewed = new Map<string, ServerTlsFiles>()
+    const renewed = new Map<string, ListenerTls>()
     try {
       for (const [name, listener] of Object.entries(next.config.listeners)) {
         if (listener.door !== 'admin' && listener.tls !== undefined)
-          renewed.set(name, readServerTls(name, listener.tls))
+          renewed.set(name, openListenerTls(name, listener.tls, this.#surroundings))
       }
       if (!openKeystore(next.config, process.env).audit().equals(this.#auditKey)) {
         return { kind: 'refused', problems: [otherAuditKey(next)] }

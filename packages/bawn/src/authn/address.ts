@@ -10,6 +10,10 @@ export interface AddressRange {
 
 export type AddressReading =
   | { readonly kind: 'ranges'; readonly ranges: readonly AddressRange[] }
+  /** A host's name: whatever addresses it has. In lower case, without a dot at its end. */
+  | { readonly kind: 'name'; readonly name: string }
+  /** Addresses whose own name ends with it; `.b.example` in lower case, with its dot. */
+  | { readonly kind: 'suffix'; readonly suffix: string }
   /** What is wrong and what would fit. */
   | { readonly kind: 'problem'; readonly message: string }
 
@@ -29,15 +33,23 @@ export function parseAddress(text: string): Uint8Array | undefined {
   return isIPv6(address) ? unmap(parseIPv6(address)) : undefined
 }
 
-/** `10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32`, or `local`: 127.0.0.0/8 and ::1. Host names are none: who answers for them may change. */
-export function parseAddressRange(text: string): AddressReading {
+/** An address condition that DNS has no part in: names are none. */
+export function parseAddressRange(text: string): Extract<AddressReading, { readonly kind: 'ranges' | 'problem' }> {
+  const reading = parseAddressCondition(text)
+  if (reading.kind === 'ranges' || reading.kind === 'problem') return reading
+  return problem(
+    `${JSON.stringify(text)} is not an address: write 10.0.0.7, 10.0.0.0/8, 2001:db8::/32 or local (no host names)`,
+  )
+}
+
+/**
+ * `10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32`, `local` (127.0.0.0/8 and ::1), a host name, or the end of one with its dot (`.b.example`, which
+ * `a.b.example` ends with and `b.example` does not).
+ */
+export function parseAddressCondition(text: string): AddressReading {
   if (text === 'local') return { kind: 'ranges', ranges: loopback }
   const [address = '', prefixText, ...more] = text.split('/')
-  if (more.length > 0 || !(isIPv4(address) || (isIPv6(address) && !address.includes('%')))) {
-    return problem(
-      `${JSON.stringify(text)} is not an address: write 10.0.0.7, 10.0.0.0/8, 2001:db8::/32 or local (no host names)`,
-    )
-  }
+  if (more.length > 0 || !(isIPv4(address) || (isIPv6(address) && !address.includes('%')))) return readName(text)
   const bytes = isIPv4(address) ? Uint8Array.from(address.split('.'), Number) : parseIPv6(address)
   const bits = bytes.length * 8
   if (prefixText === undefined) {
@@ -58,6 +70,22 @@ export function parseAddressRange(text: string): AddressReading {
   return prefix >= 96 && unmapped.length === 4
     ? { kind: 'ranges', ranges: [{ bytes: unmapped, prefix: prefix - 96 }] }
     : { kind: 'ranges', ranges: [{ bytes, prefix }] }
+}
+
+// RFC 1123 section 2.1, and the underscore that many networks have; the last label is not a number, so that no mistyped address is a name.
+const hostName =
+  /^(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*(?![0-9]+$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
+
+function readName(text: string): AddressReading {
+  const lower = text.toLowerCase()
+  if (/^(_local_|local|localhost)$/.test(lower)) return problem(`${JSON.stringify(text)}: write local for this machine`)
+  if (lower.startsWith('*.')) return problem(`${JSON.stringify(text)}: write ${lower.slice(1)} for what ends so`)
+  if (lower.startsWith('.') && hostName.test(lower.slice(1))) return { kind: 'suffix', suffix: lower }
+  const name = lower.endsWith('.') ? lower.slice(0, -1) : lower
+  if (hostName.test(name)) return { kind: 'name', name }
+  return problem(
+    `${JSON.stringify(text)} is not an address: write 10.0.0.7, 10.0.0.0/8, 2001:db8::/32, local, a host name, or .example for what ends so`,
+  )
 }
 
 export function isInRange(address: Uint8Array, range: AddressRange): boolean {
@@ -99,7 +127,8 @@ function unmap(bytes: Uint8Array): Uint8Array {
   return mapped ? bytes.subarray(12) : bytes
 }
 
-function formatAddress(bytes: Uint8Array): string {
+/** As text; IPv6 in its short form. */
+export function formatAddress(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.')
   const groups = Array.from({ length: 8 }, (_, index) =>
     (((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0)).toString(16),
@@ -107,7 +136,7 @@ function formatAddress(bytes: Uint8Array): string {
   return groups.join(':').replace(/(^|:)0(:0)+(:|$)/, '::')
 }
 
-function problem(message: string): AddressReading {
+function problem(message: string): Extract<AddressReading, { readonly kind: 'problem' }> {
   return { kind: 'problem', message }
 }
 

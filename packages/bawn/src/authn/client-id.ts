@@ -1,4 +1,5 @@
 import { hash, type X509Certificate } from 'node:crypto'
+import { encodeDer, tags } from './der.ts'
 import { AuthnError } from './error.ts'
 import { type NameAttribute, parseCertificate } from './x509.ts'
 
@@ -58,10 +59,8 @@ function escapeValue(value: string): string {
 /** DER of the string: PrintableString where X.680's set has all of it, else UTF8String. */
 function encodeString(value: string): Buffer {
   const content = Buffer.from(value, 'utf8')
-  const tag = /^[A-Za-z0-9 '()+,\-./:=?]*$/.test(value) ? 0x13 : 0x0c
-  const length = content.length
-  const octets = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff]
-  if (length > 0xffff)
+  if (content.length > 0xffff) {
     throw new AuthnError('authn.bad_certificate', 'an attribute of the subject is longer than 64 KiB')
-  return Buffer.concat([Buffer.from([tag, ...octets]), content])
+  }
+  return encodeDer(/^[A-Za-z0-9 '()+,\-./:=?]*$/.test(value) ? tags.printableString : tags.utf8String, content)
 }

@@ -9,6 +9,8 @@ export interface DerElement {
   /** The identifier octet: class, constructed bit and number. */
   readonly tag: number
   readonly content: Uint8Array
+  /** The whole element, header and all: what is signed, hashed or compared. */
+  readonly raw: Uint8Array
 }
 
 export const tags = {
@@ -16,12 +18,16 @@ export const tags = {
   integer: 0x02,
   bitString: 0x03,
   octetString: 0x04,
+  null: 0x05,
   oid: 0x06,
+  enumerated: 0x0a,
   utf8String: 0x0c,
   numericString: 0x12,
   printableString: 0x13,
   t61String: 0x14,
   ia5String: 0x16,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
   bmpString: 0x1e,
   sequence: 0x30,
   set: 0x31,
@@ -31,23 +37,30 @@ export const tags = {
 export function readDerElements(bytes: Uint8Array): readonly DerElement[] {
   const elements: DerElement[] = []
   for (let at = 0; at < bytes.length; ) {
-    const tag = byteAt(bytes, at++)
-    if ((tag & 0x1f) === 0x1f) throw malformed('a tag number above 30')
-    let length = byteAt(bytes, at++)
-    if (length === 0x80) throw malformed('an indefinite length')
-    if (length > 0x80) {
-      const octets = length & 0x7f
-      if (octets > 3) throw malformed('a length above 16 MiB')
-      length = 0
-      for (let index = 0; index < octets; index++) length = length * 256 + byteAt(bytes, at++)
-      // X.690 section 10.1: the fewest octets that hold it.
-      if (length < 0x80 || length < 256 ** (octets - 1)) throw malformed('a length that is not the shortest')
-    }
-    if (length > bytes.length - at) throw malformed('it is cut off')
-    elements.push({ tag, content: bytes.subarray(at, at + length) })
-    at += length
+    const element = readDerElementAt(bytes, at)
+    elements.push(element)
+    at += element.raw.length
   }
   return elements
+}
+
+/** The element that begins at `start`; the next one begins `raw.length` behind it. */
+export function readDerElementAt(bytes: Uint8Array, start: number): DerElement {
+  let at = start
+  const tag = byteAt(bytes, at++)
+  if ((tag & 0x1f) === 0x1f) throw malformed('a tag number above 30')
+  let length = byteAt(bytes, at++)
+  if (length === 0x80) throw malformed('an indefinite length')
+  if (length > 0x80) {
+    const octets = length & 0x7f
+    if (octets > 3) throw malformed('a length above 16 MiB')
+    length = 0
+    for (let index = 0; index < octets; index++) length = length * 256 + byteAt(bytes, at++)
+    // X.690 section 10.1: the fewest octets that hold it.
+    if (length < 0x80 || length < 256 ** (octets - 1)) throw malformed('a length that is not the shortest')
+  }
+  if (length > bytes.length - at) throw malformed('it is cut off')
+  return { tag, content: bytes.subarray(at, at + length), raw: bytes.subarray(start, at + length) }
 }
 
 /** The one element that `bytes` are, of the tag. */
@@ -95,6 +108,56 @@ export function readPositiveInteger(element: DerElement | undefined): Uint8Array
   if (second === undefined) throw malformed('the integer zero')
   if (second < 0x80) throw malformed('an integer with a leading zero')
   return content.subarray(1)
+}
+
+/** TRUE or FALSE (X.690 section 11.1). */
+export function readBoolean(element: DerElement | undefined): boolean {
+  return isTrue(expectTag(element, tags.boolean))
+}
+
+/** The same behind an implicit tag. */
+export function isTrue({ content }: DerElement): boolean {
+  const [octet, ...more] = content
+  if (more.length > 0 || (octet !== 0 && octet !== 0xff)) throw malformed('a truth value that is neither')
+  return octet === 0xff
+}
+
+/** The octets of a BIT STRING that has no unused bits: keys and signatures. */
+export function readBits(element: DerElement | undefined): Uint8Array {
+  const { content } = expectTag(element, tags.bitString)
+  if (content[0] !== 0) throw malformed('a bit string of other than whole octets')
+  return content.subarray(1)
+}
+
+/**
+ * UTCTime or GeneralizedTime, as ms since 1970. Seconds are there and fractions are not, and the zone is Z (RFC 5280 section 4.1.2.5): other
+ * forms are refused, as readers take them for different instants.
+ */
+export function readTime(element: DerElement | undefined): number {
+  if (element?.tag !== tags.utcTime && element?.tag !== tags.generalizedTime) throw malformed('no time')
+  const text = Buffer.from(element.content).toString('latin1')
+  const isShort = element.tag === tags.utcTime
+  if (!(isShort ? /^[0-9]{12}Z$/ : /^[0-9]{14}Z$/).test(text)) throw malformed('a time in another form')
+  const digits = isShort ? `${Number(text.slice(0, 2)) < 50 ? '20' : '19'}${text}` : text
+  const iso = digits.replace(/^(....)(..)(..)(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6.000Z')
+  const time = Date.parse(iso)
+  // The 30th of February is the 2nd of March to some.
+  if (Number.isNaN(time) || new Date(time).toISOString() !== iso) throw malformed('a time that does not exist')
+  return time
+}
+
+/** One element: tag, length in its shortest form, content. At most 16 MiB. */
+export function encodeDer(tag: number, ...parts: readonly Uint8Array[]): Buffer {
+  const content = Buffer.concat(parts)
+  const { length } = content
+  const header = [tag]
+  if (length < 0x80) header.push(length)
+  else {
+    const octets: number[] = []
+    for (let rest = length; rest > 0; rest >>>= 8) octets.unshift(rest & 0xff)
+    header.push(0x80 | octets.length, ...octets)
+  }
+  return Buffer.concat([Buffer.from(header), content])
 }
 
 /** A character string. T61String only as far as it is ASCII: nobody agrees on the rest. */

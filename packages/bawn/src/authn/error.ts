@@ -11,6 +11,8 @@ export class AuthnError extends GatewayError<
   | 'authn.bad_service'
   | 'authn.bad_address'
   | 'authn.bad_certificate'
+  | 'authn.revocation_undecided'
+  | 'authn.host_undecided'
   | 'authn.upstream_scram'
   | 'authn.introspection_unreachable'
   | 'authn.bad_digest_user'

@@ -1,16 +1,31 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomInt } from 'node:crypto'
 import { BlockList, isIP } from 'node:net'
-import { test } from 'node:test'
-import { isInRange, parseAddress, parseAddressRange } from './address.ts'
-import { type Arrival, createHostRules } from './host-rules.ts'
+import { after, before, test } from 'node:test'
+import { isInRange, parseAddress, parseAddressCondition } from './address.ts'
+import { type DnsServer, startDnsServer } from './dns-server.fixture.ts'
+import { type Arrival, createHostRules, type HostRuleMatch, openHostNames } from './host-rules.ts'
 import { hostRuleOptions } from './option.ts'
 
 const rules = (...options: object[]) => createHostRules(options.map(rule => hostRuleOptions.parse(rule)))
-const arrival: Arrival = { door: 'postgres', user: 'alice', address: '10.1.2.3', tls: true, database: 'shop' }
+const arrival: Arrival = {
+  door: 'postgres',
+  user: 'alice',
+  address: '10.1.2.3',
+  tls: true,
+  database: 'shop',
+  route: undefined,
+}
+
+/** At once: no promise, where no rule asks DNS. */
+function matchAtOnce(of: ReturnType<typeof rules>, who: Arrival): HostRuleMatch {
+  const found = of.match(who)
+  assert.ok(!(found instanceof Promise))
+  return found
+}
 
 const isMatch = (rule: string, address: string) => {
-  const reading = parseAddressRange(rule)
+  const reading = parseAddressCondition(rule)
   assert.ok(reading.kind === 'ranges', rule)
   const parsed = parseAddress(address)
   return parsed !== undefined && reading.ranges.some(range => isInRange(parsed, range))
@@ -68,14 +83,27 @@ const problems: readonly { readonly rule: string; readonly says: RegExp }[] = [
   { rule: '10.0.0.0/8/8', says: /not an address/ },
   { rule: '10.0.0', says: /not an address/ },
   { rule: '010.0.0.1', says: /not an address/ },
-  { rule: 'db.example', says: /no host names/ },
-  { rule: '.example', says: /no host names/ },
+  { rule: 'localhost', says: /write local/ },
+  { rule: 'LocalHost', says: /write local/ },
+  { rule: '_local_', says: /write local/ },
+  { rule: '*.b.example', says: /write \.b\.example/ },
+  { rule: '.', says: /not an address/ },
+  { rule: '..example', says: /not an address/ },
+  { rule: 'a..example', says: /not an address/ },
+  { rule: '-a.example', says: /not an address/ },
+  { rule: 'a-.example', says: /not an address/ },
+  { rule: 'a.example.1', says: /not an address/ },
+  { rule: 'a b', says: /not an address/ },
+  { rule: 'http://a.example', says: /not an address/ },
+  { rule: 'a.example:80', says: /not an address/ },
+  { rule: `${'a'.repeat(64)}.example`, says: /not an address/ },
+  { rule: `${'a.'.repeat(127)}example`, says: /not an address/ },
   { rule: 'fe80::1%eth0', says: /not an address/ },
-  { rule: 'LOCAL', says: /not an address/ },
+  { rule: 'LOCAL', says: /write local/ },
 ]
 for (const row of problems) {
   test(`not an address: ${row.rule}`, () => {
-    const reading = parseAddressRange(row.rule)
+    const reading = parseAddressCondition(row.rule)
     assert.match(reading.kind === 'problem' ? reading.message : '', row.says)
   })
 }
@@ -106,7 +134,7 @@ test('random text is an address exactly where node:net says so, and never throws
   const alphabet = '0123456789abcdef::..%/f'
   for (let round = 0; round < 5_000; round++) {
     const text = Array.from({ length: randomInt(20) }, () => alphabet[randomInt(alphabet.length)]).join('')
-    parseAddressRange(text)
+    parseAddressCondition(text)
     if (!text.includes('%')) assert.equal(parseAddress(text) !== undefined, isIP(text) !== 0, text)
   }
 })
@@ -141,18 +169,18 @@ const matches: readonly {
 ]
 for (const row of matches) {
   test(`match: ${row.name}`, () => {
-    const found = rules(...everything).match({ ...arrival, ...row.arrival })
+    const found = matchAtOnce(rules(...everything), { ...arrival, ...row.arrival })
     assert.equal(found.kind === 'matched' ? found.rule : found.kind, row.rule)
     assert.equal(found.kind === 'matched' ? found.use.join() : '', row.use)
   })
 }
 
 test('no rules, nobody', () => {
-  assert.deepEqual(rules().match(arrival), { kind: 'none' })
+  assert.deepEqual(matchAtOnce(rules(), arrival), { kind: 'none' })
 })
 
-test('explain says what decided, what failed first, and what came too late', () => {
-  const found = rules(...everything, { use: ['jwt'] }).explain(arrival)
+test('explain says what decided, what failed first, and what came too late', async () => {
+  const found = await rules(...everything, { use: ['jwt'] }).explain(arrival)
   assert.deepEqual(
     found.map(reading => [reading.rule, reading.kind, reading.because]),
     [
@@ -164,14 +192,14 @@ test('explain says what decided, what failed first, and what came too late', () 
       ['host_rules[5]', 'holds', undefined],
     ],
   )
-  const plain = rules(...everything).explain({ ...arrival, tls: false, database: undefined, user: undefined })
+  const plain = await rules(...everything).explain({ ...arrival, tls: false, database: undefined, user: undefined })
   assert.deepEqual(plain.map(reading => reading.because).slice(1), [
     'the connection has no TLS, the rule requires it',
     'the address is 10.1.2.3, the rule is for local',
     'the address is 10.1.2.3, the rule is for 192.0.2.0/24 or 2001:db8::/32',
     'the connection has no TLS, the rule requires it',
   ])
-  const nobody = rules({ database: 'a', use: [] }, { user: 'b', use: [] }).explain({
+  const nobody = await rules({ database: 'a', use: [] }, { user: 'b', use: [] }).explain({
     ...arrival,
     database: undefined,
     user: undefined,
@@ -183,8 +211,171 @@ test('explain says what decided, what failed first, and what came too late', () 
 })
 
 test('every bad address stops the start and is named with its rule', () => {
-  assert.throws(() => rules({ address: '10.1.0.0/8', use: [] }, { use: [] }, { address: ['::1', 'x'], use: [] }), {
+  const bad = [{ address: ['10.1.0.0/8'], use: [] }, { use: [] }, { address: ['::1', '1.2.3'], use: [] }]
+  assert.throws(() => createHostRules(bad), {
     code: 'authn.bad_address',
-    message: /host_rules\[0\]\.address: .*10\.0\.0\.0\/8.*; host_rules\[2\]\.address: "x"/,
+    message: /host_rules\[0\]\.address: .*10\.0\.0\.0\/8.*; host_rules\[2\]\.address: "1\.2\.3"/,
   })
+})
+
+test('names are read without regard to case and to a dot at the end', () => {
+  for (const [text, expect] of [
+    ['DB.Example', { kind: 'name', name: 'db.example' }],
+    ['db.example.', { kind: 'name', name: 'db.example' }],
+    ['api', { kind: 'name', name: 'api' }],
+    ['my_db.example', { kind: 'name', name: 'my_db.example' }],
+    ['xn--bcher-kva.example', { kind: 'name', name: 'xn--bcher-kva.example' }],
+    ['.B.Example', { kind: 'suffix', suffix: '.b.example' }],
+  ] as const) {
+    assert.deepEqual(parseAddressCondition(text), expect)
+  }
+})
+
+test('tls is written in several ways, and YAML’s truth values are two of them', () => {
+  const tls = (value: unknown): unknown => hostRuleOptions.parse({ tls: value, use: [] }).tls
+  assert.deepEqual(['required', 'on', true].map(tls), ['required', 'required', 'required'])
+  assert.deepEqual(['off', false].map(tls), ['off', 'off'])
+  assert.deepEqual(['optional', undefined].map(tls), [undefined, undefined])
+  assert.equal(hostRuleOptions.safeParse({ tls: 'yes', use: [] }).success, false)
+})
+
+// Rules in the order of the list, and who comes. What DNS says: the names below, in both directions or in one.
+let dns: DnsServer
+before(async () => {
+  dns = await startDnsServer()
+  for (const [name, address] of [
+    ['db.example', '10.0.0.7'],
+    ['a.corp.example', '10.0.0.8'],
+    ['b.a.corp.example', '10.0.0.9'],
+    ['here.example', '127.0.0.1'],
+  ] as const) {
+    dns.records.set(`${name} A`, [address])
+    dns.records.set(`${address.split('.').reverse().join('.')}.in-addr.arpa PTR`, [name])
+  }
+  // Whoever has this address says that it is somebody of ours; the owner of the name does not.
+  dns.records.set('66.0.0.10.in-addr.arpa PTR', ['a.corp.example'])
+  dns.records.set('67.0.0.10.in-addr.arpa PTR', 'servfail')
+  dns.records.set('broken.example A', 'servfail')
+})
+after(() => dns?.close())
+
+const http = { door: 'http', user: undefined, database: undefined, route: '/orders/{id}' } as const
+const table: readonly {
+  readonly rules: readonly object[]
+  readonly from?: string
+  readonly who?: Partial<Arrival>
+  /** Number of the rule, `none`, or `undecided` with the number. */
+  readonly expect: string
+}[] = [
+  { rules: [{ address: 'db.example' }], from: '10.0.0.7', expect: '0' },
+  { rules: [{ address: 'db.example' }], from: '::ffff:10.0.0.7', expect: '0' },
+  { rules: [{ address: 'db.example' }], from: '10.0.0.8', expect: 'none' },
+  { rules: [{ address: 'DB.EXAMPLE.' }], from: '10.0.0.7', expect: '0' },
+  { rules: [{ address: ['10.9.9.9', 'db.example'] }], from: '10.0.0.7', expect: '0' },
+  { rules: [{ address: ['db.example', '10.9.9.9'] }], from: '10.9.9.9', expect: '0' },
+  { rules: [{ address: 'nobody.example' }, {}], from: '10.0.0.7', expect: '1' },
+  { rules: [{ address: 'broken.example' }, {}], from: '10.0.0.7', expect: '1' },
+  { rules: [{ address: 'here.example' }], from: '127.0.0.1', expect: '0' },
+  { rules: [{ address: '.corp.example' }], from: '10.0.0.8', expect: '0' },
+  { rules: [{ address: '.corp.example' }], from: '::ffff:10.0.0.8', expect: '0' },
+  { rules: [{ address: '.corp.example' }], from: '10.0.0.9', expect: '0' },
+  { rules: [{ address: '.a.corp.example' }], from: '10.0.0.9', expect: '0' },
+  { rules: [{ address: '.a.corp.example' }], from: '10.0.0.8', expect: 'none' },
+  { rules: [{ address: '.orp.example' }], from: '10.0.0.8', expect: 'none' },
+  { rules: [{ address: '.CORP.example' }], from: '10.0.0.8', expect: '0' },
+  { rules: [{ address: '.corp.example' }], from: '10.0.0.7', expect: 'none' },
+  { rules: [{ address: '.corp.example' }, {}], from: '10.0.0.66', expect: '1' },
+  { rules: [{ address: '.corp.example' }, {}], from: '10.0.0.99', expect: '1' },
+  { rules: [{ address: '.corp.example' }, {}], from: '10.0.0.67', expect: 'undecided 0' },
+  { rules: [{ address: ['.corp.example', '10.0.0.67'] }, {}], from: '10.0.0.67', expect: '0' },
+  { rules: [{}, { address: '.corp.example' }], from: '10.0.0.67', expect: '0' },
+  { rules: [{ tls: 'off', address: '.corp.example' }, {}], from: '10.0.0.67', expect: '1' },
+  { rules: [{ user: 'bob', address: '.corp.example' }, {}], from: '10.0.0.67', expect: '1' },
+  { rules: [{ door: 'http', address: '.corp.example' }, {}], from: '10.0.0.67', expect: '1' },
+  { rules: [{ address: '.example' }, { address: '.corp.example' }], from: '10.0.0.8', expect: '0' },
+  { rules: [{ address: '.other.example' }, { address: '.corp.example' }], from: '10.0.0.8', expect: '1' },
+  { rules: [{ address: '.corp.example' }], from: '', expect: 'none' },
+  { rules: [{ address: '.corp.example' }], from: 'a.corp.example', expect: 'none' },
+  { rules: [{ address: 'local' }], from: '::ffff:127.0.0.1', expect: '0' },
+  { rules: [{ address: 'local' }], from: '127.255.0.1', expect: '0' },
+  { rules: [{ address: 'local' }], from: '::1', expect: '0' },
+  { rules: [{ address: 'local' }], from: '::2', expect: 'none' },
+  { rules: [{ route: '/orders/{id}' }], who: http, expect: '0' },
+  { rules: [{ route: '/orders' }], who: http, expect: 'none' },
+  { rules: [{ route: '/orders/{number}' }], who: http, expect: 'none' },
+  { rules: [{ route: '/orders/*' }], who: http, expect: '0' },
+  { rules: [{ route: '/*' }], who: http, expect: '0' },
+  { rules: [{ route: '/order*' }], who: http, expect: 'none' },
+  { rules: [{ route: '/orders/*' }], who: { ...http, route: '/orders' }, expect: 'none' },
+  { rules: [{ route: '/orders/*' }], who: { ...http, route: '/orders/*' }, expect: '0' },
+  { rules: [{ route: '/orders/*' }], who: { ...http, route: '/ordersets' }, expect: 'none' },
+  { rules: [{ route: ['/people', '/orders/{id}'] }], who: http, expect: '0' },
+  { rules: [{ route: '/orders/{id}' }, {}], expect: '1' },
+  { rules: [{ route: '/*' }], expect: 'none' },
+  { rules: [{ route: '/orders/*', address: '10.0.0.0/8' }], from: '10.1.1.1', who: http, expect: '0' },
+  { rules: [{ route: '/orders/*', address: '10.0.0.0/8' }], from: '11.1.1.1', who: http, expect: 'none' },
+  { rules: [{ route: '/people', address: '.corp.example' }, {}], from: '10.0.0.67', who: http, expect: '1' },
+  { rules: [{ tls: true }], who: { tls: true }, expect: '0' },
+  { rules: [{ tls: true }], who: { tls: false }, expect: 'none' },
+  { rules: [{ tls: 'on' }], who: { tls: false }, expect: 'none' },
+  { rules: [{ tls: false }], who: { tls: true }, expect: 'none' },
+  { rules: [{ tls: 'off' }], who: { tls: false }, expect: '0' },
+  { rules: [{ tls: 'optional' }], who: { tls: false }, expect: '0' },
+  { rules: [{ tls: 'optional' }], who: { tls: true }, expect: '0' },
+]
+for (const [index, row] of table.entries()) {
+  const who = `${row.from ?? ''} ${JSON.stringify(row.who ?? {})}`
+  test(`rules ${index}: ${JSON.stringify(row.rules)} for ${who}`, async () => {
+    const parsed = row.rules.map((rule, at) => hostRuleOptions.parse({ name: String(at), use: ['jwt'], ...rule }))
+    const hostNames = openHostNames(parsed, { resolver: dns.resolver, clock: Date.now, log: () => {} })
+    await hostNames?.refresh()
+    const of = createHostRules(parsed, hostNames)
+    const here: Arrival = { ...arrival, ...row.who, address: row.from ?? arrival.address }
+    const found = await of.match(here)
+    const said = found.kind === 'none' ? 'none' : found.kind === 'matched' ? found.rule : `undecided ${found.rule}`
+    assert.equal(said, row.expect)
+    // `explain` comes to the same, by the same rules.
+    const first = (await of.explain(here)).find(({ kind }) => kind === 'decides' || kind === 'undecided')
+    const explained = first === undefined ? 'none' : first.kind === 'decides' ? first.rule : `undecided ${first.rule}`
+    assert.equal(explained, row.expect)
+    hostNames?.close()
+  })
+}
+
+test('explain says what DNS knows', async () => {
+  const parsed = ['db.example', ['nobody.example', '.corp.example'], '.corp.example', '.other.example'].map(address =>
+    hostRuleOptions.parse({ address, use: [] }),
+  )
+  const hostNames = openHostNames(parsed, { resolver: dns.resolver, clock: Date.now, log: () => {} })
+  await hostNames?.refresh()
+  const because = async (address: string): Promise<unknown> =>
+    (await createHostRules(parsed, hostNames).explain({ ...arrival, address })).map(
+      reading => reading.because ?? reading.kind,
+    )
+  assert.deepEqual(await because('10.0.0.8'), [
+    'the address is 10.0.0.8, the rule is for db.example (db.example is 10.0.0.7)',
+    'decides',
+    'holds',
+    'the address is 10.0.0.8, whose own name is a.corp.example; the rule is for .other.example',
+  ])
+  assert.deepEqual(await because('10.0.0.66'), [
+    'the address is 10.0.0.66, the rule is for db.example (db.example is 10.0.0.7)',
+    'the address is 10.0.0.66, whose own name no DNS server confirms; the rule is for nobody.example or .corp.example',
+    'the address is 10.0.0.66, whose own name no DNS server confirms; the rule is for .corp.example',
+    'the address is 10.0.0.66, whose own name no DNS server confirms; the rule is for .other.example',
+  ])
+  assert.deepEqual(
+    ((await because('10.0.0.67')) as string[])[1],
+    'DNS does not say what the name of 10.0.0.67 is (ESERVFAIL)',
+  )
+  hostNames?.close()
+})
+
+test('no rule asks for names: DNS is not asked', () => {
+  const parsed = [hostRuleOptions.parse({ address: ['10.0.0.0/8', 'local'], use: [] })]
+  assert.equal(openHostNames(parsed, { clock: Date.now, log: () => {} }), undefined)
+})
+
+test('names hold for nobody where nobody asks DNS', () => {
+  assert.deepEqual(matchAtOnce(rules({ address: ['db.example', '.corp.example'], use: [] }), arrival), { kind: 'none' })
 })

@@ -47,6 +47,10 @@ export type RejectionReason =
   | 'no-roles'
   /** A check of the issuer's has refused the token. */
   | 'check-failed'
+  /** Its certificate. */
+  | 'revoked'
+  /** The responder does not know its certificate. */
+  | 'certificate-unknown'
 
 /**
  * Two identities of one class may see the same: plans and views are cached by it. It covers everything a field or a role rule

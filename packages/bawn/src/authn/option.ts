@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { duration, type Frozen, name, secretReference, timeLimit } from '../option.ts'
+import { duration, type Frozen, name, oneOrMany, secretReference, timeLimit } from '../option.ts'
+import { parseAddressCondition } from './address.ts'
 
 // Of issuers there is enough for a file of its own.
 export { type IssuerOptions, issuerOptions } from './issuer-option.ts'
@@ -228,7 +229,28 @@ export const mechanismsOptions = z.strictObject({
 })
 export type MechanismsOptions = Frozen<z.output<typeof mechanismsOptions>>
 
-const oneOrMany = <T extends z.ZodType>(of: T) => z.union([of.transform(value => [value]), z.array(of).min(1)])
+const addressCondition = z
+  .string()
+  .min(1)
+  .superRefine((text, context) => {
+    const reading = parseAddressCondition(text)
+    if (reading.kind === 'problem') context.addIssue({ code: 'custom', message: reading.message })
+  })
+
+/** YAML before 1.2, and whoever comes from it, reads `on` and `off` as true and false: both mean the same here. */
+const tlsCondition = z.union([z.enum(['required', 'on', 'off', 'optional']), z.boolean()]).transform(value => {
+  switch (value) {
+    case 'required':
+    case 'on':
+    case true:
+      return 'required'
+    case 'off':
+    case false:
+      return 'off'
+    case 'optional':
+      return undefined
+  }
+})
 
 /** One row of the ordered list, where plug-ins have these mechanisms: the first row whose every condition holds decides; none: refused. */
 export function hostRuleOptionsWith(plugged: readonly PluggedMechanism[]) {
@@ -238,9 +260,18 @@ export function hostRuleOptionsWith(plugged: readonly PluggedMechanism[]) {
       .optional()
       .describe('default: both'),
     user: oneOrMany(z.string().min(1)).optional().describe('exact user name as the client states it (PostgreSQL)'),
-    address: oneOrMany(z.string().min(1)).optional().describe('address or CIDR, IPv4 or IPv6, or "local"'),
-    tls: z.enum(['required', 'off']).optional().describe('required: only over TLS; off: only without'),
+    address: oneOrMany(addressCondition)
+      .optional()
+      .describe(
+        'address or CIDR, IPv4 or IPv6; "local"; a host name, for the addresses that DNS has for it; ".example", for addresses whose own name ends so',
+      ),
+    tls: tlsCondition
+      .optional()
+      .describe('required or on: only over TLS; off: only without; optional, the default: either'),
     database: oneOrMany(z.string().min(1)).optional().describe('a name of databases (PostgreSQL)'),
+    route: oneOrMany(z.string().startsWith('/'))
+      .optional()
+      .describe('path of a route, as it stands in routes; /admin/* for every route below (HTTP)'),
     use: z
       .array(z.enum([...usableMechanisms, ...plugged]))
       .describe('mechanisms that may be used, in order; empty refuses'),

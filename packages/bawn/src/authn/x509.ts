@@ -1,6 +1,8 @@
 import {
   type DerElement,
   expectTag,
+  readBits,
+  readBoolean,
   readDerElement,
   readDerElements,
   readOid,
@@ -29,6 +31,21 @@ export interface CertificateParts {
   /** Dotted; empty where the extension is missing. */
   readonly extendedKeyUsage: readonly string[]
   readonly signatureAlgorithm: SignatureAlgorithm
+  /** DER of the names, byte for byte: by these, issuers are compared and hashed. */
+  readonly issuerName: Uint8Array
+  readonly subjectName: Uint8Array
+  /** The key itself: the octets inside SubjectPublicKeyInfo's bit string. */
+  readonly publicKey: Uint8Array
+  readonly extensions: Extensions
+}
+
+/** By OID, dotted. */
+export type Extensions = ReadonlyMap<string, Extension>
+
+export interface Extension {
+  readonly critical: boolean
+  /** Content of extnValue. */
+  readonly value: Uint8Array
 }
 
 export interface SignatureAlgorithm {
@@ -37,7 +54,7 @@ export interface SignatureAlgorithm {
   readonly parameters: DerElement | undefined
 }
 
-const extensions = { keyUsage: '2.5.29.15', basicConstraints: '2.5.29.19', extendedKeyUsage: '2.5.29.37' } as const
+const known = { keyUsage: '2.5.29.15', basicConstraints: '2.5.29.19', extendedKeyUsage: '2.5.29.37' } as const
 
 /** @param der the whole certificate @throws {AuthnError} `authn.bad_certificate` */
 export function parseCertificate(der: Uint8Array): CertificateParts {
@@ -45,15 +62,20 @@ export function parseCertificate(der: Uint8Array): CertificateParts {
   const fields = [...readDerElements(expectTag(toBeSigned, tags.sequence).content)]
   // version [0] EXPLICIT is there in every version but the first.
   if (fields[0]?.tag === 0xa0) fields.shift()
-  const [serial, , , , subject] = fields
-  const found = readExtensions(fields.find(field => field.tag === 0xa3))
+  const [serial, , issuer, , subject, publicKey] = fields
+  const extensions = readExtensions(fields.find(field => field.tag === 0xa3)?.content)
+  const value = (oid: string) => extensions.get(oid)?.value
   return {
     serial: readPositiveInteger(serial),
     subject: readName(expectTag(subject, tags.sequence)),
-    ca: isAuthority(found.get(extensions.basicConstraints)),
-    digitalSignature: hasDigitalSignature(found.get(extensions.keyUsage)),
-    extendedKeyUsage: readUsages(found.get(extensions.extendedKeyUsage)),
+    ca: isAuthority(value(known.basicConstraints)),
+    digitalSignature: hasDigitalSignature(value(known.keyUsage)),
+    extendedKeyUsage: readUsages(value(known.extendedKeyUsage)),
     signatureAlgorithm: readAlgorithm(algorithm),
+    issuerName: expectTag(issuer, tags.sequence).raw,
+    subjectName: expectTag(subject, tags.sequence).raw,
+    publicKey: readBits(readDerElements(expectTag(publicKey, tags.sequence).content)[1]),
+    extensions,
   }
 }
 
@@ -72,16 +94,24 @@ function readName(name: DerElement): readonly NameAttribute[] {
   )
 }
 
-/** Content of each extnValue by OID. */
-function readExtensions(explicit: DerElement | undefined): ReadonlyMap<string, Uint8Array> {
-  const found = new Map<string, Uint8Array>()
-  if (explicit === undefined) return found
-  for (const extension of readDerElements(readDerElement(explicit.content, tags.sequence).content)) {
-    const parts = readDerElements(expectTag(extension, tags.sequence).content)
-    const oid = readOid(parts[0])
+const noExtensions: Extensions = new Map()
+
+/**
+ * @param extensions DER of `Extensions`, as it stands inside its explicit tag; `undefined` where there are none
+ * @throws {AuthnError} `authn.bad_certificate`
+ */
+export function readExtensions(extensions: Uint8Array | undefined): Extensions {
+  if (extensions === undefined) return noExtensions
+  const found = new Map<string, Extension>()
+  for (const extension of readDerElements(readDerElement(extensions, tags.sequence).content)) {
+    const [id, second, ...more] = readDerElements(expectTag(extension, tags.sequence).content)
+    const oid = readOid(id)
     // RFC 5280 section 4.2: one instance of each. Of two, readers take different ones.
     if (found.has(oid)) throw malformed(`two extensions ${oid}`)
-    found.set(oid, expectTag(parts.at(-1), tags.octetString).content)
+    const marked = second?.tag === tags.boolean
+    const [value, ...rest] = marked ? more : [second, ...more]
+    if (rest.length > 0) throw malformed('an extension with something behind it')
+    found.set(oid, { critical: marked && readBoolean(second), value: expectTag(value, tags.octetString).content })
   }
   return found
 }

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, sign } from 'node:crypto'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
+import type { HostNames, OwnNames } from '../authn/host-names.ts'
+import { parseConfig } from '../config/load.ts'
+import { explainRequest } from '../explain.ts'
+import { plainKinds } from '../kinds.ts'
 import { run } from './main.ts'
 
 const cwd = mkdtempSync(join(tmpdir(), 'bawn-explain-'))
@@ -96,6 +100,70 @@ test('at the PostgreSQL door the token must be of the user', async () => {
     '10.0.0.1',
   )
   assert.match(far.output, /a token as the password needs TLS/)
+})
+
+test('rules by route and by name say why they hold and why not', async () => {
+  const question = {
+    method: 'GET',
+    path: '/orders',
+    address: '10.0.0.7',
+    tls: false,
+    asking: { kind: 'nobody' },
+  } as const
+  const text = readFileSync(join(cwd, 'bawn.yaml'), 'utf8').replace(
+    /host_rules:\n( .*\n)+/,
+    `host_rules:
+  - { name: others, door: http, route: "/orders/*", use: [jwt] }
+  - { name: batch, address: batch.example, use: [jwt] }
+  - { name: corp, address: .corp.example, use: [jwt] }
+  - { name: here, door: http, route: /orders, use: [jwt] }
+`,
+  )
+  const loaded = parseConfig(
+    join(cwd, 'bawn.yaml'),
+    Buffer.from(
+      text.replace(
+        'path: /orders,',
+        'path: /orders/new, methods: [GET], upstream: orders, allow: [authenticated] }, { path: /orders,',
+      ),
+    ),
+  )
+  assert.ok(loaded.kind === 'ok', JSON.stringify(loaded))
+  const explain = async (own: OwnNames): Promise<readonly string[]> => {
+    const hostNames: HostNames = {
+      addressesOf: () => [Uint8Array.of(10, 0, 0, 8)],
+      namesOf: async () => own,
+      refresh: async () => {},
+      close: () => {},
+    }
+    const surroundings = {
+      authenticate: assert.fail,
+      findAccount: async () => undefined,
+      hostNames,
+      kinds: plainKinds,
+    }
+    const { steps } = await explainRequest(loaded.config, question, surroundings)
+    return steps.filter(({ about }) => about === 'host rule').map(step => step.text)
+  }
+  const first = [
+    'others: no, the route is /orders, the rule is for /orders/*',
+    'batch: no, the address is 10.0.0.7, the rule is for batch.example (batch.example is 10.0.0.8)',
+  ]
+  assert.deepEqual(await explain({ kind: 'known', names: ['a.corp.example'] }), [
+    ...first,
+    'corp: holds, and decides; use jwt',
+    'here: would hold, and comes too late',
+  ])
+  assert.deepEqual(await explain({ kind: 'known', names: [] }), [
+    ...first,
+    'corp: no, the address is 10.0.0.7, whose own name no DNS server confirms; the rule is for .corp.example',
+    'here: holds, and decides; use jwt',
+  ])
+  assert.deepEqual(await explain({ kind: 'undecided', why: 'DNS is silent' }), [
+    ...first,
+    'corp: cannot be told, DNS is silent',
+    'here: would hold, and comes too late',
+  ])
 })
 
 test('explaining makes nothing', () => {

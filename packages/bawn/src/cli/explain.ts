@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { formatNeed } from '../accounts/grant-target.ts'
 import type { AccountStore } from '../accounts/store.ts'
 import { compactForm } from '../authn/bearer.ts'
+import { openHostNames } from '../authn/host-rules.ts'
 import type { MechanismName } from '../authn/identity.ts'
 import { usableMechanisms } from '../authn/option.ts'
 import { openAccountStore, type StoreParts } from '../compose-accounts.ts'
@@ -77,6 +78,10 @@ function surroundingsOf(config: Config, parts: StoreParts, grants: OpenGrantGate
   return {
     kinds,
     grants: grants?.gate,
+    hostNames: openHostNames(config.host_rules, {
+      clock: surroundings.clock,
+      log: line => surroundings.log('warn', line),
+    }),
     authenticate: async token => {
       const issuers = await composeIssuers(config, kinds, surroundings)
       return (await issuers?.authenticate(token)) ?? { kind: 'rejected', reason: 'untrusted' }

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import type { AccountStoreOptions } from '../accounts/option.ts'
 import { type HostRuleOptions, isMechanism, type UsableMechanism } from '../authn/option.ts'
+import { suggest } from '../nearest.ts'
 import type { Draft } from './draft.ts'
 import type { PluginEntry, PluginKinds } from './kinds.ts'
 import type { ConfigPath } from './problem.ts'
@@ -23,21 +24,9 @@ export function mechanismsAt(door: Door, { mechanisms }: Pick<PluginKinds, 'mech
   return [...mechanismsOfDoor[door], ...plugged]
 }
 
-/** What most use. */
-const usual: typeof mechanismsOfDoor = { http: ['jwt', 'basic'], postgres: ['certificate', 'scram', 'jwt'] }
-
 /** Which doors a rule speaks of; all of them when it does not say. */
 export function doorsOf(rule: HostRuleOptions): readonly Door[] {
   return rule.door ?? doors
-}
-
-/** Is it `address`, `address/bits` or `local`? */
-function isAddress(text: string): boolean {
-  if (text === 'local') return true
-  const [address = '', bits, ...rest] = text.split('/')
-  const version = isIP(address)
-  if (version === 0 || rest.length > 0) return false
-  return bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
 }
 
 /** What the least configuration of a mechanism looks like. */
@@ -197,9 +186,54 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
   }
 }
 
+/** Is the place in a rule's address that of a name, whole or its end? The schema has accepted it. */
+export const isName = (address: string): boolean => address !== 'local' && isIP(address.split('/')[0] ?? '') === 0
+
+/** Does the path of a rule name the route? */
+export const covers = (wanted: string, route: string): boolean =>
+  wanted === route || (wanted.endsWith('/*') && route.startsWith(wanted.slice(0, -1)))
+
+/** Paths that the gateway answers itself are routes too. */
+function tokenPaths({ tokens }: Draft): readonly string[] {
+  if (tokens.options === undefined) return []
+  const { resource, endpoint } = tokens.options
+  return [endpoint, `${endpoint}/cookie`, `${resource}/{id}`]
+}
+
+/** Conditions that a door never meets: it does not know of such a thing. */
+const lacking = { http: ['user', 'database'], postgres: ['route'] } as const
+
+/** A condition that never holds at this door: whoever the rule was to refuse there would be passed over. */
+function checkLacking(draft: Draft, report: Report, rule: HostRuleOptions, path: ConfigPath, door: Door): void {
+  const other = door === 'http' ? 'postgres' : 'http'
+  const isOnly = rule.door?.every(one => one === door) ?? false
+  const isThere = [...draft.listeners.values()].some(listener => listener?.door === door)
+  for (const key of lacking[door]) {
+    if (rule[key] === undefined) continue
+    if (isOnly) report('error', [...path, key], 'key', `door ${door} has no ${key}: this condition never holds`)
+    else if (rule.use.length === 0 && doorsOf(rule).includes(door) && isThere) {
+      const message = `door ${door} has no ${key}: there this rule refuses nobody`
+      const suggestion =
+        door === 'http' ? 'say door: postgres; at door http the policies of routes refuse' : `say door: ${other}`
+      report('error', [...path, key], 'key', message, suggestion)
+    } else if (
+      isServed(draft, rule, door) &&
+      rule.use.some(mechanism => mechanismsAt(door, draft.kinds).includes(mechanism))
+    ) {
+      const message = `door ${door} has no ${key}: there this rule never holds, and a later one decides`
+      report(
+        'warning',
+        [...path, key],
+        'key',
+        message,
+        `say door: ${other}, and write a rule of its own for door ${door}`,
+      )
+    }
+  }
+}
+
 function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: number): void {
   const path: ConfigPath = ['host_rules', index]
-  const onlyHttp = rule.door?.every(door => door === 'http') ?? false
   for (const place of rule.use.keys()) checkMechanism(draft, report, rule, index, place)
   const has = (door: Door, mechanism: Mechanism): boolean => mechanismsAt(door, draft.kinds).includes(mechanism)
   for (const door of rule.door ?? []) {
@@ -211,71 +245,27 @@ function checkRule(draft: Draft, report: Report, rule: HostRuleOptions, index: n
       report('error', [...path, 'use', place], 'value', `door ${door} has no mechanism ${mechanism}`, suggestion)
     }
   }
-  const refusesAtHttp =
-    rule.use.length === 0 &&
-    doorsOf(rule).includes('http') &&
-    [...draft.listeners.values()].some(listener => listener?.door === 'http')
-  for (const key of ['user', 'database'] as const) {
-    if (rule[key] === undefined) continue
-    // It would never hold, and the rule that was to refuse somebody would be passed over.
-    if (onlyHttp) report('error', [...path, key], 'key', `door http has no ${key}: this condition never holds`)
-    else if (refusesAtHttp) {
-      const message = `door http has no ${key}: there this rule refuses nobody`
-      report('error', [...path, key], 'key', message, 'say door: postgres; at door http the policies of routes refuse')
-    } else if (isServed(draft, rule, 'http') && rule.use.some(mechanism => has('http', mechanism))) {
-      const message = `door http has no ${key}: there this rule never holds, and a later one decides`
-      report('warning', [...path, key], 'key', message, 'say door: postgres, and write a rule of its own for door http')
-    }
+  for (const door of doors) checkLacking(draft, report, rule, path, door)
+  const named = (rule.address ?? []).findIndex(isName)
+  if (named >= 0 && rule.use.length === 0) {
+    const message = 'a rule that refuses does not know its own by name: whoever DNS does not know passes it by'
+    report('error', [...path, 'address', named], 'value', message, 'refuse addresses: 192.0.2.0/24')
   }
-  for (const [place, address] of (rule.address ?? []).entries()) {
-    if (isAddress(address)) continue
-    report(
-      'error',
-      [...path, 'address', place],
-      'value',
-      `"${address}" is no address`,
-      'write 10.0.0.7, 10.0.0.0/8, fd00::/8 or local',
+  const routes = [...draft.routes.map(route => route?.path), ...tokenPaths(draft)]
+  for (const [place, wanted] of (rule.route ?? []).entries()) {
+    if (draft.routes.includes(undefined) || routes.some(route => route !== undefined && covers(wanted, route))) continue
+    const suggestion = suggest(
+      wanted,
+      routes.flatMap(route => route ?? []),
     )
+    report('error', [...path, 'route', place], 'value', `no route has the path ${wanted}`, suggestion)
   }
   if (rule.database && draft.databases.size > 0) {
     checkNames(report, [...path, 'database'], rule.database, [...draft.databases.keys()], 'database')
   }
 }
 
-const isCatchAll = (rule: HostRuleOptions): boolean => !rule.user && !rule.address && !rule.tls && !rule.database
-
-function checkReach(draft: Draft, report: Report): void {
-  const listening = new Set([...draft.listeners.values()].map(listener => listener?.door))
-  const closed = new Map<Door, number>()
-  for (const [index, rule] of draft.host_rules.entries()) {
-    if (!rule) continue
-    const open = doorsOf(rule).filter(door => !closed.has(door))
-    if (open.length === 0) {
-      const by = closed.get(doorsOf(rule)[0] ?? 'http') ?? 0
-      report(
-        'warning',
-        ['host_rules', index],
-        'value',
-        `this rule is never reached: host_rules[${by}] holds for everybody`,
-      )
-    }
-    if (isCatchAll(rule)) for (const door of open) closed.set(door, index)
-  }
-  for (const door of doors) {
-    if (!listening.has(door) || draft.host_rules.includes(undefined)) continue
-    const known = mechanismsAt(door, draft.kinds)
-    const usable = draft.host_rules.some(
-      rule => rule && doorsOf(rule).includes(door) && rule.use.some(mechanism => known.includes(mechanism)),
-    )
-    if (usable) continue
-    const message = `no host rule lets anybody identify at door ${door}: everybody is refused`
-    const suggestion = `add one: { door: ${door}, use: [${usual[door].join(', ')}] }`
-    report('warning', ['host_rules'], 'key', message, suggestion)
-  }
-}
-
-/** Host rules that cannot work, or that nobody reaches. */
+/** Host rules that cannot work. */
 export function checkHostRules(draft: Draft, report: Report): void {
   for (const [index, rule] of draft.host_rules.entries()) if (rule) checkRule(draft, report, rule, index)
-  checkReach(draft, report)
 }

@@ -8,6 +8,8 @@ import { checkHostRules } from './check-host-rules.ts'
 import { checkIssuers } from './check-issuers.ts'
 import { checkLogin } from './check-login.ts'
 import { checkPlugins } from './check-plugins.ts'
+import { checkReach } from './check-reach.ts'
+import { checkRevocation } from './check-revocation.ts'
 import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
 import { checkNames, type Report } from './report.ts'
@@ -138,6 +140,8 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkMechanisms(draft, report)
   checkPlugins(draft, report)
   checkHostRules(draft, report)
+  checkReach(draft, report)
+  checkRevocation(draft, report)
   checkTokens(draft, report)
   checkGrants(draft, report)
   checkLogin(draft, report)

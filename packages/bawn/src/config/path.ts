@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path'
 import type { AccountStoreOptions } from '../accounts/option.ts'
 import type { IssuerOptions, MechanismsOptions } from '../authn/option.ts'
 import type { UpstreamOptions } from '../http/option.ts'
+import type { RevocationOptions } from '../option.ts'
 import type { RedisOptions } from '../tokens/option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
 import { absoluteReference } from './secret.ts'
@@ -19,17 +20,22 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
     if (entry.door === 'admin') return { ...entry, token_file: path(entry.token_file) }
     if (!entry.tls) return entry
     const { certificate, key, client_ca } = entry.tls
-    return {
-      ...entry,
-      tls: { ...entry.tls, certificate: path(certificate), key: path(key), client_ca: optional(client_ca) },
-    }
+    const tls = { ...entry.tls, certificate: path(certificate), key: path(key), client_ca: optional(client_ca) }
+    return { ...entry, tls: { ...tls, revocation: revocationPaths(tls.revocation, path) } }
   }
   return {
     ...config,
     listeners: each(config.listeners, listener),
     databases: each(config.databases, entry => ({
       ...entry,
-      tls: entry.tls === 'off' ? entry.tls : { ...entry.tls, ca: optional(entry.tls.ca) },
+      tls:
+        entry.tls === 'off'
+          ? entry.tls
+          : {
+              ...entry.tls,
+              ca: optional(entry.tls.ca),
+              revocation: revocationPaths(entry.tls.revocation, path),
+            },
       login: { ...entry.login, password: reference(entry.login.password) },
     })),
     upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
@@ -124,6 +130,14 @@ function accountPaths(
       }
     }
   }
+}
+
+function revocationPaths(
+  options: RevocationOptions | undefined,
+  path: (text: string) => string,
+): RevocationOptions | undefined {
+  if (options?.crl?.file === undefined) return options
+  return { ...options, crl: { ...options.crl, file: options.crl.file.map(path) } }
 }
 
 function mechanismPaths(mechanisms: MechanismsOptions, reference: (text: string) => string): MechanismsOptions {

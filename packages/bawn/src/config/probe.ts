@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { secretReference } from '../option.ts'
+import { type RevocationOptions, secretReference } from '../option.ts'
 import { secretsOf } from '../outbound/option.ts'
 import { isPluginEntry, pluggedMechanisms } from './kinds.ts'
 import type { Config } from './load.ts'
@@ -29,6 +29,10 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
       add('error', path, existsSync(name) ? `${name} cannot be read by this user` : `there is no file ${name}`)
     }
   }
+  const lists = (path: ConfigPath, revocation: RevocationOptions | undefined): void => {
+    for (const [place, name] of (revocation?.crl?.file ?? []).entries())
+      file([...path, 'revocation', 'crl', 'file', place], name)
+  }
   const secret = (path: ConfigPath, reference: string): void => {
     try {
       const { warning } = resolveSecret(reference, environment)
@@ -42,9 +46,13 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     if (listener.door === 'admin' || !listener.tls) continue
     for (const key of ['certificate', 'key', 'client_ca'] as const)
       file(['listeners', name, 'tls', key], listener.tls[key])
+    lists(['listeners', name, 'tls'], listener.tls.revocation)
   }
   for (const [name, database] of Object.entries(config.databases)) {
-    if (database.tls !== 'off') file(['databases', name, 'tls', 'ca'], database.tls.ca)
+    if (database.tls !== 'off') {
+      file(['databases', name, 'tls', 'ca'], database.tls.ca)
+      lists(['databases', name, 'tls'], database.tls.revocation)
+    }
     secret(['databases', name, 'login', 'password'], database.login.password)
   }
   for (const [name, upstream] of Object.entries(config.upstreams)) {

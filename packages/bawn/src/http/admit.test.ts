@@ -177,6 +177,27 @@ test('405 names the methods; HEAD is for routes that list it and has no body', a
   assert.equal(served.headers.get('content-length'), '5')
 })
 
+test('where a host rule has to ask DNS, the request waits; where DNS does not say, it is 503 on every route', async t => {
+  const upstream = await startUpstream(t, echo)
+  const late = await startDoor(t, {
+    upstream,
+    ...guarded,
+    hostRules: { match: async () => ({ kind: 'matched', rule: 'by-name', use: ['jwt'] }) },
+  })
+  assert.equal((await get(late.port, '/any', ['Authorization: Bearer alice'])).status, 200)
+  const silent = { kind: 'undecided', rule: 'by-name', why: 'DNS is silent' } as const
+  for (const match of [() => silent, async () => silent]) {
+    const kit = await startDoor(t, { upstream, ...guarded, hostRules: { match } })
+    for (const target of ['/open', '/any']) {
+      const answer = await get(kit.port, target, ['Authorization: Bearer alice'])
+      assert.deepEqual([answer.status, codeOf(answer)], [503, 'authn.host_undecided'])
+      const event = kit.events.at(-1)
+      assert.deepEqual([event?.decision, event?.rule, event?.code], ['error', 'by-name', 'authn.host_undecided'])
+    }
+    assert.deepEqual(kit.logged[0]?.message, 'who may ask from here cannot be decided')
+  }
+})
+
 test('host rules decide whether and with what anybody may come', async t => {
   const upstream = await startUpstream(t, echo)
   const closed = await startDoor(t, { upstream, ...guarded, hostRules: { match: () => ({ kind: 'none' }) } })
@@ -195,7 +216,14 @@ test('host rules decide whether and with what anybody may come', async t => {
   assert.equal((await get(without.port, '/open')).status, 200)
   assert.equal(codeOf(await get(without.port, '/any')), 'http.refused_here')
   assert.equal(codeOf(await get(without.port, '/open', ['Authorization: Bearer alice'])), 'http.refused_here')
-  assert.deepEqual(asked[0], { door: 'http', user: undefined, address: '127.0.0.1', tls: false, database: undefined })
+  assert.deepEqual(asked[0], {
+    door: 'http',
+    user: undefined,
+    address: '127.0.0.1',
+    tls: false,
+    database: undefined,
+    route: '/open',
+  })
   const noIssuer = await startDoor(t, { upstream, ...guarded, mechanisms: [] })
   assert.equal(codeOf(await get(noIssuer.port, '/any', ['Authorization: Bearer alice'])), 'http.refused_here')
 })

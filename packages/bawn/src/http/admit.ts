@@ -1,7 +1,16 @@
 import { insufficientScope } from '../authn/bearer.ts'
+import { AuthnError } from '../authn/error.ts'
 import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import type { Identity } from '../authn/identity.ts'
-import { type Authentication, authenticate, challengesOf, type RefusedAuthentication } from './authenticate.ts'
+import type { Standing } from '../authn/revocation/revocation-check.ts'
+import {
+  type Authentication,
+  authenticate,
+  challengesOf,
+  type RefusedAuthentication,
+  refused,
+  undecided,
+} from './authenticate.ts'
 import { RequestCredentials, wantsNoChallenge } from './credentials.ts'
 import { sendToLogin } from './login/begin.ts'
 import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
@@ -9,7 +18,7 @@ import { isNavigation } from './login/navigation.ts'
 import { parsePath, type RequestPath } from './path.ts'
 import { parseRequestHead, type RequestHead } from './request-head.ts'
 import type { Route } from './routes.ts'
-import type { HostRuleMatcher } from './state.ts'
+import type { HostRuleFinding } from './state.ts'
 import { findTokenTarget, type TokenTarget, tokenGate } from './token-resource.ts'
 import type { Turn } from './turn.ts'
 
@@ -92,12 +101,7 @@ export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted
   return identify(turn, { kind: 'route', head, path, route })
 }
 
-function admitToLogin(
-  turn: Turn,
-  head: RequestHead,
-  path: RequestPath,
-  target: LoginTarget,
-): AdmittedToLogin | undefined {
+function admitToLogin(turn: Turn, head: RequestHead, path: RequestPath, target: LoginTarget): Entry {
   const { request, state } = turn
   turn.resource = target.pattern
   if (!target.allow.includes(request.method)) {
@@ -105,44 +109,94 @@ function admitToLogin(
     turn.refuse({ code: 'http.method_not_allowed', rule: 'no route', decision: 'deny', headers })
     return undefined
   }
-  const hostRule = matchHostRule(turn)
-  if (hostRule.kind === 'none' || !hostRule.use.includes('oidc')) {
-    const rule = hostRule.kind === 'none' ? 'no host rule' : hostRule.rule
-    turn.refuse({ code: 'http.refused_here', rule, decision: 'deny' })
-    return undefined
-  }
-  return { kind: 'login', path, target, credentials: new RequestCredentials(request, head, path.query, state.now()) }
+  return underHostRule(turn, target.pattern, ({ rule, use }) => {
+    if (!use.includes('oidc')) {
+      turn.refuse({ code: 'http.refused_here', rule, decision: 'deny' })
+      return undefined
+    }
+    return { kind: 'login', path, target, credentials: new RequestCredentials(request, head, path.query, state.now()) }
+  })
 }
 
-function matchHostRule({ request, state }: Turn): ReturnType<HostRuleMatcher['match']> {
-  return state.hostRules.match({
+type HostRule = Extract<HostRuleFinding, { readonly kind: 'matched' }>
+type Entry = AnyAdmitted | undefined | Promise<AnyAdmitted | undefined>
+
+/**
+ * Goes on under the host rule that holds, with a certificate that is good where there is one.
+ *
+ * @param route path of the route, as host rules name it
+ */
+function underHostRule(turn: Turn, route: string, goOn: (hostRule: HostRule) => Entry): Entry {
+  const { request, state } = turn
+  const found = state.hostRules.match({
     door: 'http',
     user: undefined,
     address: request.remoteAddress,
     tls: request.secure,
     database: undefined,
+    route,
   })
+  const settleRule = (finding: HostRuleFinding): Entry => {
+    switch (finding.kind) {
+      case 'matched':
+        return withGoodCertificate(turn, finding, goOn)
+      case 'none':
+        turn.refuse({ code: 'http.refused_here', rule: 'no host rule', decision: 'deny' })
+        return undefined
+      case 'undecided':
+        turn.log('who may ask from here cannot be decided', new AuthnError('authn.host_undecided', finding.why))
+        turn.refuse({ code: 'authn.host_undecided', rule: finding.rule, decision: 'error' })
+        return undefined
+    }
+  }
+  return found instanceof Promise ? found.then(settleRule) : settleRule(found)
+}
+
+function withGoodCertificate(turn: Turn, hostRule: HostRule, goOn: (hostRule: HostRule) => Entry): Entry {
+  const settleStanding = (wrong: RefusedAuthentication | undefined): Entry =>
+    wrong === undefined ? goOn(hostRule) : refuse({ turn, rule: hostRule.rule }, wrong)
+  const standing = standingOf(turn)
+  if (!(standing instanceof Promise)) return settleStanding(standing)
+  return standing.then(settleStanding, cause => settleStanding(undecided({ name: 'certificate' }, cause)))
 }
 
 /** What is decided by who is asking. */
 type AdmittedByIdentity = Exclude<AnyAdmitted, AdmittedToLogin>
 
-function identify(
-  turn: Turn,
-  admitted: AdmittedByIdentity,
-): AnyAdmitted | undefined | Promise<AnyAdmitted | undefined> {
+function identify(turn: Turn, admitted: AdmittedByIdentity): Entry {
   const { request, state } = turn
-  const hostRule = matchHostRule(turn)
-  if (hostRule.kind === 'none') {
-    turn.refuse({ code: 'http.refused_here', rule: 'no host rule', decision: 'deny' })
-    return undefined
+  const path = admitted.kind === 'route' ? admitted.route.pattern.text : admitted.target.pattern
+  return underHostRule(turn, path, ({ rule, use }) => {
+    const mechanisms = state.mechanisms.of(use)
+    const credentials = new RequestCredentials(request, admitted.head, admitted.path.query, state.now())
+    const asking: Asking = { turn, admitted, rule, mechanisms, credentials }
+    if (admitted.kind === 'route' && admitted.route.delegated) return decide(asking, undefined, false)
+    const who = authenticate(credentials, mechanisms, state.mechanisms.carriers)
+    return who instanceof Promise ? who.then(late => settle(asking, late)) : settle(asking, who)
+  })
+}
+
+/** What is wrong with the connection's certificate; `undefined` when there is none, or it is good. Rejects when that cannot be told. */
+function standingOf({
+  revocation,
+  request,
+}: Turn): RefusedAuthentication | undefined | Promise<RefusedAuthentication | undefined> {
+  const certificate = revocation && request.clientCertificate?.()
+  if (revocation === undefined || certificate === undefined) return undefined
+  const standing = revocation.check(certificate)
+  return standing instanceof Promise ? standing.then(whatIsWrong) : whatIsWrong(standing)
+}
+
+/** Whoever shows such a certificate gets in by no other way either: its key is in the wrong hands. */
+function whatIsWrong({ kind }: Standing): RefusedAuthentication | undefined {
+  switch (kind) {
+    case 'good':
+      return undefined
+    case 'revoked':
+      return refused('authn.failed', 'certificate', 'revoked')
+    case 'unknown':
+      return refused('authn.failed', 'certificate', 'certificate-unknown')
   }
-  const mechanisms = state.mechanisms.of(hostRule.use)
-  const credentials = new RequestCredentials(request, admitted.head, admitted.path.query, state.now())
-  const asking: Asking = { turn, admitted, rule: hostRule.rule, mechanisms, credentials }
-  if (admitted.kind === 'route' && admitted.route.delegated) return decide(asking, undefined, false)
-  const who = authenticate(credentials, mechanisms, state.mechanisms.carriers)
-  return who instanceof Promise ? who.then(late => settle(asking, late)) : settle(asking, who)
 }
 
 /** A request whose host rule is known. */
@@ -155,15 +209,12 @@ interface Asking {
 }
 
 function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined | Promise<undefined> {
-  if (who.kind === 'refused') {
-    refuse(asking, who)
-    return undefined
-  }
+  if (who.kind === 'refused') return refuse(asking, who)
   if (who.kind === 'identified') return decide(asking, who.identity, false)
   return decide(asking, undefined, who.foreignPage)
 }
 
-function refuse({ turn, rule }: Asking, who: RefusedAuthentication): void {
+function refuse({ turn, rule }: Pick<Asking, 'turn' | 'rule'>, who: RefusedAuthentication): undefined {
   if (who.cause !== undefined) turn.log('who is asking cannot be decided', who.cause)
   turn.claimedName = who.claimedName
   turn.refuse({

@@ -130,7 +130,7 @@ export function challengesOf(
   return lines
 }
 
-function refused(
+export function refused(
   code: ErrorCode,
   mechanism: string | undefined,
   reason: string | undefined,
@@ -139,7 +139,8 @@ function refused(
   return { kind: 'refused', code, mechanism, reason, claimedName: undefined, headers, cause: undefined }
 }
 
-function undecided({ name }: HttpMechanism, cause: unknown): Authentication {
+/** It cannot be decided: 503. @param mechanism that could not */
+export function undecided({ name }: Pick<HttpMechanism, 'name'>, cause: unknown): RefusedAuthentication {
   // The mechanism says more where it can: that the issuer is away.
   const code = cause instanceof GatewayError && cause.spec.status === 503 ? cause.code : 'http.cannot_authenticate'
   return { ...refused(code, name, undefined), cause }

@@ -1,3 +1,4 @@
+import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
 import { createFindClient } from './client-address.ts'
 import { RequestCredentials } from './credentials.ts'
@@ -11,12 +12,17 @@ import { createRawFront } from './raw-front.ts'
 import { respond } from './respond.ts'
 import type { HttpLog, HttpState } from './state.ts'
 import { answerTokenRequest, tokenHeaders } from './token-resource.ts'
-import { Turn } from './turn.ts'
+import { Turn, type TurnDeps } from './turn.ts'
+
+export interface HttpDoorTls extends FrontTls {
+  /** Whether clients' certificates were revoked, whatever engine reads the requests; `undefined`: nobody is asked. */
+  readonly revocation?: RevocationCheck | undefined
+}
 
 export interface HttpDoorOptions {
   /** As in the configuration; its TLS files are read by whoever composes. */
   readonly listener: Omit<HttpListenerOptions, 'tls' | 'door'>
-  readonly tls: FrontTls | undefined
+  readonly tls: HttpDoorTls | undefined
   /** How long a client may leave a written piece unread; default 30 s. */
   readonly writeTimeoutMs?: number
 }
@@ -35,7 +41,7 @@ export interface HttpDoor {
   /** For every request that begins from now on; those under way end on the state that they began with. */
   swap(next: HttpState): void
   /** For connections from now on. */
-  renewTls(tls: FrontTls): void
+  renewTls(tls: HttpDoorTls): void
   /** Takes no new connections and waits for the requests under way; what is left after the time is cut. */
   drain(timeoutMs: number): Promise<void>
   /** Cuts everything now. */
@@ -45,7 +51,14 @@ export interface HttpDoor {
 export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps: HttpDoorDeps): HttpDoor {
   const { listener } = options
   const clock = deps.clock ?? (() => performance.now())
-  const turnDeps = { clock, log: deps.log }
+  let revocation = options.tls?.revocation
+  const turnDeps: TurnDeps = {
+    clock,
+    log: deps.log,
+    get revocation() {
+      return revocation
+    },
+  }
   const findClient = listener.trusted_proxies && createFindClient(listener.trusted_proxies)
   let current = state
 
@@ -102,15 +115,20 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
       current = next
       for (const upstream of before.upstreams) if (!next.upstreams.includes(upstream)) upstream.retire()
     },
-    renewTls: tls => front.renewTls(tls),
+    renewTls: tls => {
+      revocation = tls.revocation
+      front.renewTls(tls)
+    },
     drain: async timeoutMs => {
       const timer = setTimeout(() => front.close(), timeoutMs)
       await front.drain()
       clearTimeout(timer)
+      revocation?.close()
       for (const upstream of current.upstreams) upstream.retire()
     },
     close: () => {
       front.close()
+      revocation?.close()
       for (const upstream of current.upstreams) upstream.retire()
     },
   }

@@ -15,8 +15,14 @@ export interface HostRuleMatcher {
     readonly address: string
     readonly tls: boolean
     readonly database: undefined
-  }): { readonly kind: 'matched'; readonly rule: string; readonly use: readonly string[] } | { readonly kind: 'none' }
+    readonly route: string | undefined
+  }): HostRuleFinding | Promise<HostRuleFinding>
 }
+
+export type HostRuleFinding =
+  | { readonly kind: 'matched'; readonly rule: string; readonly use: readonly string[] }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'undecided'; readonly rule: string; readonly why: string }
 
 /** Counters and a histogram; labels are route patterns, never paths. */
 export interface HttpMetrics {

@@ -1,5 +1,6 @@
 import type { FieldUse } from '../audit/event.ts'
 import type { Identity } from '../authn/identity.ts'
+import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import { type ErrorCode, errors, GatewayError } from '../error.ts'
 import type { AnswerWatcher, FrontAnswer, FrontRequest } from './engine.ts'
 import { type HttpCode, isForTheLog, type Problem, problem } from './problem.ts'
@@ -9,6 +10,8 @@ export interface TurnDeps {
   /** Monotonic, in ms. */
   readonly clock: () => number
   readonly log: HttpLog
+  /** Where the listener wants its clients' certificates looked up: nobody gets in with one that is not good. */
+  readonly revocation: RevocationCheck | undefined
 }
 
 export interface Refusal {
@@ -32,6 +35,8 @@ export class Turn implements AnswerWatcher {
   readonly state: HttpState
   readonly request: FrontRequest
   readonly answer: FrontAnswer
+  /** Of the listener; `undefined`: certificates are not looked up. */
+  readonly revocation: RevocationCheck | undefined
   identity: Identity | undefined
   /** The name that a refused credential stated. */
   claimedName: string | undefined
@@ -51,6 +56,7 @@ export class Turn implements AnswerWatcher {
     this.state = state
     this.request = request
     this.answer = answer
+    this.revocation = deps.revocation
     this.#deps = deps
     this.#begun = deps.clock()
     answer.watch(this)

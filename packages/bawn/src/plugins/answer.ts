@@ -31,6 +31,8 @@ const reasons: Readonly<Record<RejectionReason, true>> = {
   'name-mismatch': true,
   'no-roles': true,
   'check-failed': true,
+  revoked: true,
+  'certificate-unknown': true,
 }
 
 const maxRoles = 1_000

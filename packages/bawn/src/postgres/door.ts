@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Identity } from '../authn/identity.ts'
+import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import { createScramCredential, type ScramCredential } from '../authn/scram-client.ts'
 import { admit } from './admission.ts'
 import { ConnectionLost, endSocket } from './byte-input.ts'
@@ -39,6 +40,7 @@ export class PostgresDoor {
   readonly sessions = new Sessions()
   readonly #options: DoorOptions
   #tls: TlsFront | undefined
+  #revocation: RevocationCheck | undefined
   /** Keeps the derived keys of each database's credential. */
   readonly #credentials = new WeakMap<DatabaseState, ScramCredential>()
   #state: DoorState
@@ -51,6 +53,7 @@ export class PostgresDoor {
     this.#options = options
     this.#state = state
     this.#tls = options.tls === undefined ? undefined : createTlsFront(options.tls, options.authentication_timeout)
+    this.#revocation = options.tls?.revocation
   }
 
   /** New connections meet the new state; open sessions keep the one they began with. */
@@ -61,6 +64,7 @@ export class PostgresDoor {
   /** For connections from now on. */
   renewTls(tls: DoorTls): void {
     this.#tls = createTlsFront(tls, this.#options.authentication_timeout)
+    this.#revocation = tls.revocation
   }
 
   /** Lets nobody in any more, and waits for the sessions to end. */
@@ -71,6 +75,7 @@ export class PostgresDoor {
       new PostgresError('postgres.shutting_down', 'terminating connection: the gateway stops'),
       timeoutMs,
     )
+    this.#revocation?.close()
   }
 
   /** Ends every session that `which` names, with 57P01. @returns how many there were */
@@ -146,6 +151,7 @@ export class PostgresDoor {
         tls: admission.tls !== undefined,
         certificate: verifiedCertificate(admission.tls),
         channelBinding: admission.tls === undefined ? undefined : tls?.channelBinding,
+        revocation: this.#revocation,
       }
       negotiateVersion(client, admission.message)
       const request = readStartupRequest(admission.message, state.plugged)
@@ -305,12 +311,14 @@ export class PostgresDoor {
   ): void {
     const key: CancelKey = this.sessions.newKey(message.minor >= newestMinor ? 32 : 4)
     const { identity, address } = audit
+    const { certificate } = context
     const summary: SessionSummary = {
       id: audit.sessionId,
       identity,
       database: database.name,
       address,
       since: state.now(),
+      hasRevokedCertificate: () => certificate !== undefined && this.#revocation?.isKnownRevoked(certificate) === true,
     }
     const limits = {
       maxFrameBytes: this.#options.max_frame_bytes,

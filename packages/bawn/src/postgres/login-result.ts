@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { isLoopbackAddress } from '../authn/address.ts'
 import type { Identity, Outcome, RejectionReason } from '../authn/identity.ts'
+import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { GatewayError } from '../error.ts'
 import type { ByteInput } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
@@ -15,6 +16,8 @@ export interface LoginContext {
   readonly tls: boolean
   /** Verified against the listener's `client_ca`; never anything else. */
   readonly certificate: X509Certificate | undefined
+  /** Where the listener wants that looked up: nobody gets in with a certificate that is not good. */
+  readonly revocation: RevocationCheck | undefined
   /** Hash of our own certificate, inside TLS (RFC 5929 section 4). */
   readonly channelBinding: Uint8Array | undefined
 }

@@ -1,4 +1,5 @@
 import { AccountError } from '../accounts/store.ts'
+import { AuthnError } from '../authn/error.ts'
 import type { MechanismName } from '../authn/identity.ts'
 import { ConnectionLost } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
@@ -18,7 +19,11 @@ import { WireError } from './wire/wire-error.ts'
  */
 export async function login(state: DoorState, request: StartupRequest, context: LoginContext): Promise<LoginResult> {
   const { user, database } = request
-  const match = state.hostRules.match({ door: 'postgres', user, address: context.address, tls: context.tls, database })
+  const { address, tls } = context
+  const match = await state.hostRules.match({ door: 'postgres', user, address, tls, database, route: undefined })
+  if (match.kind === 'undecided') {
+    return undecided(match.rule, new AuthnError('authn.host_undecided', match.why))
+  }
   if (match.kind === 'none' || match.use.length === 0) {
     const error = new PostgresError(
       'postgres.login_refused',
@@ -28,6 +33,13 @@ export async function login(state: DoorState, request: StartupRequest, context: 
   }
   const { rule, use } = match
   try {
+    const { certificate, revocation } = context
+    const standing = certificate && (await revocation?.check(certificate))
+    // Whoever shows such a certificate gets in by no other way either: its key is in the wrong hands.
+    if (standing !== undefined && standing.kind !== 'good') {
+      const reason = standing.kind === 'revoked' ? 'revoked' : 'certificate-unknown'
+      return failed(request, rule, 'certificate', reason)
+    }
     if (use.includes('certificate') && context.certificate !== undefined && state.certificate !== undefined) {
       const outcome = await state.certificate.authenticate(context.certificate, user, state.now())
       return judge(outcome, request, rule, 'certificate')
@@ -44,11 +56,13 @@ export async function login(state: DoorState, request: StartupRequest, context: 
     if (cause instanceof AccountError && cause.code === 'accounts.busy') {
       return { kind: 'failed', error: cause, rule, reason: 'undecided' }
     }
-    const error = new PostgresError('postgres.login_undecided', 'the identity cannot be verified at this time', {
-      cause,
-    })
-    return { kind: 'failed', error, rule, reason: 'undecided' }
+    return undecided(rule, cause)
   }
+}
+
+function undecided(rule: string, cause: unknown): LoginResult {
+  const error = new PostgresError('postgres.login_undecided', 'the identity cannot be verified at this time', { cause })
+  return { kind: 'failed', error, rule, reason: 'undecided' }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { databaseLogin, databaseTls, type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
+import { databaseLogin, type Frozen, listenAddress, name, revocationOptions, serverTls, timeLimit } from '../option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
@@ -23,7 +23,19 @@ export const databaseOptions = z.strictObject({
   host: z.string().min(1).describe('where PostgreSQL listens'),
   port: z.int().min(1).max(65_535).default(5432).describe('of that host'),
   database: z.string().min(1).optional().describe('its name on that server; default: the key'),
-  tls: databaseTls,
+  tls: z
+    .union([
+      z.literal('off'),
+      z.strictObject({
+        ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
+        server_name: z.string().optional().describe('name that its certificate must have; default: host'),
+        revocation: revocationOptions
+          .optional()
+          .describe('how it is found out that its certificate was revoked; default: nobody is asked'),
+      }),
+    ])
+    .prefault({})
+    .describe('verify-full by default; off is for a server on the same machine'),
   login: databaseLogin,
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),

@@ -8,6 +8,7 @@ import type { Identity, Outcome } from '../authn/identity.ts'
 import type { TokenSource } from '../authn/oauthbearer.ts'
 import type { PluggedMechanism } from '../authn/option.ts'
 import type { PasswordJudge } from '../authn/password-judge.ts'
+import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { ScramMechanism } from '../authn/scram-mechanism.ts'
 import type { TrustMechanism } from '../authn/trust.ts'
 import type { Catalogue } from '../fields/field.ts'
@@ -41,7 +42,14 @@ export interface UpstreamTarget {
   /** Its name on that server. */
   readonly database: string
   /** `undefined` is plain TCP; otherwise verify-full. */
-  readonly tls: { readonly ca: string | undefined; readonly serverName: string | undefined } | undefined
+  readonly tls:
+    | {
+        readonly ca: string | undefined
+        readonly serverName: string | undefined
+        /** Whether its certificate was revoked; `undefined`: nobody is asked. */
+        readonly revocation?: RevocationCheck | undefined
+      }
+    | undefined
   readonly user: string
   readonly password: string
   readonly connectTimeoutMs: number
@@ -87,4 +95,6 @@ export interface SessionSummary {
   readonly database: string
   readonly address: string
   readonly since: number
+  /** Is it known by now that the certificate which it came with was revoked? What has run out is asked for anew, beside. */
+  hasRevokedCertificate(): boolean
 }

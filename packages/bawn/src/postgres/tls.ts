@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { serverEndPointHash } from '../authn/channel-binding.ts'
+import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 
 /** PEM texts of a listener's TLS. */
 export interface DoorTls {
@@ -9,6 +10,8 @@ export interface DoorTls {
   readonly key: string
   readonly clientCa: string | undefined
   readonly clientCertificate: 'off' | 'optional' | 'required'
+  /** Whether those certificates were revoked; `undefined`: nobody is asked. */
+  readonly revocation?: RevocationCheck | undefined
 }
 
 /** Shakes hands on sockets that were accepted elsewhere, after the protocol's own first bytes. */

@@ -1,7 +1,9 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, type X509Certificate } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import type { Duplex } from 'node:stream'
+import { connect as connectTls, TLSSocket } from 'node:tls'
 import { serverEndPointHash } from '../authn/channel-binding.ts'
+import type { Standing } from '../authn/revocation/revocation-check.ts'
 import { formatScramNonce } from '../authn/scram.ts'
 import type { ScramCredential } from '../authn/scram-client.ts'
 import { ByteInput, ConnectionLost, type Message } from './byte-input.ts'
@@ -137,13 +139,37 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
     })
     secure.on('error', () => {})
     await happened(secure, 'secureConnect')
+    await refuseRevokedServer(target, secure)
     return secure
   } catch (cause) {
     socket.destroy()
+    if (cause instanceof PostgresError) throw cause
     throw new PostgresError('postgres.upstream_unreachable', 'PostgreSQL cannot be reached', { cause })
   } finally {
     clearTimeout(timer)
   }
+}
+
+/**
+ * Looks up the server's certificate where the configuration wants that, before anything is said to the server.
+ *
+ * @throws {PostgresError} `postgres.upstream_unreachable`, when it was revoked, and when that cannot be told
+ */
+export async function refuseRevokedServer({ tls }: UpstreamTarget, socket: Duplex): Promise<void> {
+  if (tls?.revocation === undefined) return
+  const certificate = peerCertificate(socket)
+  if (certificate === undefined)
+    throw new PostgresError('postgres.upstream_unreachable', 'PostgreSQL has no certificate')
+  let standing: Standing
+  try {
+    standing = await tls.revocation.check(certificate)
+  } catch (cause) {
+    const message = 'whether the certificate of PostgreSQL was revoked cannot be told'
+    throw new PostgresError('postgres.upstream_unreachable', message, { cause })
+  }
+  if (standing.kind === 'good') return
+  const what = standing.kind === 'revoked' ? 'was revoked' : 'is unknown to the responder'
+  throw new PostgresError('postgres.upstream_unreachable', `the certificate of PostgreSQL ${what}`)
 }
 
 function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {
@@ -203,9 +229,19 @@ async function scram(
   client.finish(await saslData(input, authentication.saslFinal))
 }
 
-function peerBinding(socket: Socket): Uint8Array | undefined {
-  if (!('getPeerX509Certificate' in socket) || typeof socket.getPeerX509Certificate !== 'function') return undefined
+/** Of connections that we opened: Node takes a certificate off the chain each time it is asked (nodejs/node#65579). */
+const certificates = new WeakMap<Duplex, X509Certificate>()
+
+function peerCertificate(socket: Duplex): X509Certificate | undefined {
+  const known = certificates.get(socket)
+  if (known !== undefined || !(socket instanceof TLSSocket)) return known
   const certificate = socket.getPeerX509Certificate()
+  if (certificate !== undefined) certificates.set(socket, certificate)
+  return certificate
+}
+
+function peerBinding(socket: Socket): Uint8Array | undefined {
+  const certificate = peerCertificate(socket)
   return certificate === undefined ? undefined : serverEndPointHash(certificate.raw)
 }
 

@@ -1,0 +1,102 @@
+import { readFileSync } from 'node:fs'
+import { getCACertificates } from 'node:tls'
+import type { ReadyCheck } from './admin/door.ts'
+import type { RevocationCheck } from './authn/revocation/revocation-check.ts'
+import type { Config } from './config/load.ts'
+import { resolveSecret } from './config/secret.ts'
+import { createDatabaseQuery } from './database-query.ts'
+import type { Catalogue } from './fields/field.ts'
+import { createGate } from './policy/gate.ts'
+import type { GrantGate } from './policy/grants.ts'
+import { createPlanner } from './postgres/sql/planner.ts'
+import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
+import type { DatabaseState, UpstreamTarget } from './postgres/state.ts'
+import { composeRevocation } from './server-tls.ts'
+
+/** A schema that nobody changed through us is looked at again after this long. */
+const schemaAgeMs = 10_000
+
+type Surroundings = Parameters<typeof composeRevocation>[3]
+
+/** A database behind the PostgreSQL door, with what is open towards it. */
+export interface OpenDatabase {
+  readonly state: DatabaseState
+  readonly source: SchemaSource
+  close(): Promise<void>
+}
+
+/** Every database of the configuration. @throws {GatewayError} whatever keeps one from being served */
+export function composeDatabases(
+  config: Config,
+  catalogue: Catalogue,
+  grants: { readonly gate: GrantGate | undefined; readonly of: (database: string) => DatabaseState['grants'] },
+  surroundings: Surroundings,
+  environment: NodeJS.ProcessEnv,
+): Promise<readonly OpenDatabase[]> {
+  return Promise.all(
+    Object.entries(config.databases).map(async ([name, options]) => {
+      const upstream: UpstreamTarget = {
+        host: options.host,
+        port: options.port,
+        database: options.database ?? name,
+        tls:
+          options.tls === 'off'
+            ? undefined
+            : {
+                ca: options.tls.ca === undefined ? undefined : readFileSync(options.tls.ca, 'utf8'),
+                serverName: options.tls.server_name,
+                revocation: databaseRevocation(name, options.tls, surroundings),
+              },
+        user: options.login.user,
+        password: resolveSecret(options.login.password, environment).value,
+        connectTimeoutMs: options.connect_timeout,
+      }
+      const asked = createDatabaseQuery(upstream)
+      const source = createSchemaSource({
+        query: asked.query,
+        fields: catalogue.fields,
+        database: name,
+        objects: () => grants.of(name) !== undefined,
+      })
+      const state: DatabaseState = {
+        name,
+        upstream,
+        gate: createGate(options.allow, config.policies, grants.gate),
+        schema: source,
+        planner: await createPlanner(),
+        get grants() {
+          return grants.of(name)
+        },
+      }
+      const close = async (): Promise<void> => {
+        upstream.tls?.revocation?.close()
+        await asked.close()
+      }
+      return { state, source, close }
+    }),
+  )
+}
+
+function databaseRevocation(
+  name: string,
+  { ca, revocation }: Exclude<Config['databases'][string]['tls'], 'off'>,
+  surroundings: Surroundings,
+): RevocationCheck | undefined {
+  if (revocation === undefined) return undefined
+  const authorities = ca === undefined ? getCACertificates() : [readFileSync(ca, 'utf8')]
+  return composeRevocation(`database ${name}`, revocation, authorities, surroundings)
+}
+
+/** Whether it can be asked, and what of its schema cannot be protected. */
+export async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {
+  const name = `database ${state.name}`
+  try {
+    const { problems } = await source.fresh(schemaAgeMs)
+    // Statements that need such a column are refused, everything else is served: somebody may be about to create it.
+    const missing = problems.map(problem => problem.message).join('; ')
+    return missing === '' ? { name, ok: true } : { name, ok: true, detail: missing }
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreachable'
+    return { name, ok: false, detail: `its schema cannot be read (${code})` }
+  }
+}
