@@ -4,7 +4,18 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { serverEndPointHash } from './channel-binding.ts'
 import { canonicalSubject } from './client-id.ts'
-import { readDerElement, readDerElements, readOid, readPositiveInteger, readString } from './der.ts'
+import {
+  encodeDer,
+  readBits,
+  readBoolean,
+  readDerElement,
+  readDerElementAt,
+  readDerElements,
+  readOid,
+  readPositiveInteger,
+  readString,
+  readTime,
+} from './der.ts'
 import { AuthnError } from './error.ts'
 import { parseCertificate } from './x509.ts'
 
@@ -69,6 +80,49 @@ test('strings', () => {
   ]) {
     assert.throws(() => readString(element(bad)), code, bad)
   }
+})
+
+test('truth values, and strings of whole octets', () => {
+  assert.deepEqual([readBoolean(element('0101ff')), readBoolean(element('010100'))], [true, false])
+  for (const bad of ['010101', '0100', '0102ffff', '0201ff']) assert.throws(() => readBoolean(element(bad)), code, bad)
+  assert.deepEqual(Buffer.from(readBits(element('030200f0'))), hex('f0'))
+  for (const bad of ['0300', '030204f0', '0401f0']) assert.throws(() => readBits(element(bad)), code, bad)
+})
+
+test('times', () => {
+  const time = (tag: string, text: string) =>
+    new Date(
+      readTime(element(`${tag}${text.length.toString(16).padStart(2, '0')}${Buffer.from(text).toString('hex')}`)),
+    )
+  assert.equal(time('17', '491231235959Z').toISOString(), '2049-12-31T23:59:59.000Z')
+  assert.equal(time('17', '500101000000Z').toISOString(), '1950-01-01T00:00:00.000Z')
+  assert.equal(time('18', '20500101000000Z').toISOString(), '2050-01-01T00:00:00.000Z')
+  assert.equal(time('18', '20240229120000Z').toISOString(), '2024-02-29T12:00:00.000Z')
+  const bad: readonly (readonly [tag: string, text: string])[] = [
+    ['17', '260101000000'],
+    ['17', '2601010000Z'],
+    ['17', '260101000000+0000'],
+    ['17', '260230000000Z'],
+    ['17', '260101240000Z'],
+    ['17', '260101006000Z'],
+    ['18', '20260101000000.5Z'],
+    ['18', '20260101000060Z'],
+    ['18', '20230229000000Z'],
+    ['18', '260101000000Z'],
+    ['13', '260101000000Z'],
+  ]
+  for (const [tag, text] of bad) assert.throws(() => time(tag, text), code, text)
+})
+
+test('what is encoded is read again, whatever its length', () => {
+  for (const length of [0, 1, 127, 128, 255, 256, 65_535, 65_536, 100_000]) {
+    const content = randomBytes(length)
+    const bytes = encodeDer(0x04, content.subarray(0, length >> 1), content.subarray(length >> 1))
+    const read = readDerElement(bytes, 0x04)
+    assert.deepEqual([Buffer.from(read.content), Buffer.from(read.raw)], [content, bytes])
+  }
+  const two = Buffer.concat([encodeDer(0x04, hex('01')), encodeDer(0x05)])
+  assert.deepEqual([readDerElementAt(two, 0).raw.length, readDerElementAt(two, 3).tag], [3, 5])
 })
 
 const folder = new URL('../../../../vectors/authn/', import.meta.url)

@@ -41,6 +41,8 @@ export interface IssueOptions {
   readonly notAfter?: Date
   readonly serial?: Uint8Array
   readonly key?: KeyKind
+  /** Further ones. */
+  readonly extensions?: readonly x509.Extension[]
   /** In the name of the issuer and with another key: a forgery. */
   readonly signWith?: KeyObject
 }
@@ -251,7 +253,7 @@ function extensionsOf(own: x509.Certificate, issuer: x509.Certificate, options: 
     )
     found.push(extension('2.5.29.17', new x509.SubjectAlternativeName(names)))
   }
-  return found
+  return [...found, ...(options.extensions ?? [])]
 }
 
 /** An authority that issues, lists and answers. */

@@ -64,6 +64,15 @@ export function createRevocationCheck(
     maxWeight: maxStandings,
   })
   const pending = new Map<string, Promise<Standing>>()
+  /** By certificate: OpenSSL hashes it anew each time, and open sessions ask twice a second. */
+  const fingerprints = new WeakMap<X509Certificate, string>()
+  const fingerprintOf = (certificate: X509Certificate): string => {
+    const before = fingerprints.get(certificate)
+    if (before !== undefined) return before
+    const fingerprint = certificate.fingerprint256
+    fingerprints.set(certificate, fingerprint)
+    return fingerprint
+  }
   const generation = (): number => lists?.generation ?? 0
 
   const current = (fingerprint: string): Standing | undefined => {
@@ -188,7 +197,7 @@ export function createRevocationCheck(
   }
 
   const check = (certificate: X509Certificate): Standing | Promise<Standing> => {
-    const fingerprint = certificate.fingerprint256
+    const fingerprint = fingerprintOf(certificate)
     const decide = (): Standing | Promise<Standing> => {
       const standing = current(fingerprint)
       if (standing !== undefined) return standing
@@ -209,7 +218,7 @@ export function createRevocationCheck(
       const found = check(certificate)
       if (!(found instanceof Promise)) return found.kind === 'revoked'
       found.catch(() => {})
-      return known.get(certificate.fingerprint256)?.kind === 'revoked'
+      return known.get(fingerprintOf(certificate))?.kind === 'revoked'
     },
     async prime() {
       const issuers = [...authorities.roots, ...authorities.intermediates]
