@@ -40,10 +40,14 @@ export interface Node {
   log(): string
 }
 
-/** @param store the account store, in the form of YAML in one line; made when the folder for its secrets is there */
+/**
+ * @param store the account store, in the form of YAML in one line; made when the folder for its secrets is there
+ * @param holdsGrants whether it keeps grants: then `/granted` is for whoever was granted DQL on database shop
+ */
 export async function startAccountGateways(
   store: (secret: AccountGateways['secret']) => string,
   count: number,
+  holdsGrants = false,
 ): Promise<AccountGateways> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-accounts-'))
   const closing: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })]
@@ -91,9 +95,11 @@ accounts:
 host_rules:
   - { door: http, use: [basic] }
   - { door: postgres, use: [scram, password] }
-policies: { staff: { roles: [staff] } }
+${holdsGrants ? 'grants: { accounts: people }' : ''}
+policies: { staff: { roles: [staff] }${holdsGrants ? ', granted: { grant: DQL on database shop }' : ''} }
 routes:
   - { path: /who, methods: [GET], upstream: who, allow: [staff], identity_headers: { id: X-User } }
+${holdsGrants ? '  - { path: /granted, methods: [GET], upstream: who, allow: [granted], identity_headers: { id: X-User } }' : ''}
 keys: { store: { kind: directory, path: keys }, master: file:master, client_id: shop-keys }
 audit: { file: audit${node}.jsonl }
 `
@@ -168,8 +174,12 @@ export async function logIn(
 }
 
 /** The status of the answer, whose body is the user where it is 200. */
-export async function askHttp(node: Node, user: string, password: string): Promise<number> {
-  const call = request(node.url, { auth: `${user}:${password}`, ca: readFileSync(node.ca), agent: false }).end()
+export async function askHttp(node: Node, user: string, password: string, path = '/who'): Promise<number> {
+  const call = request(new URL(path, node.url), {
+    auth: `${user}:${password}`,
+    ca: readFileSync(node.ca),
+    agent: false,
+  }).end()
   const [answer] = await once(call, 'response')
   const body = await text(answer)
   if (answer.statusCode === 200) assert.equal(body, user)

@@ -3,4 +3,4 @@ import { startPostgresAccounts } from './postgres-accounts.ts'
 
 // Two gateways over accounts in PostgreSQL, from the command line to the two doors.
 
-accountStoreTour({ kind: 'postgres', scram: true, start: startPostgresAccounts })
+accountStoreTour({ kind: 'postgres', scram: true, holdsGrants: true, start: startPostgresAccounts })

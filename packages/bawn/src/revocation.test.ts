@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Account, AccountStore } from './accounts/store.ts'
 import { createIdentity, type Identity } from './authn/identity.ts'
 import { pluggedMechanism } from './authn/option.ts'
-import { isRevoked } from './revocation.ts'
+import { isRevoked, watchIdentities } from './revocation.ts'
 
 const account = (name: string, roles: readonly string[], locked = false): Account => ({
   name,
@@ -73,4 +73,31 @@ test('whom a mechanism of a plug-in identifies has an account where a store know
   const ofItself = identity({ mechanism: badge, source: 'badge', expiresAt: 10 })
   assert.equal(await isRevoked(ofItself, [storeOf()], 9), false)
   assert.equal(await isRevoked(ofItself, [storeOf()], 10), true)
+})
+
+test('everybody is looked at in each round, a few at once, and one who cannot be judged holds up nobody', async () => {
+  const open = Array.from({ length: 50 }, (_, n) => identity({ id: `user${n}` }))
+  const ended: string[] = []
+  let [running, most] = [0, 0]
+  const over = Promise.withResolvers<void>()
+  const watch = watchIdentities({
+    open: () => open,
+    async isOver({ id }) {
+      running += 1
+      most = Math.max(most, running)
+      await new Promise(resolve => setImmediate(resolve))
+      running -= 1
+      if (id === 'user7') throw new Error('down')
+      return id !== 'user8'
+    },
+    end({ id }) {
+      ended.push(id)
+      if (ended.length === 48) over.resolve()
+    },
+  })
+  await over.promise
+  watch.close()
+  assert.equal(most, 4)
+  assert.equal(new Set(ended).size, 48)
+  assert(!ended.includes('user7') && !ended.includes('user8'))
 })

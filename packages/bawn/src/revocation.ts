@@ -4,6 +4,8 @@ import type { PostgresListener } from './postgres/listener.ts'
 
 /** Twice within the second after which a revoked identity has lost its open sessions. */
 const everyMs = 500
+/** Looked at together: a store may be a round trip away, and its connections are for logins as well. */
+const atOnce = 4
 
 /**
  * Whether somebody who logged in once could not log in as the same today: the account is gone or locked, its roles are others, or the
@@ -65,9 +67,13 @@ export function watchIdentities(watched: {
     if (looking) return
     looking = true
     try {
-      for (const identity of watched.open()) {
-        if (await watched.isOver(identity).catch(() => false)) watched.end(identity)
+      const open = watched.open()[Symbol.iterator]()
+      const lookAtNext = async (): Promise<void> => {
+        for (let next = open.next(); next.done !== true; next = open.next()) {
+          if (await watched.isOver(next.value).catch(() => false)) watched.end(next.value)
+        }
       }
+      await Promise.all(Array.from({ length: atOnce }, lookAtNext))
     } finally {
       looking = false
     }
