@@ -216,8 +216,6 @@ export type MechanismAnswer =
       /** The name that was stated, for the trail. */
       readonly claimedName?: string | undefined
     }
-  /** A cookie that a page of another origin made the browser send: as `absent`, and the caller is told so where nobody else knows it. */
-  | { readonly kind: 'foreign' }
   /** Too many failures: nothing was compared. */
   | { readonly kind: 'throttled'; readonly retryAfterMs: number; readonly claimedName?: string | undefined }
 

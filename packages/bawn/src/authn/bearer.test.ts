@@ -80,9 +80,9 @@ test('a cookie counts for nothing that a page of another site changes', () => {
   const mechanism = createBearerMechanism(judge, jwtHttpOptions.parse({ header: 'X-Token', cookie: 'session' }))
   const ask = (method: string, headers: Readonly<Record<string, string>>) =>
     summary(mechanism.authenticate(credentials({ method, headers, cookies: { session: 'good.3' } })))
-  assert.equal(ask('POST', { 'sec-fetch-site': 'cross-site' }), 'foreign')
-  assert.equal(ask('DELETE', { host: 'api.example', origin: 'https://evil.example' }), 'foreign')
-  assert.equal(ask('POST', { host: 'api.example', origin: 'null' }), 'foreign')
+  assert.equal(ask('POST', { 'sec-fetch-site': 'cross-site' }), 'foreign page')
+  assert.equal(ask('DELETE', { host: 'api.example', origin: 'https://evil.example' }), 'foreign page')
+  assert.equal(ask('POST', { host: 'api.example', origin: 'null' }), 'foreign page')
   assert.equal(ask('GET', { 'sec-fetch-site': 'cross-site' }), 'good.3')
   for (const site of ['same-origin', 'same-site', 'none'])
     assert.equal(ask('POST', { 'sec-fetch-site': site }), 'good.3')

@@ -93,7 +93,7 @@ function unwrap(token: string): string {
 }
 
 const absent: HttpOutcome = { kind: 'absent' }
-const foreign: HttpOutcome = { kind: 'foreign' }
+const foreign: HttpOutcome = { kind: 'absent', foreignPage: true }
 const malformed: HttpOutcome = { kind: 'rejected', reason: 'malformed' }
 
 /** There was a token: whoever does not know it rejects it. */

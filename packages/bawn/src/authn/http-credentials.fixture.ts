@@ -44,7 +44,7 @@ export function summary(outcome: HttpOutcome | Promise<HttpOutcome>): string {
     case 'rejected':
       return outcome.reason
     case 'absent':
-    case 'foreign':
+      return outcome.foreignPage === true ? 'foreign page' : 'absent'
     case 'throttled':
       return outcome.kind
   }

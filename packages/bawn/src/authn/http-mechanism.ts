@@ -24,13 +24,15 @@ export interface HttpCredentials {
 
 /** What an HTTP mechanism answers: an `Outcome`, and what only HTTP can tell a caller. */
 export type HttpOutcome =
-  | Exclude<Outcome, { readonly kind: 'rejected' }>
+  | Extract<Outcome, { readonly kind: 'identified' }>
+  | (Extract<Outcome, { readonly kind: 'absent' }> & {
+      /** There was a cookie, and a page of another origin made the browser send it: nobody is identified by that. */
+      readonly foreignPage?: boolean
+    })
   | (Extract<Outcome, { readonly kind: 'rejected' }> & {
       /** The name that was stated, for the trail. */
       readonly claimedName?: string | undefined
     })
-  /** A cookie that a page of another origin made the browser send: nobody is identified by it, and the next mechanism looks. */
-  | { readonly kind: 'foreign' }
   /** Too many failures: nothing was compared. 429 with Retry-After. */
   | { readonly kind: 'throttled'; readonly retryAfterMs: number; readonly claimedName?: string | undefined }
 

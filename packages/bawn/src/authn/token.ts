@@ -111,7 +111,7 @@ export async function judgeCookie(
   judge: PresentedTokenJudge,
   origin: string | undefined,
 ): Promise<HttpOutcome> {
-  if (!isFromOwnPage(credentials, ['same-origin'], origin)) return { kind: 'foreign' }
+  if (!isFromOwnPage(credentials, ['same-origin'], origin)) return { kind: 'absent', foreignPage: true }
   const outcome = await judge(presented, credentials.address)
   return outcome.kind === 'rejected' ? { kind: 'absent' } : outcome
 }

@@ -66,18 +66,22 @@ function askFrom(
       return outcome.then(
         late =>
           settle(late, mechanism, credentials, mechanisms) ??
-          askFrom(at + 1, credentials, mechanisms, carriers, isForeign || late.kind === 'foreign'),
+          askFrom(at + 1, credentials, mechanisms, carriers, isForeign || isFromForeignPage(late)),
         cause => undecided(mechanism, cause),
       )
     }
     const settled = settle(outcome, mechanism, credentials, mechanisms)
     if (settled !== undefined) return settled
-    if (outcome.kind === 'foreign') isForeign = true
+    if (isFromForeignPage(outcome)) isForeign = true
   }
   if (!bringsCredential(credentials, carriers)) return isForeign ? foreign : absent
   // A credential that nobody here judges is not passed over in silence: its owner believes to be identified.
   if (mechanisms.length === 0) return refused('http.refused_here', undefined, undefined)
   return refused('authn.failed', undefined, 'untrusted', challengesOf(credentials, mechanisms, 'every'))
+}
+
+function isFromForeignPage(outcome: HttpOutcome): boolean {
+  return outcome.kind === 'absent' && outcome.foreignPage === true
 }
 
 /** `undefined`: the next one is asked. */
@@ -91,7 +95,6 @@ function settle(
     case 'identified':
       return outcome
     case 'absent':
-    case 'foreign':
       return undefined
     case 'rejected': {
       const headers = challengesOf(credentials, mechanisms, mechanism)

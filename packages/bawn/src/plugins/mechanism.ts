@@ -60,9 +60,7 @@ export function guardMechanism(kind: MechanismKind, name: PluggedMechanism, bord
   }
 }
 
-/** Which page made a browser send it is not for a plug-in to say. */
-type Judged = Exclude<HttpOutcome, { readonly kind: 'foreign' }>
-type Judge = (answer: unknown) => Judged | Promise<Judged>
+type Judge = (answer: unknown) => HttpOutcome | Promise<HttpOutcome>
 
 function partOf(border: Border, what: string, made: Members, door: 'http' | 'postgres'): Members {
   const part = made[door]
@@ -81,7 +79,7 @@ function createJudge(
 ): Judge {
   const what = `mechanism ${mechanism}`
 
-  const findOut = async (name: string): Promise<Judged> => {
+  const findOut = async (name: string): Promise<HttpOutcome> => {
     const found = await findAccount(stores, name)
     if (found === undefined) return { kind: 'rejected', reason: 'unknown-user', claimedName: name }
     if (found.account.locked) return { kind: 'rejected', reason: 'locked', claimedName: name }
