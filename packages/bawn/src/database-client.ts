@@ -54,7 +54,7 @@ export function databaseClient(
         ...{ host, port, database, user },
         // Asked for when the server has said how it wants it.
         password: async () => {
-          if (this !== undefined) await beforePassword?.(this.connection.stream)
+          await beforePassword?.(this.connection.stream)
           if (unwanted === undefined) return password
           throw refused(unwanted)
         },
