@@ -5,8 +5,8 @@ import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 
 // `npm test`: types, then style, then every test; stops at the first of them that fails. `npm run test:clients` runs the suite that
-// needs programs npm cannot install, `npm run test:mongo` the one with a server that Go builds, `npm run test:vectors` the one whose data is
-// not ours to ship (CONTRIBUTING.md).
+// needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
+// `npm run test:vectors` the one whose data is not ours to ship (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -19,6 +19,7 @@ process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/node')
 const suites = {
   all: ['packages/*/src/**/*.test.ts', 'test/*.test.ts'],
   clients: ['test/clients/*.test.ts'],
+  browser: ['test/browser/*.test.ts'],
   mongo: ['test/mongo/*.test.ts'],
   vectors: ['test/suites/*.test.ts'],
 }
@@ -31,7 +32,7 @@ if (wanted === undefined) {
 } else if (wanted === 'mongo') {
   await step(process.execPath, ['test/mongo/build-ferretdb.ts'])
   await tests(suites.mongo)
-} else if (wanted === 'clients' || wanted === 'vectors') {
+} else if (wanted === 'clients' || wanted === 'browser' || wanted === 'vectors') {
   await tests(suites[wanted])
 } else {
   // Some files, for whoever works on them: npm test -- packages/bawn/src/http/*.test.ts

@@ -139,8 +139,7 @@ test('whatever a document is, it is an account or a store that failed', () => {
     shapeOf({ property_id: 'login.name', json_path_roles: '$.g[*].r', insecure_clear_passwords: true }),
   ]
   let accounts = 0
-  const end = performance.now() + 300
-  while (performance.now() < end) {
+  for (let round = 0; round < 1_000; round++) {
     for (const shape of shapes) {
       const document =
         randomInt(3) === 0 ? value(4) : { _id: 'a', login: { name: 'a' }, [members[randomInt(9)] ?? '']: value(4) }

@@ -175,7 +175,7 @@ test('requests wait for a connection, in order, no more than the queue holds, an
   const upstream = await pool(
     t,
     socket => socket.on('data', () => held.push(socket)),
-    { max_connections: 1, connect_timeout: '60ms' },
+    { max_connections: 1, connect_timeout: '500ms' },
     { maxWaiting: 1 },
   )
   const first = ask(upstream)

@@ -217,9 +217,7 @@ test('cut and mixed texts end in one of the three answers, and a beginning that 
     seed = (seed * 1_103_515_245 + 12_345) & 0x7fffffff
     return (seed >> 8) % limit
   }
-  const until = performance.now() + 400
-  let count = 0
-  while (performance.now() < until) {
+  for (let count = 0; count < 2_000; count++) {
     const [one = ''] = statements[next(statements.length)] ?? []
     const [other = ''] = statements[next(statements.length)] ?? []
     const mixed = Buffer.from(one.slice(0, next(one.length + 1)) + other.slice(next(other.length + 1)))
@@ -232,7 +230,5 @@ test('cut and mixed texts end in one of the three answers, and a beginning that 
     ) {
       assert(reading !== undefined, text)
     }
-    count++
   }
-  assert(count > 1_000, `${count} texts`)
 })

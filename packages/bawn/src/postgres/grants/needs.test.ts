@@ -112,16 +112,12 @@ test('cut and mixed texts are read or not read, and never throw', async () => {
     seed = (seed * 1_103_515_245 + 12_345) & 0x7fffffff
     return seed % limit
   }
-  const until = performance.now() + 500
-  let count = 0
-  while (performance.now() < until) {
+  for (let count = 0; count < 400; count++) {
     const one = Buffer.from(texts[next(texts.length)] ?? '')
     const other = Buffer.from(texts[next(texts.length)] ?? '')
     const mixed = Buffer.concat([one.subarray(0, next(one.length + 1)), other.subarray(next(other.length + 1))])
     if (next(3) === 0 && mixed.length > 0) mixed[next(mixed.length)] = next(256)
     const reading = await planner.read(mixed)
     if (reading.kind === 'read') resolve(reading.references, 'shop', fixtureObjects, nothing)
-    count++
   }
-  assert(count > 200, `${count} texts`)
 })
