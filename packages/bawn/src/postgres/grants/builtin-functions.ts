@@ -56,6 +56,9 @@ const definitions = `
   pg_type_is_visible row_security_active shobj_description to_regclass to_regcollation to_regnamespace to_regoper to_regoperator
   to_regproc to_regprocedure to_regrole to_regtype to_regtypemod`
 
+/** They see the row that their trigger is called for. */
+const triggers = 'suppress_redundant_updates_trigger tsvector_update_trigger tsvector_update_trigger_column'
+
 const sizesAndCounts = `
   pg_blocking_pids pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn pg_database_size pg_indexes_size
   pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_lock_status pg_relation_size
@@ -68,7 +71,7 @@ const sizesAndCounts = `
 
 /** Names in pg_catalog, of functions that may be called by anybody though they are not immutable. */
 export const harmlessFunctions: ReadonlySet<string> = new Set(
-  [clockAndChance, valuesAndText, json, textSearch, session, definitions, sizesAndCounts].flatMap(list =>
+  [clockAndChance, valuesAndText, json, textSearch, session, definitions, triggers, sizesAndCounts].flatMap(list =>
     list.trim().split(/\s+/),
   ),
 )

@@ -156,6 +156,7 @@ export class SessionGrants {
 
   #resolve(references: readonly Reference[], objects: DatabaseObjects): Resolution {
     const known = resolutions.get(references)
+    // Objects are one database's, and so are readings: a planner is not shared.
     if (known?.objects === objects) return known.resolution
     const resolution = resolve(references, this.#options.database, objects, this.#own)
     if (!resolution.unknown && !resolution.personal) resolutions.set(references, { objects, resolution })
@@ -193,11 +194,13 @@ export class SessionGrants {
     return this.#forbidden(first.demand, first.need, verb, first.rule)
   }
 
-  #missing({ relation, written }: Demand, verb: string, rule: string): RefusedPlan {
+  #missing({ relation, written, name }: Demand, verb: string, rule: string): RefusedPlan {
+    const noun = relation?.noun ?? 'relation'
     return {
       kind: 'refused',
       code: 'postgres.relation_unknown',
-      message: `${relation?.noun ?? 'relation'} "${written}" does not exist`,
+      // Of what is dropped the server tells the name alone.
+      message: `${noun} "${noun === 'relation' ? written : name}" does not exist`,
       hint: '',
       offset: relation?.offset,
       bare: true,
