@@ -152,8 +152,8 @@ test('a password works at once, and is nowhere but in the store', async () => {
   assert.equal(JSON.stringify([kit.events, kit.logs]).includes(secret), false)
   const told = kit.events.filter(event => event.action === 'CREATE USER' && event.decision === 'permit')
   assert.deepEqual(
-    told.map(event => [event.resource, event.identity?.id, event.door]),
-    [['accounts/staff: CREATE USER ann WITH (password = ***)', 'billy', 'postgres']],
+    told.map(event => [event.resource, event.identity?.id, event.door, event.rule]),
+    [['accounts/staff: CREATE USER ann WITH (password = ***)', 'billy', 'postgres', 'superuser billy']],
   )
 })
 

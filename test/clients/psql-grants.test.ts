@@ -145,7 +145,7 @@ test('psql: a password is changed by a statement; the one that psql hashes is re
   const trail = world.place.read('data/audit.jsonl')
   assert.equal(trail.includes(secret), false)
   assert.match(trail, /"action":"CREATE USER","resource":"accounts\/staff: CREATE USER ann WITH \(password = \*\*\*\)"/)
-  assert.match(trail, /"action":"GRANT","resource":"accounts\/staff: GRANT DQL ON TABLE salaries TO ann"/)
+  assert.match(trail, /"action":"GRANT","resource":"accounts\/staff: GRANT DQL ON TABLE shop\.public\.salaries TO ann"/)
 })
 
 test('psql: what is dropped takes its entries along; who is dropped is out', async () => {

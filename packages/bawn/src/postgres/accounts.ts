@@ -21,7 +21,12 @@ const nothing = Buffer.alloc(0)
 
 /** What came of a statement about accounts. */
 export type Administered =
-  | { readonly kind: 'done'; readonly statement: AccountStatement; readonly answer: AccountAnswer }
+  | {
+      readonly kind: 'done'
+      readonly statement: AccountStatement
+      readonly answer: AccountAnswer
+      readonly rule: string
+    }
   | {
       readonly kind: 'refused'
       readonly statement: AccountStatement
@@ -45,6 +50,15 @@ function contextOf(talk: Conversation, grants: Grants): AdministrationContext {
   }
 }
 
+/** What to do next, for somebody who has SQL and not the command line. */
+const hints: { readonly [code in ErrorCode]?: string } = {
+  'accounts.not_found': 'SHOW USERS and SHOW ROLES list those that exist',
+  'accounts.exists': 'Choose another name; users and roles share theirs',
+  'accounts.invalid': 'Names, roles and passwords have to be ones that the account store takes: docs/guide/accounts.md',
+  'accounts.role_cycle': 'A role cannot have itself, be it over others: SHOW ROLES lists who has which',
+  'accounts.role_in_use': 'REVOKE the role from whoever has it first; SHOW USERS and SHOW ROLES list them',
+}
+
 /** Never rejects. */
 async function carryOut(talk: Conversation, statement: AccountStatement): Promise<Administered> {
   const { grants } = talk.database
@@ -54,13 +68,14 @@ async function carryOut(talk: Conversation, statement: AccountStatement): Promis
       return { kind: 'refused', statement, code: 'postgres.plan_outdated', message, hint: undefined, rule: message }
     }
     const result = await runAccountStatement(statement, contextOf(talk, grants))
-    if ('answer' in result) return { kind: 'done', statement, answer: result.answer }
+    if ('answer' in result) return { kind: 'done', statement, ...result }
     const { code, message, hint, rule = code } = result.refusal
     return { kind: 'refused', statement, code, message, hint, rule }
   } catch (thrown) {
     const error = toGatewayError(thrown)
     talk.state.log({ level: 'warn', message: error.message, requestId: talk.audit.sessionId, cause: thrown })
-    return { kind: 'refused', statement, code: error.code, message: error.message, hint: undefined, rule: error.code }
+    const { code, message } = error
+    return { kind: 'refused', statement, code, message, hint: hints[code], rule: code }
   }
 }
 
@@ -71,12 +86,13 @@ function resourceOf(talk: Conversation, statement: AccountStatement): string {
 }
 
 /** Its line in the trail, which is written before the answer leaves. */
-function tell(talk: Conversation, statement: AccountStatement): void {
+function tell(talk: Conversation, { statement, answer, rule }: Extract<Administered, { readonly kind: 'done' }>): void {
   emitStatement(talk.audit, {
     requestId: talk.nextRequestId(),
     action: verbOf(statement),
-    resource: resourceOf(talk, statement),
+    resource: resourceOf(talk, answer.carriedOut ?? statement),
     decision: 'permit',
+    rule,
   })
   talk.uncommitted = true
 }
@@ -134,7 +150,7 @@ export function accountQuery(turn: Turn, statement: AccountStatement): Step {
 export function answerQuery(turn: Turn, done: Administered): Step {
   const { talk } = turn
   if (done.kind === 'refused') return refuseAccount(talk, 'query', done.statement, done)
-  tell(talk, done.statement)
+  tell(talk, done)
   talk.send({ kind: 'query', answer: queryAnswer(done.answer) })
   talk.toServer.append(buildQuery(nothing))
   return 'next'
@@ -186,7 +202,7 @@ export function accountExecute(turn: Turn, portal: Portal, account: AccountPorta
   if (done?.kind === 'refused') return refuseAccount(talk, 'extended', done.statement, done)
   if (done !== undefined) {
     account.answer = done.answer
-    tell(talk, done.statement)
+    tell(talk, done)
   }
   const { answer } = account
   if (answer === undefined) throw new TypeError('a statement about accounts without an answer')

@@ -24,6 +24,8 @@ export interface AccountAnswer {
   readonly tag: string
   readonly columns: readonly Column[]
   readonly rows: readonly (readonly (string | undefined)[])[]
+  /** The statement as it was carried out, where names were completed: for the trail. */
+  readonly carriedOut?: AccountStatement
 }
 
 /** Why a statement is not carried out; `rule` is what decided, for the trail. */
@@ -54,12 +56,12 @@ function denied(message: string, hint: string, rule: string): Refused {
   return new Refused({ code: 'postgres.permission_denied', message, hint, rule })
 }
 
-/** Everything but the own password and the own grants is for who has AL. */
-function demandRight(statement: AccountStatement, context: AdministrationContext): void {
-  if (statement.kind === 'alter' && isSelf(statement.who, context)) return
-  if (statement.kind === 'list' && statement.of !== undefined && isSelf(statement.of, context)) return
+/** Everything but the own password and the own grants is for who has AL. @returns the rule that decided, for the trail */
+function demandRight(statement: AccountStatement, context: AdministrationContext): string {
+  if (statement.kind === 'alter' && isSelf(statement.who, context)) return 'own account'
+  if (statement.kind === 'list' && statement.of !== undefined && isSelf(statement.of, context)) return 'own account'
   const decision = context.gate.decide(context.identity, administer)
-  if (decision.kind === 'permit') return
+  if (decision.kind === 'permit') return decision.rule
   const own = statement.kind === 'list' ? '; SHOW GRANTS FOR CURRENT_USER shows your own' : ''
   throw denied(`permission denied: ${verbOf(statement)}`, `It needs AL on the cluster${own}`, decision.rule)
 }
@@ -209,7 +211,7 @@ async function changePrivileges(
     verb === 'revoke'
       ? await administration.revoke(entries)
       : await administration.grant(entries.map(entry => ({ ...entry, state, grantor: identity.id })))
-  return plain(`${verb.toUpperCase()} ${count}`)
+  return { ...plain(`${verb.toUpperCase()} ${count}`), carriedOut: { ...statement, targets: resolved.targets } }
 }
 
 async function changeRoles(
@@ -288,10 +290,10 @@ function plain(tag: string): AccountAnswer {
 export async function runAccountStatement(
   statement: AccountStatement,
   context: AdministrationContext,
-): Promise<{ readonly answer: AccountAnswer } | { readonly refusal: AccountRefusal }> {
+): Promise<{ readonly answer: AccountAnswer; readonly rule: string } | { readonly refusal: AccountRefusal }> {
   try {
-    demandRight(statement, context)
-    return { answer: await carryOut(statement, context) }
+    const rule = demandRight(statement, context)
+    return { answer: await carryOut(statement, context), rule }
   } catch (thrown) {
     if (thrown instanceof Refused) return { refusal: thrown.refusal }
     throw thrown

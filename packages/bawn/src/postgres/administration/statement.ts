@@ -132,8 +132,9 @@ export function withoutSecret(statement: AccountStatement): string {
       return `${verb} ${list(statement.roles)} ${statement.verb === 'revoke' ? 'FROM' : 'TO'} ${list(statement.grantees)}`
     case 'list': {
       const { of } = statement
+      if (verb === 'SELECT') return `SELECT FROM sys.${statement.list}`
       const one = of === undefined ? '' : ` FOR ${of === 'self' ? 'CURRENT_USER' : quoted(of.name)}`
-      return `${verb} ${statement.list.toUpperCase()}${one}`
+      return `SHOW ${statement.list === 'privileges' ? 'GRANTS' : statement.list.toUpperCase()}${one}`
     }
   }
 }
