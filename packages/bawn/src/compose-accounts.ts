@@ -33,7 +33,9 @@ export async function openAccountStores(
   const stores: AccountStore[] = []
   try {
     for (const [name, entry] of Object.entries(accounts)) stores.push(await openAccountStore(name, entry, parts))
-    await Promise.all(stores.map(store => greet(store, parts.surroundings)))
+    // A plug-in has said at its opening what there is to say; nobody is called '', and what it makes of that is not known.
+    const ours = stores.filter(({ name }) => accounts[name]?.kind !== 'plugin')
+    await Promise.all(ours.map(store => greet(store, parts.surroundings)))
     return stores
   } catch (error) {
     for (const store of stores) await store.close()

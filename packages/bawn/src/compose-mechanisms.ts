@@ -127,7 +127,7 @@ function configuredSubjects({ mechanisms, issuers, services }: Config): (subject
       case 'introspection':
         return introspection !== undefined
       default:
-        // A plug-in knows today what it said yesterday, or that it does not, of a credential alone: what it said counts until the token ends.
+        // A plug-in cannot be asked about somebody without a credential: what it said counts until the token ends.
         return plugged.has(source) || Object.hasOwn(issuers, source)
     }
   }

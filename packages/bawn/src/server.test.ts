@@ -199,3 +199,14 @@ test('a plug-in that cannot make what is asked for stops the start, and a reload
     )
   })
 })
+
+test('an account store of a plug-in is asked when somebody logs in, and not before', async () => {
+  writeFileSync(
+    join(folder, 'away.js'),
+    `export default { name: 'away', api: 1, accountStores: [{ kind: 'away',
+      options: { '~standard': { version: 1, vendor: 'x', validate: value => ({ value }) } },
+      open: () => ({ find: async user => { throw new Error(user) } }) }] }\n`,
+  )
+  write('plugins: { away: { module: ./away.js } }\naccounts: { staff: { kind: away } }\n')
+  await running(async server => assert.equal((await server.reload()).kind, 'reloaded'))
+})
