@@ -5,6 +5,7 @@ import type { RevocationCheck } from './authn/revocation/revocation-check.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { createDatabaseQuery } from './database-query.ts'
+import { databaseTarget } from './database-target.ts'
 import type { Catalogue } from './fields/field.ts'
 import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
@@ -35,21 +36,21 @@ export function composeDatabases(
 ): Promise<readonly OpenDatabase[]> {
   return Promise.all(
     Object.entries(config.databases).map(async ([name, options]) => {
+      const secret = (reference: string): string => resolveSecret(reference, environment).value
+      const login = databaseTarget(`database ${name}`, { ...options, database: options.database ?? name }, secret)
       const upstream: UpstreamTarget = {
-        host: options.host,
-        port: options.port,
-        database: options.database ?? name,
+        host: login.host,
+        port: login.port,
+        database: login.database,
         tls:
-          options.tls === 'off'
+          login.tls === undefined || options.tls === 'off'
             ? undefined
-            : {
-                ca: options.tls.ca === undefined ? undefined : readFileSync(options.tls.ca, 'utf8'),
-                serverName: options.tls.server_name,
-                revocation: databaseRevocation(name, options.tls, surroundings),
-              },
-        user: options.login.user,
-        password: resolveSecret(options.login.password, environment).value,
-        connectTimeoutMs: options.connect_timeout,
+            : { ...login.tls, revocation: databaseRevocation(name, options.tls, surroundings) },
+        user: login.user,
+        get password() {
+          return login.password
+        },
+        connectTimeoutMs: login.connectTimeoutMs,
       }
       const asked = createDatabaseQuery(upstream)
       const source = createSchemaSource({
@@ -61,6 +62,7 @@ export function composeDatabases(
       const state: DatabaseState = {
         name,
         upstream,
+        login: { kind: options.login.kind },
         gate: createGate(options.allow, config.policies, grants.gate),
         schema: source,
         planner: await createPlanner(),

@@ -261,6 +261,12 @@ export const errors = {
     sqlstate: '08001',
     hint: 'Check the password of the database credential and that the server is the right one',
   },
+  'authn.other_verifier': {
+    blame: 'operator',
+    status: 502,
+    sqlstate: '28000',
+    hint: 'Bring the verifier of PostgreSQL into the account store again, or use a store of kind postgres-roles',
+  },
 
   // plugins
   'plugins.not_found': {
@@ -695,6 +701,18 @@ export const errors = {
     status: 502,
     sqlstate: '08004',
     hint: 'PostgreSQL refuses the credential of the gateway or a setting; the log of the gateway says why',
+  },
+  'postgres.login_kind': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'Log in by the mechanism that the database takes; host_rules say who may use which',
+  },
+  'postgres.user_login_refused': {
+    blame: 'operator',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'The role of this name needs LOGIN, a password that is valid, and a line in pg_hba.conf for the gateway',
   },
   'postgres.upstream_lost': {
     blame: 'upstream',

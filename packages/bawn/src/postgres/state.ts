@@ -11,6 +11,7 @@ import type { PasswordJudge } from '../authn/password-judge.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { ScramMechanism } from '../authn/scram-mechanism.ts'
 import type { TrustMechanism } from '../authn/trust.ts'
+import type { DatabaseLogin, DatabaseLoginTls } from '../database-client.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { GrantGate } from '../policy/grants.ts'
 import type { Gate } from '../policy/policy.ts'
@@ -23,6 +24,8 @@ import type { SchemaSource } from './sql/schema.ts'
 export interface DatabaseState {
   readonly name: string
   readonly upstream: UpstreamTarget
+  /** `undefined`: broker. */
+  readonly login?: LoginMode
   /** Who may connect. */
   readonly gate: Gate
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
@@ -35,25 +38,22 @@ export interface DatabaseState {
   readonly grants?: { readonly gate: GrantGate; readonly administration: Administration } | undefined
 }
 
-/** Where and how to log in to PostgreSQL. */
-export interface UpstreamTarget {
-  readonly host: string
-  readonly port: number
-  /** Its name on that server. */
-  readonly database: string
-  /** `undefined` is plain TCP; otherwise verify-full. */
-  readonly tls:
-    | {
-        readonly ca: string | undefined
-        readonly serverName: string | undefined
-        /** Whether its certificate was revoked; `undefined`: nobody is asked. */
-        readonly revocation?: RevocationCheck | undefined
-      }
-    | undefined
-  readonly user: string
-  readonly password: string
-  readonly connectTimeoutMs: number
+/** Where the database is. Its credential is the gateway's own: it reads the schema, and is what users come in by as `broker`. */
+export interface UpstreamTarget extends Omit<DatabaseLogin, 'tls'> {
+  readonly tls: UpstreamTls | undefined
 }
+
+export interface UpstreamTls extends DatabaseLoginTls {
+  /** Whether its certificate was revoked; `undefined`: nobody is asked. */
+  readonly revocation?: RevocationCheck | undefined
+}
+
+/** Who logs in to PostgreSQL for somebody who comes in by the gateway. */
+export type LoginMode =
+  /** The gateway, with its own credential. */
+  | { readonly kind: 'broker' }
+  /** The user, by the SCRAM verifier that PostgreSQL and an account store have in common. */
+  | { readonly kind: 'verifier' }
 
 /** How callers may prove who they are. A method that throws or rejects cannot decide: the door answers 57P03. */
 export interface DoorState {
