@@ -11,7 +11,7 @@ import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
-import type { DatabaseState, UpstreamTarget } from './postgres/state.ts'
+import type { DatabaseState, LoginMode, UpstreamTarget } from './postgres/state.ts'
 import { composeRevocation } from './server-tls.ts'
 
 /** A schema that nobody changed through us is looked at again after this long. */
@@ -62,7 +62,7 @@ export function composeDatabases(
       const state: DatabaseState = {
         name,
         upstream,
-        login: { kind: options.login.kind },
+        login: loginMode(options.login),
         gate: createGate(options.allow, config.policies, grants.gate),
         schema: source,
         planner: await createPlanner(),
@@ -77,6 +77,11 @@ export function composeDatabases(
       return { state, source, close }
     }),
   )
+}
+
+function loginMode({ kind, roles }: Config['databases'][string]['login']): LoginMode {
+  if (kind !== 'pass-through') return { kind }
+  return { kind, roles: roles === undefined ? undefined : new Map(Object.entries(roles)) }
 }
 
 function databaseRevocation(

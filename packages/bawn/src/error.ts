@@ -714,6 +714,24 @@ export const errors = {
     sqlstate: '28000',
     hint: 'The role of this name needs LOGIN, a password that is valid, and a line in pg_hba.conf for the gateway',
   },
+  'postgres.pass_through_unproven': {
+    blame: 'operator',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'pg_hba.conf must ask whoever comes from the gateway for a password: scram-sha-256 instead of trust, peer, ident or cert',
+  },
+  'postgres.pass_through_binding': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'Connect with channel_binding=disable; or the database takes logins of kind verifier, or shows the certificate of the gateway',
+  },
+  'postgres.pass_through_method': {
+    blame: 'operator',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'pg_hba.conf must ask for password, md5, scram-sha-256 or oauth where the gateway comes from',
+  },
   'postgres.upstream_lost': {
     blame: 'upstream',
     status: 502,

@@ -18,6 +18,8 @@ function problems(database: string, more = ''): readonly string[] {
 
 const login = 'login: { user: gateway, password: env:P }'
 const scram = '  - { door: postgres, database: shop, use: [scram] }\n'
+const passed = login.replace('{', '{ kind: pass-through,')
+const through = '  - { door: postgres, database: shop, use: [pass-through] }\n'
 const rows: readonly (readonly [name: string, found: readonly string[], wanted: RegExp | undefined])[] = [
   ['the gateway’s own login', problems(login), undefined],
   ['a certificate alone', problems('tls: { certificate: a, key: b }, login: { user: gateway }'), undefined],
@@ -38,6 +40,31 @@ const rows: readonly (readonly [name: string, found: readonly string[], wanted: 
     problems(login.replace('{', '{ kind: verifier,'), scram.replace('scram', 'certificate')),
     /takes logins by scram only/,
   ],
+  ['logins that are passed on', problems(passed, through), undefined],
+  ['roles for them', problems(passed.replace('}', ', roles: { alice: [support] } }'), through), undefined],
+  ['passed on, and a rule that asks', problems(passed, scram), /takes logins by pass-through only/],
+  ['a rule that passes on, and a database that does not', problems(login, through), /takes logins of kind broker/],
+  [
+    'passed on, who knows where to',
+    problems(passed, '  - { door: postgres, use: [pass-through] }\n'),
+    /pass-through needs database/,
+  ],
+  [
+    'passed on, beside another mechanism',
+    problems(passed, through.replace('pass-through', 'pass-through, scram')),
+    /no other mechanism can stand beside it/,
+  ],
+  [
+    'passed on at the other door',
+    problems(passed, through.replace('postgres', 'http')),
+    /door http has no mechanism pass-through/,
+  ],
+  [
+    'passed on, and bound to another TLS',
+    problems(`tls: { channel_binding: require }, ${passed}`, through),
+    /bound to the TLS of the client/,
+  ],
+  ['roles where accounts have them', problems(login.replace('}', ', roles: {} }')), /roles are for logins of kind/],
 ]
 
 for (const [name, found, wanted] of rows) {

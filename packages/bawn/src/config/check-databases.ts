@@ -41,18 +41,48 @@ function rulesOf(draft: Draft, database: string): readonly number[] {
   return found
 }
 
-/** Users who log in as themselves have to prove it by what PostgreSQL can check once more. */
-function checkVerifier(draft: Draft, report: Report, name: string): void {
+/** Users who log in as themselves have to prove it by what PostgreSQL can check. */
+function checkKind(draft: Draft, report: Report, name: string, kind: 'verifier' | 'pass-through'): void {
   const path = ['databases', name, 'login', 'kind']
-  if (draft.accounts.size === 0) {
+  const wanted = kind === 'verifier' ? 'scram' : kind
+  if (kind === 'verifier' && draft.accounts.size === 0) {
     const suggestion = 'add accounts: { staff: { kind: postgres-roles, … } }'
     report('error', path, 'value', 'verifier needs an account store that has the verifiers of PostgreSQL', suggestion)
   }
   for (const index of rulesOf(draft, name)) {
     const use = draft.host_rules[index]?.use ?? []
-    if (use.length === 0 || use.includes('scram')) continue
-    const message = `database ${name} takes logins by scram only: whom this rule identifies is refused there`
-    report('warning', ['host_rules', index, 'use'], 'key', message, `use: [scram] with database: [${name}]`)
+    if (use.length === 0 || use.includes(wanted)) continue
+    const message = `database ${name} takes logins by ${wanted} only: whom this rule identifies is refused there`
+    report('warning', ['host_rules', index, 'use'], 'key', message, `use: [${wanted}] with database: [${name}]`)
+  }
+}
+
+/** A login can be passed on only where it is said where to, and nothing else can be asked for beside it. */
+function checkPassThrough(draft: Draft, report: Report): void {
+  for (const [index, rule] of draft.host_rules.entries()) {
+    const place = rule?.use.indexOf('pass-through') ?? -1
+    if (!rule || place < 0) continue
+    const path = ['host_rules', index]
+    if (rule.use.length > 1) {
+      const message = 'pass-through leaves the question to PostgreSQL: no other mechanism can stand beside it'
+      report('error', [...path, 'use'], 'value', message, 'write a rule of its own for the others')
+    }
+    if (rule.database === undefined) {
+      const message = 'pass-through needs database: which server is to judge?'
+      report('error', [...path, 'use', place], 'value', message, 'add database: the names whose logins are passed on')
+    }
+    for (const [at, name] of (rule.database ?? []).entries()) {
+      const kind = draft.databases.get(name)?.login.kind
+      if (kind === undefined || kind === 'pass-through') continue
+      const message = `database ${name} takes logins of kind ${kind}`
+      report(
+        'error',
+        [...path, 'database', at],
+        'value',
+        message,
+        `say login: { kind: pass-through } at databases.${name}`,
+      )
+    }
   }
 }
 
@@ -63,8 +93,18 @@ export function checkDatabases(draft: Draft, report: Report): void {
     if (!database) continue
     checkNames(report, ['databases', name, 'allow'], database.allow, policies, 'policy')
     checkServer(report, ['databases', name], database)
-    if (database.login.kind === 'verifier') checkVerifier(draft, report, name)
+    const { kind, roles } = database.login
+    if (kind !== 'broker') checkKind(draft, report, name, kind)
+    if (kind !== 'pass-through' && roles !== undefined) {
+      const message = `roles are for logins of kind pass-through: here they come with the ${kind === 'verifier' ? 'account' : 'identity'}`
+      report('error', ['databases', name, 'login', 'roles'], 'key', message)
+    }
+    if (kind === 'pass-through' && database.tls !== 'off' && database.tls.channel_binding === 'require') {
+      const message = 'a login that is passed on is bound to the TLS of the client, if to any'
+      report('error', ['databases', name, 'tls', 'channel_binding'], 'value', message, 'use login: { kind: verifier }')
+    }
   }
+  checkPassThrough(draft, report)
   for (const [name, store] of draft.accounts) {
     if (store?.kind === 'postgres-roles' || store?.kind === 'postgres') checkServer(report, ['accounts', name], store)
   }

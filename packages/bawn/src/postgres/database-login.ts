@@ -3,13 +3,18 @@ import { PostgresError } from './failure.ts'
 import { type LoggedIn, shown } from './login-result.ts'
 import { applicationNameOf, type StartupRequest } from './startup-settings.ts'
 import type { DatabaseState } from './state.ts'
-import { openUpstream, type Upstream } from './upstream.ts'
+import { openUpstream, settleUpstream, type Upstream } from './upstream.ts'
 import type { UpstreamLogin } from './upstream-login.ts'
 
 /** Why somebody cannot be taken to the database by what was proven here; `undefined` when it can be tried. */
-export function whyNoLogin({ name, login }: DatabaseState, { identity, keys }: LoggedIn): PostgresError | undefined {
-  if (login?.kind !== 'verifier' || keys !== undefined) return undefined
-  const message = `database "${name}" takes logins by scram only, and this one was by ${identity.mechanism}`
+export function whyNoLogin(
+  { name, login }: DatabaseState,
+  { identity, keys, opened }: LoggedIn,
+): PostgresError | undefined {
+  const wanted = login?.kind === 'verifier' ? 'scram' : login?.kind
+  const fits = wanted === 'scram' ? keys !== undefined : wanted !== 'pass-through' || opened !== undefined
+  if (fits) return undefined
+  const message = `database "${name}" takes logins by ${wanted} only, and this one was by ${identity.mechanism}`
   return new PostgresError('postgres.login_kind', message)
 }
 
@@ -36,18 +41,17 @@ export class DatabaseLogins {
 
   async #logIn(database: DatabaseState, entered: LoggedIn, request: StartupRequest): Promise<Upstream> {
     const parameters = sessionParameters(request, entered.identity.id)
-    const { keys } = entered
-    if (database.login?.kind !== 'verifier' || keys === undefined) {
+    const { keys, opened, identity } = entered
+    if (keys === undefined && opened === undefined) {
       return await openUpstream(database.upstream, this.#ownLogin(database), parameters)
     }
-    const user = entered.identity.id
     try {
-      const login = { user, scram: createKeyedScramCredential(keys), password: undefined }
-      return await openUpstream(database.upstream, login, parameters)
+      if (opened !== undefined) return await settleUpstream(database.upstream, opened)
+      const scram = keys && createKeyedScramCredential(keys)
+      return await openUpstream(database.upstream, { user: identity.id, scram, password: undefined }, parameters)
     } catch (cause) {
-      throw cause instanceof PostgresError && cause.code === 'postgres.upstream_login'
-        ? userRefused(user, cause)
-        : cause
+      const ours = cause instanceof PostgresError && cause.code === 'postgres.upstream_login'
+      throw ours ? userRefused(identity.id, cause) : cause
     }
   }
 
@@ -78,7 +82,7 @@ function examine({ login }: DatabaseState, { identity }: LoggedIn, { parameters 
     throw new PostgresError('postgres.encoding', 'PostgreSQL does not take client_encoding UTF8')
   }
   // The server cuts names at 63 bytes, and something between us and it may log in as somebody else.
-  if (login?.kind === 'verifier' && parameters.get('session_authorization') !== identity.id) {
+  if (login !== undefined && login.kind !== 'broker' && parameters.get('session_authorization') !== identity.id) {
     throw userRefused(identity.id, undefined)
   }
 }

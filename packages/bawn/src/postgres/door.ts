@@ -211,14 +211,16 @@ export class PostgresDoor {
       fail(result.error)
       return
     }
+    let entered = false
     try {
-      await this.#enter(state, result, request, context, message, requestId, audit, fail)
+      entered = await this.#enter(state, result, request, context, message, requestId, audit, fail)
     } finally {
       result.keys?.clientKey.fill(0)
+      if (!entered) result.opened?.socket.destroy()
     }
   }
 
-  /** Somebody is identified: decides, logs in to the database, and hands over to the session. */
+  /** Somebody is identified: decides, logs in to the database, and hands over to the session. @returns whether it came to that */
   async #enter(
     state: DoorState,
     entered: LoggedIn,
@@ -228,22 +230,22 @@ export class PostgresDoor {
     requestId: string,
     audit: LoginAudit,
     fail: (error: unknown) => void,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { identity, rule } = entered
     context.socket.write(entered.serverFinal)
     const permitted = this.#permit(state, request, entered)
     if (permitted.kind === 'refused') {
       audit(identity, 'deny', permitted.rule, permitted.error.code)
       fail(permitted.error)
-      return
+      return false
     }
     audit(identity, 'permit', `${rule}, ${permitted.rule}`, undefined)
     const { database } = permitted
     const upstream = await this.#upstream(state, database, entered, request, requestId, fail)
-    if (upstream === undefined) return
+    if (upstream === undefined) return false
     if (context.socket.destroyed) {
       upstream.socket.destroy()
-      return
+      return false
     }
     const auditContext: AuditContext = {
       audit: state.audit,
@@ -254,6 +256,7 @@ export class PostgresDoor {
       rule: permitted.rule,
     }
     this.#relay(state, database, auditContext, upstream, context, message)
+    return true
   }
 
   /** What is told only to who is known: whether the database exists, whether the policy permits, whether a setting is allowed. */

@@ -31,6 +31,8 @@ export interface LoggedIn {
   readonly serverFinal: Buffer
   /** Where the database takes users by their own verifier. To be filled with zeros when the login is over, however it ends. */
   readonly keys?: ScramLoginKeys | undefined
+  /** Where PostgreSQL itself has let the client in: what it says behind AuthenticationOk. */
+  readonly opened?: ByteInput | undefined
 }
 
 export type LoginResult =

@@ -46,10 +46,16 @@ export const databaseOptions = z.strictObject({
   login: databaseLogin
     .extend({
       kind: z
-        .enum(['broker', 'verifier'])
+        .enum(['broker', 'verifier', 'pass-through'])
         .default('broker')
         .describe(
-          'as whom users work there: broker as user of this login; verifier as themselves, by the SCRAM verifier that PostgreSQL and the account store share. In every case the gateway reads the schema as user',
+          'as whom users work there: broker as user of this login; verifier as themselves, by the SCRAM verifier that PostgreSQL and the account store share; pass-through as themselves, by what PostgreSQL asks of them. In every case the gateway reads the schema as user',
+        ),
+      roles: z
+        .record(z.string().min(1).max(63), z.array(name))
+        .optional()
+        .describe(
+          'with pass-through: roles of users, by name; whoever is not in it has those of the account of the same name',
         ),
     })
     .describe('the gateway’s own credential, which users never hold, and as whom they log in'),

@@ -1,5 +1,6 @@
 import type { Administration } from '../accounts/grant.ts'
 import type { PasswordCheck } from '../accounts/password.ts'
+import type { Account } from '../accounts/store.ts'
 import type { LoginThrottle } from '../accounts/throttle.ts'
 import type { AuditTrail } from '../audit/event.ts'
 import type { CertificateMechanism } from '../authn/certificate.ts'
@@ -54,6 +55,12 @@ export type LoginMode =
   | { readonly kind: 'broker' }
   /** The user, by the SCRAM verifier that PostgreSQL and an account store have in common. */
   | { readonly kind: 'verifier' }
+  /** The user, by whatever PostgreSQL itself asks for. */
+  | {
+      readonly kind: 'pass-through'
+      /** By the user's name; who is not in it has those of the account of the same name. */
+      readonly roles: ReadonlyMap<string, readonly string[]> | undefined
+    }
 
 /** How callers may prove who they are. A method that throws or rejects cannot decide: the door answers 57P03. */
 export interface DoorState {
@@ -65,6 +72,8 @@ export interface DoorState {
   readonly jwt: { authenticate(token: string): Outcome | Promise<Outcome> } | undefined
   readonly password: Pick<PasswordCheck, 'check'> | undefined
   readonly trust: TrustMechanism | undefined
+  /** The account of this name, of the first store that knows it. */
+  readonly findAccount: (user: string) => Promise<{ readonly account: Account; readonly source: string } | undefined>
   /** Mechanisms of plug-ins, by their names. */
   readonly plugged: ReadonlyMap<PluggedMechanism, PasswordJudge>
   /** Where a client is sent for a token; without it `oauthbearer` takes tokens and tells nobody where to get one. */
