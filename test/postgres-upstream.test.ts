@@ -4,8 +4,9 @@ import { type Authority, createAuthority } from '@bawn/demo/certificates'
 import { type Postgres, startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
 import { createScramCredential } from '../packages/bawn/src/authn/scram-client.ts'
+import type { DatabaseLoginTls } from '../packages/bawn/src/database-client.ts'
 import { createDatabaseQuery } from '../packages/bawn/src/database-query.ts'
-import type { UpstreamTarget, UpstreamTls } from '../packages/bawn/src/postgres/state.ts'
+import type { UpstreamTarget } from '../packages/bawn/src/postgres/state.ts'
 import { openUpstream } from '../packages/bawn/src/postgres/upstream.ts'
 import { useHba } from './postgres-hba.ts'
 
@@ -44,7 +45,11 @@ before(async () => {
 })
 after(() => postgres.stop())
 
-const target = (user: string, tls: Partial<UpstreamTls> | undefined, given: string | undefined): UpstreamTarget => ({
+const target = (
+  user: string,
+  tls: Partial<DatabaseLoginTls> | undefined,
+  given: string | undefined,
+): UpstreamTarget => ({
   host: '127.0.0.1',
   port: postgres.port,
   database: 'postgres',
@@ -54,7 +59,7 @@ const target = (user: string, tls: Partial<UpstreamTls> | undefined, given: stri
   connectTimeoutMs: 5_000,
 })
 
-const own = (commonName: string, by = authority): Pick<UpstreamTls, 'client'> => ({
+const own = (commonName: string, by = authority): Pick<DatabaseLoginTls, 'client'> => ({
   client: by.issue(commonName, 'client'),
 })
 

@@ -718,7 +718,7 @@ export const errors = {
     blame: 'operator',
     status: 403,
     sqlstate: '28000',
-    hint: 'pg_hba.conf must ask whoever comes from the gateway for a password: scram-sha-256 instead of trust, peer, ident or cert',
+    hint: 'Let pg_hba.conf ask whoever comes from the gateway for a password: scram-sha-256 instead of trust, peer, ident or cert',
   },
   'postgres.pass_through_binding': {
     blame: 'caller',
@@ -730,7 +730,7 @@ export const errors = {
     blame: 'operator',
     status: 403,
     sqlstate: '28000',
-    hint: 'pg_hba.conf must ask for password, md5, scram-sha-256 or oauth where the gateway comes from',
+    hint: 'Let pg_hba.conf ask for password, md5, scram-sha-256 or oauth where the gateway comes from',
   },
   'postgres.upstream_lost': {
     blame: 'upstream',
