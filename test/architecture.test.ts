@@ -38,6 +38,7 @@ const everywhere = [
   'file-lock.ts',
   'durable-file.ts',
   'database-client.ts',
+  'database-target.ts',
   'json-path.ts',
 ]
 const composing = [

@@ -10,7 +10,7 @@ import pg from 'pg'
 import { deriveArgon2idVerifier } from '../packages/bawn/src/accounts/argon2id.ts'
 import { createPasswordCheck } from '../packages/bawn/src/accounts/password.ts'
 import { deriveScramVerifier } from '../packages/bawn/src/accounts/scram-verifier.ts'
-import { type Account, type AccountStore, decoySecretOf } from '../packages/bawn/src/accounts/store.ts'
+import { type Account, type AccountStore, decoySecretOf, findAccount } from '../packages/bawn/src/accounts/store.ts'
 import { createLoginThrottle } from '../packages/bawn/src/accounts/throttle.ts'
 import type { AuditEvent } from '../packages/bawn/src/audit/event.ts'
 import { createCertificateMechanism } from '../packages/bawn/src/authn/certificate.ts'
@@ -164,6 +164,7 @@ export async function startKit(
     jwt: { authenticate: tokenOf },
     password: passwords,
     trust: createTrustMechanism([store]),
+    findAccount: user => findAccount([store], user),
     plugged: new Map(),
     tokenSource: { configuration: 'https://id.example/.well-known/openid-configuration', scope: 'openid' },
     throttle,

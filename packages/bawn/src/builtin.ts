@@ -1,12 +1,15 @@
+import { randomBytes } from 'node:crypto'
 import { openFileAccounts } from './accounts/file.ts'
 import { openMongoStore, openPostgresStore } from './accounts/open.ts'
 import {
   fileStoreOptions,
   mongoStoreOptions,
+  postgresRolesOptions,
   postgresStoreOptions,
   type StoreOptionsOf,
   sqliteStoreOptions,
 } from './accounts/option.ts'
+import { openServerRoles } from './accounts/server-roles.ts'
 import { openSqliteAccounts } from './accounts/sqlite.ts'
 import { createApiKeyMechanism } from './authn/api-key.ts'
 import { createBasicMechanism } from './authn/basic.ts'
@@ -32,6 +35,8 @@ import {
   type TrustOptions,
   trustOptions,
 } from './authn/option.ts'
+import { createDatabaseQuery } from './database-query.ts'
+import { databaseTarget } from './database-target.ts'
 import type { Plugin } from './plugin.ts'
 import type {
   TrustedAccountStoreKind,
@@ -75,6 +80,30 @@ const mongoStore: TrustedAccountStoreKind<StoreOptionsOf<'mongo'>> = {
   kind: 'mongo',
   options: mongoStoreOptions.omit({ kind: true }),
   open: openMongoStore,
+}
+
+const postgresRoles: TrustedAccountStoreKind<StoreOptionsOf<'postgres-roles'>> = {
+  kind: 'postgres-roles',
+  options: postgresRolesOptions.omit({ kind: true }),
+  open: (options, { name, secret }) => {
+    const target = databaseTarget(`account store ${name}`, options, secret)
+    const asked = createDatabaseQuery(target, {
+      applicationName: 'bawn: accounts',
+      timeoutMs: options.query_timeout,
+      searchPath: 'pg_catalog',
+    })
+    const { function: verifierOf, memberships, roles, login } = options
+    return openServerRoles({
+      name,
+      query: asked.query,
+      function: verifierOf,
+      memberships,
+      roles,
+      // With a certificate alone there is nothing that only the gateway knows: then decoys change with the process.
+      secret: login.password === undefined ? randomBytes(32).toString('hex') : secret(login.password),
+      close: asked.close,
+    })
+  },
 }
 
 const memoryTokens: TrustedTokenManagerKind<TokensOptionsOf<'memory'>> = {
@@ -170,7 +199,7 @@ function listOf(text: string | undefined): readonly string[] {
 }
 
 const lists = {
-  accountStores: [sqliteStore, postgresStore, mongoStore, fileStore],
+  accountStores: [sqliteStore, postgresStore, mongoStore, fileStore, postgresRoles],
   tokenManagers: [memoryTokens, sqliteTokens, redisTokens, signedTokens],
   mechanisms: [jwt, basic, digest, apiKey, introspection, trust, identity],
 } as const satisfies Partial<Plugin>

@@ -5,12 +5,13 @@ import type { RevocationCheck } from './authn/revocation/revocation-check.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { createDatabaseQuery } from './database-query.ts'
+import { databaseTarget } from './database-target.ts'
 import type { Catalogue } from './fields/field.ts'
 import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
-import type { DatabaseState, UpstreamTarget } from './postgres/state.ts'
+import type { DatabaseState, LoginMode, UpstreamTarget } from './postgres/state.ts'
 import { composeRevocation } from './server-tls.ts'
 
 /** A schema that nobody changed through us is looked at again after this long. */
@@ -35,21 +36,21 @@ export function composeDatabases(
 ): Promise<readonly OpenDatabase[]> {
   return Promise.all(
     Object.entries(config.databases).map(async ([name, options]) => {
+      const secret = (reference: string): string => resolveSecret(reference, environment).value
+      const login = databaseTarget(`database ${name}`, { ...options, database: options.database ?? name }, secret)
       const upstream: UpstreamTarget = {
-        host: options.host,
-        port: options.port,
-        database: options.database ?? name,
+        host: login.host,
+        port: login.port,
+        database: login.database,
         tls:
-          options.tls === 'off'
+          login.tls === undefined || options.tls === 'off'
             ? undefined
-            : {
-                ca: options.tls.ca === undefined ? undefined : readFileSync(options.tls.ca, 'utf8'),
-                serverName: options.tls.server_name,
-                revocation: databaseRevocation(name, options.tls, surroundings),
-              },
-        user: options.login.user,
-        password: resolveSecret(options.login.password, environment).value,
-        connectTimeoutMs: options.connect_timeout,
+            : { ...login.tls, revocation: databaseRevocation(name, options.tls, surroundings) },
+        user: login.user,
+        get password() {
+          return login.password
+        },
+        connectTimeoutMs: login.connectTimeoutMs,
       }
       const asked = createDatabaseQuery(upstream)
       const source = createSchemaSource({
@@ -61,6 +62,7 @@ export function composeDatabases(
       const state: DatabaseState = {
         name,
         upstream,
+        login: loginMode(options.login),
         gate: createGate(options.allow, config.policies, grants.gate),
         schema: source,
         planner: await createPlanner(),
@@ -75,6 +77,11 @@ export function composeDatabases(
       return { state, source, close }
     }),
   )
+}
+
+function loginMode({ kind, roles }: Config['databases'][string]['login']): LoginMode {
+  if (kind !== 'pass-through') return { kind }
+  return { kind, roles: roles === undefined ? undefined : new Map(Object.entries(roles)) }
 }
 
 function databaseRevocation(

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createPasswordCheck } from './accounts/password.ts'
-import { type AccountStore, decoySecretOf } from './accounts/store.ts'
+import { type AccountStore, decoySecretOf, findAccount } from './accounts/store.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
 import type { AuditTrail } from './audit/event.ts'
@@ -263,6 +263,7 @@ export async function compose(
         jwt,
         password,
         trust: createTrustMechanism(stores),
+        findAccount: user => findAccount(stores, user),
         plugged: composed.postgres,
         tokenSource: tokenSourceOf(Object.values(config.issuers)),
         throttle,

@@ -8,18 +8,26 @@ export interface DatabaseLogin {
   readonly port: number
   readonly database: string
   /** `undefined`: without TLS, for a server on the same machine. */
-  readonly tls:
-    | {
-        /** PEM, instead of the system's authorities. */
-        readonly ca: string | undefined
-        /** Name that its certificate must have; `undefined`: host. */
-        readonly serverName: string | undefined
-      }
-    | undefined
+  readonly tls: DatabaseLoginTls | undefined
   readonly user: string
-  readonly password: string
+  /** Asked for at each login: it may have changed since. `undefined`: the certificate has to do. */
+  readonly password: string | undefined
   /** Until it is connected and logged in. */
   readonly connectTimeoutMs: number
+}
+
+/** TLS towards a database: verify-full. */
+export interface DatabaseLoginTls {
+  /** PEM, instead of the system's authorities. */
+  readonly ca: string | undefined
+  /** Name that its certificate must have; `undefined`: host. */
+  readonly serverName: string | undefined
+  /** PEM texts of the gateway's own certificate, for a server that asks for one. */
+  readonly client?: { readonly certificate: string; readonly key: string } | undefined
+  /** `require`: a login without SCRAM-SHA-256-PLUS is none. */
+  readonly channelBinding?: 'prefer' | 'require'
+  /** TLS from the first byte, without SSLRequest (PostgreSQL 17). */
+  readonly direct?: boolean
 }
 
 /** The driver names the dialled host to the server, whatever `servername` says; who it must be is checked here. */
@@ -40,23 +48,27 @@ function identityOf(serverName: string | undefined): pg.ClientConfig['ssl'] & ob
  * @returns a class, as a pool takes it; what it is made with comes on top of the login
  */
 export function databaseClient(
-  { host, port, database, tls, user, password, connectTimeoutMs }: DatabaseLogin,
+  login: DatabaseLogin,
   refused: (what: string) => Error,
   beforePassword?: (stream: Duplex) => Promise<void>,
 ): new (
   more?: pg.ClientConfig,
 ) => pg.Client {
+  const { host, port, database, tls, user, connectTimeoutMs } = login
+  const mustBind = tls?.channelBinding === 'require'
   return class extends pg.Client {
     constructor(more: pg.ClientConfig = {}) {
       let unwanted: string | undefined
+      let bound = false
       super({
         ...more,
         ...{ host, port, database, user },
         // Asked for when the server has said how it wants it.
         password: async () => {
           await beforePassword?.(this.connection.stream)
-          if (unwanted === undefined) return password
-          throw refused(unwanted)
+          const { password } = login
+          if (unwanted === undefined && password !== undefined) return password
+          throw refused(unwanted ?? 'a password, and there is none')
         },
         connectionTimeoutMillis: connectTimeoutMs,
         ssl:
@@ -65,15 +77,35 @@ export function databaseClient(
             : {
                 rejectUnauthorized: true,
                 ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+                ...(tls.client === undefined ? {} : { cert: tls.client.certificate, key: tls.client.key }),
                 ...identityOf(tls.serverName),
               },
+        sslnegotiation: tls?.direct === true ? 'direct' : 'postgres',
+        enableChannelBinding: mustBind,
       })
-      this.connection.once('authenticationMD5Password', () => {
+      const { connection } = this
+      connection.once('authenticationMD5Password', () => {
         unwanted = 'md5'
       })
-      this.connection.once('authenticationCleartextPassword', () => {
+      connection.once('authenticationCleartextPassword', () => {
         if (tls === undefined) unwanted = 'the password in clear without TLS'
+        else if (mustBind) unwanted = unbound
+      })
+      connection.once('authenticationSASL', (message: unknown) => {
+        // The driver takes PLUS where it is offered.
+        bound = offersBinding(message)
+        if (mustBind && !bound) unwanted = unbound
+      })
+      connection.once('authenticationOk', () => {
+        if (mustBind && !bound) connection.emit('error', refused(unbound))
       })
     }
   }
+}
+
+const unbound = 'a login without channel binding'
+
+function offersBinding(message: unknown): boolean {
+  if (typeof message !== 'object' || message === null || !('mechanisms' in message)) return false
+  return Array.isArray(message.mechanisms) && message.mechanisms.includes('SCRAM-SHA-256-PLUS')
 }

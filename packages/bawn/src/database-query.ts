@@ -3,7 +3,7 @@ import { databaseClient } from './database-client.ts'
 import { PostgresError } from './postgres/failure.ts'
 import type { CatalogueQuery } from './postgres/sql/schema.ts'
 import type { UpstreamTarget } from './postgres/state.ts'
-import { refuseRevokedServer } from './postgres/upstream.ts'
+import { refuseRevokedServer } from './postgres/upstream-certificate.ts'
 
 /** How long an unused connection is kept. */
 const keepMs = 30_000
@@ -16,8 +16,21 @@ export interface DatabaseQuery {
 /**
  * Runs the gateway's own catalogue queries over one connection with its own credential: opened when needed, closed when unused,
  * opened anew after a failure. Queries run one after the other.
+ *
+ * @param options.timeoutMs for a query to be answered
  */
-export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
+export function createDatabaseQuery(
+  target: UpstreamTarget,
+  {
+    applicationName = 'bawn: schema',
+    timeoutMs = 30_000,
+    searchPath,
+  }: {
+    readonly applicationName?: string
+    readonly timeoutMs?: number
+    readonly searchPath?: string
+  } = {},
+): DatabaseQuery {
   let open: Promise<pg.Client> | undefined
   let current: pg.Client | undefined
   let idle: NodeJS.Timeout | undefined
@@ -36,7 +49,11 @@ export function createDatabaseQuery(target: UpstreamTarget): DatabaseQuery {
     stream => refuseRevokedServer(target, stream),
   )
   const connect = async (): Promise<pg.Client> => {
-    const client = new Client({ query_timeout: 30_000, application_name: 'bawn: schema' })
+    const client = new Client({
+      query_timeout: timeoutMs,
+      application_name: applicationName,
+      ...(searchPath === undefined ? {} : { options: `-c search_path=${searchPath}` }),
+    })
     client.on('error', () => {
       if (current === client) open = undefined
     })

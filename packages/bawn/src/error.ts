@@ -261,6 +261,12 @@ export const errors = {
     sqlstate: '08001',
     hint: 'Check the password of the database credential and that the server is the right one',
   },
+  'authn.other_verifier': {
+    blame: 'operator',
+    status: 502,
+    sqlstate: '28000',
+    hint: 'Bring the verifier of PostgreSQL into the account store again, or use a store of kind postgres-roles',
+  },
 
   // plugins
   'plugins.not_found': {
@@ -695,6 +701,36 @@ export const errors = {
     status: 502,
     sqlstate: '08004',
     hint: 'PostgreSQL refuses the credential of the gateway or a setting; the log of the gateway says why',
+  },
+  'postgres.login_kind': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'Log in by the mechanism that the database takes; host_rules say who may use which',
+  },
+  'postgres.user_login_refused': {
+    blame: 'operator',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'The role of this name needs LOGIN, a password that is valid, and a line in pg_hba.conf for the gateway',
+  },
+  'postgres.pass_through_unproven': {
+    blame: 'operator',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'Let pg_hba.conf ask whoever comes from the gateway for a password: scram-sha-256 instead of trust, peer, ident or cert',
+  },
+  'postgres.pass_through_binding': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'Connect with channel_binding=disable; or the database takes logins of kind verifier, or shows the certificate of the gateway',
+  },
+  'postgres.pass_through_method': {
+    blame: 'operator',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'Let pg_hba.conf ask for password, md5, scram-sha-256 or oauth where the gateway comes from',
   },
   'postgres.upstream_lost': {
     blame: 'upstream',

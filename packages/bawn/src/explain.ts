@@ -282,7 +282,12 @@ export async function explainLogin(
     steps.add('mechanism', `${usable.join(' or ')}: supposed, with the given roles`)
     identity = suppose(user, question.asking.roles)
   } else {
+    const { kind } = options.login
     for (const name of usable) {
+      if (kind !== 'broker' && name !== (kind === 'verifier' ? 'scram' : kind)) {
+        steps.add('mechanism', `${name}: database ${database} takes logins of kind ${kind}`)
+        continue
+      }
       const found = await tryMechanism(name, rule.use, config, question, surroundings, steps)
       identity ??= found
     }
@@ -372,6 +377,13 @@ async function tryMechanism(
       const proof = mechanism === 'trust' ? 'without any proof' : 'with its password'
       say(`the account in ${found.store}, ${proof}${wish}`)
       return createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
+    }
+    case 'pass-through': {
+      const found = await surroundings.findAccount(user)
+      if (found?.account.locked === true) return say(`the account in ${found.store} is locked`)
+      const mapped = config.databases[question.database]?.login.roles?.[user]
+      say(`PostgreSQL itself asks, and knows; roles of ${mapped ? 'login.roles' : (found?.store ?? 'nobody')}`)
+      return createIdentity({ ...supposed, roles: mapped ?? found?.account.roles ?? [], source: found?.store })
     }
     case 'oauthbearer':
     case 'jwt': {

@@ -131,22 +131,37 @@ export const serverTls = z.strictObject({
 })
 export type ServerTls = Frozen<z.output<typeof serverTls>>
 
-/** TLS towards a database: verified unless it is off. Paths are relative to the configuration file. */
+/** TLS towards a database. Paths are relative to the configuration file. */
+export const databaseTlsOptions = z.strictObject({
+  ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
+  server_name: z.string().optional().describe('name that its certificate must have; default: host'),
+  certificate: z.string().optional().describe('PEM file: the gateway’s own certificate, where the server wants one'),
+  key: z.string().optional().describe('PEM file: its private key'),
+  channel_binding: z
+    .enum(['prefer', 'require'])
+    .default('prefer')
+    .describe('require refuses every login but SCRAM-SHA-256-PLUS, which nobody between us and the server can pass on'),
+  negotiation: z
+    .enum(['postgres', 'direct'])
+    .default('postgres')
+    .describe('direct begins with TLS at once, as PostgreSQL 17 and newer can'),
+})
+
+/** Verified unless it is off. */
 export const databaseTls = z
-  .union([
-    z.literal('off'),
-    z.strictObject({
-      ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
-      server_name: z.string().optional().describe('name that its certificate must have; default: host'),
-    }),
-  ])
-  .default({})
+  .union([z.literal('off'), databaseTlsOptions])
+  .prefault({})
   .describe('verify-full by default; off is for a server on the same machine')
+export type DatabaseTls = Frozen<z.output<typeof databaseTls>>
 
 /** What the gateway logs in to a database with. */
 export const databaseLogin = z
   .strictObject({
     user: z.string().min(1).describe('role that the gateway logs in as'),
-    password: secretReference.describe('its password'),
+    password: secretReference
+      .optional()
+      .describe(
+        'its password; file: is read at each login, so that it may change. Left out where tls.certificate is enough',
+      ),
   })
   .describe('the gateway’s own credential; users never hold it')

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { databaseTarget } from '../database-target.ts'
 import type { StoreOptionsOf } from './option.ts'
 import type { WritableAccountStore } from './store.ts'
 
@@ -23,18 +24,9 @@ export async function openPostgresStore(
   { name, secret, clock, create }: StoreSurroundings,
 ): Promise<WritableAccountStore> {
   const { openPostgresAccounts } = await import('./postgres.ts')
-  const { host, port, database, tls, login } = options
   return openPostgresAccounts({
     name,
-    login: {
-      host,
-      port,
-      database,
-      tls: tls === 'off' ? undefined : { ca: fileOf(tls.ca), serverName: tls.server_name },
-      user: login.user,
-      password: secret(login.password),
-      connectTimeoutMs: options.connect_timeout,
-    },
+    login: databaseTarget(`account store ${name}`, options, secret),
     schema: options.schema,
     statementTimeoutMs: options.statement_timeout,
     maxConnections: options.max_connections,

@@ -140,12 +140,31 @@ export const fileStoreOptions = z.strictObject({
   roles: z.array(name).default([]).describe('of everybody in an htpasswd file, which has none of its own'),
 })
 
+export const postgresRolesOptions = z.strictObject({
+  kind: z.literal('postgres-roles'),
+  host: z.string().min(1).describe('where PostgreSQL listens'),
+  port: z.int().min(1).max(65_535).default(5432).describe('of that host'),
+  database: z.string().min(1).describe('its name on that server: where the function is'),
+  tls: databaseTls,
+  login: databaseLogin,
+  connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
+  query_timeout: timeLimit.default(5_000).describe('until a question is answered'),
+  function: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_]{0,62}\.[a-z_][a-z0-9_]{0,62}$/, 'must be schema.name: a-z, 0-9, "_"')
+    .default('bawn.scram_verifier')
+    .describe('given the name of a role, returns its verifier out of pg_authid'),
+  memberships: z.boolean().default(true).describe('roles that it is a member of there are its roles here'),
+  roles: z.array(name).default([]).describe('what everybody in it has besides'),
+})
+
 /** An account store; which kinds there are stands in `builtin.ts` as well. */
 export const accountStoreOptions = z.discriminatedUnion('kind', [
   sqliteStoreOptions,
   postgresStoreOptions,
   mongoStoreOptions,
   fileStoreOptions,
+  postgresRolesOptions,
 ])
 export type AccountStoreOptions = Frozen<z.output<typeof accountStoreOptions>>
 

@@ -21,6 +21,13 @@ export interface ScramKeys {
   readonly serverKey: Buffer
 }
 
+/** What logs in wherever the same verifier is kept, without the password. */
+export interface ScramLoginKeys {
+  readonly verifier: ScramVerifier
+  /** 32 bytes. As good as the password where this verifier is kept: zeros after its one use. */
+  readonly clientKey: Buffer
+}
+
 /**
  * RFC 5802 section 3. Runs in the thread pool. A password that SASLprep forbids is taken as its UTF-8 bytes, as PostgreSQL does.
  *

@@ -14,6 +14,7 @@ export class AuthnError extends GatewayError<
   | 'authn.revocation_undecided'
   | 'authn.host_undecided'
   | 'authn.upstream_scram'
+  | 'authn.other_verifier'
   | 'authn.introspection_unreachable'
   | 'authn.bad_digest_user'
   | 'authn.foreign_page'

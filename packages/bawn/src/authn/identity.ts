@@ -61,7 +61,15 @@ export function identityClass(identity: Identity): string {
 }
 
 /** How an account proves who it is. An issuer may have the name of a store: a token of its own is not of the store for that. */
-const ofAccounts: ReadonlySet<MechanismName> = new Set(['trust', 'password', 'certificate', 'basic', 'scram', 'token'])
+const ofAccounts: ReadonlySet<MechanismName> = new Set([
+  'trust',
+  'password',
+  'certificate',
+  'basic',
+  'scram',
+  'token',
+  'pass-through',
+])
 
 /** Whether it is the account of that name in this store, and not somebody from elsewhere who has the same name. */
 export function isAccountOf(identity: Identity, store: string): boolean {

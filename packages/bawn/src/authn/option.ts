@@ -37,6 +37,7 @@ export const usableMechanisms = [
   'identity',
   'token',
   'oidc',
+  'pass-through',
 ] as const
 export type UsableMechanism = (typeof usableMechanisms)[number]
 

@@ -1,5 +1,5 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
-import { decodeBase64, deriveScramKeys, maxScramIterations } from '../accounts/scram-verifier.ts'
+import { decodeBase64, deriveScramKeys, maxScramIterations, type ScramLoginKeys } from '../accounts/scram-verifier.ts'
 import { AuthnError } from './error.ts'
 import type { ScramMechanismName } from './scram.ts'
 
@@ -13,6 +13,7 @@ export interface ScramCredential {
    * @param login.tls whether this connection is encrypted: only then can PLUS have been taken from the offer, and we tell the server
    * @param login.channelBinding `serverEndPointHash` of the server's certificate; `undefined` where there is none
    * @param login.nonce as for `createScramExchange`
+   * @param login.mustBind nothing but PLUS will do
    * @throws {AuthnError} `authn.upstream_scram` when the server offers nothing that we can do
    */
   start(login: {
@@ -20,6 +21,7 @@ export interface ScramCredential {
     readonly tls: boolean
     readonly channelBinding: Uint8Array | undefined
     readonly nonce: string
+    readonly mustBind?: boolean
   }): ScramClient
 }
 
@@ -43,12 +45,15 @@ interface DerivedKeys {
 // RFC 7677 section 4. A server that asks for less is after a proof that is cheap to guess the password from.
 const minIterations = 4_096
 
+/** Makes the keys for what the server said. */
+type DeriveKeys = (saltText: string, salt: Uint8Array, iterations: number) => Promise<DerivedKeys>
+
 /** Keeps the keys of the last salt: PBKDF2 runs once for a database, not once for a connection. */
 export function createScramCredential(password: string): ScramCredential {
   let last: Promise<DerivedKeys> | undefined
   let lastOf: string | undefined
 
-  const derive = (saltText: string, salt: Uint8Array, iterations: number): Promise<DerivedKeys> => {
+  const derive: DeriveKeys = (saltText, salt, iterations) => {
     const of = `${iterations}:${saltText}`
     if (last === undefined || lastOf !== of) {
       lastOf = of
@@ -60,10 +65,30 @@ export function createScramCredential(password: string): ScramCredential {
     }
     return last
   }
+  return credentialOf(derive)
+}
 
+/**
+ * Logs in by what a client proved to us: its ClientKey, and the verifier that the server keeps too. Good for one login.
+ *
+ * @throws {AuthnError} `authn.other_verifier`, by `respond`, when the server keeps another verifier: the password was changed there, or here
+ */
+export function createKeyedScramCredential({ verifier, clientKey }: ScramLoginKeys): ScramCredential {
+  const expected = Buffer.from(verifier.salt).toString('base64')
+  return credentialOf(async (saltText, _salt, iterations) => {
+    if (saltText !== expected || iterations !== verifier.iterations) {
+      throw new AuthnError('authn.other_verifier', 'the server keeps another SCRAM verifier than the account has')
+    }
+    const { storedKey, serverKey } = verifier
+    return { clientKey, storedKey: createSecretKey(storedKey), serverKey: createSecretKey(serverKey) }
+  })
+}
+
+function credentialOf(derive: DeriveKeys): ScramCredential {
   return {
-    start({ offered, tls, channelBinding, nonce }) {
+    start({ offered, tls, channelBinding, nonce, mustBind = false }) {
       const plus = channelBinding !== undefined && offered.includes('SCRAM-SHA-256-PLUS')
+      if (mustBind && !plus) throw refused('channel binding is required, and it cannot be had')
       if (!plus && !offered.includes('SCRAM-SHA-256')) throw refused('the server offers no SCRAM-SHA-256')
       const gs2 = plus ? 'p=tls-server-end-point,,' : tls && channelBinding !== undefined ? 'y,,' : 'n,,'
       const bare = `n=,r=${nonce}`

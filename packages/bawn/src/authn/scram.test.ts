@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomBytes, randomInt } from 'node:crypto'
 import { before, test } from 'node:test'
-import { decoyScramVerifier, deriveScramVerifier } from '../accounts/scram-verifier.ts'
+import { decoyScramVerifier, deriveScramKeys, deriveScramVerifier } from '../accounts/scram-verifier.ts'
 import type { Account, AccountStore, ScramVerifier } from '../accounts/store.ts'
 import { createScramExchange, formatScramNonce } from './scram.ts'
-import { createScramCredential } from './scram-client.ts'
+import { createKeyedScramCredential, createScramCredential } from './scram-client.ts'
 import { createScramMechanism } from './scram-mechanism.ts'
 
 const rfcSalt = Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64')
@@ -326,4 +326,75 @@ test('the mechanism identifies accounts, and everybody else sees the same exchan
 test('a store that fails is not an unknown user', async () => {
   const broken: AccountStore = { ...storeOf('broken', []), find: async () => Promise.reject(new Error('disk')) }
   await assert.rejects(logInAs([storeOf('staff', []), broken], 'alice', 'pencil'), /disk/)
+})
+
+test('a proof hands out the ClientKey where it was asked for, and it logs in by the same verifier alone', async () => {
+  const keysOf = async (password: string, keepKeys: boolean, locked = false) => {
+    const alice: Account = { name: 'alice', roles: [], scram: pencil, locked }
+    const mechanism = createScramMechanism({ stores: [storeOf('staff', [alice])], decoySecret: async () => secret })
+    const login = await mechanism.start('alice', { channelBinding: undefined, nonce: serverNonce, keepKeys })
+    const start = { offered: login.mechanisms, tls: false, channelBinding: undefined, nonce: clientNonce }
+    const client = createScramCredential(password).start(start)
+    const first = login.first(client.mechanism, client.first)
+    assert.ok(first.kind === 'continue')
+    const final = login.final(await client.respond(first.message))
+    return final.kind === 'identified' ? final.keys : undefined
+  }
+  assert.equal(await keysOf('pencil', false), undefined)
+  assert.equal(await keysOf('crayon', true), undefined)
+  assert.equal(await keysOf('pencil', true, true), undefined)
+  const keys = await keysOf('pencil', true)
+  assert.ok(keys !== undefined)
+  assert.deepEqual(keys.clientKey, (await deriveScramKeys('pencil', pencil.salt, pencil.iterations)).clientKey)
+
+  const binding = randomBytes(32)
+  for (const channelBinding of [undefined, binding]) {
+    const server = exchange(channelBinding)
+    const tls = channelBinding !== undefined
+    const client = createKeyedScramCredential(keys).start({
+      offered: server.mechanisms,
+      tls,
+      channelBinding,
+      nonce: formatScramNonce(randomBytes(18)),
+    })
+    const first = server.first(client.mechanism, client.first)
+    assert.ok(first.kind === 'continue')
+    const final = server.final(await client.respond(first.message))
+    assert.ok(final.kind === 'identified')
+    assert.equal(final.clientKey, undefined)
+    client.finish(final.serverFinal)
+  }
+  const other = await deriveScramVerifier('pencil', randomBytes(16), 4096)
+  const changed = createScramExchange({ verifier: other, decoy: false, channelBinding: undefined, nonce: serverNonce })
+  const start = { offered: changed.mechanisms, tls: false, channelBinding: undefined, nonce: clientNonce }
+  const client = createKeyedScramCredential(keys).start(start)
+  const first = changed.first(client.mechanism, client.first)
+  assert.ok(first.kind === 'continue')
+  await assert.rejects(client.respond(first.message), { code: 'authn.other_verifier' })
+})
+
+test('where channel binding is required, nothing but PLUS will do', () => {
+  const login = { tls: true, nonce: clientNonce, mustBind: true }
+  const credential = createScramCredential('pencil')
+  const binding = randomBytes(32)
+  const both = ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256']
+  assert.equal(credential.start({ ...login, offered: both, channelBinding: binding }).mechanism, 'SCRAM-SHA-256-PLUS')
+  for (const row of [
+    { offered: ['SCRAM-SHA-256'], channelBinding: binding },
+    { offered: both, channelBinding: undefined },
+  ]) {
+    assert.throws(() => credential.start({ ...login, ...row }), { code: 'authn.upstream_scram' })
+  }
+})
+
+test('unknown names seem to have the rounds that some account has', async () => {
+  const few = await deriveScramVerifier('pencil', randomBytes(16), 5_000)
+  const alice: Account = { name: 'alice', roles: [], scram: few, locked: false }
+  const store: AccountStore = { ...storeOf('imported', [alice]), decoy: async () => alice }
+  const mechanism = createScramMechanism({ stores: [storeOf('none', []), store], decoySecret: async () => secret })
+  for (const user of ['alice', 'bob']) {
+    const login = await mechanism.start(user, { channelBinding: undefined, nonce: serverNonce })
+    const first = login.first('SCRAM-SHA-256', ascii(`n,,n=,r=${clientNonce}`))
+    assert.match(first.kind === 'continue' ? text(first.message) : '', /,i=5000$/)
+  }
 })

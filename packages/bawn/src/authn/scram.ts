@@ -29,8 +29,11 @@ export type ScramFirst =
   | { readonly kind: 'rejected'; readonly reason: RejectionReason; readonly detail: string }
 
 export type ScramFinal =
-  /** `serverFinal` proves to the client that we know the verifier: send it before anything else. */
-  | { readonly kind: 'identified'; readonly serverFinal: Uint8Array }
+  /**
+   * `serverFinal` proves to the client that we know the verifier: send it before anything else. `clientKey` is there where it was asked for:
+   * whoever has it can log in as this user, so its owner fills it with zeros after the one use it has.
+   */
+  | { readonly kind: 'identified'; readonly serverFinal: Uint8Array; readonly clientKey: Buffer | undefined }
   | { readonly kind: 'malformed'; readonly detail: string }
   | { readonly kind: 'rejected'; readonly reason: RejectionReason; readonly detail: string }
 
@@ -49,6 +52,7 @@ export type ScramMechanismName = 'SCRAM-SHA-256' | 'SCRAM-SHA-256-PLUS'
  * @param options.decoy the verifier belongs to nobody: everything is computed as for others and nobody gets in
  * @param options.channelBinding hash of our certificate (`serverEndPointHash`); `undefined` without TLS or where there is none: then
  *   PLUS is not offered
+ * @param options.keepClientKey hand out the ClientKey that a right proof reveals (RFC 5802 section 3), to log in elsewhere by the same verifier
  * @param options.nonce at least 18 random bytes as base64, or other printable ASCII without a comma; used once
  */
 export function createScramExchange(options: {
@@ -56,6 +60,7 @@ export function createScramExchange(options: {
   readonly decoy: boolean
   readonly channelBinding: Uint8Array | undefined
   readonly nonce: string
+  readonly keepClientKey?: boolean
 }): ScramExchange {
   const { verifier, decoy, channelBinding } = options
   // KeyObjects: HMAC with raw key bytes is several times slower on Node 24.
@@ -122,10 +127,12 @@ export function createScramExchange(options: {
         clientKey[index] = (clientKey[index] ?? 0) ^ (proof[index] ?? 0)
       const serverSignature = createHmac('sha256', serverKey).update(authMessage).digest()
       const proven = timingSafeEqual(hash('sha256', clientKey, 'buffer'), verifier.storedKey)
-      clientKey.fill(0)
+      const kept = proven && !decoy && options.keepClientKey === true
+      if (!kept) clientKey.fill(0)
       if (decoy) return { kind: 'rejected', reason: 'unknown-user', detail: 'no such account' }
       if (!proven) return { kind: 'rejected', reason: 'wrong-password', detail: 'the proof does not fit the verifier' }
-      return { kind: 'identified', serverFinal: Buffer.from(`v=${base64(serverSignature)}`, 'latin1') }
+      const serverFinal = Buffer.from(`v=${base64(serverSignature)}`, 'latin1')
+      return { kind: 'identified', serverFinal, clientKey: kept ? clientKey : undefined }
     },
   }
 }

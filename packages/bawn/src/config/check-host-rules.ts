@@ -13,7 +13,7 @@ type Door = (typeof doors)[number]
 /** Mechanisms that each door can ask for today. */
 export const mechanismsOfDoor: Readonly<Record<Door, readonly UsableMechanism[]>> = {
   http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity', 'token', 'oidc'],
-  postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust'],
+  postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust', 'pass-through'],
 }
 
 type Mechanism = HostRuleOptions['use'][number]
@@ -180,8 +180,9 @@ function checkMechanism(draft: Draft, report: Report, rule: HostRuleOptions, ind
       }
       return
     }
-    // check-tokens.ts says what is wrong with it.
+    // check-tokens.ts and check-databases.ts say what is wrong with them.
     case 'token':
+    case 'pass-through':
     case undefined:
   }
 }

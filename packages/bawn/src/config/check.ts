@@ -2,6 +2,7 @@ import { suggest } from '../nearest.ts'
 import { parseHostPort } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
 import { checkAccounts } from './check-accounts.ts'
+import { checkDatabases } from './check-databases.ts'
 import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
@@ -74,13 +75,6 @@ function checkRoutes(draft: Draft, report: Report): void {
       }
       taken.set(key, first ?? index)
     }
-  }
-}
-
-function checkDatabases(draft: Draft, report: Report): void {
-  const policies = [...builtinPolicies, ...draft.policies.keys()]
-  for (const [name, database] of draft.databases) {
-    if (database) checkNames(report, ['databases', name, 'allow'], database.allow, policies, 'policy')
   }
 }
 

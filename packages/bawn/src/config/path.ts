@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path'
 import type { AccountStoreOptions } from '../accounts/option.ts'
 import type { IssuerOptions, MechanismsOptions } from '../authn/option.ts'
 import type { UpstreamOptions } from '../http/option.ts'
-import type { RevocationOptions } from '../option.ts'
+import type { DatabaseTls, RevocationOptions } from '../option.ts'
 import type { RedisOptions } from '../tokens/option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
 import { absoluteReference } from './secret.ts'
@@ -31,12 +31,8 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       tls:
         entry.tls === 'off'
           ? entry.tls
-          : {
-              ...entry.tls,
-              ca: optional(entry.tls.ca),
-              revocation: revocationPaths(entry.tls.revocation, path),
-            },
-      login: { ...entry.login, password: reference(entry.login.password) },
+          : { ...databaseTlsPaths(entry.tls, path), revocation: revocationPaths(entry.tls.revocation, path) },
+      login: { ...entry.login, password: entry.login.password && reference(entry.login.password) },
     })),
     upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
     accounts: each(config.accounts, entry => (entry.kind === 'plugin' ? entry : accountPaths(entry, path, reference))),
@@ -50,6 +46,11 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
     },
     audit: { ...config.audit, file: path(config.audit.file) },
   }
+}
+
+function databaseTlsPaths<Tls extends Exclude<DatabaseTls, 'off'>>(tls: Tls, path: (text: string) => string): Tls {
+  const { ca, certificate, key } = tls
+  return { ...tls, ca: ca && path(ca), certificate: certificate && path(certificate), key: key && path(key) }
 }
 
 function upstreamPaths(
@@ -111,11 +112,14 @@ function accountPaths(
     case 'file':
       return { ...store, path: path(store.path) }
     case 'postgres':
+    case 'postgres-roles': {
+      const password = store.login.password && reference(store.login.password)
       return {
         ...store,
-        tls: store.tls === 'off' ? store.tls : { ...store.tls, ca: optional(store.tls.ca) },
-        login: { ...store.login, password: reference(store.login.password) },
+        tls: store.tls === 'off' ? store.tls : databaseTlsPaths(store.tls, path),
+        login: { ...store.login, password },
       }
+    }
     case 'mongo': {
       const { tls, first_user: first } = store
       return {

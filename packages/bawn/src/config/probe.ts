@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { type RevocationOptions, secretReference } from '../option.ts'
+import { type DatabaseTls, type RevocationOptions, secretReference } from '../option.ts'
 import { secretsOf } from '../outbound/option.ts'
 import { isPluginEntry, pluggedMechanisms } from './kinds.ts'
 import type { Config } from './load.ts'
@@ -42,6 +42,15 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
       add('error', path, error.message, error.spec.hint)
     }
   }
+  const server = (
+    path: ConfigPath,
+    { tls, login }: { readonly tls: DatabaseTls; readonly login: { readonly password?: string | undefined } },
+  ): void => {
+    for (const key of ['ca', 'certificate', 'key'] as const) {
+      if (tls !== 'off') file([...path, 'tls', key], tls[key])
+    }
+    if (login.password !== undefined) secret([...path, 'login', 'password'], login.password)
+  }
   for (const [name, listener] of Object.entries(config.listeners)) {
     if (listener.door === 'admin' || !listener.tls) continue
     for (const key of ['certificate', 'key', 'client_ca'] as const)
@@ -49,11 +58,8 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     lists(['listeners', name, 'tls'], listener.tls.revocation)
   }
   for (const [name, database] of Object.entries(config.databases)) {
-    if (database.tls !== 'off') {
-      file(['databases', name, 'tls', 'ca'], database.tls.ca)
-      lists(['databases', name, 'tls'], database.tls.revocation)
-    }
-    secret(['databases', name, 'login', 'password'], database.login.password)
+    server(['databases', name], database)
+    if (database.tls !== 'off') lists(['databases', name, 'tls'], database.tls.revocation)
   }
   for (const [name, upstream] of Object.entries(config.upstreams)) {
     const path = ['upstreams', name]
@@ -75,8 +81,8 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
         file([...path, 'path'], store.path)
         break
       case 'postgres':
-        secret([...path, 'login', 'password'], store.login.password)
-        if (store.tls !== 'off') file([...path, 'tls', 'ca'], store.tls.ca)
+      case 'postgres-roles':
+        server(path, store)
         break
       case 'mongo':
         if (!store.url.startsWith('mongodb')) secret([...path, 'url'], store.url)

@@ -155,6 +155,7 @@ function unsafeAccounts(draft: Draft, report: Report): void {
         )
         break
       case 'postgres':
+      case 'postgres-roles':
         if (store.tls !== 'off' || isLoopback(store.host) || store.host.startsWith('/')) break
         report('warning', [...path, 'tls'], 'key', `UNSAFE: the connection to ${store.host} is not encrypted`)
         break

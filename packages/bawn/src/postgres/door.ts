@@ -1,21 +1,22 @@
 import type { Socket } from 'node:net'
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
-import { createScramCredential, type ScramCredential } from '../authn/scram-client.ts'
 import { admit } from './admission.ts'
 import { ConnectionLost, endSocket } from './byte-input.ts'
 import { Conversation, newSessionId } from './conversation.ts'
+import { DatabaseLogins, whyNoLogin } from './database-login.ts'
 import type { AuditContext } from './execution.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import { login } from './login.ts'
-import type { LoginContext } from './login-result.ts'
+import type { LoggedIn, LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
 import { Session } from './session.ts'
 import { type CancelKey, Sessions } from './sessions.ts'
-import { applicationNameOf, readStartupRequest, type StartupRequest } from './startup-settings.ts'
+import { readStartupRequest, type StartupRequest } from './startup-settings.ts'
 import type { DatabaseState, DoorState, SessionSummary } from './state.ts'
 import { createTlsFront, type DoorTls, type TlsFront, verifiedCertificate } from './tls.ts'
-import { cancelUpstream, openUpstream, type Upstream, UpstreamRefusal } from './upstream.ts'
+import { cancelUpstream, type Upstream } from './upstream.ts'
+import { UpstreamRefusal } from './upstream-login.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { rebuildErrorResponse } from './wire/error-response.ts'
 import { authentication, back, status } from './wire/message.ts'
@@ -35,14 +36,21 @@ export interface DoorOptions
 
 const newestMinor = 2
 
+/** Writes the line of a login. */
+type LoginAudit = (
+  identity: Identity | undefined,
+  decision: 'permit' | 'deny' | 'error',
+  rule: string,
+  code: string | undefined,
+) => void
+
 /** Serves accepted connections: one client, one identity, one connection to PostgreSQL. */
 export class PostgresDoor {
   readonly sessions = new Sessions()
   readonly #options: DoorOptions
   #tls: TlsFront | undefined
   #revocation: RevocationCheck | undefined
-  /** Keeps the derived keys of each database's credential. */
-  readonly #credentials = new WeakMap<DatabaseState, ScramCredential>()
+  readonly #databaseLogins = new DatabaseLogins()
   #state: DoorState
   #open = 0
   /** Connections that are not logged in yet. */
@@ -173,12 +181,7 @@ export class PostgresDoor {
     requestId: string,
     fail: (error: unknown) => void,
   ): Promise<void> {
-    const audit = (
-      identity: Identity | undefined,
-      decision: 'permit' | 'deny' | 'error',
-      rule: string,
-      code: string | undefined,
-    ): void => {
+    const audit: LoginAudit = (identity, decision, rule, code) => {
       state.audit.emit({
         kind: 'login',
         requestId,
@@ -208,21 +211,41 @@ export class PostgresDoor {
       fail(result.error)
       return
     }
-    const { identity, rule } = result
-    context.socket.write(result.serverFinal)
-    const permitted = this.#permit(state, request, identity)
+    let entered = false
+    try {
+      entered = await this.#enter(state, result, request, context, message, requestId, audit, fail)
+    } finally {
+      result.keys?.clientKey.fill(0)
+      if (!entered) result.opened?.socket.destroy()
+    }
+  }
+
+  /** Somebody is identified: decides, logs in to the database, and hands over to the session. @returns whether it came to that */
+  async #enter(
+    state: DoorState,
+    entered: LoggedIn,
+    request: StartupRequest,
+    context: LoginContext,
+    message: StartupMessage,
+    requestId: string,
+    audit: LoginAudit,
+    fail: (error: unknown) => void,
+  ): Promise<boolean> {
+    const { identity, rule } = entered
+    context.socket.write(entered.serverFinal)
+    const permitted = this.#permit(state, request, entered)
     if (permitted.kind === 'refused') {
       audit(identity, 'deny', permitted.rule, permitted.error.code)
       fail(permitted.error)
-      return
+      return false
     }
     audit(identity, 'permit', `${rule}, ${permitted.rule}`, undefined)
     const { database } = permitted
-    const upstream = await this.#upstream(state, database, identity, request, requestId, fail)
-    if (upstream === undefined) return
+    const upstream = await this.#upstream(state, database, entered, request, requestId, fail)
+    if (upstream === undefined) return false
     if (context.socket.destroyed) {
       upstream.socket.destroy()
-      return
+      return false
     }
     const auditContext: AuditContext = {
       audit: state.audit,
@@ -233,13 +256,14 @@ export class PostgresDoor {
       rule: permitted.rule,
     }
     this.#relay(state, database, auditContext, upstream, context, message)
+    return true
   }
 
   /** What is told only to who is known: whether the database exists, whether the policy permits, whether a setting is allowed. */
   #permit(
     state: DoorState,
     request: StartupRequest,
-    identity: Identity,
+    entered: LoggedIn,
   ):
     | { readonly kind: 'permitted'; readonly database: DatabaseState; readonly rule: string }
     | { readonly kind: 'refused'; readonly error: PostgresError; readonly rule: string } {
@@ -249,7 +273,7 @@ export class PostgresDoor {
       const error = new PostgresError('postgres.unknown_database', `database "${request.database}" does not exist`)
       return { kind: 'refused', error, rule: 'no such database' }
     }
-    const decision = database.gate.decide(identity, { door: 'postgres', verb: 'connect' })
+    const decision = database.gate.decide(entered.identity, { door: 'postgres', verb: 'connect' })
     if (decision.kind === 'deny') {
       const error = new PostgresError(
         'postgres.connect_denied',
@@ -257,6 +281,8 @@ export class PostgresDoor {
       )
       return { kind: 'refused', error, rule: decision.rule }
     }
+    const misfit = whyNoLogin(database, entered)
+    if (misfit !== undefined) return { kind: 'refused', error: misfit, rule: 'login of the database' }
     if (request.refused !== undefined) return { kind: 'refused', error: request.refused, rule: 'startup parameters' }
     return { kind: 'permitted', database, rule: decision.rule }
   }
@@ -264,31 +290,13 @@ export class PostgresDoor {
   async #upstream(
     state: DoorState,
     database: DatabaseState,
-    identity: Identity,
+    entered: LoggedIn,
     request: StartupRequest,
     requestId: string,
     fail: (error: unknown) => void,
   ): Promise<Upstream | undefined> {
-    let credential = this.#credentials.get(database)
-    if (credential === undefined) {
-      credential = createScramCredential(database.upstream.password)
-      this.#credentials.set(database, credential)
-    }
     try {
-      const upstream = await openUpstream(database.upstream, credential, [
-        ...request.settings,
-        ['client_encoding', 'UTF8'],
-        ['standard_conforming_strings', 'on'],
-        ['application_name', applicationNameOf(identity.id, request.applicationName)],
-      ])
-      if (
-        upstream.parameters.get('client_encoding') !== 'UTF8' ||
-        upstream.parameters.get('standard_conforming_strings') !== 'on'
-      ) {
-        upstream.socket.destroy()
-        throw new PostgresError('postgres.encoding', 'PostgreSQL does not take client_encoding UTF8')
-      }
-      return upstream
+      return await this.#databaseLogins.open(database, entered, request)
     } catch (thrown) {
       state.log({
         level: 'error',

@@ -68,7 +68,8 @@ async function askScram(
 ): Promise<LoginResult> {
   if (state.scram === undefined) return failed(request, rule, 'password', 'unknown-user')
   const nonce = formatScramNonce(randomBytes(18))
-  const exchange = await state.scram.start(request.user, { channelBinding: context.channelBinding, nonce })
+  const keepKeys = state.databases.get(request.database)?.login?.kind === 'verifier'
+  const exchange = await state.scram.start(request.user, { channelBinding: context.channelBinding, nonce, keepKeys })
   const { mechanism, data } = await saslInitial(context, exchange.mechanisms)
   const first = exchange.first(mechanism, data)
   if (first.kind === 'malformed') throw new WireError(`malformed SCRAM message: ${first.detail}`)
@@ -81,7 +82,7 @@ async function askScram(
     if (final.kind === 'malformed') throw new WireError(`malformed SCRAM message: ${final.detail}`)
     if (final.kind === 'rejected') return failed(request, rule, 'password', final.reason)
     const serverFinal = saslMessage(authentication.saslFinal, final.serverFinal)
-    return { kind: 'identified', identity: final.identity, rule, serverFinal }
+    return { kind: 'identified', identity: final.identity, rule, serverFinal, keys: final.keys }
   })
 }
 

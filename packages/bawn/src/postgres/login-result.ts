@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
+import type { ScramLoginKeys } from '../accounts/scram-verifier.ts'
 import { isLoopbackAddress } from '../authn/address.ts'
 import type { Identity, Outcome, RejectionReason } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
@@ -22,9 +23,20 @@ export interface LoginContext {
   readonly channelBinding: Uint8Array | undefined
 }
 
+export interface LoggedIn {
+  readonly kind: 'identified'
+  readonly identity: Identity
+  readonly rule: string
+  /** Goes out before anything else: it proves us to the client. */
+  readonly serverFinal: Buffer
+  /** Where the database takes users by their own verifier. To be filled with zeros when the login is over, however it ends. */
+  readonly keys?: ScramLoginKeys | undefined
+  /** Where PostgreSQL itself has let the client in: what it says behind AuthenticationOk. */
+  readonly opened?: ByteInput | undefined
+}
+
 export type LoginResult =
-  /** `serverFinal` goes out before anything else: it proves us to the client. */
-  | { readonly kind: 'identified'; readonly identity: Identity; readonly rule: string; readonly serverFinal: Buffer }
+  | LoggedIn
   /** `reason` is for the trail; `error` for the client, and the same for every reason that could tell users apart. */
   | {
       readonly kind: 'failed'

@@ -5,6 +5,7 @@ import { ConnectionLost } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
 import { ask } from './login-questions.ts'
 import { failed, judge, type LoginContext, type LoginResult, shown } from './login-result.ts'
+import { passThrough } from './pass-through.ts'
 import { type LoginQuestion, type PluggedQuestions, questionOf, type StartupRequest } from './startup-settings.ts'
 import type { DoorState } from './state.ts'
 import { WireError } from './wire/wire-error.ts'
@@ -13,7 +14,7 @@ import { WireError } from './wire/wire-error.ts'
  * Asks the one question that the first matching host rule leads to, and judges the answer.
  *
  * A verified certificate is taken without a question where the rule uses certificates. Otherwise the first other mechanism of the rule
- * decides, unless the client asked for another one of it by `-c bawn.login=`.
+ * decides, unless the client asked for another one of it by `-c bawn.login=`. A rule that passes logins through does nothing else.
  *
  * @throws {WireError | ConnectionLost} when the client breaks the protocol or leaves
  */
@@ -40,6 +41,7 @@ export async function login(state: DoorState, request: StartupRequest, context: 
       const reason = standing.kind === 'revoked' ? 'revoked' : 'certificate-unknown'
       return failed(request, rule, 'certificate', reason)
     }
+    if (use.includes('pass-through')) return await passThrough(state, request, context, rule)
     if (use.includes('certificate') && context.certificate !== undefined && state.certificate !== undefined) {
       const outcome = await state.certificate.authenticate(context.certificate, user, state.now())
       return judge(outcome, request, rule, 'certificate')

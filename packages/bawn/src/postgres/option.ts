@@ -1,5 +1,14 @@
 import { z } from 'zod'
-import { databaseLogin, type Frozen, listenAddress, name, revocationOptions, serverTls, timeLimit } from '../option.ts'
+import {
+  databaseLogin,
+  databaseTlsOptions,
+  type Frozen,
+  listenAddress,
+  name,
+  revocationOptions,
+  serverTls,
+  timeLimit,
+} from '../option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
@@ -26,9 +35,7 @@ export const databaseOptions = z.strictObject({
   tls: z
     .union([
       z.literal('off'),
-      z.strictObject({
-        ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
-        server_name: z.string().optional().describe('name that its certificate must have; default: host'),
+      databaseTlsOptions.extend({
         revocation: revocationOptions
           .optional()
           .describe('how it is found out that its certificate was revoked; default: nobody is asked'),
@@ -36,7 +43,22 @@ export const databaseOptions = z.strictObject({
     ])
     .prefault({})
     .describe('verify-full by default; off is for a server on the same machine'),
-  login: databaseLogin,
+  login: databaseLogin
+    .extend({
+      kind: z
+        .enum(['broker', 'verifier', 'pass-through'])
+        .default('broker')
+        .describe(
+          'as whom users work there: broker as user of this login; verifier as themselves, by the SCRAM verifier that PostgreSQL and the account store share; pass-through as themselves, by what PostgreSQL asks of them. In every case the gateway reads the schema as user',
+        ),
+      roles: z
+        .record(z.string().min(1).max(63), z.array(name))
+        .optional()
+        .describe(
+          'with pass-through: roles of users, by name; whoever is not in it has those of the account of the same name',
+        ),
+    })
+    .describe('the gateway’s own credential, which users never hold, and as whom they log in'),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
 })

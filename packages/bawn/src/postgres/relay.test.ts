@@ -81,6 +81,7 @@ function conversation(): Conversation {
     jwt: undefined,
     password: undefined,
     trust: undefined,
+    findAccount: async () => undefined,
     plugged: new Map(),
     tokenSource: undefined,
     throttle: createLoginThrottle({ now: () => 0 }),

@@ -1,5 +1,6 @@
 import type { Administration } from '../accounts/grant.ts'
 import type { PasswordCheck } from '../accounts/password.ts'
+import type { Account } from '../accounts/store.ts'
 import type { LoginThrottle } from '../accounts/throttle.ts'
 import type { AuditTrail } from '../audit/event.ts'
 import type { CertificateMechanism } from '../authn/certificate.ts'
@@ -11,6 +12,7 @@ import type { PasswordJudge } from '../authn/password-judge.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { ScramMechanism } from '../authn/scram-mechanism.ts'
 import type { TrustMechanism } from '../authn/trust.ts'
+import type { DatabaseLogin, DatabaseLoginTls } from '../database-client.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { GrantGate } from '../policy/grants.ts'
 import type { Gate } from '../policy/policy.ts'
@@ -23,6 +25,8 @@ import type { SchemaSource } from './sql/schema.ts'
 export interface DatabaseState {
   readonly name: string
   readonly upstream: UpstreamTarget
+  /** `undefined`: broker. */
+  readonly login?: LoginMode
   /** Who may connect. */
   readonly gate: Gate
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
@@ -35,25 +39,28 @@ export interface DatabaseState {
   readonly grants?: { readonly gate: GrantGate; readonly administration: Administration } | undefined
 }
 
-/** Where and how to log in to PostgreSQL. */
-export interface UpstreamTarget {
-  readonly host: string
-  readonly port: number
-  /** Its name on that server. */
-  readonly database: string
-  /** `undefined` is plain TCP; otherwise verify-full. */
-  readonly tls:
-    | {
-        readonly ca: string | undefined
-        readonly serverName: string | undefined
-        /** Whether its certificate was revoked; `undefined`: nobody is asked. */
-        readonly revocation?: RevocationCheck | undefined
-      }
-    | undefined
-  readonly user: string
-  readonly password: string
-  readonly connectTimeoutMs: number
+/** Where the database is. Its credential is the gateway's own: it reads the schema, and is what users come in by as `broker`. */
+export interface UpstreamTarget extends Omit<DatabaseLogin, 'tls'> {
+  readonly tls: UpstreamTls | undefined
 }
+
+export interface UpstreamTls extends DatabaseLoginTls {
+  /** Whether its certificate was revoked; `undefined`: nobody is asked. */
+  readonly revocation?: RevocationCheck | undefined
+}
+
+/** Who logs in to PostgreSQL for somebody who comes in by the gateway. */
+export type LoginMode =
+  /** The gateway, with its own credential. */
+  | { readonly kind: 'broker' }
+  /** The user, by the SCRAM verifier that PostgreSQL and an account store have in common. */
+  | { readonly kind: 'verifier' }
+  /** The user, by whatever PostgreSQL itself asks for. */
+  | {
+      readonly kind: 'pass-through'
+      /** By the user's name; who is not in it has those of the account of the same name. */
+      readonly roles: ReadonlyMap<string, readonly string[]> | undefined
+    }
 
 /** How callers may prove who they are. A method that throws or rejects cannot decide: the door answers 57P03. */
 export interface DoorState {
@@ -65,6 +72,8 @@ export interface DoorState {
   readonly jwt: { authenticate(token: string): Outcome | Promise<Outcome> } | undefined
   readonly password: Pick<PasswordCheck, 'check'> | undefined
   readonly trust: TrustMechanism | undefined
+  /** The account of this name, of the first store that knows it. */
+  readonly findAccount: (user: string) => Promise<{ readonly account: Account; readonly source: string } | undefined>
   /** Mechanisms of plug-ins, by their names. */
   readonly plugged: ReadonlyMap<PluggedMechanism, PasswordJudge>
   /** Where a client is sent for a token; without it `oauthbearer` takes tokens and tells nobody where to get one. */

@@ -1,18 +1,13 @@
-import { randomBytes, type X509Certificate } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
-import { connect as connectTls, TLSSocket } from 'node:tls'
-import { serverEndPointHash } from '../authn/channel-binding.ts'
-import type { Standing } from '../authn/revocation/revocation-check.ts'
-import { formatScramNonce } from '../authn/scram.ts'
-import type { ScramCredential } from '../authn/scram-client.ts'
+import { connect as connectTls } from 'node:tls'
 import { ByteInput, ConnectionLost, type Message } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
 import type { UpstreamTarget } from './state.ts'
+import { refuseRevokedServer } from './upstream-certificate.ts'
+import { authenticate, maxLoginMessageBytes, refusal, type UpstreamLogin, UpstreamRefusal } from './upstream-login.ts'
 import { BodyReader } from './wire/body-reader.ts'
 import { MessageBuilder } from './wire/builder.ts'
-import { parseErrorResponse, type RawErrorFields } from './wire/error-response.ts'
-import { authentication, back, front } from './wire/message.ts'
+import { back } from './wire/message.ts'
 import { buildCancelRequest, buildSslRequest, buildStartupMessage } from './wire/startup.ts'
 import { WireError } from './wire/wire-error.ts'
 
@@ -30,21 +25,11 @@ export interface Upstream {
   readonly rest: Buffer
 }
 
-/** The server's own words, which are for the client: too many connections, starting up, no such database. */
-export class UpstreamRefusal extends Error {
-  readonly fields: RawErrorFields
-
-  constructor(fields: RawErrorFields) {
-    super(`PostgreSQL: ${fields.get('C') ?? ''} ${fields.get('M') ?? ''}`)
-    this.fields = fields
-  }
-}
-
-const maxMessageBytes = 65_535
+const alpnProtocol = 'postgresql'
 
 /**
- * Connects and logs in with the gateway's own credential: SCRAM-SHA-256, bound to the channel inside TLS, and cleartext inside TLS
- * only. md5 is refused: it can be replayed from what the server keeps.
+ * Connects and logs in: by SCRAM-SHA-256, bound to the channel inside TLS, by the certificate of `target`, and by the password in clear
+ * inside TLS only. md5 is refused: it can be replayed from what the server keeps.
  *
  * @param parameters of the StartupMessage besides user and database
  * @throws {PostgresError} `postgres.upstream_unreachable`, `postgres.upstream_login`
@@ -52,17 +37,38 @@ const maxMessageBytes = 65_535
  */
 export async function openUpstream(
   target: UpstreamTarget,
-  credential: ScramCredential,
+  login: UpstreamLogin,
   parameters: readonly (readonly [name: string, value: string])[],
 ): Promise<Upstream> {
-  const socket = await dial(target)
-  const timer = setTimeout(() => socket.destroy(new Error('timeout')), target.connectTimeoutMs)
-  const input = new ByteInput(socket)
-  try {
-    const startup = [['user', target.user], ['database', target.database], ...parameters] as const
-    socket.write(buildStartupMessage(startup))
-    await authenticate(input, target, credential)
+  const input = await beginUpstream(target, login.user, parameters)
+  return await settling(target, input, async () => {
+    await authenticate(input, target, login)
     return await settle(input)
+  })
+}
+
+/** Connects and states who wants in; what the server asks then is the next to be read. @throws {PostgresError} `postgres.upstream_unreachable` */
+export async function beginUpstream(
+  target: UpstreamTarget,
+  user: string,
+  parameters: readonly (readonly [name: string, value: string])[],
+): Promise<ByteInput> {
+  const socket = await dial(target)
+  const input = new ByteInput(socket)
+  socket.write(buildStartupMessage([['user', user], ['database', target.database], ...parameters]))
+  return input
+}
+
+/** Reads on behind AuthenticationOk. Throws as `openUpstream` does. */
+export async function settleUpstream(target: UpstreamTarget, input: ByteInput): Promise<Upstream> {
+  return await settling(target, input, () => settle(input))
+}
+
+/** Closes what failed, or took too long, and says so in the words of `openUpstream`. */
+async function settling(target: UpstreamTarget, { socket }: ByteInput, work: () => Promise<Upstream>) {
+  const timer = setTimeout(() => socket.destroy(new Error('timeout')), target.connectTimeoutMs)
+  try {
+    return await work()
   } catch (cause) {
     socket.destroy()
     if (cause instanceof PostgresError || cause instanceof UpstreamRefusal) throw cause
@@ -122,23 +128,23 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
   try {
     await happened(socket, 'connect')
     if (target.tls === undefined) return socket
-    const input = new ByteInput(socket)
-    socket.write(buildSslRequest())
-    const answer = (await input.read(1)).toString('latin1')
-    const early = input.release()
-    // More than the one byte would be read as if it came through TLS (CVE-2021-23222).
-    if (answer !== 'S' || early.length > 0) throw new Error('the server does not offer TLS')
-    const { ca, serverName } = target.tls
+    const { ca, serverName, client, direct } = target.tls
+    if (direct !== true) await askForTls(socket)
     const name = serverName ?? target.host
     const secure = connectTls({
       socket,
       host: name,
       ...(isIP(name) === 0 ? { servername: name } : {}),
       ...(ca === undefined ? {} : { ca }),
+      ...(client === undefined ? {} : { cert: client.certificate, key: client.key }),
+      ...(direct === true ? { ALPNProtocols: [alpnProtocol] } : {}),
       minVersion: 'TLSv1.2',
     })
     secure.on('error', () => {})
     await happened(secure, 'secureConnect')
+    // Without it another protocol's server could be what answers (ALPACA); PostgreSQL demands it too.
+    if (direct === true && secure.alpnProtocol !== alpnProtocol)
+      throw new Error('the server does not name ALPN postgresql')
     await refuseRevokedServer(target, secure)
     return secure
   } catch (cause) {
@@ -150,26 +156,12 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
   }
 }
 
-/**
- * Looks up the server's certificate where the configuration wants that, before anything is said to the server.
- *
- * @throws {PostgresError} `postgres.upstream_unreachable`, when it was revoked, and when that cannot be told
- */
-export async function refuseRevokedServer({ tls }: UpstreamTarget, socket: Duplex): Promise<void> {
-  if (tls?.revocation === undefined) return
-  const certificate = peerCertificate(socket)
-  if (certificate === undefined)
-    throw new PostgresError('postgres.upstream_unreachable', 'PostgreSQL has no certificate')
-  let standing: Standing
-  try {
-    standing = await tls.revocation.check(certificate)
-  } catch (cause) {
-    const message = 'whether the certificate of PostgreSQL was revoked cannot be told'
-    throw new PostgresError('postgres.upstream_unreachable', message, { cause })
-  }
-  if (standing.kind === 'good') return
-  const what = standing.kind === 'revoked' ? 'was revoked' : 'is unknown to the responder'
-  throw new PostgresError('postgres.upstream_unreachable', `the certificate of PostgreSQL ${what}`)
+async function askForTls(socket: Socket): Promise<void> {
+  const input = new ByteInput(socket)
+  socket.write(buildSslRequest())
+  const answer = (await input.read(1)).toString('latin1')
+  // More than the one byte would be read as if it came through TLS (CVE-2021-23222).
+  if (answer !== 'S' || input.release().length > 0) throw new Error('the server does not offer TLS')
 }
 
 function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {
@@ -186,75 +178,6 @@ function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<v
   })
 }
 
-async function authenticate(input: ByteInput, target: UpstreamTarget, credential: ScramCredential): Promise<void> {
-  while (true) {
-    const message = await input.readMessage(maxMessageBytes)
-    if (message.type === back.error) throw refusal(message)
-    if (message.type === back.notice || message.type === back.negotiateVersion) continue
-    if (message.type !== back.authentication) throw new WireError('expected an authentication request')
-    const body = new BodyReader(message.body, 0, message.body.length)
-    const code = body.int32()
-    if (code === authentication.ok) return
-    if (code === authentication.sasl) {
-      await scram(input, body, target, credential)
-    } else if (code === authentication.cleartext && target.tls !== undefined) {
-      input.socket.write(new MessageBuilder().begin(front.password).cstring(target.password).end().take())
-    } else {
-      throw new PostgresError(
-        'postgres.upstream_login',
-        code === authentication.md5
-          ? 'PostgreSQL asks for md5: set password_encryption = scram-sha-256 and the password anew'
-          : `PostgreSQL asks for authentication method ${code}, which the gateway does not do here`,
-      )
-    }
-  }
-}
-
-async function scram(
-  input: ByteInput,
-  body: BodyReader,
-  target: UpstreamTarget,
-  credential: ScramCredential,
-): Promise<void> {
-  const offered: string[] = []
-  for (let name = body.cstring(); name !== ''; name = body.cstring()) offered.push(name)
-  const socket = input.socket
-  const channelBinding = target.tls === undefined ? undefined : peerBinding(socket)
-  const nonce = formatScramNonce(randomBytes(18))
-  const client = credential.start({ offered, tls: target.tls !== undefined, channelBinding, nonce })
-  const initial = new MessageBuilder().begin(front.password).cstring(client.mechanism)
-  socket.write(initial.int32(client.first.length).bytes(client.first).end().take())
-  const answer = await client.respond(await saslData(input, authentication.saslContinue))
-  socket.write(new MessageBuilder().begin(front.password).bytes(answer).end().take())
-  client.finish(await saslData(input, authentication.saslFinal))
-}
-
-/** Of connections that we opened: Node takes a certificate off the chain each time it is asked (nodejs/node#65579). */
-const certificates = new WeakMap<Duplex, X509Certificate>()
-
-function peerCertificate(socket: Duplex): X509Certificate | undefined {
-  const known = certificates.get(socket)
-  if (known !== undefined || !(socket instanceof TLSSocket)) return known
-  const certificate = socket.getPeerX509Certificate()
-  if (certificate !== undefined) certificates.set(socket, certificate)
-  return certificate
-}
-
-function peerBinding(socket: Socket): Uint8Array | undefined {
-  const certificate = peerCertificate(socket)
-  return certificate === undefined ? undefined : serverEndPointHash(certificate.raw)
-}
-
-async function saslData(input: ByteInput, expected: number): Promise<Buffer> {
-  const message = await input.readMessage(maxMessageBytes)
-  if (message.type === back.error) throw refusal(message)
-  const body = new BodyReader(message.body, 0, message.body.length)
-  if (message.type !== back.authentication || body.int32() !== expected) {
-    throw new WireError('the SCRAM exchange with PostgreSQL is out of order')
-  }
-  return body.bytes(body.left)
-}
-
 /** Reads from AuthenticationOk to the first ReadyForQuery. */
 async function settle(input: ByteInput): Promise<Upstream> {
   const greeting: Buffer[] = []
@@ -262,7 +185,7 @@ async function settle(input: ByteInput): Promise<Upstream> {
   let processId = 0
   let key: Buffer = Buffer.alloc(0)
   while (true) {
-    const message = await input.readMessage(maxMessageBytes)
+    const message = await input.readMessage(maxLoginMessageBytes)
     const body = new BodyReader(message.body, 0, message.body.length)
     switch (message.type) {
       case back.error:
@@ -295,16 +218,4 @@ async function settle(input: ByteInput): Promise<Upstream> {
 
 function reframe(message: Message): Buffer {
   return new MessageBuilder(message.body.length + 5).begin(message.type).bytes(message.body).end().take()
-}
-
-/**
- * What the server says about the gateway's own credential (class 28) is for the operator only: the client would take it for its
- * own password. Everything else is relayed.
- */
-function refusal(message: Message): Error {
-  const fields = parseErrorResponse(message.body, 0, message.body.length)
-  const state = fields.get('C') ?? ''
-  if (!state.startsWith('28')) return new UpstreamRefusal(fields)
-  const cause = new UpstreamRefusal(fields)
-  return new PostgresError('postgres.upstream_login', 'the gateway cannot log in to PostgreSQL', { cause })
 }

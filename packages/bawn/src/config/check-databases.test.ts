@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { parseConfig } from './load.ts'
+
+const example = readFileSync(new URL('example.yaml', import.meta.url), 'utf8')
+
+/** The example with this entry of its database, and these host rules before its own. */
+function problems(database: string, more = ''): readonly string[] {
+  const text = example
+    .replace(/^ {2}shop:\n(?: {4}.*\n)*/m, `  shop: { host: localhost, allow: [authenticated], ${database} }\n`)
+    .replace(/^host_rules:\n/m, `host_rules:\n${more}`)
+  assert.notEqual(text, example)
+  const loaded = parseConfig('/etc/bawn/bawn.yaml', new TextEncoder().encode(text))
+  const found = loaded.kind === 'ok' ? loaded.warnings : loaded.problems
+  return found.map(({ path, message }) => `${path}: ${message}`).filter(one => /databases|host_rules\.0/.test(one))
+}
+
+const login = 'login: { user: gateway, password: env:P }'
+const scram = '  - { door: postgres, database: shop, use: [scram] }\n'
+const passed = login.replace('{', '{ kind: pass-through,')
+const through = '  - { door: postgres, database: shop, use: [pass-through] }\n'
+const rows: readonly (readonly [name: string, found: readonly string[], wanted: RegExp | undefined])[] = [
+  ['the gateway’s own login', problems(login), undefined],
+  ['a certificate alone', problems('tls: { certificate: a, key: b }, login: { user: gateway }'), undefined],
+  ['a certificate without its key', problems(`tls: { certificate: a }, ${login}`), /certificate needs key/],
+  ['a key without its certificate', problems(`tls: { key: a }, ${login}`), /key needs certificate/],
+  ['nothing to log in with', problems('login: { user: gateway }'), /nothing to log in with/],
+  ['binding without TLS', problems(`tls: off, ${login}`), undefined],
+  [
+    'binding without a password',
+    problems('tls: { certificate: a, key: b, channel_binding: require }, login: { user: gateway }'),
+    /channel binding is a part of logging in by password/,
+  ],
+  ['a misspelt binding', problems(`tls: { channel_binding: must }, ${login}`), /is not one of|expected|fits/],
+  ['an unknown kind of login', problems('login: { kind: proxy, user: u, password: env:P }'), /"proxy" is not one of/],
+  ['verifiers, and scram for them', problems(login.replace('{', '{ kind: verifier,'), scram), undefined],
+  [
+    'verifiers, and a rule without scram',
+    problems(login.replace('{', '{ kind: verifier,'), scram.replace('scram', 'certificate')),
+    /takes logins by scram only/,
+  ],
+  ['logins that are passed on', problems(passed, through), undefined],
+  ['roles for them', problems(passed.replace('}', ', roles: { alice: [support] } }'), through), undefined],
+  ['passed on, and a rule that asks', problems(passed, scram), /takes logins by pass-through only/],
+  ['a rule that passes on, and a database that does not', problems(login, through), /takes logins of kind broker/],
+  [
+    'passed on, who knows where to',
+    problems(passed, '  - { door: postgres, use: [pass-through] }\n'),
+    /pass-through needs database/,
+  ],
+  [
+    'passed on, beside another mechanism',
+    problems(passed, through.replace('pass-through', 'pass-through, scram')),
+    /no other mechanism can stand beside it/,
+  ],
+  [
+    'passed on at the other door',
+    problems(passed, through.replace('postgres', 'http')),
+    /door http has no mechanism pass-through/,
+  ],
+  [
+    'passed on, and bound to another TLS',
+    problems(`tls: { channel_binding: require }, ${passed}`, through),
+    /bound to the TLS of the client/,
+  ],
+  ['roles where accounts have them', problems(login.replace('}', ', roles: {} }')), /roles are for logins of kind/],
+]
+
+for (const [name, found, wanted] of rows) {
+  test(`databases: ${name}`, () => {
+    if (wanted === undefined) assert.deepEqual(found, [])
+    else assert.match(found.join('\n'), wanted)
+  })
+}

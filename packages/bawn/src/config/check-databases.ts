@@ -1,0 +1,111 @@
+import type { DatabaseTls } from '../option.ts'
+import { builtinPolicies } from '../policy/option.ts'
+import { doorsOf } from './check-host-rules.ts'
+import type { Draft } from './draft.ts'
+import type { ConfigPath } from './problem.ts'
+import { checkNames, type Report } from './report.ts'
+
+/** How the gateway proves who it is to a server. */
+function checkServer(
+  report: Report,
+  path: ConfigPath,
+  { tls, login }: { readonly tls: DatabaseTls; readonly login: { readonly password?: string | undefined } },
+): void {
+  const shown = tls === 'off' ? undefined : tls.certificate
+  if (tls !== 'off') {
+    const missing = tls.certificate === undefined ? 'certificate' : 'key'
+    const given = missing === 'key' ? 'certificate' : 'key'
+    if ((tls.certificate === undefined) !== (tls.key === undefined)) {
+      report('error', [...path, 'tls', given], 'key', `${given} needs ${missing}`, 'name both files, or neither')
+    }
+    if (tls.channel_binding === 'require' && login.password === undefined) {
+      const message = 'channel binding is a part of logging in by password, and there is none'
+      report('error', [...path, 'tls', 'channel_binding'], 'value', message, 'add login.password')
+    }
+  }
+  if (login.password === undefined && shown === undefined) {
+    const suggestion = 'add password: env:NAME or file:path, or a certificate and its key under tls'
+    report('error', [...path, 'login'], 'key', 'there is nothing to log in with', suggestion)
+  }
+}
+
+/** Which rules may decide over logins to this database, in order, to the first that holds for all of them. */
+function rulesOf(draft: Draft, database: string): readonly number[] {
+  const found: number[] = []
+  for (const [index, rule] of draft.host_rules.entries()) {
+    if (!rule || !doorsOf(rule).includes('postgres')) continue
+    if (rule.database !== undefined && !rule.database.includes(database)) continue
+    found.push(index)
+    if (!rule.user && !rule.address && !rule.tls) break
+  }
+  return found
+}
+
+/** Users who log in as themselves have to prove it by what PostgreSQL can check. */
+function checkKind(draft: Draft, report: Report, name: string, kind: 'verifier' | 'pass-through'): void {
+  const path = ['databases', name, 'login', 'kind']
+  const wanted = kind === 'verifier' ? 'scram' : kind
+  if (kind === 'verifier' && draft.accounts.size === 0) {
+    const suggestion = 'add accounts: { staff: { kind: postgres-roles, … } }'
+    report('error', path, 'value', 'verifier needs an account store that has the verifiers of PostgreSQL', suggestion)
+  }
+  for (const index of rulesOf(draft, name)) {
+    const use = draft.host_rules[index]?.use ?? []
+    if (use.length === 0 || use.includes(wanted)) continue
+    const message = `database ${name} takes logins by ${wanted} only: whom this rule identifies is refused there`
+    report('warning', ['host_rules', index, 'use'], 'key', message, `use: [${wanted}] with database: [${name}]`)
+  }
+}
+
+/** A login can be passed on only where it is said where to, and nothing else can be asked for beside it. */
+function checkPassThrough(draft: Draft, report: Report): void {
+  for (const [index, rule] of draft.host_rules.entries()) {
+    const place = rule?.use.indexOf('pass-through') ?? -1
+    if (!rule || place < 0) continue
+    const path = ['host_rules', index]
+    if (rule.use.length > 1) {
+      const message = 'pass-through leaves the question to PostgreSQL: no other mechanism can stand beside it'
+      report('error', [...path, 'use'], 'value', message, 'write a rule of its own for the others')
+    }
+    if (rule.database === undefined) {
+      const message = 'pass-through needs database: which server is to judge?'
+      report('error', [...path, 'use', place], 'value', message, 'add database: the names whose logins are passed on')
+    }
+    for (const [at, name] of (rule.database ?? []).entries()) {
+      const kind = draft.databases.get(name)?.login.kind
+      if (kind === undefined || kind === 'pass-through') continue
+      const message = `database ${name} takes logins of kind ${kind}`
+      report(
+        'error',
+        [...path, 'database', at],
+        'value',
+        message,
+        `say login: { kind: pass-through } at databases.${name}`,
+      )
+    }
+  }
+}
+
+/** Databases, and account stores that are servers of PostgreSQL. */
+export function checkDatabases(draft: Draft, report: Report): void {
+  const policies = [...builtinPolicies, ...draft.policies.keys()]
+  for (const [name, database] of draft.databases) {
+    if (!database) continue
+    checkNames(report, ['databases', name, 'allow'], database.allow, policies, 'policy')
+    checkServer(report, ['databases', name], database)
+    const { kind, roles } = database.login
+    if (kind !== 'broker') checkKind(draft, report, name, kind)
+    if (kind !== 'pass-through' && roles !== undefined) {
+      const message = `roles are for logins of kind pass-through: here they come with the ${kind === 'verifier' ? 'account' : 'identity'}`
+      report('error', ['databases', name, 'login', 'roles'], 'key', message)
+    }
+    if (kind === 'pass-through' && database.tls !== 'off' && database.tls.channel_binding === 'require') {
+      const message = 'a login that is passed on is bound to the TLS of the client, if to any'
+      report('error', ['databases', name, 'tls', 'channel_binding'], 'value', message, 'use login: { kind: verifier }')
+    }
+  }
+  checkPassThrough(draft, report)
+  for (const [name, store] of draft.accounts) {
+    if (store?.kind === 'postgres-roles' || store?.kind === 'postgres') checkServer(report, ['accounts', name], store)
+  }
+}

@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
+import type { DatabaseLogin, DatabaseLoginTls } from './database-client.ts'
+import { GatewayError } from './error.ts'
+import type { DatabaseTls } from './option.ts'
+
+/** Options of a PostgreSQL server, as `databases` and account stores have them. */
+export interface ServerOptions {
+  readonly host: string
+  readonly port: number
+  readonly database: string
+  readonly tls: DatabaseTls
+  readonly login: { readonly user: string; readonly password?: string | undefined }
+  readonly connect_timeout: number
+}
+
+/**
+ * Where and how to log in, with every file read and every secret tried: what cannot be had stops the start.
+ *
+ * @param name of the entry, for errors
+ * @param secret what a reference stands for
+ * @throws {GatewayError} `config.invalid`, `config.secret`
+ */
+export function databaseTarget(
+  name: string,
+  { host, port, database, tls, login, connect_timeout: connectTimeoutMs }: ServerOptions,
+  secret: (reference: string) => string,
+): DatabaseLogin {
+  const { user, password } = login
+  const first = password === undefined ? undefined : secret(password)
+  const changes = password?.startsWith('file:') === true
+  return {
+    host,
+    port,
+    database,
+    tls: tls === 'off' ? undefined : readTls(name, tls),
+    user,
+    // Somebody may have written another one since.
+    get password() {
+      return password === undefined || !changes ? first : readAgain(name, password, secret)
+    },
+    connectTimeoutMs,
+  }
+}
+
+/** What a client would be told of a secret that cannot be read any more is for the operator alone. */
+function readAgain(name: string, reference: string, secret: (reference: string) => string): string {
+  try {
+    return secret(reference)
+  } catch (cause) {
+    throw new GatewayError('postgres.upstream_login', `the credential of ${name} cannot be read`, { cause })
+  }
+}
+
+function readTls(name: string, tls: Exclude<DatabaseTls, 'off'>): DatabaseLoginTls {
+  const { ca, certificate, key } = tls
+  const read = (path: string): string => {
+    try {
+      return readFileSync(path, 'utf8')
+    } catch (cause) {
+      throw new GatewayError('config.invalid', `${name}: ${path} cannot be read`, { cause })
+    }
+  }
+  const authorities = ca === undefined ? undefined : read(ca)
+  const client =
+    certificate === undefined || key === undefined ? undefined : { certificate: read(certificate), key: read(key) }
+  try {
+    createSecureContext({
+      ...(authorities === undefined ? {} : { ca: authorities }),
+      ...(client === undefined ? {} : { cert: client.certificate, key: client.key }),
+    })
+  } catch (cause) {
+    // OpenSSL's own words say which of them it is and quote nothing of them.
+    const why = cause instanceof Error ? cause.message : 'unknown'
+    throw new GatewayError('config.invalid', `the TLS files of ${name} cannot be used: ${why}`, { cause })
+  }
+  return {
+    ca: authorities,
+    serverName: tls.server_name,
+    client,
+    channelBinding: tls.channel_binding,
+    direct: tls.negotiation === 'direct',
+  }
+}

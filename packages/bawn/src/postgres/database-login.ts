@@ -1,0 +1,93 @@
+import { createKeyedScramCredential, createScramCredential, type ScramCredential } from '../authn/scram-client.ts'
+import { PostgresError } from './failure.ts'
+import { type LoggedIn, shown } from './login-result.ts'
+import { applicationNameOf, type StartupRequest } from './startup-settings.ts'
+import type { DatabaseState } from './state.ts'
+import { openUpstream, settleUpstream, type Upstream } from './upstream.ts'
+import type { UpstreamLogin } from './upstream-login.ts'
+
+/** Why somebody cannot be taken to the database by what was proven here; `undefined` when it can be tried. */
+export function whyNoLogin(
+  { name, login }: DatabaseState,
+  { identity, keys, opened }: LoggedIn,
+): PostgresError | undefined {
+  const wanted = login?.kind === 'verifier' ? 'scram' : login?.kind
+  const fits = wanted === 'scram' ? keys !== undefined : wanted !== 'pass-through' || opened !== undefined
+  if (fits) return undefined
+  const message = `database "${name}" takes logins by ${wanted} only, and this one was by ${identity.mechanism}`
+  return new PostgresError('postgres.login_kind', message)
+}
+
+/** Logs in to databases for those who have come in. Keeps the derived keys of the gateway's own credentials. */
+export class DatabaseLogins {
+  readonly #credentials = new WeakMap<DatabaseState, { readonly of: string; readonly scram: ScramCredential }>()
+
+  /**
+   * Opens a session for somebody whom policy permits.
+   *
+   * @throws {PostgresError} `postgres.upstream_unreachable`, `postgres.upstream_login`, `postgres.user_login_refused`, `postgres.encoding`
+   * @throws {UpstreamRefusal} when the server refuses for a reason that is the client's to know
+   */
+  async open(database: DatabaseState, entered: LoggedIn, request: StartupRequest): Promise<Upstream> {
+    const upstream = await this.#logIn(database, entered, request)
+    try {
+      examine(database, entered, upstream)
+      return upstream
+    } catch (error) {
+      upstream.socket.destroy()
+      throw error
+    }
+  }
+
+  async #logIn(database: DatabaseState, entered: LoggedIn, request: StartupRequest): Promise<Upstream> {
+    const parameters = sessionParameters(request, entered.identity.id)
+    const { keys, opened, identity } = entered
+    if (keys === undefined && opened === undefined) {
+      return await openUpstream(database.upstream, this.#ownLogin(database), parameters)
+    }
+    try {
+      if (opened !== undefined) return await settleUpstream(database.upstream, opened)
+      const scram = keys && createKeyedScramCredential(keys)
+      return await openUpstream(database.upstream, { user: identity.id, scram, password: undefined }, parameters)
+    } catch (cause) {
+      const ours = cause instanceof PostgresError && cause.code === 'postgres.upstream_login'
+      throw ours ? userRefused(identity.id, cause) : cause
+    }
+  }
+
+  #ownLogin(database: DatabaseState): UpstreamLogin {
+    const { user, password } = database.upstream
+    if (password === undefined) return { user, scram: undefined, password }
+    let credential = this.#credentials.get(database)
+    if (credential?.of !== password) {
+      credential = { of: password, scram: createScramCredential(password) }
+      this.#credentials.set(database, credential)
+    }
+    return { user, scram: credential.scram, password }
+  }
+}
+
+/** What a session begins with: the client's settings that may be passed on, and ours. */
+export function sessionParameters(request: StartupRequest, identityId: string): readonly (readonly [string, string])[] {
+  return [
+    ...request.settings,
+    ['client_encoding', 'UTF8'],
+    ['standard_conforming_strings', 'on'],
+    ['application_name', applicationNameOf(identityId, request.applicationName)],
+  ]
+}
+
+function examine({ login }: DatabaseState, { identity }: LoggedIn, { parameters }: Upstream): void {
+  if (parameters.get('client_encoding') !== 'UTF8' || parameters.get('standard_conforming_strings') !== 'on') {
+    throw new PostgresError('postgres.encoding', 'PostgreSQL does not take client_encoding UTF8')
+  }
+  // The server cuts names at 63 bytes, and something between us and it may log in as somebody else.
+  if (login !== undefined && login.kind !== 'broker' && parameters.get('session_authorization') !== identity.id) {
+    throw userRefused(identity.id, undefined)
+  }
+}
+
+function userRefused(user: string, cause: unknown): PostgresError {
+  const message = `PostgreSQL does not let user "${shown(user)}" in`
+  return new PostgresError('postgres.user_login_refused', message, cause === undefined ? {} : { cause })
+}
