@@ -58,6 +58,7 @@ const composing = [
   'revocation.ts',
   'server-tls.ts',
   'explain.ts',
+  'unconnected-routes.ts',
   'explain-grant.ts',
   'explanation.ts',
   'known-fields.ts',

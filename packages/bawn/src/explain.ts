@@ -3,23 +3,19 @@ import type { HostNames } from './authn/host-names.ts'
 import { type Arrival, createHostRules } from './authn/host-rules.ts'
 import { createIdentity, type Identity, type MechanismName, type Outcome } from './authn/identity.ts'
 import { isMechanism } from './authn/option.ts'
-import { configuredCarriers } from './compose-mechanisms.ts'
 import { mechanismsAt } from './config/check-host-rules.ts'
 import type { Config } from './config/load.ts'
 import { isLoopback } from './config/unsafe.ts'
 import { type Explanation, Steps } from './explanation.ts'
-import type { Catalogue } from './fields/field.ts'
 import { parsePath } from './http/path.ts'
-import { compileRoutes } from './http/routes.ts'
-import type { Upstream } from './http/upstream/upstream.ts'
 import type { Kinds } from './kinds.ts'
-import { disclosureText, fieldsOf, type KnownField } from './known-fields.ts'
-import { headersOf } from './outbound/open.ts'
-import { createGate, explainGate, nothingGranted } from './policy/gate.ts'
+import { disclosureText, fieldsOf } from './known-fields.ts'
+import { createGate, explainGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { isEnforced } from './policy/option.ts'
 import { decidingMechanism } from './postgres/login.ts'
 import type { PluggedQuestions } from './postgres/startup-settings.ts'
+import { routesOf } from './unconnected-routes.ts'
 
 // Why would a request or a login be permitted, masked or refused? Asks the same compiled rules as the doors do, in the same order, and
 // opens neither keys nor connections. The doors' own functions decide wherever they can be asked without a client.
@@ -212,42 +208,6 @@ export async function explainRequest(
 
 const jsonPathText = (path: readonly string[]): string =>
   `$${path.map(step => (step === '*' ? '[*]' : `.${step}`)).join('')}`
-
-/** The door's own table of routes, with upstreams that lead nowhere. @throws {GatewayError} whatever is wrong with a route */
-export function routesOf(
-  config: Config,
-  known: readonly KnownField[],
-  kinds: Kinds,
-  grants: Pick<GrantGate, 'decide'> = nothingGranted,
-) {
-  const upstreams = new Map<string, Upstream>(
-    Object.entries(config.upstreams).map(([name, { credentials }]) => [
-      name,
-      {
-        name,
-        host: name,
-        prefix: '',
-        ownHeaders: headersOf(credentials),
-        send: () => () => undefined,
-        retire: () => undefined,
-      },
-    ]),
-  )
-  const catalogue: Catalogue = {
-    fields: known.map(({ field }) => field),
-    find: name => known.find(({ field }) => field.name === name)?.field,
-    view: field => {
-      throw new TypeError(`no view of ${field.name}: explaining opens no keys`)
-    },
-  }
-  const gate = (allow: readonly string[]) => createGate(allow, config.policies, grants)
-  return compileRoutes(config.routes, {
-    upstreams,
-    gate,
-    catalogue,
-    carriers: configuredCarriers(config, kinds),
-  })
-}
 
 /** Why a login at the PostgreSQL door would be permitted or refused, and what of each column it would show. */
 export async function explainLogin(

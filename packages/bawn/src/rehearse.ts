@@ -4,11 +4,11 @@ import { createJwtMechanism } from './authn/jwt.ts'
 import type { Config } from './config/load.ts'
 import { SecretError } from './config/secret.ts'
 import { GatewayError } from './error.ts'
-import { routesOf } from './explain.ts'
 import { refuseDuplicates } from './fields/parse.ts'
 import type { Kinds } from './kinds.ts'
 import { fieldsOf } from './known-fields.ts'
 import { createGate } from './policy/gate.ts'
+import { routesOf } from './unconnected-routes.ts'
 
 /**
  * Builds what a start would build of a configuration, as far as that needs neither the keystore nor a network, and lets go of it again: what

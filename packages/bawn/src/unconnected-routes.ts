@@ -1,0 +1,46 @@
+import { configuredCarriers } from './compose-mechanisms.ts'
+import type { Config } from './config/load.ts'
+import type { Catalogue } from './fields/field.ts'
+import { compileRoutes } from './http/routes.ts'
+import type { Upstream } from './http/upstream/upstream.ts'
+import type { Kinds } from './kinds.ts'
+import type { KnownField } from './known-fields.ts'
+import { headersOf } from './outbound/open.ts'
+import { createGate, nothingGranted } from './policy/gate.ts'
+import type { GrantGate } from './policy/grants.ts'
+
+/** The door's own table of routes, with upstreams that lead nowhere. @throws {GatewayError} whatever is wrong with a route */
+export function routesOf(
+  config: Config,
+  known: readonly KnownField[],
+  kinds: Kinds,
+  grants: Pick<GrantGate, 'decide'> = nothingGranted,
+) {
+  const upstreams = new Map<string, Upstream>(
+    Object.entries(config.upstreams).map(([name, { credentials }]) => [
+      name,
+      {
+        name,
+        host: name,
+        prefix: '',
+        ownHeaders: headersOf(credentials),
+        send: () => () => undefined,
+        retire: () => undefined,
+      },
+    ]),
+  )
+  const catalogue: Catalogue = {
+    fields: known.map(({ field }) => field),
+    find: name => known.find(({ field }) => field.name === name)?.field,
+    view: field => {
+      throw new TypeError(`no view of ${field.name}: explaining opens no keys`)
+    },
+  }
+  const gate = (allow: readonly string[]) => createGate(allow, config.policies, grants)
+  return compileRoutes(config.routes, {
+    upstreams,
+    gate,
+    catalogue,
+    carriers: configuredCarriers(config, kinds),
+  })
+}
