@@ -127,7 +127,7 @@ const rows: readonly Row[] = [
   {
     name: 'a kind of store that nobody has',
     text: `${plain}\naccounts: { staff: { kind: csvv, path: x } }`,
-    problem: '3:28 "csvv" is not one of: sqlite, postgres, mongo, file, csv',
+    problem: '3:28 "csvv" is not one of: sqlite, postgres, mongo, file, postgres-roles, csv',
     suggestion: 'did you mean "csv"?',
   },
   {
@@ -145,7 +145,7 @@ const rows: readonly Row[] = [
   {
     name: 'what only the reader itself may write',
     text: `${plain}\naccounts: { staff: { kind: plugin, name: csv, written: { path: x } } }`,
-    problem: '3:28 "plugin" is not one of: sqlite, postgres, mongo, file, csv',
+    problem: '3:28 "plugin" is not one of: sqlite, postgres, mongo, file, postgres-roles, csv',
   },
   {
     name: 'a mechanism in a host rule without its options',
@@ -157,7 +157,7 @@ const rows: readonly Row[] = [
     name: 'a mechanism at a door that it is not made for',
     text: `${plain}\nmechanisms: { web-only: {} }\nhost_rules: [{ door: postgres, use: [web-only] }]`,
     problem: '4:38 door postgres has no mechanism web-only',
-    suggestion: 'door postgres has: certificate, scram, jwt, password, oauthbearer, trust, badge',
+    suggestion: 'door postgres has: certificate, scram, jwt, password, oauthbearer, trust, pass-through, badge',
   },
   {
     name: 'a store with the name of a mechanism',
