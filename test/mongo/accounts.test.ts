@@ -240,6 +240,10 @@ test('the first user is made once, when the collection is empty, and that is sai
     firstPassword: 'correct horse',
     notice: message => said.push(message),
   }
+  await assert.rejects(open(t, collection, { ...opening, firstPassword: 'secret' }), {
+    code: 'accounts.invalid',
+    message: 'first_user of account store people: a password has at least 8 characters',
+  })
   // Whoever only looks makes nothing.
   const looking = await open(t, collection, { ...opening, firstPassword: undefined })
   assert.equal(await looking.find('root'), undefined)

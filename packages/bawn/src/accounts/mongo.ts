@@ -8,7 +8,7 @@ import { connectMongo, duplicateKey, type MongoTarget } from './mongo-connection
 import { documentOf, documentShape, nameOf, parseDocument, projectionOf, writableRoles } from './mongo-document.ts'
 import type { StoreOptionsOf } from './option.ts'
 import { type Account, AccountError, isAccountName, type StoredAccount, type WritableAccountStore } from './store.ts'
-import { deriveBcryptVerifier, deriveVerifiers, formatVerifier, type Verifiers } from './verifier.ts'
+import { deriveBcryptVerifier, deriveVerifiers, formatVerifier, type Verifiers, whyNoPassword } from './verifier.ts'
 
 export interface MongoAccountsOptions {
   readonly name: string
@@ -29,12 +29,17 @@ type Users = Collection<Record<string, unknown>>
  * is acknowledged when a majority has it on the disk. A database that is away is "cannot decide" until it is back.
  *
  * Names go into a query as text under `$eq` or `$gt`, never as an object: nothing that a caller writes is an operator.
+ *
+ * @throws {AccountError} `accounts.bad_url`, `accounts.invalid` for a first password that is too short
  */
 export async function openMongoAccounts(opening: MongoAccountsOptions): Promise<WritableAccountStore> {
   const { name, options } = opening
   const shape = documentShape(options)
   const projection = projectionOf(shape)
   const id = options.property_id
+  const { first_user: first } = options
+  const fault = opening.firstPassword === undefined ? undefined : whyNoPassword(opening.firstPassword)
+  if (fault !== undefined) throw new AccountError('accounts.invalid', `first_user of account store ${name}: ${fault}`)
   const connection = await connectMongo(name, opening.target)
   const thread = createHashThread()
   const usersOf = (database: Db): Users => database.collection(options.collection)
@@ -76,7 +81,6 @@ export async function openMongoAccounts(opening: MongoAccountsOptions): Promise<
     return documents.length === 0 ? undefined : parseDocument(name, shape, documents[0])
   }
 
-  const first = options.first_user
   const makeFirst = async (): Promise<void> => {
     if (first === undefined || opening.firstPassword === undefined) return
     const any = await connection.read(database => usersOf(database).findOne({}, { projection: { _id: 1 } }))

@@ -186,6 +186,8 @@ test('a damaged row, a lost secret and lost tables are a store that failed', asy
     delete from ${schema}.secret`)
   for (const name of ['a', 'b', 'c']) await assert.rejects(store.find(name), { code: 'accounts.unavailable' })
   assert.equal((await store.find('alice'))?.name, 'alice')
+  // Between `a`, which cannot be read, and `alice`: nobody.
+  for (const name of ['', 'aa', 'bb', 'zoe']) assert.equal(await store.find(name), undefined)
   await assert.rejects(store.decoySecret?.() ?? Promise.resolve(), { code: 'accounts.unavailable' })
   await direct(`drop schema ${schema} cascade`)
   // Not made again by a running gateway: that would make unknown names of everybody.

@@ -6,6 +6,7 @@ import { type Ask, connectPostgres, type PostgresTarget } from './postgres-conne
 import { createPostgresAdministration } from './postgres-grants.ts'
 import { createPostgresHierarchy, grantsVersion, lockGrants } from './postgres-roles.ts'
 import { quoteSchema, refuseNewer } from './postgres-schema.ts'
+import type { RoleHierarchy } from './role-hierarchy.ts'
 import { AccountError, isAccountName, type StoredAccount, type WritableAccountStore } from './store.ts'
 import { deriveVerifiers } from './verifier.ts'
 
@@ -36,18 +37,21 @@ export function openPostgresAccounts(options: PostgresAccountsOptions): Postgres
     if (rowCount === 0)
       throw new AccountError('accounts.not_found', `account store ${name} has no such account: ${JSON.stringify(user)}`)
   }
+  const parse = (row: Readonly<Record<string, unknown>>, hierarchy: RoleHierarchy): StoredAccount => {
+    const { name: user, scram, password, roles, locked, created, password_changed: passwordChanged } = row
+    return parseAccountColumns(
+      name,
+      { name: user, scram, password, roles, locked, created, passwordChanged },
+      hierarchy,
+    )
+  }
   /** Rows, with the roles that those of each have in turn. */
-  const accounts = async (
-    select: () => Promise<pg.QueryResult>,
-  ): Promise<readonly (StoredAccount & { readonly found: boolean })[]> => {
+  const accounts = async (sql: string, values: readonly unknown[]): Promise<readonly StoredAccount[]> => {
     const { rows, hierarchy } = await hierarchyOf(async () => {
-      const found = await select()
+      const found = await tables.read(sql, values)
       return { rows: found.rows, version: found.rows[0]?.version }
     })
-    return rows.map(row => {
-      const columnsOfOne = { ...row, passwordChanged: row.password_changed }
-      return { ...parseAccountColumns(name, columnsOfOne, hierarchy), found: row.found !== false }
-    })
+    return rows.map(row => parse(row, hierarchy))
   }
   const change = async (user: string, sql: string, values: readonly unknown[]): Promise<void> =>
     changed(user, await tables.change(ask => ask(sql, values)))
@@ -73,38 +77,45 @@ export function openPostgresAccounts(options: PostgresAccountsOptions): Postgres
     },
     derive: deriveVerifiers,
     async find(user) {
-      // A row for every name, and every row is read to its end: what is read of an account only shows in the time of a failed login.
-      const [account] = await accounts(async () => {
-        const result = await tables.read(
-          `SELECT ${columns}, true AS found, (SELECT oldest FROM ${schema}.edition) AS oldest
-             FROM ${schema}.account WHERE name = $1
+      const wanted = searchName(user)
+      // The account, else the one after it, else nobody: one row is read to its end for every name. What is read of an account only
+      // shows in the time of a failed login.
+      const { rows, hierarchy } = await hierarchyOf(async () => {
+        const found = await tables.read(
+          `(SELECT ${columns}, 1 AS place, (SELECT oldest FROM ${schema}.edition) AS oldest
+              FROM ${schema}.account WHERE name >= $1 ORDER BY name LIMIT 1)
            UNION ALL
-           SELECT '${nobodyColumns.name}', '${nobodyColumns.scram}', '${nobodyColumns.password}', '{${nobodyColumns.role}}', true, 0, 0,
-             ${grantsVersion(schema)}, false, (SELECT oldest FROM ${schema}.edition)
-           ORDER BY found DESC LIMIT 1`,
-          [searchName(user)],
+           SELECT '', '${nobodyColumns.scram}', '${nobodyColumns.password}', '{${nobodyColumns.role}}', true, 0, 0,
+             ${grantsVersion(schema)}, 2, (SELECT oldest FROM ${schema}.edition)
+           ORDER BY place LIMIT 1`,
+          [wanted],
         )
-        refuseNewer(name, result.rows[0]?.oldest)
-        return result
+        refuseNewer(name, found.rows[0]?.oldest)
+        return { rows: found.rows, version: found.rows[0]?.version }
       })
-      if (account === undefined) return undefined
-      const { found, ...rest } = account
-      return found ? rest : undefined
+      const [row] = rows
+      const isFound = row?.name === wanted && wanted !== ''
+      try {
+        const account = parse(row, hierarchy)
+        return isFound ? account : undefined
+      } catch (error) {
+        // Somebody else's row that cannot be read is not about this name.
+        if (!isFound) return undefined
+        throw error
+      }
     },
     async decoy(user) {
       // The next in the order of names, as chance as the name itself.
-      const [account] = await accounts(() =>
-        tables.read(
-          `(SELECT ${columns}, 1 AS place FROM ${schema}.account WHERE name > $1 ORDER BY name LIMIT 1)
-           UNION ALL
-           (SELECT ${columns}, 2 AS place FROM ${schema}.account ORDER BY name LIMIT 1)
-           ORDER BY place LIMIT 1`,
-          [searchName(user)],
-        ),
+      const [account] = await accounts(
+        `(SELECT ${columns}, 1 AS place FROM ${schema}.account WHERE name > $1 ORDER BY name LIMIT 1)
+         UNION ALL
+         (SELECT ${columns}, 2 AS place FROM ${schema}.account ORDER BY name LIMIT 1)
+         ORDER BY place LIMIT 1`,
+        [searchName(user)],
       )
       return account
     },
-    list: () => accounts(() => tables.read(`SELECT ${columns} FROM ${schema}.account ORDER BY name`, [])),
+    list: () => accounts(`SELECT ${columns} FROM ${schema}.account ORDER BY name`, []),
     async add(account) {
       requireAccountName(account.name)
       const [scram, password] = verifierColumns(account)
