@@ -187,10 +187,8 @@ export class SessionGrants {
       if (hidden || !demand.relation.known) invisible ??= { demand, rule: rule ?? 'no such relation' }
     }
     if (hides && invisible !== undefined) return this.#missing(invisible.demand, verb, invisible.rule)
-    if (first === undefined) {
-      // Every need by itself is granted, and all together are not: what decides is not clear, so nothing is permitted.
-      return { ...refusal('postgres.permission_denied', 'permission denied', '').plan }
-    }
+    // Every need by itself is granted, and all together are not: what decides is not clear, so nothing is permitted.
+    if (first === undefined) return refusal('postgres.permission_denied', 'permission denied', '').plan
     return this.#forbidden(first.demand, first.need, verb, first.rule)
   }
 
@@ -208,25 +206,28 @@ export class SessionGrants {
     }
   }
 
-  #forbidden({ noun, written, name, needs }: Demand, need: Need, verb: string, rule: string): RefusedPlan {
-    const { gate } = this
-    const { database, identity } = this.#options
+  #forbidden(demand: Demand, need: Need, verb: string, rule: string): RefusedPlan {
+    const { noun, written, name } = demand
     const whole = noun === 'restricted' || noun === 'database'
     return {
       kind: 'refused',
       code: 'postgres.permission_denied',
       message: whole ? `permission denied: ${written}` : `permission denied for ${noun} ${name}`,
-      hint:
-        noun === 'restricted'
-          ? 'It needs DQL, DML and DDL on the database and AL on the cluster: the gateway cannot see what it does'
-          : several(needs)
-            ? 'The name may mean objects of several schemas: write the schema before it'
-            : gate.sees(identity, need.target)
-              ? `It needs ${need.privilege} on ${targetText(need)}${rule.startsWith('nothing grants') ? ', and nothing grants it' : `: ${rule}`}`
-              : `It needs ${need.privilege} on ${targetText(need)}`,
+      hint: this.#hint(demand, need, rule),
       offset: undefined,
-      denial: { rule, action: verb, resource: `${database}/${written}` },
+      denial: { rule, action: verb, resource: `${this.#options.database}/${written}` },
     }
+  }
+
+  #hint({ noun, needs }: Demand, need: Need, rule: string): string {
+    if (noun === 'restricted') {
+      return 'It needs DQL, DML and DDL on the database and AL on the cluster: the gateway cannot see what it does'
+    }
+    if (several(needs)) return 'The name may mean objects of several schemas: write the schema before it'
+    const what = `It needs ${need.privilege} on ${targetText(need)}`
+    // The entry that decides is told only about what may be seen.
+    if (!this.gate.sees(this.#options.identity, need.target)) return what
+    return rule.startsWith('nothing grants') ? `${what}, and nothing grants it` : `${what}: ${rule}`
   }
 
   /** A name that nobody saw being made: of a function that prepares or opens. It may be run by who may do everything. */

@@ -90,10 +90,10 @@ class StatementPlanner implements Planner {
   readonly #plans: PlanCache
   readonly #compiled = new WeakMap<SchemaSnapshot, Compiled>()
   readonly #readings: ReadingCache
-  /** One text is asked about twice, for grants and for fields: it is taken apart once. */
-  readonly #understood = new WeakMap<Uint8Array, Understood | Promise<Understood>>()
-  /** Readings whose text may be kept once its plan shows that it holds no plaintext. */
-  readonly #fresh = new WeakMap<Uint8Array, Reading>()
+  /** One text is asked about twice, for grants and for fields: it is taken apart once. Only the last: trees are large. */
+  #understood: { readonly text: Uint8Array; readonly result: Understood | Promise<Understood> } | undefined
+  /** A reading whose text may be kept once its plan shows that it holds no plaintext. */
+  #fresh: { readonly text: Uint8Array; readonly reading: Reading } | undefined
 
   constructor(parser: Parser, options: PlannerOptions) {
     this.#parser = parser
@@ -118,7 +118,10 @@ class StatementPlanner implements Planner {
     }
     const made = this.#make(text, compiled.names, ability)
     const keep = (plan: StatementPlan): StatementPlan => {
-      if (isSecret(plan)) return plan
+      if (isSecret(plan)) {
+        this.#understood = undefined
+        return plan
+      }
       this.#plans.set(latin1, snapshot.epoch, identityClass, plan)
       this.#keepReading(text, latin1)
       return plan
@@ -135,7 +138,7 @@ class StatementPlanner implements Planner {
       if (understood.kind === 'not') return unread(understood.refusal)
       try {
         const reading = readStatements(understood.statements)
-        this.#fresh.set(text, reading)
+        this.#fresh = { text, reading }
         return reading
       } catch (error) {
         if (error instanceof RangeError) return unread(tooComplex('levels'))
@@ -147,8 +150,9 @@ class StatementPlanner implements Planner {
   }
 
   #keepReading(text: Uint8Array, latin1: string): void {
-    const reading = this.#fresh.get(text)
-    if (reading !== undefined) this.#readings.set(latin1, reading)
+    if (this.#fresh?.text === text) this.#readings.set(latin1, this.#fresh.reading)
+    this.#fresh = undefined
+    this.#understood = undefined
   }
 
   async close(): Promise<void> {
@@ -178,11 +182,10 @@ class StatementPlanner implements Planner {
   }
 
   #understand(text: Uint8Array): Understood | Promise<Understood> {
-    const known = this.#understood.get(text)
-    if (known !== undefined) return known
-    const understood = this.#takeApart(text)
-    this.#understood.set(text, understood)
-    return understood
+    if (this.#understood?.text === text) return this.#understood.result
+    const result = this.#takeApart(text)
+    this.#understood = { text, result }
+    return result
   }
 
   #takeApart(text: Uint8Array): Understood | Promise<Understood> {
