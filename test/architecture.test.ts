@@ -40,6 +40,9 @@ const everywhere = [
   'database-client.ts',
   'database-target.ts',
   'json-path.ts',
+  'answer-body.ts',
+  'oauth.ts',
+  'sqlite-database.ts',
 ]
 const composing = [
   'server.ts',

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
+import { inTransaction, openPrivateDatabase } from '../sqlite-database.ts'
 import { AccountError } from './store.ts'
 
 // The file of the embedded store: how it is opened, and what is in it.
@@ -67,15 +66,7 @@ const schemaVersion = steps.length
  * @throws whatever the file system and SQLite throw
  */
 export function openAccountFile(name: string, path: string): DatabaseSync {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  // The file is made by us, so that it is never readable by others; SQLite gives -wal and -shm the same mode.
-  closeSync(openSync(path, 'a', 0o600))
-  chmodSync(path, 0o600)
-  const database = new DatabaseSync(path, {
-    timeout: 5_000,
-    allowExtension: false,
-    enableDoubleQuotedStringLiterals: false,
-  })
+  const database = openPrivateDatabase(path)
   try {
     migrate(database, name)
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF')
@@ -103,28 +94,5 @@ function migrate(database: DatabaseSync, name: string): void {
       'accounts.newer_schema',
       `account store ${name} has schema ${found}, this version knows ${schemaVersion}`,
     )
-  }
-}
-
-/** Everything in it is committed, and on the disk when this returns, or nothing is. */
-export function inTransaction<Result>(database: DatabaseSync, work: () => Result): Result {
-  return between(database, 'BEGIN IMMEDIATE', work)
-}
-
-/** Everything in it reads one state of the file. */
-export function atOneMoment<Result>(database: DatabaseSync, work: () => Result): Result {
-  return between(database, 'BEGIN', work)
-}
-
-function between<Result>(database: DatabaseSync, begin: string, work: () => Result): Result {
-  database.exec(begin)
-  try {
-    const result = work()
-    database.exec('COMMIT')
-    return result
-  } catch (error) {
-    // SQLite has rolled back by itself after some failures (SQLITE_FULL, SQLITE_IOERR).
-    if (database.isTransaction) database.exec('ROLLBACK')
-    throw error
   }
 }

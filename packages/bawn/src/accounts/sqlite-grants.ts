@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { atOneMoment, inTransaction } from '../sqlite-database.ts'
 import { damagedRow } from './account-row.ts'
 import {
   byGrantee,
@@ -22,7 +23,6 @@ import {
 } from './administration-rules.ts'
 import type { Administration, Grant, GrantSnapshot, PrincipalKind } from './grant.ts'
 import type { SqliteAccountStore } from './sqlite.ts'
-import { atOneMoment, inTransaction } from './sqlite-file.ts'
 import { formatRoles, grantsVersion, parseRoles } from './sqlite-roles.ts'
 
 /** What the administration of an open file is made of. */

@@ -1,3 +1,4 @@
+import { bearerToken } from '../oauth.ts'
 import { afterScheme, quotedString } from './auth-params.ts'
 import { decodeBase64Url } from './base64url.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
@@ -5,8 +6,6 @@ import type { Outcome } from './identity.ts'
 import type { JwtHttpOptions } from './option.ts'
 import { isFromOwnPage } from './own-page.ts'
 
-/** RFC 6750 section 2.1, behind the scheme. */
-const token68 = /^[A-Za-z0-9._~+/-]+=*$/
 /** Three or five parts: what a JWS or a JWE in compact form looks like. */
 export const compactForm = /^[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){2}(?:\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*)?$/
 
@@ -16,7 +15,7 @@ export function readBearer({ authorization }: HttpCredentials): string | 'malfor
   const token = header === undefined ? undefined : afterScheme(header, 'bearer')
   if (token === undefined) return undefined
   // No token is called so: the word has no dots.
-  return token68.test(token) && token !== 'malformed' ? token : 'malformed'
+  return bearerToken.test(token) && token !== 'malformed' ? token : 'malformed'
 }
 
 /** RFC 6750 section 3: no error code when the request has no credential at all, one text for every reason when it has one. */
@@ -53,12 +52,12 @@ export function createBearerMechanism(judge: TokenJudge, options: JwtHttpOptions
       const [value, second] = credentials.header(header)
       if (second !== undefined) return 'malformed'
       const bare = value === undefined ? undefined : (afterScheme(value, 'bearer') ?? value)
-      if (bare !== undefined) return token68.test(bare) ? bare : 'malformed'
+      if (bare !== undefined) return bearerToken.test(bare) ? bare : 'malformed'
     }
     const value = cookie === undefined ? undefined : credentials.cookie(cookie)
     // Browsers send it for pages of other sites too: what such a page changes is not its owner's doing.
     if (value !== undefined && !isFromOwnPage(credentials, ['same-origin', 'same-site'])) return 'foreign'
-    return value === undefined || token68.test(value) ? value : 'malformed'
+    return value === undefined || bearerToken.test(value) ? value : 'malformed'
   }
   return {
     name: 'jwt',

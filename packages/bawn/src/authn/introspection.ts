@@ -1,5 +1,6 @@
 import { isAccountName } from '../accounts/store.ts'
-import { readAnswerBody } from './answer-body.ts'
+import { readAnswerBody } from '../answer-body.ts'
+import { clientBasic } from '../oauth.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import { AuthnError } from './error.ts'
 import type { HttpMechanism } from './http-mechanism.ts'
@@ -40,7 +41,7 @@ export function createIntrospectionMechanism(
   const { clock } = surroundings
   const cache = createTokenCache<Answer>({ maxEntries: 10_000, maxWeight: 16 * 1_048_576 })
   const pending = new Map<string, Promise<Outcome>>()
-  const authorization = `Basic ${Buffer.from(`${form(options.client_id)}:${form(surroundings.clientSecret)}`).toString('base64')}`
+  const authorization = clientBasic(options.client_id, surroundings.clientSecret)
 
   const ask = async (token: string, digest: string): Promise<Outcome> => {
     const askedAt = clock()
@@ -94,11 +95,6 @@ export function createIntrospectionMechanism(
     },
     challenge: (_credentials, outcome) => challenges[outcome],
   }
-}
-
-/** RFC 6749 section 2.3.1: both parts of Basic are form-encoded first. */
-function form(text: string): string {
-  return new URLSearchParams({ '': text }).toString().slice(1)
 }
 
 async function post(

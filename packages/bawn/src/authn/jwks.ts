@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { readAnswerBody } from './answer-body.ts'
+import { readAnswerBody } from '../answer-body.ts'
 import { AuthnError } from './error.ts'
 import type { IssuerOptions } from './issuer-option.ts'
 import { type KeySetReading, parseKeySet, type VerificationKey } from './jwk.ts'

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { checkServerIdentity, type DetailedPeerCertificate, type PeerCertificate } from 'node:tls'
-import { readBounded } from './answer-body.ts'
+import { readBounded } from '../answer-body.ts'
 
 /** Who may answer at a URL of an issuer, where not every public authority is to be believed. */
 export interface TlsTrust {

@@ -1,7 +1,7 @@
+import { bearerToken, clientBasic } from '../oauth.ts'
 import { type ClientAssertion, createClientAssertion } from './client-assertion.ts'
 import type { OutboundCredentials, ProofHeader } from './credentials.ts'
 import { OutboundError } from './error.ts'
-import { basicValue } from './fixed.ts'
 import type { ClientCredentialsOptions } from './option.ts'
 
 /** What this needs of the outside. */
@@ -122,15 +122,10 @@ async function request(
     form.set('client_id', options.client_id)
     form.set('client_secret', clientSecret ?? '')
   } else {
-    // RFC 6749 section 2.3.1: both parts are form-encoded first.
-    headers['authorization'] = basicValue(formEncoded(options.client_id), formEncoded(clientSecret ?? ''))
+    headers['authorization'] = clientBasic(options.client_id, clientSecret ?? '')
   }
   const askedAt = clock()
   return read(await post(options.token_url, headers, form.toString()), askedAt)
-}
-
-function formEncoded(text: string): string {
-  return new URLSearchParams({ '': text }).toString().slice(1)
 }
 
 /** RFC 6749 section 5.1. Token types other than Bearer need what this does not have. */
@@ -138,9 +133,7 @@ function read(body: Uint8Array, askedAt: number): HeldToken {
   const answer: unknown = JSON.parse(Buffer.from(body).toString('utf8'))
   if (typeof answer !== 'object' || answer === null) throw new Error('the answer is no object')
   const { access_token: token, token_type: type, expires_in: expires }: Record<string, unknown> = { ...answer }
-  // RFC 6750 section 2.1.
-  if (typeof token !== 'string' || !/^[A-Za-z0-9._~+/-]+=*$/.test(token))
-    throw new Error('the answer has no access_token')
+  if (typeof token !== 'string' || !bearerToken.test(token)) throw new Error('the answer has no access_token')
   if (typeof type !== 'string' || type.toLowerCase() !== 'bearer') throw new Error('the token is no bearer token')
   const told = typeof expires === 'string' && /^[0-9]{1,9}$/.test(expires) ? Number(expires) : expires
   const seconds = typeof told === 'number' && told > 0 && told < 1e9 ? told : untoldLifetimeSeconds

@@ -16,8 +16,3 @@ export function createFixedCredentials(name: string, value: string): OutboundCre
   const proof: ProofHeader = Object.freeze({ name, value })
   return { headers: [name.toLowerCase()], proof: () => proof, refused: () => false, close: () => {} }
 }
-
-/** RFC 7617: name and password as UTF-8. */
-export function basicValue(user: string, password: string): string {
-  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
-}

@@ -1,6 +1,7 @@
+import { basicValue } from '../oauth.ts'
 import { createClientCredentials } from './client-credentials.ts'
 import type { OutboundCredentials } from './credentials.ts'
-import { basicValue, createFixedCredentials } from './fixed.ts'
+import { createFixedCredentials } from './fixed.ts'
 import type { OutboundCredentialsOptions } from './option.ts'
 import { createPostForm } from './post-form.ts'
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request as requestPlain } from 'node:http'
 import { request as requestSecure } from 'node:https'
+import { readBounded } from '../answer-body.ts'
 import { OutboundError } from './error.ts'
 
 /** No answer of a token endpoint is longer. */
@@ -37,17 +38,7 @@ export function createPostForm(ca: string | undefined, timeoutMs: number): PostF
       response.destroy()
       throw new Error(`status ${response.statusCode}`)
     }
-    const pieces: Buffer[] = []
-    let length = 0
-    for await (const piece of response) {
-      length += piece.length
-      if (length > maxAnswerBytes) {
-        response.destroy()
-        throw new Error(`more than ${maxAnswerBytes} bytes`)
-      }
-      pieces.push(piece)
-    }
-    return Buffer.concat(pieces)
+    return readBounded(response, maxAnswerBytes)
   }
 }
 

@@ -1,6 +1,5 @@
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
+import { inTransaction, openPrivateDatabase } from '../sqlite-database.ts'
 import { TokenError } from './error.ts'
 
 // user_version of the file; a file with a higher one was written by a newer Bawn and is left alone.
@@ -49,25 +48,8 @@ export function openTokenFile(path: string, now: number): TokenFile {
       throw new TokenError('tokens.unavailable', `the token file ${path} failed`, { cause })
     }
   }
-  const database = guarded(() => {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    // The file is made by us, so that it is never readable by others; SQLite gives -wal and -shm the same mode.
-    closeSync(openSync(path, 'a', 0o600))
-    chmodSync(path, 0o600)
-    return new DatabaseSync(path, { timeout: 5_000, allowExtension: false, enableDoubleQuotedStringLiterals: false })
-  })
-  const locked = <Result>(work: () => Result): Result =>
-    guarded(() => {
-      database.exec('BEGIN IMMEDIATE')
-      try {
-        const result = work()
-        database.exec('COMMIT')
-        return result
-      } catch (error) {
-        if (database.isTransaction) database.exec('ROLLBACK')
-        throw error
-      }
-    })
+  const database = guarded(() => openPrivateDatabase(path))
+  const locked = <Result>(work: () => Result): Result => guarded(() => inTransaction(database, work))
   const version = (): number => Number(database.prepare('PRAGMA user_version').get()?.['user_version'])
   try {
     guarded(() => database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF'))

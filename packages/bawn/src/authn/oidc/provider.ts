@@ -1,6 +1,6 @@
 import type { webcrypto } from 'node:crypto'
 import type * as OAuth from 'oauth4webapi'
-import { readAnswerBody, readBounded } from '../answer-body.ts'
+import { readAnswerBody, readBounded } from '../../answer-body.ts'
 import { AuthnError } from '../error.ts'
 import { isJsonObject, type JsonObject, parseJson } from '../json.ts'
 import { requestTrusted, type TlsTrust } from '../tls-fetch.ts'

@@ -1,4 +1,4 @@
-import { readAnswerBody } from '../answer-body.ts'
+import { readAnswerBody } from '../../answer-body.ts'
 
 /** What is asked for, and how much of it is taken. */
 export interface DownloadRequest {

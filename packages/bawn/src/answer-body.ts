@@ -1,5 +1,5 @@
 /**
- * The body of an answer of an issuer, read up to a limit and no further.
+ * The body of an answer of somebody whom the gateway asks, read up to a limit and no further.
  *
  * @param maxBytes checked piece by piece, whatever Content-Length says
  * @param status what it has to be
