@@ -40,6 +40,7 @@ const everywhere = [
   'database-client.ts',
   'database-target.ts',
   'json-path.ts',
+  'listening.ts',
   'answer-body.ts',
   'oauth.ts',
   'sqlite-database.ts',

@@ -3,10 +3,10 @@ import { getCACertificates } from 'node:tls'
 import type { ReadyCheck } from './admin/door.ts'
 import type { RevocationCheck } from './authn/revocation/revocation-check.ts'
 import type { Config } from './config/load.ts'
-import { resolveSecret } from './config/secret.ts'
 import { createDatabaseQuery } from './database-query.ts'
 import { databaseTarget } from './database-target.ts'
 import type { Catalogue } from './fields/field.ts'
+import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
@@ -17,7 +17,7 @@ import { composeRevocation } from './server-tls.ts'
 /** A schema that nobody changed through us is looked at again after this long. */
 const schemaAgeMs = 10_000
 
-type Surroundings = Parameters<typeof composeRevocation>[3]
+type Surroundings = Parameters<typeof composeRevocation>[3] & Pick<KindSurroundings, 'secret'>
 
 /** A database behind the PostgreSQL door, with what is open towards it. */
 export interface OpenDatabase {
@@ -32,12 +32,11 @@ export function composeDatabases(
   catalogue: Catalogue,
   grants: { readonly gate: GrantGate | undefined; readonly of: (database: string) => DatabaseState['grants'] },
   surroundings: Surroundings,
-  environment: NodeJS.ProcessEnv,
 ): Promise<readonly OpenDatabase[]> {
   return Promise.all(
     Object.entries(config.databases).map(async ([name, options]) => {
-      const secret = (reference: string): string => resolveSecret(reference, environment).value
-      const login = databaseTarget(`database ${name}`, { ...options, database: options.database ?? name }, secret)
+      const named = { ...options, database: options.database ?? name }
+      const login = databaseTarget(`database ${name}`, named, surroundings.secret)
       const upstream: UpstreamTarget = {
         host: login.host,
         port: login.port,

@@ -144,7 +144,7 @@ export async function compose(
     log: (level, message) => log({ level, message, requestId: '-' }),
   })
   const jwt = await composeIssuers(config, kinds, forKinds)
-  const upstreams = composeUpstreams(config, clock, environment)
+  const upstreams = composeUpstreams(config, forKinds)
   const stores = await openAccountStores(config.accounts, { kinds, surroundings: forKinds, create: true })
   let grants: OpenGrantGate | undefined
   let successor: Composition | undefined
@@ -165,8 +165,7 @@ export async function compose(
       config,
       catalogue,
       { gate: grants?.gate, of: grantsOf },
-      surroundings,
-      environment,
+      { ...surroundings, secret: forKinds.secret },
     )
     tokens = await composeTokens(config, kinds, forKinds, memoryTokens)
     return await assemble(databases)
@@ -299,13 +298,15 @@ export async function compose(
   }
 }
 
-function composeUpstreams(config: Config, clock: () => number, environment: NodeJS.ProcessEnv): Map<string, Upstream> {
-  const secret = (reference: string): string => resolveSecret(reference, environment).value
+function composeUpstreams(
+  config: Config,
+  surroundings: Pick<KindSurroundings, 'clock' | 'secret'>,
+): Map<string, Upstream> {
   return new Map(
     Object.entries(config.upstreams).map(([name, options]) => {
       const upstream = createUpstream(name, options)
       const { credentials } = options
-      return [name, credentials ? withCredentials(upstream, openCredentials(credentials, { clock, secret })) : upstream]
+      return [name, credentials ? withCredentials(upstream, openCredentials(credentials, surroundings)) : upstream]
     }),
   )
 }

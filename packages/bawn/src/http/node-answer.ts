@@ -1,12 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AnswerWatcher, FrontAnswer } from './engine.ts'
+import { discardedBytes, lingerBytes, lingerMs, sliceBytes } from './front-answer.ts'
 import type { HttpCode, Problem } from './problem.ts'
-
-/** What is written at once; a client that cannot take this much in the write time-out is dropped. */
-const sliceBytes = 65_536
-/** After an answer that came before the end of the request's body: so much of the rest is read and dropped, so long. */
-const lingerBytes = 1_048_576
-const lingerMs = 1_000
 
 /** What the answers of one connection have in common. */
 export interface AnswerContext {
@@ -142,7 +137,7 @@ export class NodeAnswer implements FrontAnswer {
     const length = this.#request.headers['content-length']
     if (this.#request.headers['transfer-encoding'] !== undefined || this.#request.headers.expect !== undefined)
       return false
-    return length === undefined || Number(length) <= sliceBytes
+    return length === undefined || Number(length) <= discardedBytes
   }
 
   #slices(body: Buffer): void {

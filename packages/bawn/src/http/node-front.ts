@@ -1,21 +1,14 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer, type ServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
+import { listening } from '../listening.ts'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
+import { lastAnswer, lingerMs } from './front-answer.ts'
 import { asksForCertificates, certificateOf, plainAddress, showsBadCertificate, tlsOptions } from './front-peer.ts'
 import { type AnswerContext, NodeAnswer } from './node-answer.ts'
 import { nodeBody } from './node-body.ts'
 import type { HttpCode, Problem } from './problem.ts'
 
-/** How long a refused client may take to read why. */
-const lingerMs = 1_000
 /** Requests of one connection that may be under way at once. */
 const maxPipelined = 16
 
@@ -98,10 +91,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
       socket.destroy()
       return
     }
-    let head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}\r\n`
-    for (let at = 0; at < problem.headers.length; at += 2)
-      head += `${problem.headers[at]}: ${problem.headers[at + 1]}\r\n`
-    socket.end(Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`, 'latin1'), problem.body]))
+    socket.end(lastAnswer(problem))
     // A reset would take the answer from the client, and comes at once when unread bytes are thrown away with the socket.
     const timer = setTimeout(() => socket.destroy(), lingerMs).unref()
     socket.once('close', () => clearTimeout(timer))
@@ -145,16 +135,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
 
   return {
-    listen: (host, port) =>
-      new Promise((resolve, reject) => {
-        server.once('error', reject)
-        server.listen({ host, port }, () => {
-          server.off('error', reject)
-          const address = server.address()
-          if (address === null || typeof address === 'string') reject(new Error('no address'))
-          else resolve({ host: address.address, port: address.port })
-        })
-      }),
+    listen: (host, port) => listening(server, { host, port }),
     renewTls: next => {
       if ('setSecureContext' in server && typeof server.setSecureContext === 'function') {
         server.setSecureContext(tlsOptions(next))

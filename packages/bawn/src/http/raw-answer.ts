@@ -1,9 +1,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { AnswerWatcher, FrontAnswer } from './engine.ts'
+import { sliceBytes } from './front-answer.ts'
 import type { HttpCode, Problem } from './problem.ts'
 
-/** What is written at once; a client that cannot take this much in the write time-out is dropped. */
-const sliceBytes = 65_536
 /** Up to here a copy into one piece with the head is cheaper than a second write. */
 const joinedBytes = 16_384
 

@@ -1,18 +1,12 @@
-import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FrontHandlers, FrontLimits } from './engine.ts'
+import { discardedBytes, lastAnswer, lingerBytes, lingerMs } from './front-answer.ts'
 import { certificateOf, plainAddress } from './front-peer.ts'
 import { headerClass } from './header-class.ts'
 import { type ParsedHead, RequestParser } from './llhttp.ts'
 import type { HttpCode, Problem } from './problem.ts'
 import { type AnswerWire, RawAnswer } from './raw-answer.ts'
 import { RawBody } from './raw-body.ts'
-
-/** A body that nobody wants is read and dropped up to here; a longer one costs the client its connection. */
-const discardedBytes = 65_536
-/** After an answer that came before the end of the request: so much of the rest is read and dropped, so long. */
-const lingerBytes = 1_048_576
-const lingerMs = 1_000
 
 /** What the connections of a front have in common. */
 export interface ConnectionContext {
@@ -189,7 +183,7 @@ export class RawConnection implements AnswerWire {
       this.#fail(error === 'malformed' ? 'http.bad_request' : 'http.header_too_large')
       return
     }
-    if (head !== undefined) this.#begin(head)
+    if (head !== undefined) this.#begin(head, complete)
     for (let at = 0; at < body.length; at += 2) this.#body?.push(bytes.subarray(body[at], body[at + 1]))
     if (complete) {
       this.#received = true
@@ -201,12 +195,13 @@ export class RawConnection implements AnswerWire {
     if (head !== undefined) this.#hand(head)
   }
 
-  #begin(head: ParsedHead): void {
+  #begin(head: ParsedHead, isWhole: boolean): void {
     this.#head = head
     this.#received = false
     this.#deadline = this.#requestDeadline
     this.#answer = new RawAnswer(this, head.method)
-    const invite = expectsContinue(head) ? () => this.#invite() : undefined
+    // Who has sent everything waits for nothing.
+    const invite = !isWhole && expectsContinue(head) ? () => this.#invite() : undefined
     this.#body = new RawBody(invite, () => this.#advance())
   }
 
@@ -271,10 +266,7 @@ export class RawConnection implements AnswerWire {
       this.#socket.destroy()
       return
     }
-    let head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}\r\n`
-    for (let at = 0; at < problem.headers.length; at += 2)
-      head += `${problem.headers[at]}: ${problem.headers[at + 1]}\r\n`
-    this.#socket.write(Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`, 'latin1'), problem.body]))
+    this.#socket.write(lastAnswer(problem))
     this.#linger()
   }
 

@@ -1,5 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import { createServer as createSecureServer } from 'node:tls'
+import { listening } from '../listening.ts'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
 import { asksForCertificates, showsBadCertificate, tlsOptions } from './front-peer.ts'
 import { RawConnection } from './raw-connection.ts'
@@ -30,7 +31,6 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
       socket.destroy()
       return
     }
-    socket.setNoDelay(true)
     connections.add(new RawConnection(socket, context))
   }
   const options = { allowHalfOpen: true, noDelay: true }
@@ -47,29 +47,16 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
     for (const connection of connections) connection.sweep(now)
   }, every)
   timer.unref()
-  server.once('close', () => {
-    if (connections.size === 0) clearInterval(timer)
-  })
+  // When the last connection has ended.
+  server.once('close', () => clearInterval(timer))
 
   return {
-    listen: (host, port) =>
-      new Promise((resolve, reject) => {
-        server.once('error', reject)
-        server.listen({ host, port }, () => {
-          server.off('error', reject)
-          const address = server.address()
-          if (address === null || typeof address === 'string') reject(new Error('no address'))
-          else resolve({ host: address.address, port: address.port })
-        })
-      }),
+    listen: (host, port) => listening(server, { host, port }),
     renewTls: next => secure?.setSecureContext(tlsOptions(next)),
     drain: () =>
       new Promise(resolve => {
         draining = true
-        drained = () => {
-          clearInterval(timer)
-          resolve()
-        }
+        drained = resolve
         server.close()
         for (const connection of connections) if (connection.isIdle) connection.destroy()
         if (connections.size === 0) drained()

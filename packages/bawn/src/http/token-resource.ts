@@ -6,6 +6,7 @@ import type { Gate } from '../policy/policy.ts'
 import { TokenError } from '../tokens/error.ts'
 import type { IssuedToken, TokenManager } from '../tokens/token-manager.ts'
 import { collectBody } from './body.ts'
+import { tellLogin } from './login-line.ts'
 import { HttpError, type Problem } from './problem.ts'
 import type { RequestHead } from './request-head.ts'
 import type { Turn } from './turn.ts'
@@ -111,7 +112,7 @@ export async function answerTokenRequest(
   if (target.owner !== undefined && target.owner !== identity.id) return refuse(turn, 'tokens: of its owner only')
   if (method === 'DELETE') {
     await door.manager.revoke(identity.id)
-    tell(turn, identity, 'token revoke')
+    tellLogin(turn, identity, { action: 'token revoke', ...byOwner })
     const gone = door.cookie === undefined ? [] : ['Set-Cookie', setCookie(door.cookie, '', 0)]
     return answer(turn, 204, undefined, gone)
   }
@@ -192,24 +193,11 @@ async function currentToken(
   }
   const { id, roles, source, clientId, expiresAt } = identity
   const issued = await door.manager.issue({ id, roles, source, clientId, notAfter: expiresAt })
-  if (issued.isNew) tell(turn, identity, 'token issue')
+  if (issued.isNew) tellLogin(turn, identity, { action: 'token issue', ...byOwner })
   return issued
 }
 
-function tell({ state, request, requestId }: Turn, identity: Identity, action: 'token issue' | 'token revoke'): void {
-  state.trail.emit({
-    kind: 'login',
-    requestId,
-    door: 'http',
-    identity,
-    address: request.remoteAddress,
-    action,
-    resource: 'tokens',
-    decision: 'permit',
-    rule: 'tokens: of its owner',
-  })
-  state.trail.commit()
-}
+const byOwner = { resource: 'tokens', rule: 'tokens: of its owner' } as const
 
 const secondsLeft = ({ validUntil }: { readonly validUntil: number }, now: number): number =>
   Math.max(0, Math.floor((validUntil - now) / 1000))

@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
+import { listening } from '../listening.ts'
 import type { HostPort } from '../option.ts'
 import { type DoorOptions, PostgresDoor } from './door.ts'
 import type { DoorState, SessionSummary } from './state.ts'
@@ -27,9 +28,7 @@ export async function listenPostgres(
 ): Promise<PostgresListener> {
   const door = new PostgresDoor(options, state)
   const server = createServer({ noDelay: true, keepAlive: true }, socket => void door.serve(socket))
-  await listening(server, address)
-  const bound = server.address()
-  const port = bound !== null && typeof bound === 'object' ? bound.port : address.port
+  const { port } = await listening(server, address)
   return {
     address: { host: address.host, port },
     swap: next => door.swap(next),
@@ -42,14 +41,4 @@ export async function listenPostgres(
       await closed
     },
   }
-}
-
-function listening(server: Server, { host, port }: HostPort): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
 }

@@ -3,12 +3,12 @@ import type { LoginEnd } from '../../authn/oidc/browser-login.ts'
 import type { Flow } from '../../authn/oidc/flow.ts'
 import { locationOf } from '../../authn/oidc/return-to.ts'
 import type { RequestCredentials } from '../credentials.ts'
+import { tellLogin } from '../login-line.ts'
 import { setCookie, type TokenCookie, type TokenDoor } from '../token-resource.ts'
 import type { Turn } from '../turn.ts'
 import { failLogin, goTo, refuseLogin, ruleOf } from './answer.ts'
 import { goneCookie, hintCookie } from './cookies.ts'
 import type { LoginDoor } from './login-door.ts'
-import { tellLogin } from './trail.ts'
 
 /** `GET /login/callback?code=…&state=…`: the provider sends a browser back. @param query with its `?`, or empty */
 export async function answerCallback(
@@ -86,7 +86,7 @@ async function welcome(
   const issued = await manager.issue({ id, roles, source, clientId, notAfter })
   turn.identity = identity
   turn.rule = ruleOf(door)
-  tellLogin(turn, identity, 'login')
+  tellLogin(turn, identity, { action: 'login', resource: 'oidc', rule: turn.rule })
   turn.record('permit', 302)
   // Until the session is over at the latest: the token in it may be renewed meanwhile, and says itself when it ends.
   const seconds = Math.floor(sessionMs / 1000)

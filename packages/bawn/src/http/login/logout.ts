@@ -2,6 +2,7 @@ import type { HttpMechanism } from '../../authn/http-mechanism.ts'
 import { isFromOwnPage } from '../../authn/own-page.ts'
 import { collectBody } from '../body.ts'
 import type { RequestCredentials } from '../credentials.ts'
+import { tellLogin } from '../login-line.ts'
 import { HttpError } from '../problem.ts'
 import { setCookie, type TokenCookie, type TokenDoor } from '../token-resource.ts'
 import type { Turn } from '../turn.ts'
@@ -9,7 +10,6 @@ import { failLogin, give, goTo, refuseLogin, ruleOf } from './answer.ts'
 import { goneCookie } from './cookies.ts'
 import type { LoginDoor } from './login-door.ts'
 import { page } from './page.ts'
-import { tellLogin } from './trail.ts'
 
 /** `GET /logout`: a button. A link that logged people out at once would be anybody's to set. */
 export function answerLogoutPage(turn: Turn, door: LoginDoor): void {
@@ -50,7 +50,7 @@ export async function answerLogout(
     if (who.kind === 'identified') {
       turn.identity = who.identity
       await tokens.manager.revoke(who.identity.id)
-      tellLogin(turn, who.identity, 'logout')
+      tellLogin(turn, who.identity, { action: 'logout', resource: 'oidc', rule: turn.rule })
     }
     const elsewhere = await login.logoutUrl(credentials.cookie(login.hintCookie))
     turn.record('permit', 303)
