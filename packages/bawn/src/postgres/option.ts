@@ -69,7 +69,7 @@ export const databaseOptions = z.strictObject({
         .union([z.literal(true), z.record(name, z.string().min(1).max(63))])
         .optional()
         .describe(
-          'sessions work as the role of the database that is called as who is asking (true), or by a role that one has here (name: role of the database; the first that one has)',
+          'sessions work as the role of the database that is called as who is asking (true), or by a role that one has here (name: role of the database; of several, that of the first in the order of the alphabet)',
         ),
       setting: settingName.optional().describe('setting with the id of who is asking, for example app.user'),
       roles_setting: settingName.optional().describe('setting with the roles of who is asking, separated by commas'),

@@ -53,7 +53,7 @@ export interface UpstreamTls extends DatabaseLoginTls {
 
 /** What sessions begin with, for rules in the database (row-level security, triggers). */
 export interface SessionMarks {
-  /** `id`: the role that is called as the identity is; or by a role of the identity, the first that it has. */
+  /** `id`: the role that is called as the identity is; or by a role of the identity, the first in order that stands for one. */
   readonly role: 'id' | ReadonlyMap<string, string> | undefined
   /** Setting that has the id. */
   readonly setting: string | undefined
