@@ -9,9 +9,10 @@ import type { Catalogue } from './fields/field.ts'
 import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
+import { guardOf } from './postgres/session-marks.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
-import type { DatabaseState, LoginMode, UpstreamTarget } from './postgres/state.ts'
+import type { DatabaseState, LoginMode, SessionMarks, UpstreamTarget } from './postgres/state.ts'
 import { composeRevocation } from './server-tls.ts'
 
 /** A schema that nobody changed through us is looked at again after this long. */
@@ -58,13 +59,15 @@ export function composeDatabases(
         database: name,
         objects: () => grants.of(name) !== undefined,
       })
+      const marks = sessionMarks(options.identity)
       const state: DatabaseState = {
         name,
         upstream,
         login: loginMode(options.login),
+        marks,
         gate: createGate(options.allow, config.policies, grants.gate),
         schema: source,
-        planner: await createPlanner(),
+        planner: await createPlanner({ identity: marks && guardOf(marks, options.login.kind) }),
         get grants() {
           return grants.of(name)
         },
@@ -81,6 +84,12 @@ export function composeDatabases(
 function loginMode({ kind, roles }: Config['databases'][string]['login']): LoginMode {
   if (kind !== 'pass-through') return { kind }
   return { kind, roles: roles === undefined ? undefined : new Map(Object.entries(roles)) }
+}
+
+function sessionMarks(options: Config['databases'][string]['identity']): SessionMarks | undefined {
+  if (options === undefined) return undefined
+  const { set_role: role, setting, roles_setting: rolesSetting } = options
+  return { role: role === true ? 'id' : role && new Map(Object.entries(role)), setting, rolesSetting }
 }
 
 function databaseRevocation(

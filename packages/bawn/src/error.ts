@@ -714,6 +714,12 @@ export const errors = {
     sqlstate: '28000',
     hint: 'The role of this name needs LOGIN, a password that is valid, and a line in pg_hba.conf for the gateway',
   },
+  'postgres.identity_unmapped': {
+    blame: 'operator',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'See identity.set_role of the database: every identity that may connect needs a role there',
+  },
   'postgres.pass_through_unproven': {
     blame: 'operator',
     status: 403,
@@ -786,6 +792,12 @@ export const errors = {
     status: 403,
     sqlstate: '42501',
     hint: 'Leave this setting as the gateway set it, out of the connection string too: it changes meaning or identity',
+  },
+  'postgres.identity_guarded': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'What says who a session is for was set by the gateway and stays; use a login of its own to define code',
   },
   'postgres.statement_refused': {
     blame: 'caller',

@@ -64,6 +64,24 @@ const rows: readonly (readonly [name: string, found: readonly string[], wanted: 
     problems(`tls: { channel_binding: require }, ${passed}`, through),
     /bound to the TLS of the client/,
   ],
+  [
+    'an identity',
+    problems(`identity: { set_role: true, setting: app.user, roles_setting: app.roles }, ${login}`),
+    undefined,
+  ],
+  ['an identity of nothing', problems(`identity: {}, ${login}`), /needs set_role, setting or roles_setting/],
+  [
+    'one setting for two',
+    problems(`identity: { setting: app.user, roles_setting: app.user }, ${login}`),
+    /setting and roles_setting are the same/,
+  ],
+  ['a setting without a prefix', problems(`identity: { setting: role }, ${login}`), /must be prefix.name/],
+  ['a role that means none', problems(`identity: { set_role: { staff: NONE } }, ${login}`), /none means no role/],
+  [
+    'a role for those who have one',
+    problems(`identity: { set_role: true }, ${passed}`, through),
+    /users have a role of their own already/,
+  ],
   ['roles where accounts have them', problems(login.replace('}', ', roles: {} }')), /roles are for logins of kind/],
 ]
 

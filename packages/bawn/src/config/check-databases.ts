@@ -1,5 +1,6 @@
 import type { DatabaseTls } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
+import type { DatabaseOptions } from '../postgres/option.ts'
 import { doorsOf } from './check-host-rules.ts'
 import type { Draft } from './draft.ts'
 import type { ConfigPath } from './problem.ts'
@@ -57,6 +58,29 @@ function checkKind(draft: Draft, report: Report, name: string, kind: 'verifier' 
   }
 }
 
+/** What sessions say of themselves to the database. */
+function checkIdentity(
+  report: Report,
+  path: ConfigPath,
+  kind: string,
+  { set_role: role, setting, roles_setting: roles }: NonNullable<DatabaseOptions['identity']>,
+): void {
+  if (role === undefined && setting === undefined && roles === undefined) {
+    report('error', path, 'key', 'identity needs set_role, setting or roles_setting')
+  }
+  if (role !== undefined && kind !== 'broker') {
+    const message = `with login of kind ${kind} users have a role of their own already`
+    report('error', [...path, 'set_role'], 'key', message, 'leave it out')
+  }
+  for (const [own, theirs] of Object.entries(typeof role === 'object' ? role : {})) {
+    if (theirs.toLowerCase() !== 'none') continue
+    report('error', [...path, 'set_role', own], 'value', 'none means no role at all', 'name a role of the database')
+  }
+  if (setting !== undefined && setting === roles) {
+    report('error', [...path, 'roles_setting'], 'value', 'setting and roles_setting are the same')
+  }
+}
+
 /** A login can be passed on only where it is said where to, and nothing else can be asked for beside it. */
 function checkPassThrough(draft: Draft, report: Report): void {
   for (const [index, rule] of draft.host_rules.entries()) {
@@ -95,6 +119,7 @@ export function checkDatabases(draft: Draft, report: Report): void {
     checkServer(report, ['databases', name], database)
     const { kind, roles } = database.login
     if (kind !== 'broker') checkKind(draft, report, name, kind)
+    if (database.identity !== undefined) checkIdentity(report, ['databases', name, 'identity'], kind, database.identity)
     if (kind !== 'pass-through' && roles !== undefined) {
       const message = `roles are for logins of kind pass-through: here they come with the ${kind === 'verifier' ? 'account' : 'identity'}`
       report('error', ['databases', name, 'login', 'roles'], 'key', message)

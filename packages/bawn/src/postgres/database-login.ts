@@ -1,6 +1,7 @@
 import { createKeyedScramCredential, createScramCredential, type ScramCredential } from '../authn/scram-client.ts'
 import { PostgresError } from './failure.ts'
 import { type LoggedIn, shown } from './login-result.ts'
+import { marksOf } from './session-marks.ts'
 import { applicationNameOf, type StartupRequest } from './startup-settings.ts'
 import type { DatabaseState } from './state.ts'
 import { openUpstream, settleUpstream, type Upstream } from './upstream.ts'
@@ -8,12 +9,15 @@ import type { UpstreamLogin } from './upstream-login.ts'
 
 /** Why somebody cannot be taken to the database by what was proven here; `undefined` when it can be tried. */
 export function whyNoLogin(
-  { name, login }: DatabaseState,
+  { name, login, marks }: DatabaseState,
   { identity, keys, opened }: LoggedIn,
 ): PostgresError | undefined {
   const wanted = login?.kind === 'verifier' ? 'scram' : login?.kind
   const fits = wanted === 'scram' ? keys !== undefined : wanted !== 'pass-through' || opened !== undefined
-  if (fits) return undefined
+  if (fits) {
+    const found = marksOf(marks, identity)
+    return found instanceof PostgresError ? found : undefined
+  }
   const message = `database "${name}" takes logins by ${wanted} only, and this one was by ${identity.mechanism}`
   return new PostgresError('postgres.login_kind', message)
 }
@@ -41,14 +45,16 @@ export class DatabaseLogins {
 
   async #logIn(database: DatabaseState, entered: LoggedIn, request: StartupRequest): Promise<Upstream> {
     const parameters = sessionParameters(request, entered.identity.id)
+    const marks = marksOf(database.marks, entered.identity)
+    if (marks instanceof PostgresError) throw marks
     const { keys, opened, identity } = entered
     if (keys === undefined && opened === undefined) {
-      return await openUpstream(database.upstream, this.#ownLogin(database), parameters)
+      return await openUpstream(database.upstream, this.#ownLogin(database), parameters, marks)
     }
     try {
-      if (opened !== undefined) return await settleUpstream(database.upstream, opened)
+      if (opened !== undefined) return await settleUpstream(database.upstream, opened, marks)
       const scram = keys && createKeyedScramCredential(keys)
-      return await openUpstream(database.upstream, { user: identity.id, scram, password: undefined }, parameters)
+      return await openUpstream(database.upstream, { user: identity.id, scram, password: undefined }, parameters, marks)
     } catch (cause) {
       const ours = cause instanceof PostgresError && cause.code === 'postgres.upstream_login'
       throw ours ? userRefused(identity.id, cause) : cause

@@ -28,6 +28,10 @@ export const postgresListenerOptions = z.strictObject({
 })
 export type PostgresListenerOptions = Frozen<z.output<typeof postgresListenerOptions>>
 
+const settingName = z
+  .string()
+  .regex(/^[a-z_][a-z0-9_]{0,30}\.[a-z_][a-z0-9_]{0,30}$/, 'must be prefix.name: a-z, 0-9, "_"')
+
 export const databaseOptions = z.strictObject({
   host: z.string().min(1).describe('where PostgreSQL listens'),
   port: z.int().min(1).max(65_535).default(5432).describe('of that host'),
@@ -59,6 +63,21 @@ export const databaseOptions = z.strictObject({
         ),
     })
     .describe('the gateway’s own credential, which users never hold, and as whom they log in'),
+  identity: z
+    .strictObject({
+      set_role: z
+        .union([z.literal(true), z.record(name, z.string().min(1).max(63))])
+        .optional()
+        .describe(
+          'sessions work as the role of the database that is called as who is asking (true), or by a role that one has here (name: role of the database; of several, that of the first in the order of the alphabet)',
+        ),
+      setting: settingName.optional().describe('setting with the id of who is asking, for example app.user'),
+      roles_setting: settingName.optional().describe('setting with the roles of who is asking, separated by commas'),
+    })
+    .optional()
+    .describe(
+      'by what the database itself knows who is asking, for row-level security; statements that would change it are refused',
+    ),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
 })

@@ -6,6 +6,7 @@ import { ConnectionLost } from './byte-input.ts'
 import { sessionParameters } from './database-login.ts'
 import { PostgresError } from './failure.ts'
 import { failed, isPrivate, type LoginContext, type LoginResult, shown, throttled } from './login-result.ts'
+import { marksOf } from './session-marks.ts'
 import type { StartupRequest } from './startup-settings.ts'
 import type { DoorState, LoginMode, UpstreamTarget } from './state.ts'
 import { beginUpstream } from './upstream.ts'
@@ -56,8 +57,13 @@ export async function passThrough(
   if (attempt.kind === 'throttled') return throttled(request, rule, attempt.retryAfterMs)
   const progress: Progress = { answered: false }
   let judgement: Judgement
+  let identity: Identity | undefined
   try {
-    judgement = await relay(database.upstream, request, context, progress)
+    // Known before, whoever it is: the session begins with it.
+    identity = await identityOf(state, database.login, user)
+    const marks = identity === undefined ? [] : marksOf(database.marks, identity)
+    const parameters = [...sessionParameters(request, user), ...(marks instanceof PostgresError ? [] : marks)]
+    judgement = await relay(database.upstream, user, parameters, context, progress)
   } catch (error) {
     if (!(error instanceof WireError) && !(error instanceof ConnectionLost && progress.answered)) attempt.undecided()
     if (error instanceof PostgresError && refusals.has(error.code)) {
@@ -80,19 +86,12 @@ export async function passThrough(
     }
     case 'accepted': {
       const { input } = judgement
-      try {
-        const identity = await identityOf(state, database.login, user)
-        if (identity === undefined) {
-          input.socket.destroy()
-          return failed(request, rule, 'password', 'locked')
-        }
-        attempt.succeeded()
-        return { kind: 'identified', identity, rule, serverFinal: Buffer.alloc(0), opened: input }
-      } catch (error) {
-        attempt.undecided()
+      if (identity === undefined) {
         input.socket.destroy()
-        throw error
+        return failed(request, rule, 'password', 'locked')
       }
+      attempt.succeeded()
+      return { kind: 'identified', identity, rule, serverFinal: Buffer.alloc(0), opened: input }
     }
   }
 }
@@ -139,11 +138,12 @@ async function identityOf(state: DoorState, login: PassThrough, user: string): P
 
 async function relay(
   target: UpstreamTarget,
-  request: StartupRequest,
+  user: string,
+  parameters: readonly (readonly [name: string, value: string])[],
   context: LoginContext,
   progress: Progress,
 ): Promise<Judgement> {
-  const server = await beginUpstream(target, request.user, sessionParameters(request, request.user))
+  const server = await beginUpstream(target, user, parameters)
   const { socket } = server
   // The client's time to log in is limited by the door; so is ours to wait for the server, by this.
   const leave = (): void => {

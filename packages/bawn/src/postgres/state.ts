@@ -27,6 +27,8 @@ export interface DatabaseState {
   readonly upstream: UpstreamTarget
   /** `undefined`: broker. */
   readonly login?: LoginMode
+  /** By what the database itself knows who a session is for; its planner guards that. */
+  readonly marks?: SessionMarks | undefined
   /** Who may connect. */
   readonly gate: Gate
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
@@ -47,6 +49,16 @@ export interface UpstreamTarget extends Omit<DatabaseLogin, 'tls'> {
 export interface UpstreamTls extends DatabaseLoginTls {
   /** Whether its certificate was revoked; `undefined`: nobody is asked. */
   readonly revocation?: RevocationCheck | undefined
+}
+
+/** What sessions begin with, for rules in the database (row-level security, triggers). */
+export interface SessionMarks {
+  /** `id`: the role that is called as the identity is; or by a role of the identity, the first in order that stands for one. */
+  readonly role: 'id' | ReadonlyMap<string, string> | undefined
+  /** Setting that has the id. */
+  readonly setting: string | undefined
+  /** Setting that has the roles, separated by commas. */
+  readonly rolesSetting: string | undefined
 }
 
 /** Who logs in to PostgreSQL for somebody who comes in by the gateway. */

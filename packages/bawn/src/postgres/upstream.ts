@@ -2,9 +2,11 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { ByteInput, ConnectionLost, type Message } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
+import { marksQuestion } from './session-marks.ts'
 import type { UpstreamTarget } from './state.ts'
 import { refuseRevokedServer } from './upstream-certificate.ts'
 import { authenticate, maxLoginMessageBytes, refusal, type UpstreamLogin, UpstreamRefusal } from './upstream-login.ts'
+import { askUpstream } from './upstream-question.ts'
 import { BodyReader } from './wire/body-reader.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { back } from './wire/message.ts'
@@ -27,32 +29,32 @@ export interface Upstream {
 
 const alpnProtocol = 'postgresql'
 
+type Parameters = readonly (readonly [name: string, value: string])[]
+
 /**
  * Connects and logs in: by SCRAM-SHA-256, bound to the channel inside TLS, by the certificate of `target`, and by the password in clear
  * inside TLS only. md5 is refused: it can be replayed from what the server keeps.
  *
  * @param parameters of the StartupMessage besides user and database
+ * @param marks further ones, which the session must have been given: something in between could have left them out
  * @throws {PostgresError} `postgres.upstream_unreachable`, `postgres.upstream_login`
  * @throws {UpstreamRefusal} when the server refuses for a reason that is the client's to know
  */
 export async function openUpstream(
   target: UpstreamTarget,
   login: UpstreamLogin,
-  parameters: readonly (readonly [name: string, value: string])[],
+  parameters: Parameters,
+  marks: Parameters = [],
 ): Promise<Upstream> {
-  const input = await beginUpstream(target, login.user, parameters)
+  const input = await beginUpstream(target, login.user, [...parameters, ...marks])
   return await settling(target, input, async () => {
     await authenticate(input, target, login)
-    return await settle(input)
+    return await settle(input, marks)
   })
 }
 
 /** Connects and states who wants in; what the server asks then is the next to be read. @throws {PostgresError} `postgres.upstream_unreachable` */
-export async function beginUpstream(
-  target: UpstreamTarget,
-  user: string,
-  parameters: readonly (readonly [name: string, value: string])[],
-): Promise<ByteInput> {
+export async function beginUpstream(target: UpstreamTarget, user: string, parameters: Parameters): Promise<ByteInput> {
   const socket = await dial(target)
   const input = new ByteInput(socket)
   socket.write(buildStartupMessage([['user', user], ['database', target.database], ...parameters]))
@@ -60,8 +62,8 @@ export async function beginUpstream(
 }
 
 /** Reads on behind AuthenticationOk. Throws as `openUpstream` does. */
-export async function settleUpstream(target: UpstreamTarget, input: ByteInput): Promise<Upstream> {
-  return await settling(target, input, () => settle(input))
+export async function settleUpstream(target: UpstreamTarget, input: ByteInput, marks: Parameters): Promise<Upstream> {
+  return await settling(target, input, () => settle(input, marks))
 }
 
 /** Closes what failed, or took too long, and says so in the words of `openUpstream`. */
@@ -178,8 +180,8 @@ function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<v
   })
 }
 
-/** Reads from AuthenticationOk to the first ReadyForQuery. */
-async function settle(input: ByteInput): Promise<Upstream> {
+/** Reads from AuthenticationOk to the first ReadyForQuery, and makes sure that the session has its marks. */
+async function settle(input: ByteInput, marks: Parameters): Promise<Upstream> {
   const greeting: Buffer[] = []
   const parameters = new Map<string, string>()
   let processId = 0
@@ -202,6 +204,7 @@ async function settle(input: ByteInput): Promise<Upstream> {
         key = body.bytes(body.left)
         break
       case back.readyForQuery:
+        await confirm(input, marks)
         return {
           socket: input.socket,
           greeting: Buffer.concat(greeting),
@@ -214,6 +217,14 @@ async function settle(input: ByteInput): Promise<Upstream> {
         throw new WireError('an unexpected message before ReadyForQuery')
     }
   }
+}
+
+async function confirm(input: ByteInput, marks: Parameters): Promise<void> {
+  if (marks.length === 0) return
+  const found = await askUpstream(input, marksQuestion(marks.map(([name]) => name)))
+  if (marks.every(([, value], index) => found[index] === value)) return
+  const lost = marks.filter(([, value], index) => found[index] !== value).map(([name]) => name)
+  throw new PostgresError('postgres.upstream_login', `the session was not given ${lost.join(', ')}`)
 }
 
 function reframe(message: Message): Buffer {

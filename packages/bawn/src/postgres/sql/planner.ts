@@ -5,6 +5,7 @@ import { readStatements } from '../grants/read.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
 import { ReadingCache } from '../grants/reading-cache.ts'
 import { Context } from './context.ts'
+import { examineIdentity, type IdentityGuard } from './identity-guard.ts'
 import { type LexerLimits, lex, type Token } from './lexer.ts'
 import { createNames, type Names } from './names.ts'
 import { createParser, type Parsed, type Parser } from './parser.ts'
@@ -23,6 +24,8 @@ export interface PlannerOptions {
   /** Sum of the texts of the plans kept; default 16 MiB. */
   readonly maxPlanBytes?: number
   readonly limits?: LexerLimits
+  /** Where sessions have an identity in the database: then every statement is parsed, and none goes on that was not understood. */
+  readonly identity?: IdentityGuard | undefined
 }
 
 /** With these a contrived statement takes some tenths of a second at worst, and stays far from the end of any stack. */
@@ -86,6 +89,7 @@ function unread({ code, offset }: RefusedPlan): Unread {
 class StatementPlanner implements Planner {
   readonly #parser: Parser
   readonly #limits: LexerLimits
+  readonly #identity: IdentityGuard | undefined
   readonly #maxStatementBytes: number
   readonly #plans: PlanCache
   readonly #compiled = new WeakMap<SchemaSnapshot, Compiled>()
@@ -98,6 +102,7 @@ class StatementPlanner implements Planner {
   constructor(parser: Parser, options: PlannerOptions) {
     this.#parser = parser
     this.#limits = options.limits ?? defaultLimits
+    this.#identity = options.identity
     this.#maxStatementBytes = options.maxStatementBytes ?? 256 * 1024
     this.#plans = new PlanCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
     this.#readings = new ReadingCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
@@ -112,7 +117,7 @@ class StatementPlanner implements Planner {
     const latin1 = latin1Of(text)
     const known = this.#plans.get(latin1, snapshot.epoch, identityClass)
     const compiled = this.#compile(snapshot)
-    if (known !== undefined || !compiled.needsParse(latin1)) {
+    if (known !== undefined || (this.#identity === undefined && !compiled.needsParse(latin1))) {
       this.#keepReading(text, latin1)
       return known ?? nothingProtected
     }
@@ -175,7 +180,9 @@ class StatementPlanner implements Planner {
       if (understood.kind === 'parsed') {
         return this.#examine(text, understood.statements, new Context(text, understood.tokens, names, ability))
       }
-      return understood.final ? understood.refusal : this.#unparsed(text, names, understood.refusal)
+      return understood.final || this.#identity !== undefined
+        ? understood.refusal
+        : this.#unparsed(text, names, understood.refusal)
     }
     const understood = this.#understand(text)
     return understood instanceof Promise ? understood.then(go) : go(understood)
@@ -219,6 +226,9 @@ class StatementPlanner implements Planner {
     try {
       for (const statement of statements) {
         const examined = examineStatement(statement, context)
+        if (this.#identity !== undefined && statement.stmt !== undefined) {
+          examineIdentity(statement.stmt, this.#identity)
+        }
         schemaChange ||= examined.schemaChange
         results ||= examined.results
         declares ||= examined.declares

@@ -21,7 +21,8 @@ function refusal(name: string, offset: number | undefined): Refusal {
   )
 }
 
-function literal(node: Node | undefined): string | undefined {
+/** The text of a constant, casts taken off; `undefined` for anything else. */
+export function literalOf(node: Node | undefined): string | undefined {
   let inner = node
   while (inner !== undefined && 'TypeCast' in inner) inner = inner.TypeCast.arg
   if (inner === undefined || !('A_Const' in inner)) return undefined
@@ -37,13 +38,13 @@ function variable(statement: VariableSetStmt): void {
   if (allowed === undefined) return
   const isValue = statement.kind === 'VAR_SET_VALUE'
   if (!isValue && statement.kind !== 'VAR_SET_CURRENT') return
-  const value = literal(statement.args?.[0])
+  const value = literalOf(statement.args?.[0])
   if (!isValue || value === undefined || !allowed.test(value)) throw refusal(name, undefined)
 }
 
 function setConfig(call: FuncCall): void {
   if (namesOf(call.funcname)?.at(-1) !== 'set_config') return
-  const name = literal(call.args?.[0])?.toLowerCase()
+  const name = literalOf(call.args?.[0])?.toLowerCase()
   if (name === undefined) {
     throw new Refusal(
       'postgres.setting_refused',
@@ -53,7 +54,7 @@ function setConfig(call: FuncCall): void {
     )
   }
   const allowed = guarded[name]
-  const value = literal(call.args?.[1])
+  const value = literalOf(call.args?.[1])
   if (allowed !== undefined && (value === undefined || !allowed.test(value))) throw refusal(name, offsetOf(call))
 }
 
