@@ -153,6 +153,11 @@ const attacks: readonly (readonly [name: string, ...statements: string[]])[] = [
     `execute q ('app.user', 'billy')`,
   ],
   ['pg_settings', `update pg_settings set setting = 'billy' where name = 'app.user'`],
+  [
+    'a view of pg_settings',
+    'create temp view v as select name, setting from pg_settings',
+    `update v set setting = 'billy' where name in ('app.user', 'role')`,
+  ],
   ['DO', `do $$ begin perform set_config('app.user', 'billy', false); execute 'set role billy'; end $$`],
   [
     'a function',

@@ -213,6 +213,12 @@ export const otherCodes: readonly (readonly [string, string, RegExp])[] = [
   ['postgres.setting_refused', "SELECT set_config('client_' || 'encoding', 'LATIN1', false)", /not a literal/],
   ['postgres.setting_refused', "SELECT set_config(E'client\\137encoding', $1, false)", /client_encoding/],
   ['postgres.setting_refused', "UPDATE pg_settings SET setting = 'LATIN1'", /pg_settings/],
+  ['postgres.setting_refused', 'CREATE TEMP VIEW v AS SELECT name, setting FROM pg_settings', /view of pg_settings/],
+  [
+    'postgres.setting_refused',
+    'CREATE VIEW v AS SELECT * FROM (SELECT * FROM pg_catalog.pg_settings) s',
+    /view of pg_settings/,
+  ],
   ['postgres.setting_refused', "ALTER ROLE me SET client_encoding = 'LATIN1'", /client_encoding/],
   [
     'postgres.setting_refused',

@@ -1,4 +1,4 @@
-import type { FuncCall, Node, UpdateStmt, VariableSetStmt } from 'libpg-query'
+import type { FuncCall, Node, UpdateStmt, VariableSetStmt, ViewStmt } from 'libpg-query'
 import { Refusal } from './refusal.ts'
 import { everyStruct, namesOf, offsetOf } from './tree.ts'
 
@@ -74,6 +74,21 @@ export function examineSettings(statement: unknown): void {
         offsetOf((update as UpdateStmt).relation ?? {}),
       )
     }
+    const view = struct['ViewStmt']
+    if (typeof view === 'object' && view !== null) refuseViewOfSettings(view as ViewStmt)
     return undefined
+  })
+}
+
+/** An UPDATE of such a view is one of pg_settings, under a name of the client's choice. */
+function refuseViewOfSettings({ query }: ViewStmt): void {
+  everyStruct(query, struct => {
+    if (struct['relname'] !== 'pg_settings') return undefined
+    throw new Refusal(
+      'postgres.setting_refused',
+      'a view of pg_settings may change settings that must stay as they are',
+      'Read pg_settings itself, or copy it: CREATE TABLE AS',
+      offsetOf(struct),
+    )
   })
 }
