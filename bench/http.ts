@@ -126,8 +126,12 @@ function token(): string {
   return `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`
 }
 
-async function startBawn(core: number, upstream: number): Promise<{ port: number; child: ChildProcess }> {
-  const home = join(folder, 'bawn')
+async function startBawn(
+  engine: string,
+  core: number,
+  upstream: number,
+): Promise<{ port: number; child: ChildProcess }> {
+  const home = join(folder, engine)
   mkdirSync(join(home, 'keys'), { recursive: true, mode: 0o700 })
   const port = await freePort()
   writeFileSync(
@@ -137,7 +141,7 @@ async function startBawn(core: number, upstream: number): Promise<{ port: number
   const config = join(home, 'bawn.yaml')
   writeFileSync(
     config,
-    `listeners: { web: { door: http, address: 127.0.0.1:${port} } }
+    `listeners: { web: { door: http, address: 127.0.0.1:${port}, engine: ${engine} } }
 upstreams: { items: { url: "http://127.0.0.1:${upstream}" } }
 issuers: { bench: { issuer: "https://id.example", audience: [bench], jwks: jwks.json } }
 host_rules: [{ door: http, use: [jwt] }]
@@ -235,10 +239,12 @@ try {
     'proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header X-Forwarded-For $remote_addr;',
     `upstream back { server 127.0.0.1:${upstream.port}; keepalive 128; keepalive_requests 1000000000; }`,
   )
-  const bawn = await startBawn(0, upstream.port)
+  const bawn = await startBawn('llhttp', 0, upstream.port)
+  const onNode = await startBawn('node-http', 0, upstream.port)
   const sides = [
     { name: 'nginx `proxy_pass`, no authentication', ...proxy, slices: [] as Slice[] },
     { name: 'Bawn: RS256 token, policy, audit line, metrics', ...bawn, slices: [] as Slice[] },
+    { name: 'the same with `engine: node-http`', ...onNode, slices: [] as Slice[] },
   ]
   await untilServes(upstream.port, authorization)
   for (const side of sides) {

@@ -7,7 +7,7 @@ import { RawConnection } from './raw-connection.ts'
 
 /**
  * The front on bare sockets: llhttp in its strict mode settles message framing, and nothing else stands between the bytes and the door.
- * It costs half of what node:http does (bench/http.ts; decision 0021).
+ * What it saves against node:http: bench/http.ts, decision 0021.
  */
 export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, handlers: FrontHandlers): Front {
   const connections = new Set<RawConnection>()
