@@ -63,17 +63,19 @@ export const rules = new Map<string, HostRuleMatch>()
 /**
  * @param more further fields, beside `email` and `photo` of `people`
  * @param grants decide about every statement, where they are given
+ * @param settings of PostgreSQL
  */
 export async function startKit(
   setup: string,
   more: readonly unknown[] = [],
   grants?: DatabaseState['grants'],
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<Kit> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-door-'))
   const authority = createAuthority('test authority')
   const server = authority.issue('door', 'server', ['localhost', '127.0.0.1'])
   const postgres = await startPostgres({
-    settings: { max_connections: '150' },
+    settings: { max_connections: '150', ...settings },
     tls: authority.issue('postgres', 'server', ['localhost', '127.0.0.1']),
   })
   const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }

@@ -89,6 +89,10 @@ export class Answers {
         this.#dataRow(this.#expect(head, 'query', 'execute'))
         return
       case back.copyData:
+        this.reader.widen()
+        this.#expect(head, 'query', 'execute')
+        this.#show()
+        return
       case back.copyDone:
         this.#expect(head, 'query', 'execute')
         this.#show()
@@ -157,8 +161,8 @@ export class Answers {
     }
   }
 
-  #expect(head: Pending | undefined, ...kinds: readonly Pending['kind'][]): Pending {
-    if (head === undefined || !kinds.includes(head.kind))
+  #expect(head: Pending | undefined, kind: Pending['kind'], or?: Pending['kind'], else_?: Pending['kind']): Pending {
+    if (head === undefined || (head.kind !== kind && head.kind !== or && head.kind !== else_))
       throw new WireError('an answer from PostgreSQL to nothing that was asked')
     return head
   }
@@ -197,6 +201,7 @@ export class Answers {
     const { execution } = head
     const rows = rowsOf(head)
     if (execution === undefined || rows === undefined || this.#muted) {
+      this.reader.widen()
       this.#show()
       return
     }

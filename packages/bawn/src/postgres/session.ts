@@ -7,7 +7,7 @@ import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import { Requests } from './requests.ts'
 import type { OpenSession } from './sessions.ts'
 import type { SessionSummary } from './state.ts'
-import { isBorrowed, type Upstream } from './upstream.ts'
+import { type Upstream, writeBorrowed } from './upstream.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { front, status } from './wire/message.ts'
 
@@ -152,7 +152,7 @@ export class Session implements OpenSession {
     if (toServer !== undefined && !this.#server.write(toServer)) this.#serverFull = true
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
-    if (!this.#client.write(isBorrowed(toClient) ? Buffer.from(toClient) : toClient)) this.#server.pause()
+    if (!writeBorrowed(this.#client, toClient)) this.#server.pause()
   }
 
   /** Reads from the client only what can be worked on and passed on. */

@@ -113,6 +113,26 @@ export function isBorrowed(bytes: Buffer): boolean {
   return bytes.buffer === slab.buffer
 }
 
+/** Where borrowed bytes are copied to for a write, if nothing of an earlier write is in it any more. */
+let spare: Buffer | undefined
+
+/**
+ * Writes bytes that may be borrowed. @returns as `socket.write` does
+ *
+ * A copy for each write is garbage of the size of the whole result. Mostly the kernel takes all bytes at once, and the copy is free again
+ * when `write` returns; a socket that still has some keeps it.
+ */
+export function writeBorrowed(socket: Socket, bytes: Buffer): boolean {
+  if (!isBorrowed(bytes)) return socket.write(bytes)
+  if (socket.writableLength > 0) return socket.write(Buffer.from(bytes))
+  const copy = spare ?? Buffer.allocUnsafeSlow(slab.length)
+  spare = undefined
+  bytes.copy(copy)
+  const more = socket.write(copy.subarray(0, bytes.length))
+  if (socket.writableLength === 0) spare = copy
+  return more
+}
+
 async function dial(target: UpstreamTarget): Promise<Socket> {
   const onread =
     target.tls === undefined
