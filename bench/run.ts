@@ -11,6 +11,8 @@ import { join } from 'node:path'
 const benchmarks = {
   envelope: 'Sealing and opening values',
   postgres: 'The PostgreSQL door',
+  'postgres-results': 'Large results through the PostgreSQL door',
+  'postgres-sessions': 'Sessions at the PostgreSQL door',
   http: 'The HTTP door',
   'authn-attacks': 'Refusing tokens',
 } as const
