@@ -209,6 +209,22 @@ test('oauthbearer: a token logs in, without a word after it', async () => {
   }
 })
 
+test('oauthbearer: whoever leaves once told that a token is no good has failed, and the trail says so', async () => {
+  for (const leave of [
+    (client: RawClient) => client.socket.destroy(),
+    (client: RawClient) => client.socket.write(initial('n,,\x01auth=Bearer again\x01\x01')),
+  ]) {
+    kit.events.length = 0
+    const client = await offered(kit.door, 'tess')
+    client.socket.write(initial('n,,\x01auth=Bearer nonsense\x01\x01'))
+    await client.until(() => client.letters() === 'RR')
+    leave(client)
+    const until = Date.now() + 10_000
+    while (kit.events.length === 0 && Date.now() < until) await new Promise(resolve => setTimeout(resolve, 5))
+    assert.deepEqual([kit.events[0]?.decision, kit.events[0]?.code], ['deny', 'malformed'])
+  }
+})
+
 test('oauthbearer: whoever asks where to get a token has not failed to log in', async () => {
   const throttle = createLoginThrottle({ now: () => 0 })
   const door = await kit.listen({}, { throttle })
