@@ -257,7 +257,7 @@ export async function compose(
       postgres: Object.freeze({
         databases: new Map(databases.map(({ state }) => [state.name, state])),
         hostRules,
-        certificate: { authenticate: peer => certificate.authenticate(peer, undefined, clock()) },
+        certificate,
         scram,
         jwt,
         password,
