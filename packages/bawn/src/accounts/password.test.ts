@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { deriveArgon2idVerifier } from './argon2id.ts'
+import { deriveBcryptTag } from './bcrypt.ts'
 import { createHashQueue } from './hash-queue.ts'
 import { createHashThread } from './hash-thread.ts'
 import { createPasswordCheck, type PasswordOutcome } from './password.ts'
@@ -169,6 +170,81 @@ test('limits come before any hash, for unknown names as for known ones', async (
   wait(10_000)
   assert.equal((await check('alice', 'pencil')).kind, 'correct')
   await close()
+})
+
+test('while its owner uses it, a password is guessed no faster', async () => {
+  const store = await staff(account('alice'))
+  const { check, wait, close } = start([store])
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  for (const [network, tries] of [
+    ['203.0.113.7', 5],
+    [home, 5],
+  ] as const) {
+    let judged = 0
+    for (let n = 0; n < 40; n += 1) if ((await check('alice', `guess ${n}`, network)).kind !== 'throttled') judged += 1
+    assert.equal(judged, tries)
+    // What is remembered answers at once: were it asked, forty thousand guesses a second would be.
+    assert.equal((await check('alice', 'pencil', network)).kind, 'throttled', network)
+  }
+  wait(10_000)
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  await close()
+})
+
+test('a program that goes on with an old password costs one hash, and shuts nobody out', async () => {
+  const { check, hashed, close } = start([await staff(account('alice'))])
+  for (const user of ['alice', 'nobody']) {
+    hashed.length = 0
+    const reason = user === 'alice' ? 'wrong-password' : 'unknown-user'
+    for (let n = 0; n < 100; n += 1) assert.deepEqual(await check(user, 'the old one'), { kind: 'wrong', reason })
+    assert.equal(hashed.length, 1, user)
+  }
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  // From elsewhere it is a guess.
+  hashed.length = 0
+  await check('alice', 'the old one', '198.51.100.9')
+  assert.equal(hashed.length, 1)
+  await close()
+})
+
+test('a password that failed holds at once when it becomes the right one, and when its account is let in again', async () => {
+  const store = await staff(account('alice', { locked: true }))
+  const { check, close } = start([store])
+  assert.deepEqual(await check('alice', 'pencil'), { kind: 'wrong', reason: 'locked' })
+  assert.deepEqual(await check('alice', 'pencil'), { kind: 'wrong', reason: 'locked' })
+  await store.setLocked('alice', false)
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  assert.equal((await check('alice', 'crayon')).kind, 'wrong')
+  await store.setVerifier('alice', { scram: undefined, password: await deriveArgon2idVerifier('crayon', cheap) })
+  assert.equal((await check('alice', 'crayon')).kind, 'correct')
+  await close()
+})
+
+test('behind one address, who logged in before is let in while others guess; who did not, waits', async () => {
+  const { check, wait, close } = start([await staff(account('alice'), account('bob'))])
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  wait(120_000)
+  for (let n = 0; n < 60; n += 1) await check(`user${n}`, 'guess')
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  assert.equal((await check('bob', 'pencil')).kind, 'throttled')
+  assert.equal((await check('bob', 'pencil', '198.51.100.9')).kind, 'correct')
+  await close()
+})
+
+test('what comes behind the 72 bytes that bcrypt reads does not become the password', async () => {
+  const long = 'p'.repeat(72)
+  const bcrypt = parseVerifier('$2b$04$KHmERZyACxF5H6fbuZqx3OP3G4JkGTOZ1jPz9K4Ts1tYlM5ee51mO')
+  assert.ok(bcrypt?.kind === 'bcrypt')
+  const { salt, cost } = bcrypt
+  const tag = deriveBcryptTag(Buffer.from(long), salt, cost)
+  const store = await staff(account('alice', { password: { ...bcrypt, tag } }))
+  const first = start([store])
+  assert.equal((await first.check('alice', `${long} and a slip`)).kind, 'correct')
+  await first.close()
+  assert.equal((await store.find('alice'))?.password?.kind, 'bcrypt')
+  const again = start([store])
+  assert.equal((await again.check('alice', long)).kind, 'correct')
+  await again.close()
 })
 
 test('a verified credential is remembered for a minute; a new password, a lock and a removal hold at once', async () => {

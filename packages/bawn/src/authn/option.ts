@@ -140,6 +140,12 @@ export const apiKeyOptions = z.strictObject({
           .datetime({ offset: true })
           .optional()
           .describe('instant after which it is refused: 2027-01-31T00:00:00Z'),
+        unguessable: z
+          .boolean()
+          .default(false)
+          .describe(
+            'made elsewhere, of at least 128 random bits: believed however often others guess from the same address, as bawn’s own are',
+          ),
       }),
     )
     .min(1)
