@@ -36,6 +36,7 @@ import { openDirectoryKeystore } from './keys/directory.ts'
 import type { Keystore } from './keys/keystore.ts'
 import { parseMasterKey } from './keys/master-key.ts'
 import { type Kinds, kindSurroundings } from './kinds.ts'
+import type { RateLimiter } from './limits/rate-limit.ts'
 import { openCredentials } from './outbound/open.ts'
 import type { KindSurroundings, RandomTokenChoices } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
@@ -62,6 +63,8 @@ export interface Surroundings {
   readonly log: (entry: LogEntry) => void
   /** One for all doors: what was guessed at one counts at the other, and a reload forgets nothing. */
   readonly throttle: LoginThrottle
+  /** Rates of the doors, and who has come how often. */
+  readonly limiter: RateLimiter
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
   /** For names in host rules; the system's servers when it is not given. */
@@ -137,7 +140,7 @@ export async function compose(
   surroundings: Surroundings,
   environment: NodeJS.ProcessEnv,
 ): Promise<Composition> {
-  const { trail, metrics, clock, log, throttle, memoryTokens } = surroundings
+  const { trail, metrics, clock, log, throttle, limiter, memoryTokens } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const forKinds = kindSurroundings(environment, {
     clock,
@@ -223,6 +226,7 @@ export async function compose(
       upstreams,
       gate: allow => createGate(allow, config.policies, grants?.gate),
       catalogue,
+      limiter,
       carriers: mechanisms.carriers,
     })
     const close = async (): Promise<void> => {

@@ -494,6 +494,12 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Send one Authorization header',
   },
+  'http.rate_limited': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53400',
+    hint: 'Too many requests from this address: wait as long as Retry-After says, and watch RateLimit before',
+  },
   'http.refused_here': {
     blame: 'caller',
     status: 403,
@@ -677,6 +683,12 @@ export const errors = {
     status: 503,
     sqlstate: '53300',
     hint: 'Close idle sessions, or raise max_connections of the listener',
+  },
+  'postgres.rate_limited': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53300',
+    hint: 'Too many connections from this address in a short time: keep connections open, or use a pool',
   },
   'postgres.shutting_down': {
     blame: 'operator',

@@ -12,6 +12,7 @@ import { probeFiles } from './config/probe.ts'
 import { type Configuration, loadConfiguration, tellPlugins } from './configuration.ts'
 import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
+import { createRateLimiter } from './limits/rate-limit.ts'
 import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
 import { parseHostPort, type ServerTls } from './option.ts'
@@ -74,8 +75,9 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
     metrics,
   )
   const throttle = createLoginThrottle({ now: () => performance.now() })
+  const limiter = createRateLimiter({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens, resolver }
+  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, limiter, memoryTokens, resolver }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()
@@ -155,11 +157,13 @@ class Server implements RunningServer {
 
   async #listen(name: string, listener: Config['listeners'][string], state: Composition): Promise<string> {
     const address = parseHostPort(listener.address)
-    const { log } = this.#surroundings
+    const { log, limiter } = this.#surroundings
     const tls = listener.door === 'admin' ? undefined : this.#tls(name, listener.tls)
+    const rate = listener.door === 'admin' ? undefined : listener.rate_limit
+    const rateLimit = rate && limiter.limit(`listener ${name}`, 'listener', rate)
     switch (listener.door) {
       case 'http': {
-        const door = createHttpDoor({ listener, tls }, state.http, {
+        const door = createHttpDoor({ listener, tls, rateLimit }, state.http, {
           requestId: randomUUID,
           log: {
             error: (message, detail) =>
@@ -176,11 +180,8 @@ class Server implements RunningServer {
         return hostPort(bound)
       }
       case 'postgres': {
-        const opened = await listenPostgres(
-          address,
-          { ...listener, databases: listener.databases, name, tls },
-          state.postgres,
-        )
+        const options = { ...listener, databases: listener.databases, name, rateLimit, tls }
+        const opened = await listenPostgres(address, options, state.postgres)
         this.#postgres.set(name, opened)
         return hostPort(opened.address)
       }

@@ -1,4 +1,5 @@
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
+import type { RateLimit } from '../limits/rate-limit.ts'
 import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
 import { createFindClient } from './client-address.ts'
 import { RequestCredentials } from './credentials.ts'
@@ -23,6 +24,7 @@ export interface HttpDoorOptions {
   /** As in the configuration; its TLS files are read by whoever composes. */
   readonly listener: Omit<HttpListenerOptions, 'tls' | 'door'>
   readonly tls: HttpDoorTls | undefined
+  readonly rateLimit?: RateLimit | undefined
   /** How long a client may leave a written piece unread; default 30 s. */
   readonly writeTimeoutMs?: number
 }
@@ -55,6 +57,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const turnDeps: TurnDeps = {
     clock,
     log: deps.log,
+    rateLimit: options.rateLimit,
     get revocation() {
       return revocation
     },

@@ -237,5 +237,5 @@ function give(turn: Turn, status: number, headers: readonly string[], body: Buff
   const content = body === undefined ? [] : ['Content-Type', 'application/json', 'Content-Length', String(body.length)]
   // RFC 6749 section 5.1.
   const fixed = ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'X-Request-Id', turn.requestId]
-  turn.answer.send(status, [...content, ...fixed, ...headers], body)
+  turn.answer.send(status, [...content, ...fixed, ...turn.headers, ...headers], body)
 }
