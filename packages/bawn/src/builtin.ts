@@ -175,9 +175,10 @@ const introspection: TrustedMechanismKind<IntrospectionOptions> = {
   doors: ['http'],
   options: introspectionOptions,
   judgesOpaque: () => true,
-  create: (options, { fetch, clock, secret }) => ({
-    http: createIntrospectionMechanism(options, { fetch, clock, clientSecret: secret(options.client_secret) }),
-  }),
+  create: (options, { fetch, clock, secret, throttle }) => {
+    const clientSecret = secret(options.client_secret)
+    return { http: createIntrospectionMechanism(options, { fetch, clock, clientSecret, throttle }) }
+  },
 }
 
 const trust: TrustedMechanismKind<TrustOptions> = {

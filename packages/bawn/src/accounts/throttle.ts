@@ -21,13 +21,13 @@ export interface LoginThrottle {
   /**
    * Takes one try with something that names nobody before it is judged. Each kind has a bucket a network of its own: guesses of keys keep
    * nobody from logging in by password.
+   *
+   * @param kind name of the mechanism
    */
-  attemptNameless(kind: NamelessKind, address: string): LoginAttempt
+  attemptNameless(kind: string, address: string): LoginAttempt
   /** Why this guess failed lately for this user from this network: nothing need be hashed then, and no try taken. `undefined`: it did not. */
   failureOf(user: string, address: string, guess: string): LoginFailureReason | undefined
 }
-
-export type NamelessKind = 'api-key' | 'introspection'
 
 /** For the log and the trail only. */
 export type LoginFailureReason = 'unknown-user' | 'wrong-password' | 'locked'
