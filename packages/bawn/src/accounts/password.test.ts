@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { deriveArgon2idVerifier } from './argon2id.ts'
 import { deriveBcryptTag } from './bcrypt.ts'
+import { deriveDigestVerifiers, describeDigestVerifiers } from './digest-verifier.ts'
 import { createHashQueue } from './hash-queue.ts'
 import { createHashThread } from './hash-thread.ts'
-import { createPasswordCheck, type PasswordOutcome } from './password.ts'
+import { createPasswordCheck, type PasswordCheckOptions, type PasswordOutcome } from './password.ts'
 import { deriveScramVerifier } from './scram-verifier.ts'
 import { openSqliteAccounts } from './sqlite.ts'
 import type { Account, AccountStore, ScramVerifier, WritableAccountStore } from './store.ts'
@@ -378,4 +379,24 @@ test('a password that was changed while an older one was being made anew stays',
   await store.setVerifier('alice', { scram: undefined, password: changed })
   assert.equal(await store.upgrade?.(before, { scram, password }), false)
   assert.deepEqual((await store.find('alice'))?.password, { ...changed, tag: changed.tag, salt: changed.salt })
+})
+
+test('what digest needs is made at a login in clear where accounts are to keep it, and kept up to date', async () => {
+  const store = await staff(account('alice'), account('a:b'))
+  const digest = { realm: 'bawn', algorithms: ['SHA-256'] } as const
+  const login = async (user: string, more: Pick<PasswordCheckOptions, 'digest'>): Promise<string | undefined> => {
+    const now = () => 0
+    const checks = createPasswordCheck({ stores: [store], throttle: createLoginThrottle({ now }), now, ...more })
+    assert.equal((await checks.check(user, 'pencil', home)).kind, 'correct')
+    await checks.close()
+    return (await store.find(user))?.digest
+  }
+  assert.equal(await login('alice', {}), undefined)
+  assert.equal(await login('alice', { digest }), deriveDigestVerifiers('alice', 'pencil', digest))
+  const second = { realm: 'desk', algorithms: ['MD5'] } as const
+  assert.deepEqual(
+    describeDigestVerifiers((await login('alice', { digest: second })) ?? '').map(({ realm }) => realm),
+    ['bawn', 'desk'],
+  )
+  assert.equal(await login('a:b', { digest }), undefined, 'nobody could say where the name ends')
 })

@@ -3,6 +3,7 @@ import { networkOf } from '../limits/network.ts'
 import { argon2idDefaults } from './argon2id.ts'
 import { maxBcryptBytes } from './bcrypt.ts'
 import { createCredentialCache } from './credential-cache.ts'
+import { type DigestRealm, hasDigestVerifiers, mergeDigestVerifiers } from './digest-verifier.ts'
 import { createHashQueue, type HashQueue } from './hash-queue.ts'
 import { createHashThread } from './hash-thread.ts'
 import { type Account, type AccountStore, decoySecretOf, type ScramVerifier } from './store.ts'
@@ -48,6 +49,8 @@ export interface PasswordCheckOptions {
   /** Monotonic, in ms: `performance.now`. */
   readonly now: () => number
   readonly queue?: HashQueue
+  /** What digest needs of each password that comes in clear, where accounts are to keep it. */
+  readonly digest?: DigestRealm | undefined
   /** Told when an account's verifiers could not be made anew after a login, which changes nothing for the caller. */
   readonly onUpgradeFailure?: (account: string, cause: unknown) => void
   /** Hands in another way to compare, that counts for example; `isVerifiedBy` by default. */
@@ -63,7 +66,7 @@ const noAccount: PasswordVerifier = {
 }
 
 export function createPasswordCheck(options: PasswordCheckOptions): PasswordCheck {
-  const { stores, throttle, now, onUpgradeFailure } = options
+  const { stores, throttle, now, onUpgradeFailure, digest } = options
   const queue = options.queue ?? createHashQueue()
   const cache = createCredentialCache({ now })
   const thread = createHashThread()
@@ -94,9 +97,14 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   }
 
   const upgrade = (store: AccountStore, account: Account, password: string): void => {
-    if (store.upgrade === undefined || areCurrent(account) || !isWhole(account.password, password)) return
+    if (store.upgrade === undefined || !isWhole(account.password, password)) return
+    // Who keeps it finds names by their hashes, too.
+    const wanted = store.findHashed === undefined || account.name.includes(':') ? undefined : digest
+    const isDigestCurrent = wanted === undefined || hasDigestVerifiers(account.digest, wanted)
+    if (areCurrent(account) && isDigestCurrent) return
     const work = queue.runIfIdle(async () => {
-      await store.upgrade?.(account, await deriveVerifiers(password))
+      const made = await deriveVerifiers(password, wanted && { ...wanted, name: account.name })
+      await store.upgrade?.(account, { ...made, digest: mergeDigestVerifiers(account.digest, made.digest) })
     })
     if (work === undefined) return
     const settled = work
@@ -110,7 +118,7 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
     guess: Guess,
     attempt: Extract<LoginAttempt, { kind: 'permitted' }>,
   ): Promise<PasswordOutcome> => {
-    const { user, password, digest } = guess
+    const { user, password, key } = guess
     let same: boolean
     try {
       same = isPossible(password) && (await queue.run(() => compare(account, user, password)))
@@ -120,7 +128,7 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
     }
     if (account !== undefined && store !== undefined && same && !account.locked) {
       attempt.succeeded()
-      cache.add(digest)
+      cache.add(key)
       upgrade(store, account, password)
       return { kind: 'correct', account, source: store.name }
     }
@@ -135,23 +143,23 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
       const found = await find(user)
       const { account, store } = found
       const verifier = verifiersText(account ?? {})
-      const digest = cache.digestOf({ store: store?.name ?? '', user, verifier, password })
-      const guess = { user, password, digest, text: `${digest} ${account?.locked === true}` }
+      const key = cache.digestOf({ store: store?.name ?? '', user, verifier, password })
+      const guess = { user, password, key, text: `${key} ${account?.locked === true}` }
       const reason = throttle.failureOf(user, address, guess.text)
       if (reason !== undefined) return { kind: 'wrong', reason }
       // Whoever else sends it from elsewhere is not spared the limits.
-      const key = `${guess.text} ${networkOf(address)}`
-      const running = checking.get(key)
+      const asked = `${guess.text} ${networkOf(address)}`
+      const running = checking.get(asked)
       if (running !== undefined) return running
       // Before what is remembered too: looking that up is a guess, and a fast one.
       const attempt = throttle.attempt(user, address)
       if (attempt.kind === 'throttled') return { kind: 'throttled', retryAfterMs: attempt.retryAfterMs }
-      if (account !== undefined && store !== undefined && !account.locked && cache.has(digest)) {
+      if (account !== undefined && store !== undefined && !account.locked && cache.has(key)) {
         attempt.succeeded()
         return { kind: 'correct', account, source: store.name }
       }
-      const outcome = decide(found, guess, attempt).finally(() => checking.delete(key))
-      checking.set(key, outcome)
+      const outcome = decide(found, guess, attempt).finally(() => checking.delete(asked))
+      checking.set(asked, outcome)
       return outcome
     },
     async close() {
@@ -165,7 +173,7 @@ interface Guess {
   readonly user: string
   readonly password: string
   /** By which a verified credential is remembered. */
-  readonly digest: string
+  readonly key: string
   /** By which a failed one is: an account that was locked or let in again is another question. */
   readonly text: string
 }
