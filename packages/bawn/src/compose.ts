@@ -13,6 +13,7 @@ import { createIdentity } from './authn/identity.ts'
 import type { JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
+import { asksAccounts } from './authn/option.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
@@ -201,10 +202,12 @@ export async function compose(
     const hostRules = createHostRules(config.host_rules, hostNames)
     const certificate = createCertificateMechanism(config.services, stores)
     const scram = stores.length === 0 ? undefined : createScramMechanism({ stores, decoySecret: decoySecretOf(stores) })
+    const { digest } = config.mechanisms
     const password = createPasswordCheck({
       stores,
       throttle,
       now: () => performance.now(),
+      digest: digest !== undefined && asksAccounts(digest) ? digest : undefined,
       onUpgradeFailure: (account, cause) =>
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })

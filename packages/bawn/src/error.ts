@@ -213,6 +213,12 @@ export const errors = {
     sqlstate: '53300',
     hint: 'Too many encrypted tokens are being opened: try again in a moment',
   },
+  'authn.bad_nonce_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Make a key: openssl rand -base64 32; mechanisms.digest.nonce_key names where it is',
+  },
   'authn.bad_digest_user': {
     blame: 'operator',
     status: 500,

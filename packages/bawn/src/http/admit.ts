@@ -225,7 +225,10 @@ interface Asking {
 
 function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined | Promise<undefined> {
   if (who.kind === 'refused') return refuse(asking, who)
-  if (who.kind === 'identified') return decide(asking, who.identity, false)
+  if (who.kind === 'identified') {
+    if (who.headers !== undefined) asking.turn.headers.push(...who.headers)
+    return decide(asking, who.identity, false)
+  }
   return decide(asking, undefined, who.foreignPage)
 }
 
