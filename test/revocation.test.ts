@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
+import { openSqliteAccounts } from '../packages/bawn/src/accounts/sqlite.ts'
+import { deriveVerifiers } from '../packages/bawn/src/accounts/verifier.ts'
 import { runBawn, startTestWorld, type TestWorld } from './world.ts'
 
 // Whoever is locked out or has other roles now loses the sessions that are open, busy or not; everybody else keeps theirs.
@@ -43,4 +45,26 @@ test('an account whose roles change loses its idle session', async () => {
   const set = await runBawn('accounts', 'roles', 'olga', 'billing', '--config', world.place.path('bawn.yaml'))
   assert.equal(set.status, 0, set.output)
   await ended
+})
+
+test('a new password ends the session that the old one began, busy or not, within a second', async () => {
+  const store = openSqliteAccounts({ name: 'staff', path: world.place.path('data/accounts.db') })
+  const before = await store.find('olga')
+  assert(before !== undefined)
+  const other = new pg.Client(world.billing)
+  await other.connect()
+  const { client, ended } = await olga()
+  const running = assert.rejects(client.query('select pg_sleep(120)'), { code: '57P01' })
+  await store.setVerifier('olga', await deriveVerifiers('another password'))
+  const changed = performance.now()
+  await Promise.all([running, ended])
+  assert(performance.now() - changed < 2_000, `${performance.now() - changed} ms`)
+  await assert.rejects(olga(), { code: '28P01' })
+  assert.equal((await other.query('select 1 as one')).rows[0].one, 1, 'others go on')
+  await other.end()
+  await store.setVerifier('olga', { scram: before.scram, password: before.password })
+  const again = await olga()
+  assert.equal((await again.client.query('select 1 as one')).rows[0].one, 1)
+  await again.client.end()
+  await store.close()
 })

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CredentialVersion } from './accounts/credential-version.ts'
 import type { Account, AccountStore } from './accounts/store.ts'
 import { createIdentity, type Identity } from './authn/identity.ts'
 import { pluggedMechanism } from './authn/option.ts'
 import { isRevoked, watchIdentities } from './revocation.ts'
 
-const account = (name: string, roles: readonly string[], locked = false): Account => ({
-  name,
-  roles,
-  scram: undefined,
-  locked,
-})
+const version = new CredentialVersion('one')
+const account = (
+  name: string,
+  roles: readonly string[],
+  locked = false,
+  credential: CredentialVersion | undefined = version,
+): Account => ({ name, roles, scram: undefined, credential, locked })
 
 function storeOf(...accounts: readonly Account[]): AccountStore {
   return {
@@ -31,6 +33,7 @@ const identity = (more: Partial<Identity> = {}): Identity =>
     clientId: undefined,
     mechanism: 'scram',
     source: 'staff',
+    credential: version,
     expiresAt: undefined,
     ...more,
   })
@@ -39,6 +42,16 @@ const rows = [
   { name: 'an account as it was', accounts: [account('sue', ['sales', 'support', 'sales'])], revoked: false },
   { name: 'an account that was removed', accounts: [], revoked: true },
   { name: 'an account that was locked', accounts: [account('sue', ['sales', 'support'], true)], revoked: true },
+  {
+    name: 'an account with another password',
+    accounts: [account('sue', ['sales', 'support'], false, new CredentialVersion('two'))],
+    revoked: true,
+  },
+  {
+    name: 'an account with the same password, read again',
+    accounts: [account('sue', ['sales', 'support'], false, new CredentialVersion('one'))],
+    revoked: false,
+  },
   { name: 'a role taken away', accounts: [account('sue', ['support'])], revoked: true },
   { name: 'a role given', accounts: [account('sue', ['sales', 'support', 'billing'])], revoked: true },
   { name: 'a token of an issuer with the name of a store', accounts: [], who: { mechanism: 'jwt' }, revoked: false },

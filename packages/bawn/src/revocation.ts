@@ -1,3 +1,4 @@
+import { isSameVersion } from './accounts/credential-version.ts'
 import type { AccountStore } from './accounts/store.ts'
 import { type Identity, isAccountOf } from './authn/identity.ts'
 import type { PostgresListener } from './postgres/listener.ts'
@@ -8,15 +9,15 @@ const everyMs = 500
 const atOnce = 4
 
 /**
- * Whether somebody who logged in once could not log in as the same today: the account is gone or locked, its roles are others, or the
- * proof has expired. Rejects when a store cannot tell; a session is not ended for that.
+ * Whether somebody who logged in once could not log in as the same today: the account is gone or locked, its password or its roles are
+ * others, or the proof has expired. Rejects when a store cannot tell; a session is not ended for that.
  */
 export async function isRevoked(identity: Identity, stores: readonly AccountStore[], now: number): Promise<boolean> {
   if (identity.expiresAt !== undefined && identity.expiresAt <= now) return true
   const store = stores.find(({ name }) => isAccountOf(identity, name))
   if (store === undefined) return false
   const account = await store.find(identity.id)
-  if (account === undefined || account.locked) return true
+  if (account === undefined || account.locked || !isSameVersion(identity.credential, account.credential)) return true
   const roles = new Set(account.roles)
   return roles.size !== identity.roles.length || !identity.roles.every(role => roles.has(role))
 }

@@ -192,7 +192,7 @@ async function currentToken(
     return { token: presented.token, validUntil: identity.expiresAt }
   }
   const { id, roles, source, clientId, expiresAt } = identity
-  const issued = await door.manager.issue({ id, roles, source, clientId, notAfter: expiresAt })
+  const issued = await door.manager.issue({ id, roles, source, clientId, notAfter: expiresAt }, identity.credential)
   if (issued.isNew) tellLogin(turn, identity, { action: 'token issue', ...byOwner })
   return issued
 }
