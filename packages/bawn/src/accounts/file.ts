@@ -63,9 +63,9 @@ export function openFileAccounts(options: FileAccountsOptions): AccountStore {
   return {
     name,
     find: async user => current().accounts.get(user),
-    // The next in the order of names, as chance as the name itself.
+    // The next in the order of names that has a password, as chance as the name itself.
     decoy: async user => {
-      const { names, accounts } = current()
+      const { namesWithPassword: names, accounts } = current()
       return accounts.get(names[firstAfter(names, user)] ?? names[0] ?? '')
     },
     findHashed: async hashed => {
@@ -83,7 +83,7 @@ interface UserFile {
   readonly version: string
   readonly accounts: ReadonlyMap<string, Account>
   /** Sorted. */
-  readonly names: readonly string[]
+  readonly namesWithPassword: readonly string[]
   /** Names by their hashes, made when somebody asks for the first. */
   hashedNames(of: Omit<HashedName, 'hash'>): ReadonlyMap<string, string>
 }
@@ -109,7 +109,8 @@ function read(options: FileAccountsOptions): UserFile {
         ]),
       )
       const names = [...accounts.keys()].sort()
-      return { version, accounts, names, hashedNames: hashesOf(names) }
+      const namesWithPassword = names.filter(name => accounts.get(name)?.password !== undefined)
+      return { version, accounts, namesWithPassword, hashedNames: hashesOf(names) }
     } finally {
       closeSync(descriptor)
     }

@@ -120,6 +120,7 @@ test('unknown, wrong, locked and without a password: the same hashes are compute
     account('alice'),
     account('lockey', { locked: true }),
     account('cert', { password: undefined, scram: undefined }),
+    account('cert2', { password: undefined, scram: undefined }),
   )
   const { check, hashed, close } = start([store])
   for (const user of ['alice', 'lockey', 'aaron', 'zoe', '', 'lockez']) {
@@ -127,12 +128,19 @@ test('unknown, wrong, locked and without a password: the same hashes are compute
     await check(user, 'wrong', '')
     assert.deepEqual(hashed, ['argon2id 64'], user)
   }
-  // Where the neighbour cannot say what an account costs, it is what a new one costs.
   for (const user of ['cert', 'bob']) {
     hashed.length = 0
     await check(user, 'wrong', '198.51.100.1')
-    assert.equal(hashed.length, 1, user)
+    assert.deepEqual(hashed, ['argon2id 64'], user)
   }
+  await close()
+})
+
+test('where nobody has a password, a check costs what a new one costs', async () => {
+  const { check, hashed, close } = start([await staff(account('cert', { password: undefined }))])
+  await check('cert', 'wrong')
+  await check('nobody', 'wrong')
+  assert.deepEqual(hashed, ['argon2id 19456', 'argon2id 19456'])
   await close()
 })
 

@@ -81,8 +81,8 @@ export interface AccountStore {
    */
   findHashed?(name: HashedName): Promise<Account | undefined>
   /**
-   * Some account, chosen by the name alone and always the same while the accounts are: an unknown name is checked against its verifier,
-   * so that it costs what known names cost. What the check says is not looked at.
+   * Some account that has a password, chosen by the name alone and always the same while the accounts are: a name that is unknown, or has
+   * no password, is checked against its verifier, so that it costs what others cost. What the check says is not looked at.
    */
   decoy?(user: string): Promise<Account | undefined>
   /**
