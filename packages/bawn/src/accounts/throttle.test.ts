@@ -64,6 +64,32 @@ test('one network, many names, known or not: fifty tries, then one a second', ()
   assert.equal(fail('somebody', '192.0.2.1', 5), 2)
 })
 
+test('one IPv6 site, whatever networks it goes through: no more than sixteen, and it shuts nobody out of an account', () => {
+  const { fail, succeed, wait, throttle } = start()
+  const network = (n: number): string => `2001:db8:1:${n.toString(16)}::1`
+  let permitted = 0
+  for (let n = 0; n < 1_000; n += 1) permitted += fail('alice', network(n), 1)
+  assert.equal(permitted, 10)
+  assert.equal(fail('alice', '192.0.2.1', 1), 1, 'there are tries left for everybody else')
+  for (let minute = 0; minute < 60; minute += 1) {
+    wait(60_000)
+    for (let n = 0; n < 1_000; n += 1) permitted += fail('alice', network(n), 1)
+    // From where she has never been.
+    assert.ok(succeed('alice', `198.51.100.${minute}`) && succeed('alice', `2001:db8:2:${minute}::1`))
+  }
+  // Half of what the account has from anywhere.
+  assert.equal(permitted, 10 + 60 * 3)
+  wait(60_000)
+  permitted = 0
+  for (let n = 0; n < 5_000; n += 1) permitted += fail(`user${n}`, network(n), 1)
+  assert.equal(permitted, 16 * 50)
+  wait(60_000)
+  permitted = 0
+  const guess = (n: number) => throttle.attemptNameless('api-key', network(n)).kind
+  for (let n = 0; n < 5_000; n += 1) if (guess(n) === 'permitted') permitted += 1
+  assert.equal(permitted, 16 * 50)
+})
+
 test('guesses of keys and of tokens keep nobody from logging in by password, nor each other', () => {
   const { fail, succeed, wait, throttle } = start()
   const guess = (kind: 'api-key' | 'introspection', tries: number): number =>

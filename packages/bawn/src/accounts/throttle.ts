@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto'
 import { type BucketLimit, type Buckets, createBuckets, dropOldest } from '../limits/bucket.ts'
-import { networkOf } from '../limits/network.ts'
+import { networkOf, siteLimit, siteOf } from '../limits/network.ts'
 
 /**
  * Slows the guessing of passwords down, before anything is hashed (docs/decisions/0020). A try is taken from three buckets and given back
- * when it succeeds: one of the account from this network, one of the account from anywhere, one of the network. Unknown names have
- * buckets like known ones.
+ * when it succeeds: one of the account from this network, one of the account from anywhere, one of the network. Where the network is one of
+ * the 65,536 that an IPv6 site has, the site has buckets too. Unknown names have buckets like known ones.
  *
  * Whoever logged in lately from a network is not shut out by strangers: only the first bucket counts there. What failed before and is sent
  * again is no other guess: a program with an old password shuts nobody out.
@@ -55,6 +55,8 @@ export interface ThrottleOptions {
   /** From 0 to 1; `Math.random`. */
   readonly random?: () => number
   readonly accountAndNetwork?: BucketLimit
+  /** Slower than `account`: one site must not be able to use all of its tries up. */
+  readonly accountAndSite?: BucketLimit
   readonly account?: BucketLimit
   readonly network?: BucketLimit
   readonly nameless?: BucketLimit
@@ -75,6 +77,7 @@ export function createLoginThrottle({
   now,
   random = Math.random,
   accountAndNetwork = { burst: 5, intervalMs: 10_000 },
+  accountAndSite = { burst: 10, intervalMs: 20_000 },
   account = { burst: 20, intervalMs: 10_000 },
   network = { burst: 50, intervalMs: 1_000 },
   nameless = { burst: 50, intervalMs: 1_000 },
@@ -124,6 +127,11 @@ export function createLoginThrottle({
       if ((trusted.get(pair) ?? 0) <= at) {
         taken.push({ buckets: accounts, key: digestOf(user), limit: account })
         taken.push({ buckets: networks, key: networkOf(address), limit: network })
+        const site = siteOf(address)
+        if (site !== undefined) {
+          taken.push({ buckets: pairs, key: `${digestOf(user)} ${site}`, limit: accountAndSite })
+          taken.push({ buckets: networks, key: site, limit: siteLimit(network) })
+        }
       }
       const took = take(taken, at)
       if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
@@ -142,8 +150,12 @@ export function createLoginThrottle({
       }
     },
     attemptNameless(kind, address) {
-      const key = `${kind} ${networkOf(address)}`
-      const took = take([{ buckets: namelessNetworks, key, limit: nameless }], now())
+      const taken: Taken[] = [{ buckets: namelessNetworks, key: `${kind} ${networkOf(address)}`, limit: nameless }]
+      const site = siteOf(address)
+      if (site !== undefined) {
+        taken.push({ buckets: namelessNetworks, key: `${kind} ${site}`, limit: siteLimit(nameless) })
+      }
+      const took = take(taken, now())
       if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
       return { kind: 'permitted', succeeded: took.giveBack, undecided: took.giveBack, failed: () => {} }
     },

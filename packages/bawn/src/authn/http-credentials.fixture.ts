@@ -55,6 +55,7 @@ const limit = { burst: 100_000, intervalMs: 1 }
 export const calm = createLoginThrottle({
   now: () => 0,
   accountAndNetwork: limit,
+  accountAndSite: limit,
   account: limit,
   network: limit,
   nameless: limit,

@@ -17,7 +17,9 @@ export const rateLimitOptions = z.strictObject({
   per: z
     .literal('address')
     .default('address')
-    .describe('who is counted as one: an IPv4 address, or an IPv6 /64; before anybody is asked who they are'),
+    .describe(
+      'who is counted as one: an IPv4 address, or an IPv6 /64, and a /48 as sixteen; before anybody is asked who they are',
+    ),
   rate: rate.describe('on average: 50/s, 300/m, 1000/h'),
   burst: z.int().min(1).max(1_000_000).optional().describe('at once; default: the number of rate'),
 })

@@ -52,6 +52,26 @@ test('a burst at once, then the rate, for each network', () => {
   assert.equal(count(limit, 15, '2001:db8:0:1::1'), 15)
 })
 
+test('whoever has a /48 may come as often as sixteen networks, however many of its own it goes through', () => {
+  let at = 0
+  const limiter = createRateLimiter({ now: () => at })
+  const limit = limiter.limit('listener web', 'listener', rateLimitOptions.parse({ rate: '10/s', burst: 20 }))
+  const rotate = (tries: number): number =>
+    Array.from({ length: tries }, (_, n) => count(limit, 1, `2001:db8:1:${n.toString(16)}::1`)).filter(one => one === 1)
+      .length
+  assert.equal(rotate(2_000), 320)
+  assert.deepEqual(taken(limit, '2001:db8:1:ffff::1'), {
+    kind: 'limited',
+    remaining: 0,
+    resetMs: 2_000,
+    retryAfterMs: 7,
+  })
+  assert.equal(count(limit, 30, '2001:db8:2::1'), 20, 'another site')
+  assert.equal(count(limit, 30, '192.0.2.9'), 20)
+  at = 1_000
+  assert.equal(rotate(2_000), 160)
+})
+
 test('two limits count for themselves; the same one goes on after a reload, and begins anew with other numbers', () => {
   const limiter = createRateLimiter({ now: () => 0 })
   const made = (scope: string, rate: string) => limiter.limit(scope, 'route', rateLimitOptions.parse({ rate }))

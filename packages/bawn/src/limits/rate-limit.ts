@@ -1,5 +1,5 @@
 import { createBuckets } from './bucket.ts'
-import { networkOf } from './network.ts'
+import { networkOf, siteLimit, siteOf } from './network.ts'
 import type { RateLimitOptions } from './option.ts'
 
 /** One of a limit was asked for. */
@@ -65,11 +65,20 @@ export function createRateLimiter({
         windowMs: limit.burst * limit.intervalMs,
         take(address) {
           const at = now()
-          const key = prefix + networkOf(address)
-          const retryAfterMs = buckets.wait(key, limit, at)
-          if (retryAfterMs === 0) buckets.take(key, limit, at)
-          const { remaining, fullMs } = buckets.left(key, limit, at)
-          return { kind: retryAfterMs > 0 ? 'limited' : 'permitted', remaining, resetMs: fullMs, retryAfterMs }
+          const site = siteOf(address)
+          const counted = [
+            { key: prefix + networkOf(address), limit },
+            ...(site === undefined ? [] : [{ key: prefix + site, limit: siteLimit(limit) }]),
+          ]
+          const retryAfterMs = Math.max(...counted.map(({ key, limit }) => buckets.wait(key, limit, at)))
+          if (retryAfterMs === 0) for (const { key, limit } of counted) buckets.take(key, limit, at)
+          const left = counted.map(({ key, limit }) => buckets.left(key, limit, at))
+          return {
+            kind: retryAfterMs > 0 ? 'limited' : 'permitted',
+            remaining: Math.min(...left.map(({ remaining }) => remaining)),
+            resetMs: Math.max(...left.map(({ fullMs }) => fullMs)),
+            retryAfterMs,
+          }
         },
       }
     },
