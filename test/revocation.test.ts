@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
 import { openSqliteAccounts } from '../packages/bawn/src/accounts/sqlite.ts'
@@ -66,5 +67,29 @@ test('a new password ends the session that the old one began, busy or not, withi
   const again = await olga()
   assert.equal((await again.client.query('select 1 as one')).rows[0].one, 1)
   await again.client.end()
+  await store.close()
+})
+
+test('an account that came with a certificate keeps its session while nothing changes, and loses it by a lock', async () => {
+  const config = world.place.path('bawn.yaml')
+  const text = readFileSync(config, 'utf8')
+  writeFileSync(config, text.replace('common_name: billing', 'common_name: somebody'))
+  const reload = await runBawn('reload', '--config', config)
+  assert.equal(reload.status, 0, reload.output)
+  const store = openSqliteAccounts({ name: 'staff', path: world.place.path('data/accounts.db') })
+  await store.add({ name: 'billing', roles: ['billing'], scram: undefined, password: undefined, locked: false })
+  const client = new pg.Client(world.billing)
+  const ended = new Promise(resolve => client.on('error', resolve))
+  await client.connect()
+  // Each of these takes a round of looking at everybody.
+  for (let round = 0; round < 3; round += 1) {
+    const { ended: gone } = await olga()
+    await store.setLocked('olga', true)
+    await gone
+    await store.setLocked('olga', false)
+  }
+  assert.equal((await client.query('select 1 as one')).rows[0].one, 1)
+  await store.setLocked('billing', true)
+  await ended
   await store.close()
 })

@@ -17,6 +17,7 @@ import { parseAuthParams } from './auth-params.ts'
 import { createDigestMechanism, type DigestSettings, digestResponse } from './digest.ts'
 import { calm, credentials } from './http-credentials.fixture.ts'
 import type { HttpOutcome } from './http-mechanism.ts'
+import { isAccountOf } from './identity.ts'
 
 // Digest against the accounts that other mechanisms know too.
 
@@ -120,6 +121,18 @@ for (const hidden of [false, true]) {
     }
   })
 }
+
+test('who is of a store by digest has what that account has, denials too, and ends with it', async () => {
+  const mechanism = create()
+  const alice = await ask(mechanism, answer(mechanism, 'alice', 'pencil'))
+  assert(alice.kind === 'identified')
+  assert.equal(isAccountOf(alice.identity, 'staff'), true)
+  const { credential } = (await staff.find('alice')) ?? {}
+  assert.equal(alice.identity.credential?.isSame(credential), true)
+  const dora = await ask(mechanism, answer(mechanism, 'dora', 'pencil'))
+  assert(dora.kind === 'identified')
+  assert.equal(isAccountOf(dora.identity, 'staff'), false)
+})
 
 test('every algorithm that the account keeps something for, and no other', async () => {
   const mechanism = create()

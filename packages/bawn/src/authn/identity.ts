@@ -71,6 +71,7 @@ const ofAccounts: ReadonlySet<MechanismName> = new Set([
   'password',
   'certificate',
   'basic',
+  'digest',
   'scram',
   'token',
   'pass-through',
