@@ -4,7 +4,7 @@ import { CredentialVersion } from './accounts/credential-version.ts'
 import type { Account, AccountStore } from './accounts/store.ts'
 import { createIdentity, type Identity } from './authn/identity.ts'
 import { pluggedMechanism } from './authn/option.ts'
-import { isRevoked, watchIdentities } from './revocation.ts'
+import { isRevoked, watchIdentities, watchStreams } from './revocation.ts'
 
 const version = new CredentialVersion('one')
 const account = (
@@ -113,4 +113,14 @@ test('everybody is looked at in each round, a few at once, and one who cannot be
   assert.equal(most, 4)
   assert.equal(new Set(ended).size, 48)
   assert(!ended.includes('user7') && !ended.includes('user8'))
+})
+
+test('an answer is cut for what became of the account, and not because the proof has run out meanwhile', async () => {
+  const [expired, gone] = [identity({ expiresAt: 1 }), identity({ id: 'tom' })]
+  const ended = Promise.withResolvers<Identity>()
+  const doors = new Map([['web', { streams: () => [expired, gone], endStreams: ended.resolve }]])
+  const stores = [storeOf(account('sue', ['sales', 'support']))]
+  const watch = watchStreams(doors, who => isRevoked(who, stores, 1_000))
+  assert.equal(await ended.promise, gone)
+  watch.close()
 })

@@ -1,6 +1,7 @@
 import { isSameVersion } from './accounts/credential-version.ts'
 import type { AccountStore } from './accounts/store.ts'
 import { type Identity, isAccountOf } from './authn/identity.ts'
+import type { HttpDoor } from './http/door.ts'
 import type { PostgresListener } from './postgres/listener.ts'
 
 /** Twice within the second after which a revoked identity has lost its open sessions. */
@@ -47,6 +48,32 @@ export function watchSessions(
     isOver,
     end: gone => {
       for (const { endSessions } of listeners.values()) endSessions(({ identity }) => identity === gone)
+    },
+  })
+}
+
+/**
+ * Cuts every answer that is still being sent to an account whose identity is over. What was asked for before the proof ran out is sent
+ * to its end: a download may take longer than a token lives.
+ *
+ * @param isOver rejects when it cannot be decided
+ */
+export function watchStreams(
+  doors: ReadonlyMap<string, Pick<HttpDoor, 'streams' | 'endStreams'>>,
+  isOver: (identity: Identity) => Promise<boolean>,
+): RevocationWatch {
+  let before: ReadonlySet<Identity> = new Set()
+  return watchIdentities({
+    open: () => {
+      const now = new Set([...doors.values()].flatMap(door => [...door.streams()]))
+      // Most are over before they are looked at twice, and a look may cost a question to a database.
+      const lasting = [...now].filter(identity => before.has(identity))
+      before = now
+      return lasting
+    },
+    isOver: identity => isOver({ ...identity, expiresAt: undefined }),
+    end: gone => {
+      for (const door of doors.values()) door.endStreams(gone)
     },
   })
 }

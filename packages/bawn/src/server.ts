@@ -5,6 +5,7 @@ import { problemAt, problemOf, type ReloadProblem, type ReloadResult } from './a
 import { createMetrics } from './audit/metrics.ts'
 import { openAuditTrail } from './audit/trail.ts'
 import type { NameResolver } from './authn/host-names.ts'
+import type { Identity } from './authn/identity.ts'
 import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
 import { type Config, ConfigError } from './config/load.ts'
@@ -17,7 +18,7 @@ import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
 import { parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
-import { type RevocationWatch, watchSessions } from './revocation.ts'
+import { type RevocationWatch, watchSessions, watchStreams } from './revocation.ts'
 import { type ListenerTls, openListenerTls } from './server-tls.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { packageVersion } from './version.ts'
@@ -101,7 +102,7 @@ class Server implements RunningServer {
   #last: Promise<unknown> = Promise.resolve()
   #draining = false
   #closing: Promise<void> | undefined
-  #revocation: RevocationWatch | undefined
+  #revocation: readonly RevocationWatch[] = []
   readonly #http = new Map<string, HttpDoor>()
   readonly #postgres = new Map<string, PostgresListener>()
   readonly #admin: AdminDoor[] = []
@@ -151,7 +152,8 @@ class Server implements RunningServer {
           : error
       })
     }
-    this.#revocation = watchSessions(this.#postgres, async who => (await this.#current?.isRevoked(who)) === true)
+    const isOver = async (who: Identity): Promise<boolean> => (await this.#current?.isRevoked(who)) === true
+    this.#revocation = [watchSessions(this.#postgres, isOver), watchStreams(this.#http, isOver)]
     this.#tell('start', 'permit')
   }
 
@@ -315,7 +317,7 @@ class Server implements RunningServer {
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    this.#revocation?.close()
+    for (const watch of this.#revocation) watch.close()
     this.#draining = true
     // Whatever a door has to say, the trail is closed and its lock given back.
     await Promise.allSettled([

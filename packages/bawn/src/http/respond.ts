@@ -44,13 +44,18 @@ function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
     return
   }
   answer.head(head.status, answerHeaders(head.headers, requestId, head.length, false, turn.tokenHeaders, turn.headers))
+  const over = turn.streaming()
   pump(
     body,
     answer,
     cause => {
+      over()
       if (cause !== undefined) turn.brokeOff(cause)
     },
-    () => turn.giveUp?.(),
+    () => {
+      over()
+      turn.giveUp?.()
+    },
   )
 }
 

@@ -13,6 +13,8 @@ export interface TurnDeps {
   /** Monotonic, in ms. */
   readonly clock: () => number
   readonly log: HttpLog
+  /** Requests with an identity whose answer is under way and may take long. */
+  readonly streams: Set<Turn>
   /** Where the listener wants its clients' certificates looked up: nobody gets in with one that is not good. */
   readonly revocation: RevocationCheck | undefined
 }
@@ -135,6 +137,13 @@ export class Turn implements AnswerWatcher {
       this.log('the audit trail cannot be written', cause)
     }
     this.#send(document)
+  }
+
+  /** An answer has begun that takes as long as its upstream: it ends with its identity. @returns to be called when it is over */
+  streaming(): () => void {
+    const { streams } = this.#deps
+    if (this.identity !== undefined) streams.add(this)
+    return () => streams.delete(this)
   }
 
   /** Ends an answer that has begun: the client sees that it is cut. */
