@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { connect as connectTcp } from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
+import { createRateLimiter } from '../packages/bawn/src/limits/rate-limit.ts'
 import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
 import { buildCancelRequest, buildSslRequest, buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
 import { type Kit, RawClient, rawLogin, rules, say, startKit, withClient } from './postgres-kit.ts'
@@ -512,4 +513,42 @@ test('clients of another protocol version that never close do not fill the door'
   client.socket.write(gss)
   assert.equal((await client.until(received => received.length > 0)).toString(), 'N')
   for (const { socket } of [client, ...stubborn]) socket.destroy()
+})
+
+test('connections over the rate are told so before TLS, with 53300, and take nobody’s place', async () => {
+  let at = 0
+  const limiter = createRateLimiter({ now: () => at })
+  const options = { rate: { count: 1, unitMs: 1_000 }, burst: 2, per: 'address' } as const
+  const door = await kit.listen({ rateLimit: limiter.limit('listener sql', 'listener', options), max_connections: 2 })
+  const { port } = door.address
+  await withClient(kit.client('billy', { port }), client => client.query('select 1'))
+  await withClient(kit.client('billy', { port }), client => client.query('select 1'))
+  for (const first of [buildSslRequest(), gss, buildStartupMessage([['user', 'billy']])]) {
+    const clients = await Promise.all(Array.from({ length: 4 }, () => RawClient.connect(port)))
+    for (const client of clients) {
+      client.socket.write(first)
+      await client.untilClosed()
+      assert.deepEqual(
+        [client.letters(), errorOf(client)['C'], errorOf(client)['M']],
+        ['E', '53300', 'too many connections from this address: wait 1 s'],
+      )
+    }
+  }
+  assert.equal((await failure(kit.client('billy', { port, ssl: false }))).code, '53300')
+  assert.equal(kit.events.filter(event => event.decision === 'deny').length, 0, 'nobody tried to log in')
+  at = 1_000
+  await withClient(kit.client('billy', { port }), client => client.query('select 1'))
+})
+
+test('connections that cannot be counted are refused', async () => {
+  const rateLimit = {
+    name: 'listener',
+    burst: 1,
+    windowMs: 1,
+    take: () => Promise.reject(new Error('the counter is away')),
+  }
+  const door = await kit.listen({ rateLimit })
+  const client = await RawClient.connect(door.address.port)
+  await client.untilClosed()
+  assert.equal(errorOf(client)['C'], '57P03')
 })

@@ -13,6 +13,7 @@ import { createIdentity } from './authn/identity.ts'
 import type { JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
+import { asksAccounts } from './authn/option.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
@@ -36,6 +37,7 @@ import { openDirectoryKeystore } from './keys/directory.ts'
 import type { Keystore } from './keys/keystore.ts'
 import { parseMasterKey } from './keys/master-key.ts'
 import { type Kinds, kindSurroundings } from './kinds.ts'
+import type { RateLimiter } from './limits/rate-limit.ts'
 import { openCredentials } from './outbound/open.ts'
 import type { KindSurroundings, RandomTokenChoices } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
@@ -62,6 +64,8 @@ export interface Surroundings {
   readonly log: (entry: LogEntry) => void
   /** One for all doors: what was guessed at one counts at the other, and a reload forgets nothing. */
   readonly throttle: LoginThrottle
+  /** Rates of the doors, and who has come how often. */
+  readonly limiter: RateLimiter
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
   /** For names in host rules; the system's servers when it is not given. */
@@ -137,7 +141,7 @@ export async function compose(
   surroundings: Surroundings,
   environment: NodeJS.ProcessEnv,
 ): Promise<Composition> {
-  const { trail, metrics, clock, log, throttle, memoryTokens } = surroundings
+  const { trail, metrics, clock, log, throttle, limiter, memoryTokens } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const forKinds = kindSurroundings(environment, {
     clock,
@@ -198,10 +202,12 @@ export async function compose(
     const hostRules = createHostRules(config.host_rules, hostNames)
     const certificate = createCertificateMechanism(config.services, stores)
     const scram = stores.length === 0 ? undefined : createScramMechanism({ stores, decoySecret: decoySecretOf(stores) })
+    const { digest } = config.mechanisms
     const password = createPasswordCheck({
       stores,
       throttle,
       now: () => performance.now(),
+      digest: digest !== undefined && asksAccounts(digest) ? digest : undefined,
       onUpgradeFailure: (account, cause) =>
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })
@@ -223,6 +229,7 @@ export async function compose(
       upstreams,
       gate: allow => createGate(allow, config.policies, grants?.gate),
       catalogue,
+      limiter,
       carriers: mechanisms.carriers,
     })
     const close = async (): Promise<void> => {

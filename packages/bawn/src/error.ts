@@ -213,6 +213,12 @@ export const errors = {
     sqlstate: '53300',
     hint: 'Too many encrypted tokens are being opened: try again in a moment',
   },
+  'authn.bad_nonce_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Make a key: openssl rand -base64 32; mechanisms.digest.nonce_key names where it is',
+  },
   'authn.bad_digest_user': {
     blame: 'operator',
     status: 500,
@@ -494,6 +500,12 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Send one Authorization header',
   },
+  'http.rate_limited': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53400',
+    hint: 'Too many requests from this address: wait as long as Retry-After says, and watch RateLimit before',
+  },
   'http.refused_here': {
     blame: 'caller',
     status: 403,
@@ -677,6 +689,12 @@ export const errors = {
     status: 503,
     sqlstate: '53300',
     hint: 'Close idle sessions, or raise max_connections of the listener',
+  },
+  'postgres.rate_limited': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53300',
+    hint: 'Too many connections from this address in a short time: keep connections open, or use a pool',
   },
   'postgres.shutting_down': {
     blame: 'operator',

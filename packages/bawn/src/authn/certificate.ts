@@ -82,7 +82,8 @@ export function createCertificateMechanism(
       return findAccount(stores, cn).then(found => {
         if (found === undefined) return rejected('unknown-user')
         if (found.account.locked) return rejected('locked')
-        const identity = createIdentity({ ...proof, id: cn, roles: found.account.roles, source: found.source })
+        const { roles, credential } = found.account
+        const identity = createIdentity({ ...proof, id: cn, roles, source: found.source, credential })
         return { kind: 'identified', identity }
       })
     },

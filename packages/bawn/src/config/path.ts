@@ -158,7 +158,7 @@ function mechanismPaths(mechanisms: MechanismsOptions, reference: (text: string)
   ])
   return {
     ...mechanisms,
-    digest: digest && { ...digest, users: Object.fromEntries(users) },
+    digest: digest && { ...digest, nonce_key: optional(digest.nonce_key), users: Object.fromEntries(users) },
     introspection: introspection && { ...introspection, client_secret: reference(introspection.client_secret) },
     oidc: oidc && {
       ...oidc,

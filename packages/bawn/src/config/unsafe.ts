@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { asksAccounts } from '../authn/option.ts'
 import { parseHostPort } from '../option.ts'
 import { mongoHosts } from './check-accounts.ts'
 import { doorsOf } from './check-host-rules.ts'
@@ -120,6 +121,13 @@ function unsafeMechanisms(draft: Draft, report: Report): void {
   }
   if (oidc?.insecure_http) {
     report('warning', at('oidc', 'insecure_http'), 'key', 'UNSAFE: whoever is on the way gets every session')
+  }
+  if (digest !== undefined && asksAccounts(digest)) {
+    for (const [name, store] of draft.accounts) {
+      if (store?.kind !== 'sqlite' && store?.kind !== 'postgres') continue
+      const message = `UNSAFE: accounts.${name} keeps hashes that are as good as the passwords for realm "${digest.realm}", and quickly guessed from`
+      report('warning', at('digest'), 'key', message, 'use basic or scram where clients can')
+    }
   }
   if (digest?.algorithms.includes('MD5')) {
     report(

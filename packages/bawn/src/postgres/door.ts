@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
+import type { RateLimit } from '../limits/rate-limit.ts'
 import { admit } from './admission.ts'
 import { ConnectionLost, endSocket } from './byte-input.ts'
 import { Conversation, newSessionId } from './conversation.ts'
@@ -32,6 +33,8 @@ export interface DoorOptions
   /** The listener's name, for the trail and the log. */
   readonly name: string
   readonly tls: DoorTls | undefined
+  /** Of connections. */
+  readonly rateLimit?: RateLimit | undefined
 }
 
 const newestMinor = 2
@@ -43,6 +46,9 @@ type LoginAudit = (
   rule: string,
   code: string | undefined,
 ) => void
+/** Refused connections that may still be reading why; further ones are closed without a word. */
+const maxRefused = 100
+const refusedLingerMs = 1_000
 
 /** Serves accepted connections: one client, one identity, one connection to PostgreSQL. */
 export class PostgresDoor {
@@ -55,6 +61,8 @@ export class PostgresDoor {
   #open = 0
   /** Connections that are not logged in yet. */
   readonly #entering = new Set<Socket>()
+  /** Connections that are being told that their address has had enough; no limit counts them, for they cost nothing else. */
+  readonly #refused = new Set<Socket>()
   #stopping = false
 
   constructor(options: DoorOptions, state: DoorState) {
@@ -78,7 +86,7 @@ export class PostgresDoor {
   /** Lets nobody in any more, and waits for the sessions to end. */
   async drain(timeoutMs: number): Promise<void> {
     this.#stopping = true
-    for (const socket of this.#entering) socket.destroy()
+    for (const socket of [...this.#entering, ...this.#refused]) socket.destroy()
     await this.sessions.drain(
       new PostgresError('postgres.shutting_down', 'terminating connection: the gateway stops'),
       timeoutMs,
@@ -96,8 +104,10 @@ export class PostgresDoor {
 
   /** Serves one accepted connection. Never rejects. */
   async serve(socket: Socket): Promise<void> {
+    socket.on('error', () => {})
     const requestId = newSessionId()
     const state = this.#state
+    if (!(await this.#isWithinRate(socket, state, requestId))) return
     // Room for cancel requests, and for telling some that there is none; no more, for nobody has to log in to get here.
     if (this.#open >= this.#options.max_connections * 2 + 10) {
       socket.destroy()
@@ -107,7 +117,6 @@ export class PostgresDoor {
     socket.once('close', () => {
       this.#open -= 1
     })
-    socket.on('error', () => {})
     socket.setNoDelay(true)
     socket.setKeepAlive(true)
     const timer = setTimeout(() => socket.destroy(), this.#options.authentication_timeout)
@@ -123,6 +132,33 @@ export class PostgresDoor {
       this.#entering.delete(socket)
       clearTimeout(timer)
     }
+  }
+
+  /**
+   * Before TLS and before a byte is read: an address that has had enough is told so at once, and costs a few hundred bytes. Clients that
+   * begin with TLS do not understand it, and see a handshake that failed.
+   */
+  async #isWithinRate(socket: Socket, state: DoorState, requestId: string): Promise<boolean> {
+    const { rateLimit } = this.#options
+    if (rateLimit === undefined) return true
+    let error: PostgresError | undefined
+    try {
+      const taken = await rateLimit.take(socket.remoteAddress ?? '')
+      if (taken.kind === 'permitted') return true
+      const seconds = Math.max(1, Math.ceil(taken.retryAfterMs / 1000))
+      error = new PostgresError('postgres.rate_limited', `too many connections from this address: wait ${seconds} s`)
+    } catch (cause) {
+      state.log({ level: 'error', message: 'the rate of connections cannot be known', requestId, cause })
+      error = new PostgresError('postgres.login_undecided', 'connections cannot be counted at this time')
+    }
+    if (this.#refused.size >= maxRefused) {
+      socket.destroy()
+      return false
+    }
+    this.#refused.add(socket)
+    socket.once('close', () => this.#refused.delete(socket))
+    endSocket(socket, fatalResponse(error), refusedLingerMs)
+    return false
   }
 
   async #admit(socket: Socket, state: DoorState, requestId: string): Promise<void> {

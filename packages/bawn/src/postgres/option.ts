@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { rateLimitOptions } from '../limits/option.ts'
 import {
   databaseLogin,
   databaseTlsOptions,
@@ -17,6 +18,7 @@ export const postgresListenerOptions = z.strictObject({
   databases: z.array(name).optional().describe('which databases may be reached here; default: all'),
   authentication_timeout: timeLimit.default(60_000).describe('until a client has logged in'),
   max_connections: z.int().min(1).default(1_000).describe('of clients; more are told that there are too many'),
+  rate_limit: rateLimitOptions.optional().describe('connections to this listener, before TLS and login'),
   max_frame_bytes: z
     .int()
     .min(65_536)

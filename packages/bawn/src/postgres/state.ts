@@ -90,7 +90,7 @@ export interface DoorState {
   readonly plugged: ReadonlyMap<PluggedMechanism, PasswordJudge>
   /** Where a client is sent for a token; without it `oauthbearer` takes tokens and tells nobody where to get one. */
   readonly tokenSource: TokenSource | undefined
-  /** Slows guessing by the mechanisms that do not do so themselves: all but `password`. */
+  /** Slows guessing by SCRAM; `password` does so itself, and nobody guesses a token. */
   readonly throttle: LoginThrottle
   readonly catalogue: Catalogue
   readonly audit: AuditTrail
