@@ -33,6 +33,8 @@ export class ObjectChanges {
 /** The transaction has ended, and everybody sees what became of it: entries go along. */
 export function followChanges(talk: Conversation): void {
   const { objectChanges } = talk
+  // Other sessions of this gateway learn of new views and children at once.
+  if (talk.unread.length > 0 && talk.isSchemaStale) talk.database.schema.refresh().catch(() => {})
   if (objectChanges.isEmpty || !talk.isSchemaStale || objectChanges.following !== undefined) return
   objectChanges.following = follow(talk).finally(() => {
     objectChanges.following = undefined

@@ -107,7 +107,8 @@ function currentPlan(
     }
     return { plan: unknownPlan, snapshot: now }
   }
-  const isCurrent = !isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale
+  const isCurrent =
+    !isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale && talk.unread.length === 0
   if (isCurrent && isPermitted(talk, statement, now)) {
     // The same columns; what it is kept for else may be large.
     statement.snapshot = now
@@ -160,7 +161,7 @@ export function execute(turn: Turn): Step {
   if (known?.account !== undefined) return accountExecute(turn, known, known.account)
   if (!mayRun(turn, 'cursor', name, known)) return 'next'
   talk.executedIn = talk.batch
-  const done = talk.noteGranted(known?.reading)
+  const done = talk.noteSent(known?.plan, known?.reading)
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
     turn.talk.send({ kind: 'execute', done })
