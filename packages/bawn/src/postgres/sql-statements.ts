@@ -29,6 +29,11 @@ export class SqlStatements {
     return plan?.kind === 'protected' ? plan.parameters : none
   }
 
+  /** Did SQL prepare a statement of this name whose parameters are protected? Then Bind must not give it any. @param name as latin1 */
+  isProtected(name: string): boolean {
+    return this.#isFull || (this.#uses.get(objectKey(name)) ?? none).length > 0
+  }
+
   /** The protocol takes a name: it was free, or the server refuses it. @param name as latin1 */
   taken(name: string): void {
     if (this.#uses.get(objectKey(name))?.length === 0) this.#uses.delete(objectKey(name))
