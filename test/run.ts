@@ -6,8 +6,9 @@ import { dirname, join } from 'node:path'
 
 // `npm test`: types, then style, then every test; stops at the first of them that fails. `npm run test:clients` runs the suite that
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
-// `npm run test:drivers` clients of other languages (`-- --write` writes what they can into docs/clients.md), `npm run test:vectors` the one
-// whose data is not ours to ship, `npm run test:guessing` the one that takes some minutes to compare times (CONTRIBUTING.md).
+// `npm run test:drivers` clients of other languages (`-- --write` writes what they can into docs/clients.md), `npm run test:keycloak` the one
+// with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
+// that takes some minutes to compare times (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -23,6 +24,7 @@ const suites = {
   browser: ['test/browser/*.test.ts'],
   mongo: ['test/mongo/*.test.ts'],
   drivers: ['test/drivers/*.test.ts'],
+  keycloak: ['test/keycloak/*.test.ts'],
   vectors: ['test/suites/*.test.ts'],
   guessing: ['test/guessing/*.test.ts'],
 }
@@ -39,6 +41,9 @@ if (wanted === undefined) {
   if (process.argv.includes('--write')) process.env['BAWN_CLIENTS'] = 'write'
   await step(process.execPath, ['test/drivers/install.ts'])
   await tests(suites.drivers)
+} else if (wanted === 'keycloak') {
+  await step(process.execPath, ['test/keycloak/get-keycloak.ts'])
+  await tests(suites.keycloak)
 } else if (wanted === 'clients' || wanted === 'browser' || wanted === 'vectors' || wanted === 'guessing') {
   await tests(suites[wanted])
 } else {
