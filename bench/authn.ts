@@ -16,7 +16,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startPostgres } from '@bawn/demo/postgres'
 import { deriveArgon2idVerifier, isArgon2idPassword } from '../packages/bawn/src/accounts/argon2id.ts'
-import { digestHash, digestResponse } from '../packages/bawn/src/accounts/digest-verifier.ts'
+import { digestHash } from '../packages/bawn/src/accounts/digest-verifier.ts'
+import { digestResponse } from '../packages/bawn/src/authn/digest.ts'
 import { createScramCredential } from '../packages/bawn/src/authn/scram-client.ts'
 import {
   apiKey,
