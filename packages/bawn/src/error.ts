@@ -786,6 +786,12 @@ export const errors = {
     sqlstate: '22P03',
     hint: 'Send the value as text (UTF-8) or as bytea; other types cannot be sealed',
   },
+  'postgres.copy_malformed': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22P04',
+    hint: 'The data of COPY must be of the format and the columns that the statement names; nothing of it was stored',
+  },
   'postgres.not_text': {
     blame: 'operator',
     status: 500,
