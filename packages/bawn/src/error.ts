@@ -682,7 +682,7 @@ export const errors = {
     blame: 'caller',
     status: 403,
     sqlstate: '0A000',
-    hint: 'Replication shows whole tables and does not go through the gateway; connect to the server itself',
+    hint: 'Replication shows whole tables, past every rule: the operator permits it by replication of the database, or connect to the server itself',
   },
   'postgres.too_many_connections': {
     blame: 'operator',
