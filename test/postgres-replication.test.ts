@@ -10,10 +10,15 @@ import { cells, type Kit, type RawClient, rawLogin, say, startKit, withClient } 
 let kit: Kit
 let port: number
 before(async () => {
-  kit = await startKit(`
+  kit = await startKit(
+    `
     create table people (id int primary key, name text, email bytea, photo bytea);
     create publication everything for all tables;
-  `)
+  `,
+    [],
+    undefined,
+    { wal_level: 'logical' },
+  )
   const [database] = kit.state.databases.values()
   assert.ok(database)
   const replication = createGate(['machines'], { machines: { roles: ['billing'] } })

@@ -10,10 +10,15 @@ let kit: Kit
 before(async () => {
   const { status } = spawnSync('pg_recvlogical', ['--version'], { stdio: 'ignore' })
   assert.equal(status, 0, 'pg_recvlogical is not installed; on Debian: apt-get install postgresql-client')
-  kit = await startKit(`
+  kit = await startKit(
+    `
     create table people (id int primary key, name text, email bytea, photo bytea);
     create publication everything for all tables;
-  `)
+  `,
+    [],
+    undefined,
+    { wal_level: 'logical' },
+  )
 })
 after(() => kit?.stop())
 
