@@ -198,6 +198,8 @@ test('COPY TO shows what COPY of the values themselves shows, and that goes in a
 })
 
 test('COPY FROM takes every form that the server takes, and refuses what it refuses', async t => {
+  const [{ server_version_num } = {}] = await kit.direct('show server_version_num')
+  const version = Number(server_version_num)
   const rows: readonly (readonly [data: string, options: string, taken: boolean])[] = [
     ['1\tann\ta\\tb\\n\\\\\t\\\\x00ff\n', '', true],
     ['1\tann\t\\101\\x41\\q\\8\t\\\\000\n', '', true],
@@ -242,8 +244,11 @@ test('COPY FROM takes every form that the server takes, and refuses what it refu
     ['x\tann\ta\t\\N\n1\tben\tb\t\\N\n', '(on_error ignore)', true],
   ]
   for (const [data, options, taken] of rows) {
+    // Before 17 these options are unknown; before 18 such a line of CSV is the end of the data.
+    const older = (version < 170_000 && /\*|on_error/.test(options)) || (version < 180_000 && data === '\\.\n')
+    const wanted = older ? !taken : taken
     await t.test(`${options} ${JSON.stringify(data)}`, async () => {
-      for (const most of [1, 50]) assert.equal(await both(Buffer.from(data, 'latin1'), options, most), taken)
+      for (const most of [1, 50]) assert.equal(await both(Buffer.from(data, 'latin1'), options, most), wanted)
     })
   }
 })
