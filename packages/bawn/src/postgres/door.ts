@@ -368,11 +368,8 @@ export class PostgresDoor {
       since: state.now(),
       hasRevokedCertificate: () => certificate !== undefined && this.#revocation?.isKnownRevoked(certificate) === true,
     }
-    const limits = {
-      maxFrameBytes: this.#options.max_frame_bytes,
-      maxPending: this.#options.max_pending,
-      maxPrepared: this.#options.max_prepared,
-    }
+    const { max_frame_bytes: maxFrameBytes, max_pending: maxPending, max_prepared: maxPrepared } = this.#options
+    const limits = { maxFrameBytes, maxPending, maxPrepared }
     const parts = {
       summary,
       client: context.socket,
