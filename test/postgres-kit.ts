@@ -384,13 +384,16 @@ export class RawClient {
 }
 
 /** A raw connection in clear, logged in by token as `user` with one role, idle. */
-export async function rawLogin(port: number, user: string, role: string, minor = 0): Promise<RawClient> {
+export async function rawLogin(
+  port: number,
+  user: string,
+  role: string,
+  minor = 0,
+  more: readonly (readonly [name: string, value: string])[] = [],
+): Promise<RawClient> {
   rules.set(user, { kind: 'matched', rule: 'tokens', use: ['jwt'] })
   const client = await RawClient.connect(port)
-  const startup = buildStartupMessage([
-    ['user', user],
-    ['database', 'shop'],
-  ])
+  const startup = buildStartupMessage([['user', user], ['database', 'shop'], ...more])
   startup.writeInt32BE(0x0003_0000 + minor, 4)
   client.socket.write(startup)
   await client.until(() => client.letters() === 'R')

@@ -66,6 +66,7 @@ export function composeDatabases(
         login: loginMode(options.login),
         marks,
         gate: createGate(options.allow, config.policies, grants.gate),
+        replication: options.replication && createGate(options.replication, config.policies, grants.gate),
         schema: source,
         planner: await createPlanner({ identity: marks && guardOf(marks, options.login.kind) }),
         get grants() {

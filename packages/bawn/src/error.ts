@@ -682,7 +682,7 @@ export const errors = {
     blame: 'caller',
     status: 403,
     sqlstate: '0A000',
-    hint: 'Replication shows whole tables and does not go through the gateway; connect to the server itself',
+    hint: 'Replication shows whole tables, past every rule: the operator permits it by replication of the database, or connect to the server itself',
   },
   'postgres.too_many_connections': {
     blame: 'operator',
@@ -785,6 +785,12 @@ export const errors = {
     status: 400,
     sqlstate: '22P03',
     hint: 'Send the value as text (UTF-8) or as bytea; other types cannot be sealed',
+  },
+  'postgres.copy_malformed': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22P04',
+    hint: 'The data of COPY must be of the format and the columns that the statement names; nothing of it was stored',
   },
   'postgres.not_text': {
     blame: 'operator',

@@ -42,7 +42,10 @@ export function rehearse(
   )
   const surroundings = { fetch, clock: Date.now, secret: secret ?? (reference => reference) }
   build(() => createJwtMechanism(Object.fromEntries(issuers), surroundings).close())
-  for (const database of Object.values(config.databases)) build(() => createGate(database.allow, config.policies))
+  for (const { allow, replication = [] } of Object.values(config.databases)) {
+    build(() => createGate(allow, config.policies))
+    if (replication.length > 0) build(() => createGate(replication, config.policies))
+  }
   build(() => routesOf(config, fieldsOf(config), kinds))
   return found
 }

@@ -40,6 +40,17 @@ const rows: readonly (readonly [name: string, found: readonly string[], wanted: 
     problems(login.replace('{', '{ kind: verifier,'), scram.replace('scram', 'certificate')),
     /takes logins by scram only/,
   ],
+  ['replication', problems(`replication: [authenticated], ${login}`), /^databases\.shop\.replication: UNSAFE/],
+  [
+    'replication by no policy',
+    problems(`replication: [nobody], ${login}`),
+    /no policy named nobody|unknown policy|nobody/,
+  ],
+  [
+    'replication beside an identity',
+    problems(`replication: [authenticated], identity: { setting: app.user }, ${login}`),
+    /nothing would keep the identity/,
+  ],
   ['logins that are passed on', problems(passed, through), undefined],
   ['roles for them', problems(passed.replace('}', ', roles: { alice: [support] } }'), through), undefined],
   ['passed on, and a rule that asks', problems(passed, scram), /takes logins by pass-through only/],

@@ -116,6 +116,11 @@ export function checkDatabases(draft: Draft, report: Report): void {
   for (const [name, database] of draft.databases) {
     if (!database) continue
     checkNames(report, ['databases', name, 'allow'], database.allow, policies, 'policy')
+    checkNames(report, ['databases', name, 'replication'], database.replication ?? [], policies, 'policy')
+    if (database.replication !== undefined && database.identity !== undefined) {
+      const message = 'replication is unread, so nothing would keep the identity that sessions have by identity'
+      report('error', ['databases', name, 'replication'], 'key', message, 'make an entry of its own for replication')
+    }
     checkServer(report, ['databases', name], database)
     const { kind, roles } = database.login
     if (kind !== 'broker') checkKind(draft, report, name, kind)

@@ -5,6 +5,7 @@ import { type AuditContext, Execution, emitStatement } from './execution.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { Declaration, Reading, Reference } from './grants/reading.ts'
 import { SessionGrants } from './grants/session-grants.ts'
+import type { IncomingCopy } from './incoming-copy.ts'
 import { ObjectChanges } from './object-changes.ts'
 import { type LivePlan, ObjectTable, type Portal, type Statement } from './objects.ts'
 import { Output } from './output.ts'
@@ -56,6 +57,8 @@ export class Conversation {
   schemaChangedAt: number | undefined
   /** The server reads CopyData; `skipping-sync` while it reads over Sync too. */
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
+  /** What becomes of that data, where columns are protected. */
+  incoming: IncomingCopy | undefined
   /** Lines were added to the trail that must be written before this turn's bytes leave. */
   uncommitted = false
   /** Opened values of this run are in `toClient` and nothing in the trail speaks of them yet. */
@@ -114,6 +117,18 @@ export class Conversation {
     uses: FieldUses | undefined,
   ): Execution {
     return new Execution(this.audit, this.nextRequestId(), plan, snapshot, uses)
+  }
+
+  /** The server's COPY FROM STDIN has ended, in whatever way. */
+  endCopy(): void {
+    this.copyIn = 'no'
+    this.incoming = undefined
+  }
+
+  /** CopyDone or CopyFail goes to the server. */
+  noteCopyEnd(): void {
+    this.send({ kind: 'copy-end' })
+    if (this.copyIn === 'skipping-sync') this.copyIn = 'ending'
   }
 
   /** To be called before the message that runs a statement is sent. */

@@ -77,6 +77,7 @@ export class DatabaseLogins {
 export function sessionParameters(request: StartupRequest, identityId: string): readonly (readonly [string, string])[] {
   return [
     ...request.settings,
+    ...(request.replication === undefined ? [] : [['replication', request.replication] as const]),
     ['client_encoding', 'UTF8'],
     ['standard_conforming_strings', 'on'],
     ['application_name', applicationNameOf(identityId, request.applicationName)],

@@ -11,6 +11,7 @@ import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import { login } from './login.ts'
 import type { LoggedIn, LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
+import { ReplicationSession, whyNoReplication } from './replication.ts'
 import { Session } from './session.ts'
 import { type CancelKey, Sessions } from './sessions.ts'
 import { readStartupRequest, type StartupRequest } from './startup-settings.ts'
@@ -291,7 +292,7 @@ export class PostgresDoor {
       database: database.name,
       rule: permitted.rule,
     }
-    this.#relay(state, database, auditContext, upstream, context, message)
+    this.#relay(state, database, auditContext, upstream, context, message, request.replication !== undefined)
     return true
   }
 
@@ -317,6 +318,8 @@ export class PostgresDoor {
       )
       return { kind: 'refused', error, rule: decision.rule }
     }
+    const replication = request.replication && whyNoReplication(database, entered.identity)
+    if (replication !== undefined) return { kind: 'refused', ...replication }
     const misfit = whyNoLogin(database, entered)
     if (misfit !== undefined) return { kind: 'refused', error: misfit, rule: 'login of the database' }
     if (request.refused !== undefined) return { kind: 'refused', error: request.refused, rule: 'startup parameters' }
@@ -352,6 +355,7 @@ export class PostgresDoor {
     upstream: Upstream,
     context: LoginContext,
     message: StartupMessage,
+    replicates: boolean,
   ): void {
     const key: CancelKey = this.sessions.newKey(message.minor >= newestMinor ? 32 : 4)
     const { identity, address } = audit
@@ -364,20 +368,19 @@ export class PostgresDoor {
       since: state.now(),
       hasRevokedCertificate: () => certificate !== undefined && this.#revocation?.isKnownRevoked(certificate) === true,
     }
-    const limits = {
-      maxFrameBytes: this.#options.max_frame_bytes,
-      maxPending: this.#options.max_pending,
-      maxPrepared: this.#options.max_prepared,
-    }
-    const session = new Session({
+    const { max_frame_bytes: maxFrameBytes, max_pending: maxPending, max_prepared: maxPrepared } = this.#options
+    const limits = { maxFrameBytes, maxPending, maxPrepared }
+    const parts = {
       summary,
-      talk: new Conversation(state, database, audit, limits),
       client: context.socket,
       received: context.input.release(),
       upstream,
       cancel: () => void cancelUpstream(database.upstream, upstream.processId, upstream.key),
       onEnd: () => this.sessions.remove(key),
-    })
+    }
+    const session = replicates
+      ? new ReplicationSession({ ...parts, state, audit })
+      : new Session({ ...parts, talk: new Conversation(state, database, audit, limits) })
     this.sessions.add(key, session)
     const greeting = new MessageBuilder(upstream.greeting.length + 64)
     greeting.begin(back.authentication).int32(authentication.ok).end().bytes(upstream.greeting)

@@ -81,6 +81,13 @@ export const databaseOptions = z.strictObject({
       'by what the database itself knows who is asking, for row-level security; statements that would change it are refused',
     ),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
+  replication: z
+    .array(name)
+    .min(1)
+    .optional()
+    .describe(
+      'policies; who may connect and is permitted by one may open replication connections, which are passed through unread: they show every table as it is stored, and with replication=database run any statement. Default: nobody',
+    ),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
 })
 export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

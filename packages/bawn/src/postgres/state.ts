@@ -31,6 +31,8 @@ export interface DatabaseState {
   readonly marks?: SessionMarks | undefined
   /** Who may connect. */
   readonly gate: Gate
+  /** Who of them may replicate; `undefined`: nobody. */
+  readonly replication?: Gate | undefined
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
   readonly planner: Planner
   /**

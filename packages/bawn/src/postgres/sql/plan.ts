@@ -11,6 +11,8 @@ export interface RelationColumn {
   readonly attnum: number
   readonly typeOid: number
   readonly hasDefault: boolean
+  /** Computed by the database; COPY leaves it out. */
+  readonly generated: boolean
   readonly field: Field | undefined
 }
 
@@ -72,6 +74,41 @@ export interface ParameterUse {
   readonly as: 'sealed' | 'searched'
 }
 
+/** How COPY writes rows; bytes, not characters: the server takes one-byte marks only. */
+export type CopyFormat =
+  | { readonly kind: 'binary' }
+  | {
+      readonly kind: 'text'
+      readonly delimiter: number
+      /** What stands for NULL. */
+      readonly null: Buffer
+      /** The first line is names. */
+      readonly header: boolean
+    }
+  | {
+      readonly kind: 'csv'
+      readonly delimiter: number
+      readonly quote: number
+      readonly escape: number
+      readonly null: Buffer
+      readonly header: boolean
+      /** By place of the column. FORCE_QUOTE; of protected columns only. */
+      readonly forceQuote: ReadonlySet<number>
+      /** FORCE_NULL: what is quoted may be NULL too. */
+      readonly forceNull: ReadonlySet<number>
+      /** FORCE_NOT_NULL: what stands for NULL is a value. */
+      readonly forceNotNull: ReadonlySet<number>
+    }
+
+/** COPY between the client and protected columns. */
+export interface CopyPlan {
+  /** `in`: FROM STDIN. */
+  readonly direction: 'in' | 'out'
+  readonly format: CopyFormat
+  /** Every column that is copied, in order; `undefined` is not protected. */
+  readonly columns: readonly (Field | undefined)[]
+}
+
 export type StatementPlan =
   /** Nothing protected is touched: forward as it is, look at no row. */
   | { readonly kind: 'pass'; readonly schemaChange: boolean }
@@ -88,6 +125,8 @@ export type StatementPlan =
       readonly schemaChange: boolean
       /** Makes a prepared statement or a cursor by SQL: such names are the same as those of Parse and Bind. */
       readonly declares: boolean
+      /** It is the one statement of its text. */
+      readonly copy?: CopyPlan | undefined
     }
   | RefusedPlan
 

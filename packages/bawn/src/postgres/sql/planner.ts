@@ -9,7 +9,15 @@ import { examineIdentity, type IdentityGuard } from './identity-guard.ts'
 import { type LexerLimits, lex, type Token } from './lexer.ts'
 import { createNames, type Names } from './names.ts'
 import { createParser, type Parsed, type Parser } from './parser.ts'
-import type { FieldAbility, Planner, RefusedPlan, SchemaSnapshot, StatementPlan, TextReading } from './plan.ts'
+import type {
+  CopyPlan,
+  FieldAbility,
+  Planner,
+  RefusedPlan,
+  SchemaSnapshot,
+  StatementPlan,
+  TextReading,
+} from './plan.ts'
 import { PlanCache } from './plan-cache.ts'
 import { createPrefilter, isHarmless, type Prefilter } from './prefilter.ts'
 import { Refusal } from './refusal.ts'
@@ -60,6 +68,12 @@ function unreadable(offset: number | undefined): RefusedPlan {
     offset,
   }
 }
+
+const copyAmongOthers = new Refusal(
+  'postgres.statement_refused',
+  'COPY with protected columns stands among other statements in one text',
+  'Send it by itself',
+)
 
 /** Texts over this are not even scanned; about 50 ms. */
 const maxScannedBytes = 8 * 1024 * 1024
@@ -222,6 +236,7 @@ class StatementPlanner implements Planner {
     let schemaChange = false
     let results = false
     let declares = false
+    let copy: CopyPlan | undefined
     const verbs = new Set<string>()
     try {
       for (const statement of statements) {
@@ -232,6 +247,7 @@ class StatementPlanner implements Planner {
         schemaChange ||= examined.schemaChange
         results ||= examined.results
         declares ||= examined.declares
+        copy ??= examined.copy
         verbs.add(examined.verb)
       }
     } catch (error) {
@@ -240,6 +256,7 @@ class StatementPlanner implements Planner {
       if (error instanceof RangeError) return tooComplex('levels')
       throw error
     }
+    if (copy !== undefined && statements.length > 1) return refused(copyAmongOthers)
     const { tables, parameters } = context
     if (tables.length === 0 && !results) return { kind: 'pass', schemaChange }
     const edits = context.edits.toSorted((one, other) => one.start - other.start || one.end - other.end)
@@ -251,6 +268,7 @@ class StatementPlanner implements Planner {
       parameters,
       schemaChange,
       declares,
+      copy,
     }
     return edits.length === 0 ? plan : this.#verify(text, statements, context, plan)
   }

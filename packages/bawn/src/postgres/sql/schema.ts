@@ -235,6 +235,7 @@ class DatabaseSchema implements SchemaSource {
           attnum: column.attnum,
           typeOid: column.typeOid,
           hasDefault: column.hasDefault,
+          generated: column.generated,
           field: fields.get(column.name),
         }),
       )
