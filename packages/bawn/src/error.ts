@@ -708,6 +708,12 @@ export const errors = {
     sqlstate: '57P01',
     hint: 'The proof of identity ran out or was revoked; log in again',
   },
+  'postgres.session_killed': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P01',
+    hint: 'The operator knows why; connect again when that is settled',
+  },
   'postgres.upstream_unreachable': {
     blame: 'upstream',
     status: 502,
@@ -911,6 +917,12 @@ export const errors = {
   },
   'admin.method': { blame: 'caller', status: 405, sqlstate: '42501', hint: 'The Allow header names the method' },
   'admin.body': { blame: 'caller', status: 413, sqlstate: '54000', hint: 'Send the request without a body' },
+  'admin.choice': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'Say which sessions: id, user or database, each once; of several all must fit',
+  },
   'admin.unauthorized': {
     blame: 'caller',
     status: 401,

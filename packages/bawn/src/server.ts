@@ -20,6 +20,7 @@ import { parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
 import { type RevocationWatch, watchSessions, watchStreams } from './revocation.ts'
 import { type ListenerTls, openListenerTls } from './server-tls.ts'
+import { killSessions, listSessions } from './session-control.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { packageVersion } from './version.ts'
 
@@ -199,6 +200,8 @@ class Server implements RunningServer {
             metrics: () => this.#expose(),
             head: () => this.#surroundings.trail.head,
             reload: () => this.reload(),
+            sessions: () => listSessions(this.#postgres),
+            killSessions: (choice, by) => killSessions(this.#postgres, this.#surroundings.trail, choice, by),
           },
         )
         this.#admin.push(door)

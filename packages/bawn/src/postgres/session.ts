@@ -5,8 +5,9 @@ import { endSocket } from './byte-input.ts'
 import type { Conversation } from './conversation.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import { Requests } from './requests.ts'
+import { SessionClock } from './session-clock.ts'
 import type { OpenSession } from './sessions.ts'
-import type { SessionSummary } from './state.ts'
+import type { Activity, SessionNow, SessionSummary } from './state.ts'
 import { type Upstream, writeBorrowed } from './upstream.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { front, status } from './wire/message.ts'
@@ -37,6 +38,9 @@ export class Session implements OpenSession {
   readonly #server: Socket
   readonly #requests: Requests
   readonly #answers: Answers
+  readonly #clock: SessionClock
+  #bytesIn = 0
+  #bytesOut = 0
   #ended = false
   #draining: GatewayError | undefined
   #serverFull = false
@@ -47,6 +51,7 @@ export class Session implements OpenSession {
     this.#talk = parts.talk
     this.#client = parts.client
     this.#server = parts.upstream.socket
+    this.#clock = new SessionClock(parts.talk.state.now)
     this.#answers = new Answers(parts.talk)
     this.#requests = new Requests(parts.talk, () => this.#turn(() => this.#requests.run()))
   }
@@ -102,12 +107,25 @@ export class Session implements OpenSession {
     if (this.#isIdle()) this.end(error)
   }
 
+  now(): SessionNow {
+    const { activity, since } = this.#clock
+    return { activity, since, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut }
+  }
+
+  #activity(): Activity {
+    const { pending, transaction } = this.#talk
+    if (pending.length > 0 || this.#requests.isWaiting) return 'active'
+    if (transaction === status.idle) return 'idle'
+    return transaction === status.failed ? 'idle in failed transaction' : 'idle in transaction'
+  }
+
   #isIdle(): boolean {
-    return this.#talk.pending.length === 0 && this.#talk.transaction === status.idle && !this.#requests.isWaiting
+    return this.#activity() === 'idle'
   }
 
   #fromClient(chunk: Buffer): void {
     if (this.#ended) return
+    this.#bytesIn += chunk.length
     this.#requests.reader.push(chunk)
     this.#turn(() => this.#requests.run())
   }
@@ -125,6 +143,7 @@ export class Session implements OpenSession {
     try {
       work()
       this.#flush()
+      this.#clock.note(this.#activity())
     } catch (thrown) {
       this.#fault(thrown)
       return
@@ -152,6 +171,7 @@ export class Session implements OpenSession {
     if (toServer !== undefined && !this.#server.write(toServer)) this.#serverFull = true
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
+    this.#bytesOut += toClient.length
     if (!writeBorrowed(this.#client, toClient)) this.#server.pause()
   }
 

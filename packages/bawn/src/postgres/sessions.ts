@@ -60,13 +60,13 @@ export class Sessions {
     return [...this.#byProcessId.values()].map(entry => entry.session.summary)
   }
 
-  /** Ends every session that `which` names. @returns how many there were */
-  endWhere(which: (summary: SessionSummary) => boolean, error: GatewayError): number {
-    let ended = 0
+  /** Ends every session that `which` names. @returns those that there were */
+  endWhere(which: (summary: SessionSummary) => boolean, error: GatewayError): readonly SessionSummary[] {
+    const ended: SessionSummary[] = []
     for (const { session } of [...this.#byProcessId.values()]) {
       if (!which(session.summary)) continue
       session.end(error)
-      ended += 1
+      ended.push(session.summary)
     }
     return ended
   }

@@ -109,13 +109,32 @@ export interface LogEntry {
   readonly cause?: unknown
 }
 
+/** What a session does: in PostgreSQL's own words (`pg_stat_activity`). */
+export type Activity = 'active' | 'idle' | 'idle in transaction' | 'idle in failed transaction'
+
+export interface SessionNow {
+  readonly activity: Activity | 'waiting'
+  /** Since when it does that, in ms since 1970. */
+  readonly since: number
+  /** From the client, and to it, since it logged in. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+}
+
 /** One open session, as the operator's list shows it. */
 export interface SessionSummary {
   readonly id: string
   readonly identity: Identity
   readonly database: string
   readonly address: string
+  /** What the client calls itself. */
+  readonly applicationName: string
+  /** When it began, in ms since 1970. */
   readonly since: number
+  /** `host:port` of PostgreSQL, and the process there that works for it; `undefined` while it waits for a place. */
+  readonly server: { readonly address: string; readonly processId: number } | undefined
+  /** What it does now. */
+  now(): SessionNow
   /** Is it known by now that the certificate which it came with was revoked? What has run out is asked for anew, beside. */
   hasRevokedCertificate(): boolean
 }

@@ -15,6 +15,8 @@ import { WireError } from './wire/wire-error.ts'
 
 /** A connection to PostgreSQL that is logged in and idle. */
 export interface Upstream {
+  /** Where it leads. */
+  readonly target: UpstreamTarget
   /** A chunk of its `data` events may be overwritten by the next (`isBorrowed`): what is kept must be copied. */
   readonly socket: Socket
   /** ParameterStatus and NoticeResponse messages as they came, for the client. */
@@ -49,7 +51,7 @@ export async function openUpstream(
   const input = await beginUpstream(target, login.user, [...parameters, ...marks])
   return await settling(target, input, async () => {
     await authenticate(input, target, login)
-    return await settle(input, marks)
+    return await settle(target, input, marks)
   })
 }
 
@@ -63,7 +65,7 @@ export async function beginUpstream(target: UpstreamTarget, user: string, parame
 
 /** Reads on behind AuthenticationOk. Throws as `openUpstream` does. */
 export async function settleUpstream(target: UpstreamTarget, input: ByteInput, marks: Parameters): Promise<Upstream> {
-  return await settling(target, input, () => settle(input, marks))
+  return await settling(target, input, () => settle(target, input, marks))
 }
 
 /** Closes what failed, or took too long, and says so in the words of `openUpstream`. */
@@ -201,7 +203,7 @@ function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<v
 }
 
 /** Reads from AuthenticationOk to the first ReadyForQuery, and makes sure that the session has its marks. */
-async function settle(input: ByteInput, marks: Parameters): Promise<Upstream> {
+async function settle(target: UpstreamTarget, input: ByteInput, marks: Parameters): Promise<Upstream> {
   const greeting: Buffer[] = []
   const parameters = new Map<string, string>()
   let processId = 0
@@ -226,6 +228,7 @@ async function settle(input: ByteInput, marks: Parameters): Promise<Upstream> {
       case back.readyForQuery:
         await confirm(input, marks)
         return {
+          target,
           socket: input.socket,
           greeting: Buffer.concat(greeting),
           parameters,

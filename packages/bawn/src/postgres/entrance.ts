@@ -1,0 +1,180 @@
+import type { Identity } from '../authn/identity.ts'
+import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
+import { Conversation } from './conversation.ts'
+import { DatabaseLogins, whyNoLogin } from './database-login.ts'
+import type { AuditContext } from './execution.ts'
+import { PostgresError } from './failure.ts'
+import type { LoggedIn, LoginContext } from './login-result.ts'
+import type { PostgresListenerOptions } from './option.ts'
+import { Session } from './session.ts'
+import type { CancelKey, Sessions } from './sessions.ts'
+import type { StartupRequest } from './startup-settings.ts'
+import type { DatabaseState, DoorState } from './state.ts'
+import { cancelUpstream, type Upstream } from './upstream.ts'
+import { MessageBuilder } from './wire/builder.ts'
+import { authentication, back, status } from './wire/message.ts'
+import type { StartupMessage } from './wire/startup.ts'
+
+/** Of protocol 3. */
+export const newestMinor = 2
+
+/** Writes the line of a login. */
+export type LoginAudit = (
+  identity: Identity | undefined,
+  decision: 'permit' | 'deny' | 'error',
+  rule: string,
+  code: string | undefined,
+) => void
+
+/** Somebody who has proven who it is. */
+export interface Entrant {
+  readonly state: DoorState
+  readonly result: LoggedIn
+  readonly request: StartupRequest
+  readonly context: LoginContext
+  readonly message: StartupMessage
+  readonly requestId: string
+  readonly audit: LoginAudit
+  /** Tells the client why not, and closes. */
+  readonly fail: (error: unknown) => void
+}
+
+type EntranceOptions = Pick<PostgresListenerOptions, 'databases' | 'max_frame_bytes' | 'max_pending' | 'max_prepared'>
+
+/** From being identified to a session: policy, the login at PostgreSQL, and the greeting. */
+export class Entrance {
+  readonly #options: EntranceOptions
+  readonly #sessions: Sessions
+  readonly #revocation: () => RevocationCheck | undefined
+  readonly #databaseLogins = new DatabaseLogins()
+
+  /** @param revocation of certificates of clients, as it is by then: it is renewed with them */
+  constructor(options: EntranceOptions, sessions: Sessions, revocation: () => RevocationCheck | undefined) {
+    this.#options = options
+    this.#sessions = sessions
+    this.#revocation = revocation
+  }
+
+  /** Decides, logs in to the database, and hands over to the session. @returns whether it came to that */
+  async enter(entrant: Entrant): Promise<boolean> {
+    const { state, result, request, context, requestId, audit, fail } = entrant
+    const { identity, rule } = result
+    context.socket.write(result.serverFinal)
+    const permitted = this.#permit(state, request, result)
+    if (permitted.kind === 'refused') {
+      audit(identity, 'deny', permitted.rule, permitted.error.code)
+      fail(permitted.error)
+      return false
+    }
+    audit(identity, 'permit', `${rule}, ${permitted.rule}`, undefined)
+    const { database } = permitted
+    const upstream = await this.#upstream(entrant, database)
+    if (upstream === undefined) return false
+    if (context.socket.destroyed) {
+      upstream.socket.destroy()
+      return false
+    }
+    const auditContext: AuditContext = {
+      audit: state.audit,
+      sessionId: requestId,
+      identity,
+      address: context.address,
+      database: database.name,
+      rule: permitted.rule,
+    }
+    this.#relay(entrant, database, auditContext, upstream)
+    return true
+  }
+
+  /** What is told only to who is known: whether the database exists, whether the policy permits, whether a setting is allowed. */
+  #permit(
+    state: DoorState,
+    request: StartupRequest,
+    entered: LoggedIn,
+  ):
+    | { readonly kind: 'permitted'; readonly database: DatabaseState; readonly rule: string }
+    | { readonly kind: 'refused'; readonly error: PostgresError; readonly rule: string } {
+    const { databases } = this.#options
+    const database = databases?.includes(request.database) === false ? undefined : state.databases.get(request.database)
+    if (database === undefined) {
+      const error = new PostgresError('postgres.unknown_database', `database "${request.database}" does not exist`)
+      return { kind: 'refused', error, rule: 'no such database' }
+    }
+    const decision = database.gate.decide(entered.identity, { door: 'postgres', verb: 'connect' })
+    if (decision.kind === 'deny') {
+      const error = new PostgresError(
+        'postgres.connect_denied',
+        `permission denied for database "${request.database}": ${decision.rule}`,
+      )
+      return { kind: 'refused', error, rule: decision.rule }
+    }
+    const misfit = whyNoLogin(database, entered)
+    if (misfit !== undefined) return { kind: 'refused', error: misfit, rule: 'login of the database' }
+    if (request.refused !== undefined) return { kind: 'refused', error: request.refused, rule: 'startup parameters' }
+    return { kind: 'permitted', database, rule: decision.rule }
+  }
+
+  async #upstream(
+    { state, result, request, requestId, fail }: Entrant,
+    database: DatabaseState,
+  ): Promise<Upstream | undefined> {
+    try {
+      return await this.#databaseLogins.open(database, result, request)
+    } catch (thrown) {
+      state.log({
+        level: 'error',
+        message: `database ${database.name}: login at PostgreSQL failed`,
+        requestId,
+        cause: thrown,
+      })
+      fail(thrown)
+      return undefined
+    }
+  }
+
+  #relay(
+    { state, request, context, message }: Entrant,
+    database: DatabaseState,
+    audit: AuditContext,
+    upstream: Upstream,
+  ): void {
+    const key: CancelKey = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4)
+    const { identity, address } = audit
+    const { certificate } = context
+    const limits = {
+      maxFrameBytes: this.#options.max_frame_bytes,
+      maxPending: this.#options.max_pending,
+      maxPrepared: this.#options.max_prepared,
+    }
+    const session: Session = new Session({
+      summary: {
+        id: audit.sessionId,
+        identity,
+        database: database.name,
+        address,
+        applicationName: request.applicationName,
+        since: state.now(),
+        server: {
+          address: `${upstream.target.host}:${upstream.target.port}`,
+          processId: upstream.processId,
+        },
+        now: () => session.now(),
+        hasRevokedCertificate: () =>
+          certificate !== undefined && this.#revocation()?.isKnownRevoked(certificate) === true,
+      },
+      talk: new Conversation(state, database, audit, limits),
+      client: context.socket,
+      received: context.input.release(),
+      upstream,
+      cancel: () => void cancelUpstream(upstream.target, upstream.processId, upstream.key),
+      onEnd: () => this.#sessions.remove(key),
+    })
+    this.#sessions.add(key, session)
+    const greeting = new MessageBuilder(upstream.greeting.length + 64)
+    greeting.begin(back.authentication).int32(authentication.ok).end().bytes(upstream.greeting)
+    greeting.begin(back.backendKeyData).int32(key.processId).bytes(key.key).end()
+    greeting.begin(back.readyForQuery).uint8(status.idle).end()
+    context.socket.write(greeting.take())
+    session.start()
+  }
+}
