@@ -9,6 +9,7 @@ import type { Catalogue } from './fields/field.ts'
 import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
+import { createSessionLimits } from './postgres/session-limits.ts'
 import { guardOf } from './postgres/session-marks.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
@@ -66,6 +67,7 @@ export function composeDatabases(
         login: loginMode(options.login),
         marks,
         gate: createGate(options.allow, config.policies, grants.gate),
+        limits: createSessionLimits(options.limits),
         schema: source,
         planner: await createPlanner({ identity: marks && guardOf(marks, options.login.kind) }),
         get grants() {

@@ -696,6 +696,12 @@ export const errors = {
     sqlstate: '53300',
     hint: 'Too many connections from this address in a short time: keep connections open, or use a pool',
   },
+  'postgres.too_many_sessions': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53300',
+    hint: 'Close sessions that are not used any more, or try again later; the operator may raise limits of the database',
+  },
   'postgres.shutting_down': {
     blame: 'operator',
     status: 503,

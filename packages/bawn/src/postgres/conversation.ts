@@ -14,7 +14,7 @@ import type { DatabaseState, DoorState } from './state.ts'
 import { status } from './wire/message.ts'
 
 /** Bounds of one session, from the listener's options. */
-export interface SessionLimits {
+export interface ConversationLimits {
   readonly maxFrameBytes: number
   readonly maxPending: number
   readonly maxPrepared: number
@@ -25,7 +25,7 @@ export class Conversation {
   readonly state: DoorState
   readonly database: DatabaseState
   readonly audit: AuditContext
-  readonly limits: SessionLimits
+  readonly limits: ConversationLimits
   /** Cache key of plans: what this identity may see. */
   readonly identityClass: string
   readonly ability: FieldAbility
@@ -65,7 +65,7 @@ export class Conversation {
   #requests = 0
   #grants: SessionGrants | undefined
 
-  constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: SessionLimits) {
+  constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: ConversationLimits) {
     this.state = state
     this.database = database
     this.audit = audit

@@ -53,7 +53,7 @@ export class PostgresDoor {
   #state: DoorState
   #open = 0
   /** Connections that are not logged in yet. */
-  readonly #entering = new Set<Socket>()
+  readonly #entering = new Map<Socket, NodeJS.Timeout>()
   /** Connections that are being told that their address has had enough; no limit counts them, for they cost nothing else. */
   readonly #refused = new Set<Socket>()
   #stopping = false
@@ -69,6 +69,7 @@ export class PostgresDoor {
   /** New connections meet the new state; open sessions keep the one they began with. */
   swap(state: DoorState): void {
     this.#state = state
+    for (const [name, { limits }] of state.databases) state.slots.resize(name, limits.sessions)
   }
 
   /** For connections from now on. */
@@ -80,7 +81,7 @@ export class PostgresDoor {
   /** Lets nobody in any more, and waits for the sessions to end. */
   async drain(timeoutMs: number): Promise<void> {
     this.#stopping = true
-    for (const socket of [...this.#entering, ...this.#refused]) socket.destroy()
+    for (const socket of [...this.#entering.keys(), ...this.#refused]) socket.destroy()
     await this.sessions.drain(
       new PostgresError('postgres.shutting_down', 'terminating connection: the gateway stops'),
       timeoutMs,
@@ -111,7 +112,7 @@ export class PostgresDoor {
     socket.setNoDelay(true)
     socket.setKeepAlive(true)
     const timer = setTimeout(() => socket.destroy(), this.#options.authentication_timeout)
-    this.#entering.add(socket)
+    this.#entering.set(socket, timer)
     try {
       await this.#admit(socket, state, requestId)
     } catch (thrown) {
@@ -190,7 +191,10 @@ export class PostgresDoor {
       }
       negotiateVersion(client, admission.message)
       const request = readStartupRequest(admission.message, state.plugged)
-      await this.#login(state, request, context, admission.message, requestId, fail)
+      await this.#login(state, request, context, admission.message, requestId, fail, () => {
+        clearTimeout(this.#entering.get(socket))
+        this.#entering.delete(socket)
+      })
     } catch (error) {
       if (error instanceof ConnectionLost) throw error
       if (!(error instanceof PostgresError || error instanceof WireError)) {
@@ -207,6 +211,7 @@ export class PostgresDoor {
     message: StartupMessage,
     requestId: string,
     fail: (error: unknown) => void,
+    identified: () => void,
   ): Promise<void> {
     const audit: LoginAudit = (identity, decision, rule, code) => {
       state.audit.emit({
@@ -238,6 +243,7 @@ export class PostgresDoor {
       fail(result.error)
       return
     }
+    identified()
     let entered = false
     try {
       entered = await this.#entrance.enter({ state, result, request, context, message, requestId, audit, fail })

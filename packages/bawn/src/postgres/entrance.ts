@@ -7,10 +7,13 @@ import { PostgresError } from './failure.ts'
 import type { LoggedIn, LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
 import { Session } from './session.ts'
+import { limitKey } from './session-limits.ts'
+import type { Place, PlaceRefusal } from './session-slots.ts'
 import type { CancelKey, Sessions } from './sessions.ts'
 import type { StartupRequest } from './startup-settings.ts'
 import type { DatabaseState, DoorState } from './state.ts'
 import { cancelUpstream, type Upstream } from './upstream.ts'
+import { WaitingSession } from './waiting-session.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { authentication, back, status } from './wire/message.ts'
 import type { StartupMessage } from './wire/startup.ts'
@@ -39,6 +42,13 @@ export interface Entrant {
   readonly fail: (error: unknown) => void
 }
 
+const refusals: { readonly [reason in PlaceRefusal]: (database: string) => string } = {
+  identity: database => `too many sessions of this user in database "${database}"`,
+  role: database => `too many sessions of this role in database "${database}"`,
+  'queue-full': database => `too many clients wait for database "${database}" already`,
+  'timed-out': database => `database "${database}" has as many sessions as it may have, and none ended in time`,
+}
+
 type EntranceOptions = Pick<PostgresListenerOptions, 'databases' | 'max_frame_bytes' | 'max_pending' | 'max_prepared'>
 
 /** From being identified to a session: policy, the login at PostgreSQL, and the greeting. */
@@ -57,7 +67,7 @@ export class Entrance {
 
   /** Decides, logs in to the database, and hands over to the session. @returns whether it came to that */
   async enter(entrant: Entrant): Promise<boolean> {
-    const { state, result, request, context, requestId, audit, fail } = entrant
+    const { state, result, request, context, message, requestId, audit, fail } = entrant
     const { identity, rule } = result
     context.socket.write(result.serverFinal)
     const permitted = this.#permit(state, request, result)
@@ -68,9 +78,21 @@ export class Entrance {
     }
     audit(identity, 'permit', `${rule}, ${permitted.rule}`, undefined)
     const { database } = permitted
-    const upstream = await this.#upstream(entrant, database)
+    const key = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4)
+    const leave = await this.#place(entrant, database, key)
+    if (leave === undefined) return false
+    let upstream: Upstream | undefined
+    try {
+      upstream = context.socket.destroyed ? undefined : await this.#upstream(entrant, database)
+    } finally {
+      // A place is one connection to PostgreSQL: it is free when that is gone.
+      if (upstream === undefined || upstream.socket.closed) leave()
+      else upstream.socket.once('close', leave)
+    }
     if (upstream === undefined) return false
-    if (context.socket.destroyed) {
+    const stopping = this.#sessions.draining
+    if (stopping !== undefined) fail(stopping)
+    if (stopping !== undefined || context.socket.destroyed) {
       upstream.socket.destroy()
       return false
     }
@@ -82,7 +104,7 @@ export class Entrance {
       database: database.name,
       rule: permitted.rule,
     }
-    this.#relay(entrant, database, auditContext, upstream)
+    this.#relay(entrant, database, auditContext, upstream, key)
     return true
   }
 
@@ -114,6 +136,44 @@ export class Entrance {
     return { kind: 'permitted', database, rule: decision.rule }
   }
 
+  /** What is known of somebody's session before there is one. */
+  #about({ state, result, request, context, requestId }: Entrant, database: DatabaseState) {
+    const { certificate } = context
+    return {
+      id: requestId,
+      identity: result.identity,
+      database: database.name,
+      address: context.address,
+      applicationName: request.applicationName,
+      since: state.now(),
+      hasRevokedCertificate: () =>
+        certificate !== undefined && this.#revocation()?.isKnownRevoked(certificate) === true,
+    }
+  }
+
+  /** Takes a place in the database, or waits for one. @returns what gives it back; `undefined` when there is none, and the client knows */
+  async #place(entrant: Entrant, database: DatabaseState, key: CancelKey): Promise<(() => void) | undefined> {
+    const { state, result, context, fail } = entrant
+    const { identity } = result
+    const answer = state.slots.ask(database.name, limitKey(identity), database.limits, database.limits.of(identity))
+    let place: Place | undefined
+    if (answer.kind === 'waiting') {
+      const waiting = new WaitingSession(this.#about(entrant, database), context.socket, answer)
+      this.#sessions.add(key, waiting)
+      place = await waiting.place
+      this.#sessions.remove(key)
+      if (waiting.ended !== undefined) {
+        if (place?.kind === 'taken') place.leave()
+        fail(waiting.ended)
+        return undefined
+      }
+    } else place = answer
+    if (place === undefined) return undefined
+    if (place.kind === 'taken') return place.leave
+    fail(new PostgresError('postgres.too_many_sessions', refusals[place.reason](database.name)))
+    return undefined
+  }
+
   async #upstream(
     { state, result, request, requestId, fail }: Entrant,
     database: DatabaseState,
@@ -132,15 +192,8 @@ export class Entrance {
     }
   }
 
-  #relay(
-    { state, request, context, message }: Entrant,
-    database: DatabaseState,
-    audit: AuditContext,
-    upstream: Upstream,
-  ): void {
-    const key: CancelKey = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4)
-    const { identity, address } = audit
-    const { certificate } = context
+  #relay(entrant: Entrant, database: DatabaseState, audit: AuditContext, upstream: Upstream, key: CancelKey): void {
+    const { state, context } = entrant
     const limits = {
       maxFrameBytes: this.#options.max_frame_bytes,
       maxPending: this.#options.max_pending,
@@ -148,19 +201,9 @@ export class Entrance {
     }
     const session: Session = new Session({
       summary: {
-        id: audit.sessionId,
-        identity,
-        database: database.name,
-        address,
-        applicationName: request.applicationName,
-        since: state.now(),
-        server: {
-          address: `${upstream.target.host}:${upstream.target.port}`,
-          processId: upstream.processId,
-        },
+        ...this.#about(entrant, database),
+        server: { address: `${upstream.target.host}:${upstream.target.port}`, processId: upstream.processId },
         now: () => session.now(),
-        hasRevokedCertificate: () =>
-          certificate !== undefined && this.#revocation()?.isKnownRevoked(certificate) === true,
       },
       talk: new Conversation(state, database, audit, limits),
       client: context.socket,

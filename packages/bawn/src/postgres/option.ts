@@ -34,6 +34,32 @@ const settingName = z
   .string()
   .regex(/^[a-z_][a-z0-9_]{0,30}\.[a-z_][a-z0-9_]{0,30}$/, 'must be prefix.name: a-z, 0-9, "_"')
 
+const sessionLimitOptions = {
+  sessions: z.int().min(1).max(100_000).optional().describe('at once'),
+  sessions_per_identity: z.int().min(1).max(100_000).optional().describe('of one identity at once'),
+}
+
+const databaseLimitOptions = z.strictObject({
+  ...sessionLimitOptions,
+  sessions: sessionLimitOptions.sessions.describe('at once, of everybody; more wait for a place. Default: any number'),
+  queue_length: z.int().min(0).max(100_000).default(1_000).describe('how many may wait for a place'),
+  queue_timeout: timeLimit.default(10_000).describe('how long; then they are told 53300'),
+  by_role: z
+    .array(
+      z.strictObject({
+        roles: z.array(name).min(1).describe('for whoever has one of these'),
+        ...sessionLimitOptions,
+        sessions: sessionLimitOptions.sessions.describe(
+          'at once, of all to whom this entry applies together; more are refused',
+        ),
+      }),
+    )
+    .default([])
+    .describe(
+      'other limits by role: the first entry that fits decides; where it is silent, those of the database hold',
+    ),
+})
+
 export const databaseOptions = z.strictObject({
   host: z.string().min(1).describe('where PostgreSQL listens'),
   port: z.int().min(1).max(65_535).default(5432).describe('of that host'),
@@ -81,6 +107,7 @@ export const databaseOptions = z.strictObject({
       'by what the database itself knows who is asking, for row-level security; statements that would change it are refused',
     ),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
+  limits: databaseLimitOptions.prefault({}).describe('of sessions, counted at this gateway'),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
 })
 export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

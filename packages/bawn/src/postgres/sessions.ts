@@ -28,6 +28,8 @@ interface Entry {
 export class Sessions {
   readonly #byProcessId = new Map<number, Entry>()
   #whenEmpty: (() => void) | undefined
+  /** Set while the door stops: nobody may begin any more. */
+  draining: GatewayError | undefined
 
   get count(): number {
     return this.#byProcessId.size
@@ -73,6 +75,7 @@ export class Sessions {
 
   /** Ends idle sessions now, busy ones when they are done, whoever is left after `timeoutMs` then. */
   async drain(error: GatewayError, timeoutMs: number): Promise<void> {
+    this.draining = error
     if (this.#byProcessId.size === 0) return
     const empty = new Promise<void>(resolve => {
       this.#whenEmpty = resolve

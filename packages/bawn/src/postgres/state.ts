@@ -16,6 +16,8 @@ import type { DatabaseLogin, DatabaseLoginTls } from '../database-client.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { GrantGate } from '../policy/grants.ts'
 import type { Gate } from '../policy/policy.ts'
+import type { SessionLimits } from './session-limits.ts'
+import type { SessionSlots } from './session-slots.ts'
 import type { Planner } from './sql/plan.ts'
 import type { SchemaSource } from './sql/schema.ts'
 
@@ -31,6 +33,8 @@ export interface DatabaseState {
   readonly marks?: SessionMarks | undefined
   /** Who may connect. */
   readonly gate: Gate
+  /** How many, and for how long. */
+  readonly limits: SessionLimits
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
   readonly planner: Planner
   /**
@@ -92,6 +96,8 @@ export interface DoorState {
   readonly tokenSource: TokenSource | undefined
   /** Slows guessing by SCRAM; `password` does so itself, and nobody guesses a token. */
   readonly throttle: LoginThrottle
+  /** Places in databases; outlives reloads. */
+  readonly slots: SessionSlots
   readonly catalogue: Catalogue
   readonly audit: AuditTrail
   /** Which statements get a line in the trail. */
