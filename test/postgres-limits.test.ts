@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
-import { databaseOptions } from '../packages/bawn/src/postgres/option.ts'
-import { createSessionLimits } from '../packages/bawn/src/postgres/session-limits.ts'
-import { SessionSlots } from '../packages/bawn/src/postgres/session-slots.ts'
-import type { DatabaseState } from '../packages/bawn/src/postgres/state.ts'
 import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
 import { front } from '../packages/bawn/src/postgres/wire/message.ts'
 import { buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
+import { listenWithLimits, until } from './limits-kit.ts'
 import { type Kit, RawClient, rawLogin, rules, startKit, withClient } from './postgres-kit.ts'
 
 let kit: Kit
@@ -17,15 +14,7 @@ before(async () => {
 after(() => kit.stop())
 beforeEach(() => rules.clear())
 
-/** A listener before a database with these limits. */
-async function listen(limits: object) {
-  const shop = kit.state.databases.get('shop')
-  assert.ok(shop !== undefined)
-  const parsed = databaseOptions.shape.limits.parse(limits)
-  const database: DatabaseState = { ...shop, limits: createSessionLimits(parsed) }
-  const door = await kit.listen({}, { databases: new Map([['shop', database]]), slots: new SessionSlots() })
-  return { door, as: (user: string) => kit.client(user, { port: door.address.port }) }
-}
+const listen = (limits: object) => listenWithLimits(kit, limits)
 
 async function open(config: pg.ClientConfig): Promise<pg.Client> {
   const client = new pg.Client(config)
@@ -43,11 +32,6 @@ async function refusal(config: pg.ClientConfig): Promise<string> {
   assert.equal(error.code, '53300')
   assert.match(error.hint ?? '', /Close sessions/)
   return error.message
-}
-
-/** Waits until a condition holds; the runner's own limit ends a wait in vain. */
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise(resolve => setTimeout(resolve, 5))
 }
 
 test('a database that is full is waited for, in order, and no longer than the queue says', async () => {

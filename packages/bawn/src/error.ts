@@ -714,6 +714,36 @@ export const errors = {
     sqlstate: '57P01',
     hint: 'The proof of identity ran out or was revoked; log in again',
   },
+  'postgres.idle_session': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57P05',
+    hint: 'Connect again; a pool should close sessions before that, or the operator may raise idle_session',
+  },
+  'postgres.idle_in_transaction': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '25P03',
+    hint: 'End transactions when their work is done; the operator may raise idle_in_transaction',
+  },
+  'postgres.session_lifetime': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57P01',
+    hint: 'Connect again; a pool should renew its connections before session_lifetime is over',
+  },
+  'postgres.statement_timeout': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57014',
+    hint: 'The operator limits statements (statement_timeout of the database or the role), whatever the session sets',
+  },
+  'postgres.transaction_timeout': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '25P04',
+    hint: 'Do the work in shorter transactions; the operator may raise transaction_timeout',
+  },
   'postgres.session_killed': {
     blame: 'operator',
     status: 503,

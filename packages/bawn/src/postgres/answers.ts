@@ -1,6 +1,6 @@
 import type { GatewayError } from '../error.ts'
 import type { Conversation } from './conversation.ts'
-import { reviseError } from './error-detail.ts'
+import { reviseError, tellTimeout } from './error-detail.ts'
 import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
 import { followChanges } from './object-changes.ts'
 import type { Pending } from './pending.ts'
@@ -355,7 +355,8 @@ export class Answers {
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {
-    if (reviseError(this.#talk, head, fields)) this.#send(rebuildErrorResponse(fields))
+    const revised = tellTimeout(this.#talk, head, fields)
+    if (reviseError(this.#talk, head, fields) || revised) this.#send(rebuildErrorResponse(fields))
     else this.#forward()
   }
 

@@ -56,6 +56,8 @@ export class Conversation {
   schemaChangedAt: number | undefined
   /** The server reads CopyData; `skipping-sync` while it reads over Sync too. */
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
+  /** What runs for too long and was therefore cancelled. */
+  timedOut: Pending | undefined
   /** Lines were added to the trail that must be written before this turn's bytes leave. */
   uncommitted = false
   /** Opened values of this run are in `toClient` and nothing in the trail speaks of them yet. */

@@ -205,11 +205,12 @@ export class Entrance {
         server: { address: `${upstream.target.host}:${upstream.target.port}`, processId: upstream.processId },
         now: () => session.now(),
       },
+      limits: database.limits.of(audit.identity),
       talk: new Conversation(state, database, audit, limits),
       client: context.socket,
       received: context.input.release(),
       upstream,
-      cancel: () => void cancelUpstream(upstream.target, upstream.processId, upstream.key),
+      cancel: () => cancelUpstream(upstream.target, upstream.processId, upstream.key),
       onEnd: () => this.#sessions.remove(key),
     })
     this.#sessions.add(key, session)

@@ -37,6 +37,14 @@ const settingName = z
 const sessionLimitOptions = {
   sessions: z.int().min(1).max(100_000).optional().describe('at once'),
   sessions_per_identity: z.int().min(1).max(100_000).optional().describe('of one identity at once'),
+  idle_session: timeLimit.optional().describe('without a transaction and without a statement; then it ends, 57P05'),
+  idle_in_transaction: timeLimit.optional().describe('in a transaction, without a statement; then it ends, 25P03'),
+  session_lifetime: timeLimit.optional().describe('then it ends, as soon as no transaction is open, 57P01'),
+  statement_timeout: timeLimit
+    .optional()
+    .describe('then it is cancelled, 57014; sessions begin with it, and no SET of theirs lifts it'),
+  transaction_timeout: timeLimit.optional().describe('from its first answer to its end; then the session ends, 25P04'),
+  lock_timeout: timeLimit.optional().describe('sessions begin with it, and may set another'),
 }
 
 const databaseLimitOptions = z.strictObject({

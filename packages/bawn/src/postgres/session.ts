@@ -4,8 +4,8 @@ import { Answers } from './answers.ts'
 import { endSocket } from './byte-input.ts'
 import type { Conversation } from './conversation.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
-import { Requests } from './requests.ts'
-import { SessionClock } from './session-clock.ts'
+import { flushMessage, Requests } from './requests.ts'
+import { type Due, SessionClock, type TimeLimits } from './session-clock.ts'
 import type { OpenSession } from './sessions.ts'
 import type { Activity, SessionNow, SessionSummary } from './state.ts'
 import { type Upstream, writeBorrowed } from './upstream.ts'
@@ -20,10 +20,28 @@ export interface SessionParts {
   /** What the client sent after its last login message. */
   readonly received: Buffer
   readonly upstream: Upstream
-  /** Cancels what the upstream connection runs. */
-  readonly cancel: () => void
+  readonly limits: TimeLimits
+  /** Cancels what the upstream connection runs. Resolves when the server has heard of it, or cannot. */
+  readonly cancel: () => Promise<void>
   /** Called once, when both connections are closed or closing. */
   readonly onEnd: () => void
+}
+
+/** How long answers that were asked for may take. */
+const answerMs = 1_000
+
+const endings: { readonly [due in Exclude<Due, 'statement'>]: () => PostgresError } = {
+  idle: () => new PostgresError('postgres.idle_session', 'terminating connection due to idle-session timeout'),
+  'idle-in-transaction': () =>
+    new PostgresError(
+      'postgres.idle_in_transaction',
+      'terminating connection due to idle-in-transaction session timeout',
+    ),
+  lifetime: () => new PostgresError('postgres.session_lifetime', 'terminating connection: the session is too old'),
+  uncancelled: () =>
+    new PostgresError('postgres.statement_timeout', 'terminating connection: a statement does not end when cancelled'),
+  transaction: () =>
+    new PostgresError('postgres.transaction_timeout', 'terminating connection due to transaction timeout'),
 }
 
 /**
@@ -41,6 +59,9 @@ export class Session implements OpenSession {
   readonly #clock: SessionClock
   #bytesIn = 0
   #bytesOut = 0
+  #cancelling = false
+  /** What runs, and the server was asked for its answers. */
+  #asked: object | undefined
   #ended = false
   #draining: GatewayError | undefined
   #serverFull = false
@@ -51,7 +72,7 @@ export class Session implements OpenSession {
     this.#talk = parts.talk
     this.#client = parts.client
     this.#server = parts.upstream.socket
-    this.#clock = new SessionClock(parts.talk.state.now)
+    this.#clock = new SessionClock(parts.limits, due => this.#due(due))
     this.#answers = new Answers(parts.talk)
     this.#requests = new Requests(parts.talk, () => this.#turn(() => this.#requests.run()))
   }
@@ -89,14 +110,14 @@ export class Session implements OpenSession {
   }
 
   cancel(): void {
-    this.#parts.cancel()
+    void this.#parts.cancel()
   }
 
   end(error: GatewayError): void {
     if (this.#ended) return
     // In the middle of a message of the server an error of ours would be read as its data.
     const canSpeak = !this.#answers.reader.isMidFrame
-    if (this.#talk.pending.length > 0) this.#parts.cancel()
+    if (this.#talk.pending.length > 0) void this.#parts.cancel()
     this.#finish()
     if (canSpeak) endSocket(this.#client, fatalResponse(error))
     else this.#client.destroy()
@@ -108,7 +129,8 @@ export class Session implements OpenSession {
   }
 
   now(): SessionNow {
-    const { activity, since } = this.#clock
+    const { activity, elapsed } = this.#clock
+    const since = this.#talk.state.now() - Math.round(elapsed)
     return { activity, since, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut }
   }
 
@@ -119,6 +141,38 @@ export class Session implements OpenSession {
     return transaction === status.failed ? 'idle in failed transaction' : 'idle in transaction'
   }
 
+  #noteMoment(): void {
+    const { pending, transaction } = this.#talk
+    const inTransaction = transaction !== status.idle
+    this.#clock.note({ activity: this.#activity(), inTransaction, running: pending.head() })
+  }
+
+  #due(due: Due): void {
+    if (this.#ended) return
+    if (due === 'statement') this.#cancelForTime()
+    else if (due === 'lifetime') this.drain(endings[due]())
+    else this.end(endings[due]())
+  }
+
+  /** Nothing more is sent until the server has heard of it: the next statement is not the one that took too long. */
+  #cancelForTime(): void {
+    const { pending } = this.#talk
+    const running = pending.head()
+    if (pending.outstandingReady === 0 && this.#asked !== running && !this.#requests.reader.isMidFrame) {
+      // Answers may be waiting there to be asked for: without Sync or Flush the server keeps them.
+      this.#asked = running
+      this.#server.write(flushMessage)
+      this.#clock.defer(answerMs)
+      return
+    }
+    this.#talk.timedOut = running
+    this.#cancelling = true
+    void this.#parts.cancel().then(() => {
+      this.#cancelling = false
+      this.#turn(() => this.#requests.run())
+    })
+  }
+
   #isIdle(): boolean {
     return this.#activity() === 'idle'
   }
@@ -127,13 +181,13 @@ export class Session implements OpenSession {
     if (this.#ended) return
     this.#bytesIn += chunk.length
     this.#requests.reader.push(chunk)
-    this.#turn(() => this.#requests.run())
+    if (!this.#cancelling) this.#turn(() => this.#requests.run())
   }
 
   #fromServer(chunk: Buffer): void {
     this.#turn(() => {
       this.#answers.receive(chunk)
-      if (this.#requests.isWaiting) this.#requests.run()
+      if (this.#requests.isWaiting && !this.#cancelling) this.#requests.run()
     })
   }
 
@@ -143,7 +197,7 @@ export class Session implements OpenSession {
     try {
       work()
       this.#flush()
-      this.#clock.note(this.#activity())
+      this.#noteMoment()
     } catch (thrown) {
       this.#fault(thrown)
       return
@@ -177,7 +231,7 @@ export class Session implements OpenSession {
 
   /** Reads from the client only what can be worked on and passed on. */
   #flow(): void {
-    if (this.#requests.isWaiting || this.#serverFull) this.#client.pause()
+    if (this.#requests.isWaiting || this.#serverFull || this.#cancelling) this.#client.pause()
     else if (this.#client.isPaused() || this.#client.readableFlowing === null) this.#client.resume()
   }
 
@@ -192,7 +246,7 @@ export class Session implements OpenSession {
   #clientGone(): void {
     if (this.#ended) return
     // What it started would go on for nobody.
-    if (this.#talk.pending.length > 0) this.#parts.cancel()
+    if (this.#talk.pending.length > 0) void this.#parts.cancel()
     this.#finish()
     this.#client.destroy()
   }
@@ -222,6 +276,7 @@ export class Session implements OpenSession {
   #finish(): void {
     if (this.#ended) return
     this.#ended = true
+    this.#clock.stop()
     this.#closeTrail()
     if (!this.#server.destroyed) {
       endSocket(this.#server, new MessageBuilder().begin(front.terminate).end().take())

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import pg from 'pg'
+import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
+import type { PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
+import { databaseOptions } from '../packages/bawn/src/postgres/option.ts'
+import { createSessionLimits } from '../packages/bawn/src/postgres/session-limits.ts'
+import { SessionSlots } from '../packages/bawn/src/postgres/session-slots.ts'
+import type { DatabaseState } from '../packages/bawn/src/postgres/state.ts'
+import type { Kit } from './postgres-kit.ts'
+
+// Listeners before databases with limits, for the tests of operations. No tests in here.
+
+/** A listener before a database with these `limits`, as the configuration has them. */
+export async function listenWithLimits(
+  kit: Kit,
+  limits: object,
+  { options = {}, database = {} }: { options?: Partial<DoorOptions>; database?: Partial<DatabaseState> } = {},
+): Promise<{ readonly door: PostgresListener; as(user: string, more?: pg.ClientConfig): pg.ClientConfig }> {
+  const shop = kit.state.databases.get('shop')
+  assert.ok(shop !== undefined)
+  const parsed = databaseOptions.shape.limits.parse(limits)
+  const limited: DatabaseState = { ...shop, limits: createSessionLimits(parsed), ...database }
+  const door = await kit.listen(options, { databases: new Map([['shop', limited]]), slots: new SessionSlots() })
+  return { door, as: (user, more = {}) => kit.client(user, { port: door.address.port, ...more }) }
+}
+
+/** A connected client, and the error that ends its session. */
+export async function connected(
+  config: pg.ClientConfig,
+): Promise<{ readonly client: pg.Client; readonly ended: Promise<Error> }> {
+  const client = new pg.Client(config)
+  const ended = new Promise<Error>(resolve => client.on('error', resolve))
+  await client.connect()
+  return { client, ended }
+}
+
+/** Waits until a condition holds; the runner's own limit ends a wait in vain. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise(resolve => setTimeout(resolve, 5))
+}
+
+/** SQLSTATE and message of what was thrown. */
+export async function failureOf(work: Promise<unknown>): Promise<{ code: string; message: string; hint: string }> {
+  const error: unknown = await work.then(
+    () => assert.fail('it did not fail'),
+    cause => cause,
+  )
+  assert.ok(error instanceof pg.DatabaseError, String(error))
+  return { code: error.code ?? '', message: error.message, hint: error.hint ?? '' }
+}
