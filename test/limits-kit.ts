@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { connect, createServer, type Socket } from 'node:net'
 import pg from 'pg'
 import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
 import type { PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
@@ -47,4 +48,52 @@ export async function failureOf(work: Promise<unknown>): Promise<{ code: string;
   )
   assert.ok(error instanceof pg.DatabaseError, String(error))
   return { code: error.code ?? '', message: error.message, hint: error.hint ?? '' }
+}
+
+/** A TCP relay before a server, whose network can be cut: nothing goes through any more, and nobody is told. */
+export interface CuttableRelay {
+  readonly port: number
+  /** From now on no byte goes either way; what connects is accepted and hears nothing. */
+  cut(): void
+  stop(): Promise<void>
+}
+
+export async function startCuttableRelay(port: number): Promise<CuttableRelay> {
+  const sockets = new Set<Socket>()
+  let isCut = false
+  const server = createServer(near => {
+    sockets.add(near)
+    near.on('error', () => {})
+    if (isCut) {
+      near.pause()
+      return
+    }
+    const far = connect({ host: '127.0.0.1', port })
+    sockets.add(far)
+    far.on('error', () => near.destroy())
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.on('data', chunk => {
+        if (!isCut) to.write(chunk)
+      })
+      from.on('close', () => {
+        if (!isCut) to.destroy()
+      })
+    }
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    cut() {
+      isCut = true
+      for (const socket of sockets) socket.pause()
+    },
+    async stop() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise(resolve => server.close(resolve))
+    },
+  }
 }

@@ -52,6 +52,7 @@ export function composeDatabases(
           return login.password
         },
         connectTimeoutMs: login.connectTimeoutMs,
+        probeAfterMs: options.probe_after,
       }
       const asked = createDatabaseQuery(upstream)
       const source = createSchemaSource({

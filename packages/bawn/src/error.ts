@@ -798,6 +798,12 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Let pg_hba.conf ask for password, md5, scram-sha-256 or oauth where the gateway comes from',
   },
+  'postgres.client_stalled': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '08006',
+    hint: 'Read what was asked for, or ask for less at a time; the operator may raise write_timeout of the listener',
+  },
   'postgres.upstream_lost': {
     blame: 'upstream',
     status: 502,

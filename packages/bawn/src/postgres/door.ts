@@ -22,7 +22,14 @@ import { WireError } from './wire/wire-error.ts'
 export interface DoorOptions
   extends Pick<
     PostgresListenerOptions,
-    'databases' | 'authentication_timeout' | 'max_connections' | 'max_frame_bytes' | 'max_pending' | 'max_prepared'
+    | 'databases'
+    | 'authentication_timeout'
+    | 'keepalive'
+    | 'write_timeout'
+    | 'max_connections'
+    | 'max_frame_bytes'
+    | 'max_pending'
+    | 'max_prepared'
   > {
   /** The listener's name, for the trail and the log. */
   readonly name: string
@@ -110,7 +117,7 @@ export class PostgresDoor {
       this.#open -= 1
     })
     socket.setNoDelay(true)
-    socket.setKeepAlive(true)
+    socket.setKeepAlive(true, this.#options.keepalive)
     const timer = setTimeout(() => socket.destroy(), this.#options.authentication_timeout)
     this.#entering.set(socket, timer)
     try {

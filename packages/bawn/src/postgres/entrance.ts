@@ -12,7 +12,7 @@ import type { Place, PlaceRefusal } from './session-slots.ts'
 import type { CancelKey, Sessions } from './sessions.ts'
 import type { StartupRequest } from './startup-settings.ts'
 import type { DatabaseState, DoorState } from './state.ts'
-import { cancelUpstream, type Upstream } from './upstream.ts'
+import { cancelUpstream, isUpstreamAlive, type Upstream } from './upstream.ts'
 import { WaitingSession } from './waiting-session.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { authentication, back, status } from './wire/message.ts'
@@ -49,7 +49,10 @@ const refusals: { readonly [reason in PlaceRefusal]: (database: string) => strin
   'timed-out': database => `database "${database}" has as many sessions as it may have, and none ended in time`,
 }
 
-type EntranceOptions = Pick<PostgresListenerOptions, 'databases' | 'max_frame_bytes' | 'max_pending' | 'max_prepared'>
+type EntranceOptions = Pick<
+  PostgresListenerOptions,
+  'databases' | 'write_timeout' | 'max_frame_bytes' | 'max_pending' | 'max_prepared'
+>
 
 /** From being identified to a session: policy, the login at PostgreSQL, and the greeting. */
 export class Entrance {
@@ -205,7 +208,9 @@ export class Entrance {
         server: { address: `${upstream.target.host}:${upstream.target.port}`, processId: upstream.processId },
         now: () => session.now(),
       },
-      limits: database.limits.of(audit.identity),
+      limits: { ...database.limits.of(audit.identity), silence: upstream.target.probeAfterMs },
+      writeTimeoutMs: this.#options.write_timeout,
+      isServerAlive: () => isUpstreamAlive(upstream.target),
       talk: new Conversation(state, database, audit, limits),
       client: context.socket,
       received: context.input.release(),

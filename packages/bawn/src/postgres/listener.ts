@@ -27,7 +27,7 @@ export async function listenPostgres(
   state: DoorState,
 ): Promise<PostgresListener> {
   const door = new PostgresDoor(options, state)
-  const server = createServer({ noDelay: true, keepAlive: true }, socket => void door.serve(socket))
+  const server = createServer({ noDelay: true }, socket => void door.serve(socket))
   const { port } = await listening(server, address)
   return {
     address: { host: address.host, port },

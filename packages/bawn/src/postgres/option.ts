@@ -17,6 +17,10 @@ export const postgresListenerOptions = z.strictObject({
   tls: serverTls.optional().describe('without it statements and rows cross in clear'),
   databases: z.array(name).optional().describe('which databases may be reached here; default: all'),
   authentication_timeout: timeLimit.default(60_000).describe('until a client has logged in'),
+  keepalive: timeLimit.default(60_000).describe('of silence: then TCP asks whether the client is still there'),
+  write_timeout: timeLimit
+    .default(60_000)
+    .describe('a client that takes nothing of what waits for it is dropped after this long'),
   max_connections: z.int().min(1).default(1_000).describe('of clients; more are told that there are too many'),
   rate_limit: rateLimitOptions.optional().describe('connections to this listener, before TLS and login'),
   max_frame_bytes: z
@@ -117,5 +121,10 @@ export const databaseOptions = z.strictObject({
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
   limits: databaseLimitOptions.prefault({}).describe('of sessions, counted at this gateway'),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
+  probe_after: timeLimit
+    .default(30_000)
+    .describe(
+      'of silence while an answer is awaited: then another connection asks whether PostgreSQL is there, and without an answer the session ends, 08006; idle connections are looked after by TCP keepalive as often',
+    ),
 })
 export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

@@ -70,7 +70,16 @@ function conversation(): Conversation {
       : { kind: 'pass', schemaChange: false }
   const database: DatabaseState = {
     name: 'shop',
-    upstream: { host: '', port: 0, database: '', tls: undefined, user: '', password: '', connectTimeoutMs: 0 },
+    upstream: {
+      host: '',
+      port: 0,
+      database: '',
+      tls: undefined,
+      user: '',
+      password: '',
+      connectTimeoutMs: 0,
+      probeAfterMs: 1,
+    },
     gate: { open: false, decide: () => ({ kind: 'permit', rule: 'test' }) },
     limits: noSessionLimits,
     schema: { fresh: () => snapshot, refresh: async () => snapshot },

@@ -8,6 +8,7 @@ const none: TimeLimits = {
   lifetime: undefined,
   statement: undefined,
   transaction: undefined,
+  silence: undefined,
 }
 const idle: Moment = { activity: 'idle', inTransaction: false, running: undefined }
 const open: Moment = { activity: 'idle in transaction', inTransaction: true, running: undefined }
@@ -76,6 +77,19 @@ const rows: {
     due: [['lifetime', 1_000]],
   },
   {
+    name: 'silence, as long as something is awaited',
+    limits: { silence: 1_000 },
+    life: [
+      [idle, 5_000],
+      [busy(a), 2_500],
+      [idle, 5_000],
+    ],
+    due: [
+      ['silence', 6_000],
+      ['silence', 7_000],
+    ],
+  },
+  {
     name: 'a transaction, over its statements',
     limits: { transaction: 1_000 },
     life: [
@@ -96,7 +110,7 @@ for (const { name, limits, life, due } of rows) {
       const note = (what: Due): void => {
         found.push([what, Date.now()])
         // Whatever else is reached ends the session.
-        if (what !== 'lifetime' && what !== 'statement') clock.stop()
+        if (what !== 'lifetime' && what !== 'statement' && what !== 'silence') clock.stop()
       }
       const clock: SessionClock = new SessionClock({ ...none, ...limits }, note, Date.now)
       for (const [moment, ms] of life) {

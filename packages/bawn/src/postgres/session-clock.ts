@@ -7,6 +7,8 @@ export interface TimeLimits {
   readonly lifetime: number | undefined
   readonly statement: number | undefined
   readonly transaction: number | undefined
+  /** While an answer is awaited: then it is time to ask whether the server is still there. */
+  readonly silence: number | undefined
 }
 
 export type Due =
@@ -17,6 +19,8 @@ export type Due =
   /** A statement goes on although it was cancelled. */
   | 'uncancelled'
   | 'transaction'
+  /** Nothing came from the server, once or twice this long, while an answer is awaited. */
+  | 'silence'
 
 /** What a session does at this moment. */
 export interface Moment {
@@ -46,6 +50,9 @@ export class SessionClock {
   #transactionSince: number | undefined
   #cancelled: { readonly running: object; readonly at: number } | undefined
   #lifetimeTold = false
+  /** To be set when something came from the server: cheaper than a look at the clock. */
+  heard = false
+  #silentSince = 0
   #timer: NodeJS.Timeout | undefined
   #firesAt = Number.POSITIVE_INFINITY
 
@@ -78,6 +85,7 @@ export class SessionClock {
     if (activity !== this.#activity) {
       this.#activity = activity
       this.#activitySince = now
+      this.#silentSince = now
     }
     if (running !== this.#running) {
       this.#running = running
@@ -100,13 +108,14 @@ export class SessionClock {
   }
 
   #next(): { readonly due: Due; readonly at: number } | undefined {
-    const { idle, idleInTransaction, lifetime, statement, transaction } = this.#limits
+    const { idle, idleInTransaction, lifetime, statement, transaction, silence } = this.#limits
     let next: { readonly due: Due; readonly at: number } | undefined
     const consider = (due: Due, since: number | undefined, limit: number | undefined): void => {
       if (since === undefined || limit === undefined) return
       const at = since + limit
       if (next === undefined || at < next.at) next = { due, at }
     }
+    if (this.#activity === 'active') consider('silence', this.#silentSince, silence)
     if (this.#activity === 'idle') consider('idle', this.#activitySince, idle)
     else if (this.#activity !== 'active') consider('idle-in-transaction', this.#activitySince, idleInTransaction)
     if (!this.#lifetimeTold) consider('lifetime', this.#began, lifetime)
@@ -136,7 +145,9 @@ export class SessionClock {
       if (next.due === 'statement' && this.#running !== undefined) {
         this.#cancelled = { running: this.#running, at: now }
       }
-      this.#onDue(next.due)
+      if (next.due === 'silence') this.#silentSince = now
+      if (next.due !== 'silence' || !this.heard) this.#onDue(next.due)
+      if (next.due === 'silence') this.heard = false
     }
     this.#arm()
   }

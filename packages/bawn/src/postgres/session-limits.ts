@@ -9,7 +9,7 @@ export interface SessionLimits extends DatabasePlaces {
   of(identity: Pick<Identity, 'roles'>): IdentityLimits
 }
 
-export interface IdentityLimits extends Allowance, TimeLimits {
+export interface IdentityLimits extends Allowance, Omit<TimeLimits, 'silence'> {
   readonly lockWait: number | undefined
 }
 

@@ -21,6 +21,10 @@ export interface SessionParts {
   readonly received: Buffer
   readonly upstream: Upstream
   readonly limits: TimeLimits
+  /** A client that takes nothing for so long is dropped. */
+  readonly writeTimeoutMs: number
+  /** Asks the server by another connection. */
+  readonly isServerAlive: () => Promise<boolean>
   /** Cancels what the upstream connection runs. Resolves when the server has heard of it, or cannot. */
   readonly cancel: () => Promise<void>
   /** Called once, when both connections are closed or closing. */
@@ -30,7 +34,7 @@ export interface SessionParts {
 /** How long answers that were asked for may take. */
 const answerMs = 1_000
 
-const endings: { readonly [due in Exclude<Due, 'statement'>]: () => PostgresError } = {
+const endings: { readonly [due in Exclude<Due, 'statement' | 'silence'>]: () => PostgresError } = {
   idle: () => new PostgresError('postgres.idle_session', 'terminating connection due to idle-session timeout'),
   'idle-in-transaction': () =>
     new PostgresError(
@@ -83,8 +87,10 @@ export class Session implements OpenSession {
     const server = this.#server
     client.on('data', chunk => this.#fromClient(chunk))
     client.on('drain', () => {
+      client.setTimeout(0)
       server.resume()
     })
+    client.on('timeout', () => this.#clientStalls())
     client.on('end', () => this.#clientGone())
     client.on('close', () => this.#clientGone())
     client.on('error', () => this.#clientGone())
@@ -150,8 +156,16 @@ export class Session implements OpenSession {
   #due(due: Due): void {
     if (this.#ended) return
     if (due === 'statement') this.#cancelForTime()
+    else if (due === 'silence') void this.#probe()
     else if (due === 'lifetime') this.drain(endings[due]())
     else this.end(endings[due]())
+  }
+
+  /** A network that was cut says nothing: an answer that was on its way would be awaited for ever. */
+  async #probe(): Promise<void> {
+    this.#clock.heard = false
+    if ((await this.#parts.isServerAlive()) || this.#ended || this.#clock.heard) return
+    this.#serverGone()
   }
 
   /** Nothing more is sent until the server has heard of it: the next statement is not the one that took too long. */
@@ -185,6 +199,7 @@ export class Session implements OpenSession {
   }
 
   #fromServer(chunk: Buffer): void {
+    this.#clock.heard = true
     this.#turn(() => {
       this.#answers.receive(chunk)
       if (this.#requests.isWaiting && !this.#cancelling) this.#requests.run()
@@ -226,7 +241,10 @@ export class Session implements OpenSession {
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
     this.#bytesOut += toClient.length
-    if (!writeBorrowed(this.#client, toClient)) this.#server.pause()
+    if (writeBorrowed(this.#client, toClient)) return
+    this.#server.pause()
+    // Counts from the last byte that it took.
+    this.#client.setTimeout(this.#parts.writeTimeoutMs)
   }
 
   /** Reads from the client only what can be worked on and passed on. */
@@ -249,6 +267,14 @@ export class Session implements OpenSession {
     if (this.#talk.pending.length > 0) void this.#parts.cancel()
     this.#finish()
     this.#client.destroy()
+  }
+
+  #clientStalls(): void {
+    if (this.#ended || this.#client.writableLength === 0) return
+    const message = 'the client takes nothing of what was sent to it'
+    const cause = new PostgresError('postgres.client_stalled', message)
+    this.#talk.state.log({ level: 'info', message, requestId: this.summary.id, cause })
+    this.#clientGone()
   }
 
   #serverGone(): void {

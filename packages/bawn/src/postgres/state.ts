@@ -48,6 +48,8 @@ export interface DatabaseState {
 /** Where the database is. Its credential is the gateway's own: it reads the schema, and is what users come in by as `broker`. */
 export interface UpstreamTarget extends Omit<DatabaseLogin, 'tls'> {
   readonly tls: UpstreamTls | undefined
+  /** Of silence, before somebody looks whether it is still there: TCP on an idle connection, and the gateway where an answer is awaited. */
+  readonly probeAfterMs: number
 }
 
 export interface UpstreamTls extends DatabaseLoginTls {

@@ -104,6 +104,39 @@ export async function cancelUpstream(target: UpstreamTarget, processId: number, 
   }
 }
 
+const probes = new WeakMap<UpstreamTarget, Promise<boolean>>()
+
+/** Whether the server answers on a new connection, the second time at the latest. Who asks meanwhile gets the same answer. Never rejects. */
+export function isUpstreamAlive(target: UpstreamTarget): Promise<boolean> {
+  let probe = probes.get(target)
+  if (probe === undefined) {
+    probe = answers(target)
+      .catch(() => answers(target))
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => probes.delete(target))
+    probes.set(target, probe)
+  }
+  return probe
+}
+
+/** Inside TLS the handshake is an answer; otherwise that to SSLRequest is, whatever it says. */
+async function answers(target: UpstreamTarget): Promise<void> {
+  const socket = await dial(target)
+  const timer = setTimeout(() => socket.destroy(), target.connectTimeoutMs)
+  try {
+    if (target.tls !== undefined) return
+    const input = new ByteInput(socket)
+    socket.write(buildSslRequest())
+    await input.read(1)
+  } finally {
+    clearTimeout(timer)
+    socket.destroy()
+  }
+}
+
 /**
  * Every plain connection to PostgreSQL reads into this one: a read is worked through before the next begins, whoever's it is. Saves
  * an allocation of 64 KiB a read, which is what large results cost most beside the system calls.
@@ -145,7 +178,8 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
           },
         }
       : {}
-  const socket: Socket = connectTcp({ host: target.host, port: target.port, noDelay: true, keepAlive: true, ...onread })
+  const socket: Socket = connectTcp({ host: target.host, port: target.port, noDelay: true, ...onread })
+  socket.setKeepAlive(true, target.probeAfterMs)
   // Whoever waits hears of it by `close`; an error that nobody listens for would end the process.
   socket.on('error', () => {})
   const timer = setTimeout(() => socket.destroy(new Error('timeout')), target.connectTimeoutMs)
