@@ -744,6 +744,12 @@ export const errors = {
     sqlstate: '25P04',
     hint: 'Do the work in shorter transactions; the operator may raise transaction_timeout',
   },
+  'postgres.access_withdrawn': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '57P01',
+    hint: 'Ask the operator: a reload took the database away, or the policies that let this identity in',
+  },
   'postgres.session_killed': {
     blame: 'operator',
     status: 503,

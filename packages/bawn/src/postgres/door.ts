@@ -50,6 +50,20 @@ const endings: { readonly [why in EndReason]: () => PostgresError } = {
   killed: () => new PostgresError('postgres.session_killed', 'terminating connection: an operator ended the session'),
 }
 
+/** How long a transaction may go on whose session would not be let in any more. */
+const withdrawnMs = 30_000
+
+function mayStay(state: DoorState, { database, identity }: SessionSummary): boolean {
+  const now = state.databases.get(database)
+  if (now === undefined) return false
+  try {
+    return now.gate.decide(identity, { door: 'postgres', verb: 'connect' }).kind === 'permit'
+  } catch {
+    // Grants cannot be read just now: as with a revocation, no session ends for that.
+    return true
+  }
+}
+
 /** Serves accepted connections: one client, one identity, one connection to PostgreSQL. */
 export class PostgresDoor {
   readonly sessions = new Sessions()
@@ -73,10 +87,18 @@ export class PostgresDoor {
     this.#entrance = new Entrance(options, this.sessions, () => this.#revocation)
   }
 
-  /** New connections meet the new state; open sessions keep the one they began with. */
+  /** New connections meet the new state; open sessions keep the one they began with, if they may still be in their database. */
   swap(state: DoorState): void {
     this.#state = state
     for (const [name, { limits }] of state.databases) state.slots.resize(name, limits.sessions)
+    this.#withdraw(() => true)
+  }
+
+  /** Ends those among some sessions that would not be let in any more. */
+  #withdraw(among: (session: SessionSummary) => boolean): void {
+    const why = 'terminating connection: the configuration lets this session into the database no longer'
+    const error = new PostgresError('postgres.access_withdrawn', why)
+    this.sessions.drainWhere(session => among(session) && !mayStay(this.#state, session), error, withdrawnMs)
   }
 
   /** For connections from now on. */
@@ -254,6 +276,8 @@ export class PostgresDoor {
     let entered = false
     try {
       entered = await this.#entrance.enter({ state, result, request, context, message, requestId, audit, fail })
+      // A reload since it began has seen no session of it.
+      if (entered && this.#state !== state) this.#withdraw(({ id }) => id === requestId)
     } finally {
       result.keys?.clientKey.fill(0)
       if (!entered) result.opened?.socket.destroy()

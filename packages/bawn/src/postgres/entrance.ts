@@ -70,7 +70,7 @@ export class Entrance {
 
   /** Decides, logs in to the database, and hands over to the session. @returns whether it came to that */
   async enter(entrant: Entrant): Promise<boolean> {
-    const { state, result, request, context, message, requestId, audit, fail } = entrant
+    const { state, result, request, context, requestId, audit, fail } = entrant
     const { identity, rule } = result
     context.socket.write(result.serverFinal)
     const permitted = this.#permit(state, request, result)
@@ -81,8 +81,7 @@ export class Entrance {
     }
     audit(identity, 'permit', `${rule}, ${permitted.rule}`, undefined)
     const { database } = permitted
-    const key = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4)
-    const leave = await this.#place(entrant, database, key)
+    const leave = await this.#place(entrant, database)
     if (leave === undefined) return false
     let upstream: Upstream | undefined
     try {
@@ -107,7 +106,7 @@ export class Entrance {
       database: database.name,
       rule: permitted.rule,
     }
-    this.#relay(entrant, database, auditContext, upstream, key)
+    this.#relay(entrant, database, auditContext, upstream)
     return true
   }
 
@@ -155,13 +154,14 @@ export class Entrance {
   }
 
   /** Takes a place in the database, or waits for one. @returns what gives it back; `undefined` when there is none, and the client knows */
-  async #place(entrant: Entrant, database: DatabaseState, key: CancelKey): Promise<(() => void) | undefined> {
+  async #place(entrant: Entrant, database: DatabaseState): Promise<(() => void) | undefined> {
     const { state, result, context, fail } = entrant
     const { identity } = result
     const answer = state.slots.ask(database.name, limitKey(identity), database.limits, database.limits.of(identity))
     let place: Place | undefined
     if (answer.kind === 'waiting') {
       const waiting = new WaitingSession(this.#about(entrant, database), context.socket, answer)
+      const key = this.#sessions.newKey(4)
       this.#sessions.add(key, waiting)
       place = await waiting.place
       this.#sessions.remove(key)
@@ -195,8 +195,9 @@ export class Entrance {
     }
   }
 
-  #relay(entrant: Entrant, database: DatabaseState, audit: AuditContext, upstream: Upstream, key: CancelKey): void {
-    const { state, context } = entrant
+  #relay(entrant: Entrant, database: DatabaseState, audit: AuditContext, upstream: Upstream): void {
+    const { state, context, message } = entrant
+    const key: CancelKey = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4)
     const limits = {
       maxFrameBytes: this.#options.max_frame_bytes,
       maxPending: this.#options.max_pending,

@@ -9,7 +9,7 @@ import type { DoorTls } from './tls.ts'
 export interface PostgresListener {
   /** Where it listens; the port is the one the system gave where 0 was asked for. */
   readonly address: HostPort
-  /** New sessions use the new state; open ones keep theirs. */
+  /** New sessions use the new state; open ones keep theirs, and end when they would not be let in any more. */
   swap(state: DoorState): void
   /** For connections from now on. */
   renewTls(tls: DoorTls): void

@@ -78,7 +78,9 @@ export class Session implements OpenSession {
     this.#server = parts.upstream.socket
     this.#clock = new SessionClock(parts.limits, due => this.#due(due))
     this.#answers = new Answers(parts.talk)
-    this.#requests = new Requests(parts.talk, () => this.#turn(() => this.#requests.run()))
+    this.#requests = new Requests(parts.talk, () => {
+      if (!this.#cancelling) this.#turn(() => this.#requests.run())
+    })
   }
 
   /** Begins to relay. */

@@ -73,6 +73,18 @@ export class Sessions {
     return ended
   }
 
+  /** Ends those that `which` names: idle ones now, others when they are done, or after `timeoutMs`. */
+  drainWhere(which: (summary: SessionSummary) => boolean, error: GatewayError, timeoutMs: number): void {
+    const chosen = [...this.#byProcessId.values()].map(({ session }) => session).filter(({ summary }) => which(summary))
+    if (chosen.length === 0) return
+    for (const session of chosen) session.drain(error)
+    // Whoever has ended by then does nothing.
+    const timer = setTimeout(() => {
+      for (const session of chosen) session.end(error)
+    }, timeoutMs)
+    timer.unref()
+  }
+
   /** Ends idle sessions now, busy ones when they are done, whoever is left after `timeoutMs` then. */
   async drain(error: GatewayError, timeoutMs: number): Promise<void> {
     this.draining = error
