@@ -81,7 +81,17 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
   const limiter = createRateLimiter({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
   const slots = new SessionSlots()
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, limiter, slots, memoryTokens, resolver }
+  const surroundings: Surroundings = {
+    trail,
+    metrics,
+    clock,
+    log: entry,
+    throttle,
+    limiter,
+    slots,
+    memoryTokens,
+    resolver,
+  }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()
