@@ -9,6 +9,7 @@ import type { Catalogue } from './fields/field.ts'
 import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
+import { createSessionLimits } from './postgres/session-limits.ts'
 import { guardOf } from './postgres/session-marks.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
@@ -51,6 +52,7 @@ export function composeDatabases(
           return login.password
         },
         connectTimeoutMs: login.connectTimeoutMs,
+        probeAfterMs: options.probe_after,
       }
       const asked = createDatabaseQuery(upstream)
       const source = createSchemaSource({
@@ -67,6 +69,7 @@ export function composeDatabases(
         marks,
         gate: createGate(options.allow, config.policies, grants.gate),
         replication: options.replication && createGate(options.replication, config.policies, grants.gate),
+        limits: createSessionLimits(options.limits),
         schema: source,
         planner: await createPlanner({ identity: marks && guardOf(marks, options.login.kind) }),
         get grants() {

@@ -696,6 +696,12 @@ export const errors = {
     sqlstate: '53300',
     hint: 'Too many connections from this address in a short time: keep connections open, or use a pool',
   },
+  'postgres.too_many_sessions': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53300',
+    hint: 'Close sessions that are not used any more, or try again later; the operator may raise limits of the database',
+  },
   'postgres.shutting_down': {
     blame: 'operator',
     status: 503,
@@ -707,6 +713,48 @@ export const errors = {
     status: 401,
     sqlstate: '57P01',
     hint: 'The proof of identity ran out or was revoked; log in again',
+  },
+  'postgres.idle_session': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57P05',
+    hint: 'Connect again; a pool should close sessions before that, or the operator may raise idle_session',
+  },
+  'postgres.idle_in_transaction': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '25P03',
+    hint: 'End transactions when their work is done; the operator may raise idle_in_transaction',
+  },
+  'postgres.session_lifetime': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57P01',
+    hint: 'Connect again; a pool should renew its connections before session_lifetime is over',
+  },
+  'postgres.statement_timeout': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57014',
+    hint: 'The operator limits statements (statement_timeout of the database or the role), whatever the session sets',
+  },
+  'postgres.transaction_timeout': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '25P04',
+    hint: 'Do the work in shorter transactions; the operator may raise transaction_timeout',
+  },
+  'postgres.access_withdrawn': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '57P01',
+    hint: 'Ask the operator: a reload took the database away, or the policies that let this identity in',
+  },
+  'postgres.session_killed': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P01',
+    hint: 'The operator knows why; connect again when that is settled',
   },
   'postgres.upstream_unreachable': {
     blame: 'upstream',
@@ -755,6 +803,12 @@ export const errors = {
     status: 403,
     sqlstate: '28000',
     hint: 'Let pg_hba.conf ask for password, md5, scram-sha-256 or oauth where the gateway comes from',
+  },
+  'postgres.client_stalled': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '08006',
+    hint: 'Read what was asked for, or ask for less at a time; the operator may raise write_timeout of the listener',
   },
   'postgres.upstream_lost': {
     blame: 'upstream',
@@ -917,6 +971,12 @@ export const errors = {
   },
   'admin.method': { blame: 'caller', status: 405, sqlstate: '42501', hint: 'The Allow header names the method' },
   'admin.body': { blame: 'caller', status: 413, sqlstate: '54000', hint: 'Send the request without a body' },
+  'admin.choice': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'Say which sessions: id, user or database, each once; of several all must fit',
+  },
   'admin.unauthorized': {
     blame: 'caller',
     status: 401,

@@ -2,7 +2,7 @@ import type { GatewayError } from '../error.ts'
 import { dispositionOf, opensDescription, rowsOf } from './answer-disposition.ts'
 import type { Conversation } from './conversation.ts'
 import type { CopyStream } from './copy/stream.ts'
-import { reviseError } from './error-detail.ts'
+import { reviseError, tellTimeout } from './error-detail.ts'
 import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
 import { copyFail, IncomingCopy } from './incoming-copy.ts'
 import { followChanges } from './object-changes.ts'
@@ -380,7 +380,8 @@ export class Answers {
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {
-    if (reviseError(this.#talk, head, fields)) this.#send(rebuildErrorResponse(fields))
+    const revised = tellTimeout(this.#talk, head, fields)
+    if (reviseError(this.#talk, head, fields) || revised) this.#send(rebuildErrorResponse(fields))
     else this.#forward()
   }
 

@@ -15,7 +15,7 @@ import type { DatabaseState, DoorState } from './state.ts'
 import { status } from './wire/message.ts'
 
 /** Bounds of one session, from the listener's options. */
-export interface SessionLimits {
+export interface ConversationLimits {
   readonly maxFrameBytes: number
   readonly maxPending: number
   readonly maxPrepared: number
@@ -26,7 +26,7 @@ export class Conversation {
   readonly state: DoorState
   readonly database: DatabaseState
   readonly audit: AuditContext
-  readonly limits: SessionLimits
+  readonly limits: ConversationLimits
   /** Cache key of plans: what this identity may see. */
   readonly identityClass: string
   readonly ability: FieldAbility
@@ -59,6 +59,8 @@ export class Conversation {
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
   /** What becomes of that data, where columns are protected. */
   incoming: IncomingCopy | undefined
+  /** What runs for too long and was therefore cancelled. */
+  timedOut: Pending | undefined
   /** Lines were added to the trail that must be written before this turn's bytes leave. */
   uncommitted = false
   /** Opened values of this run are in `toClient` and nothing in the trail speaks of them yet. */
@@ -68,7 +70,7 @@ export class Conversation {
   #requests = 0
   #grants: SessionGrants | undefined
 
-  constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: SessionLimits) {
+  constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: ConversationLimits) {
     this.state = state
     this.database = database
     this.audit = audit

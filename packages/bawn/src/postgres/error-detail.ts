@@ -1,3 +1,4 @@
+import { errors } from '../error.ts'
 import type { Conversation } from './conversation.ts'
 import type { Pending } from './pending.ts'
 import type { RawErrorFields } from './wire/error-response.ts'
@@ -52,4 +53,12 @@ function mayReadRow(talk: Conversation, fields: RawErrorFields): boolean {
   } catch {
     return false
   }
+}
+
+/** The server was asked to cancel, and says "user request": it was the gateway, for the time. @returns whether that was so */
+export function tellTimeout({ timedOut }: Conversation, head: Pending, fields: RawErrorFields): boolean {
+  if (head !== timedOut || fields.get('C') !== errors['postgres.statement_timeout'].sqlstate) return false
+  fields.set('M', 'canceling statement due to statement timeout')
+  fields.set('H', errors['postgres.statement_timeout'].hint)
+  return true
 }

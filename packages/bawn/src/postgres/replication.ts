@@ -5,8 +5,8 @@ import { endSocket } from './byte-input.ts'
 import { type AuditContext, emitStatement } from './execution.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import type { OpenSession } from './sessions.ts'
-import type { DatabaseState, DoorState, SessionSummary } from './state.ts'
-import { isBorrowed, type Upstream } from './upstream.ts'
+import type { DatabaseState, DoorState, SessionNow, SessionSummary } from './state.ts'
+import { type Upstream, writeBorrowed } from './upstream.ts'
 import { FrameReader } from './wire/frame-reader.ts'
 
 // Replication connections (manual, "Streaming Replication Protocol"): they carry whole tables, as they are stored, in formats of their own.
@@ -38,7 +38,7 @@ export interface ReplicationParts {
   readonly client: Socket
   readonly received: Buffer
   readonly upstream: Upstream
-  readonly cancel: () => void
+  readonly cancel: () => Promise<void>
   readonly onEnd: () => void
 }
 
@@ -52,6 +52,8 @@ export class ReplicationSession implements OpenSession {
   /** Only to know whether the server is in the middle of a message. */
   readonly #frames = new FrameReader(() => 'stream')
   #expiry: NodeJS.Timeout | undefined
+  #bytesIn = 0
+  #bytesOut = 0
   #ended = false
 
   constructor(parts: ReplicationParts) {
@@ -75,6 +77,7 @@ export class ReplicationSession implements OpenSession {
       return
     }
     client.on('data', chunk => {
+      this.#bytesIn += chunk.length
       if (!server.write(chunk)) client.pause()
     })
     server.on('drain', () => client.resume())
@@ -95,7 +98,12 @@ export class ReplicationSession implements OpenSession {
   }
 
   cancel(): void {
-    this.#parts.cancel()
+    void this.#parts.cancel()
+  }
+
+  /** What it does is not read: it counts as busy all the time. */
+  now(): SessionNow {
+    return { activity: 'active', since: this.summary.since, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut }
   }
 
   end(error: GatewayError): void {
@@ -121,7 +129,8 @@ export class ReplicationSession implements OpenSession {
       this.end(toGatewayError(thrown))
       return
     }
-    if (!client.write(isBorrowed(chunk) ? Buffer.from(chunk) : chunk)) upstream.socket.pause()
+    this.#bytesOut += chunk.length
+    if (!writeBorrowed(client, chunk)) upstream.socket.pause()
   }
 
   /** Ends with the proof of who it is, as statements of others do. */

@@ -19,7 +19,8 @@ const maxMessageBytes = 0x3fff_ffff
 /** Shorter ones are bounded by their number. */
 const longParseBytes = 16 * 1024
 
-const flushMessage = Buffer.from([front.flush, 0, 0, 0, 4])
+/** Has the server send the answers that it has. */
+export const flushMessage = Buffer.from([front.flush, 0, 0, 0, 4])
 
 /** Who will read CopyData that is sent now, in front of the server's word that it wants some. */
 function copyReader(pending: PendingQueue): 'nobody' | 'protected' | 'other' {
