@@ -62,6 +62,8 @@ test('PostgreSQL never has more sessions than the database may have', async () =
     Array.from({ length: 12 }, () =>
       withClient(as('billy'), async client => {
         const count = "select count(*)::int as n from pg_stat_activity where application_name = 'bawn:billy'"
+        // Long enough that two of them meet.
+        await client.query('select pg_sleep(0.05)')
         most = Math.max(most, Number((await client.query(count)).rows[0].n))
       }),
     ),
