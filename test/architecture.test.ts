@@ -65,6 +65,8 @@ const composing = [
   'explain.ts',
   'unconnected-routes.ts',
   'explain-grant.ts',
+  'explain-sql.ts',
+  'propose-firewall.ts',
   'explanation.ts',
   'known-fields.ts',
   'builtin.ts',

@@ -81,6 +81,32 @@ function checkIdentity(
   }
 }
 
+/** Rules of the firewall: whom they are for, and what they are called. */
+function checkFirewall(
+  report: Report,
+  path: ConfigPath,
+  { rules, default: otherwise, learn, mode }: NonNullable<DatabaseOptions['firewall']>,
+  policies: readonly string[],
+): void {
+  for (const [index, { name, for: who, action, ...conditions }] of rules.entries()) {
+    const at = [...path, 'rules', index]
+    if (rules.findIndex(other => other.name === name) < index) {
+      report('error', [...at, 'name'], 'value', `two rules are called ${name}`, 'give each a name of its own')
+    }
+    if (who !== undefined) checkNames(report, [...at, 'for'], who, policies, 'policy')
+    const isForAll = who === undefined && Object.values(conditions).every(value => value === undefined)
+    if (isForAll && index < rules.length - 1) {
+      const message = `rule ${name} has no condition: the rules behind it are never asked`
+      report('warning', at, 'value', message, `put it last, or say default: ${action}`)
+    }
+  }
+  if (rules.length === 0 && otherwise === 'deny' && mode === 'enforce') {
+    const message = 'a firewall without rules refuses every statement'
+    const suggestion = learn === undefined ? 'add rules, or default: allow' : 'add mode: observe while it learns'
+    report('warning', path, 'key', message, suggestion)
+  }
+}
+
 /** A login can be passed on only where it is said where to, and nothing else can be asked for beside it. */
 function checkPassThrough(draft: Draft, report: Report): void {
   for (const [index, rule] of draft.host_rules.entries()) {
@@ -120,6 +146,9 @@ export function checkDatabases(draft: Draft, report: Report): void {
     const { kind, roles } = database.login
     if (kind !== 'broker') checkKind(draft, report, name, kind)
     if (database.identity !== undefined) checkIdentity(report, ['databases', name, 'identity'], kind, database.identity)
+    if (database.firewall !== undefined) {
+      checkFirewall(report, ['databases', name, 'firewall'], database.firewall, policies)
+    }
     if (kind !== 'pass-through' && roles !== undefined) {
       const message = `roles are for logins of kind pass-through: here they come with the ${kind === 'verifier' ? 'account' : 'identity'}`
       report('error', ['databases', name, 'login', 'roles'], 'key', message)

@@ -10,6 +10,7 @@ import {
   serverTls,
   timeLimit,
 } from '../option.ts'
+import { firewallOptions } from './firewall/option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
@@ -81,6 +82,7 @@ export const databaseOptions = z.strictObject({
       'by what the database itself knows who is asking, for row-level security; statements that would change it are refused',
     ),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
+  firewall: firewallOptions.optional().describe('which statements go on; without it every statement does'),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
 })
 export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

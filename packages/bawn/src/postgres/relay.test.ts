@@ -71,7 +71,12 @@ function conversation(): Conversation {
     upstream: { host: '', port: 0, database: '', tls: undefined, user: '', password: '', connectTimeoutMs: 0 },
     gate: { open: false, decide: () => ({ kind: 'permit', rule: 'test' }) },
     schema: { fresh: () => snapshot, refresh: async () => snapshot },
-    planner: { plan, read: () => Promise.reject(new Error('without grants')), close: async () => {} },
+    planner: {
+      plan,
+      read: () => Promise.reject(new Error('without grants')),
+      match: () => Promise.reject(new Error('without a firewall')),
+      close: async () => {},
+    },
   }
   const state: DoorState = {
     databases: new Map([['shop', database]]),

@@ -17,6 +17,8 @@ export interface SchemaSourceOptions {
   readonly database: string
   /** Whether snapshots tell everything that statements can name, which grants need; asked at each load. */
   readonly objects?: () => boolean
+  /** Tables of which objects then tell by which other names their rows are reached. */
+  readonly watched?: readonly { readonly schema: string; readonly name: string }[]
   /** Milliseconds, monotonic. */
   readonly now?: () => number
 }
@@ -128,6 +130,7 @@ class DatabaseSchema implements SchemaSource {
   readonly #now: () => number
   readonly #declared: readonly Declared[]
   readonly #wantsObjects: () => boolean
+  readonly #watched: SchemaSourceOptions['watched']
   #objects: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined
   #current: SchemaSnapshot | undefined
   #fingerprint = ''
@@ -139,6 +142,7 @@ class DatabaseSchema implements SchemaSource {
     this.#query = options.query
     this.#now = options.now ?? (() => performance.now())
     this.#wantsObjects = options.objects ?? (() => false)
+    this.#watched = options.watched
     this.#declared = options.fields.flatMap(field =>
       field.columns.filter(column => column.database === options.database).map(column => ({ ...column, field })),
     )
@@ -175,7 +179,7 @@ class DatabaseSchema implements SchemaSource {
 
   async #load(): Promise<SchemaSnapshot> {
     const startedAt = this.#now()
-    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects) : undefined
+    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects, this.#watched) : undefined
     const objects = this.#objects?.objects
     const byTable = [...Map.groupBy(this.#declared, item => JSON.stringify([item.schema, item.table])).values()]
     const schemas = byTable.map(([item]) => item?.schema)
