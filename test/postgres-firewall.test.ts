@@ -175,6 +175,9 @@ const bypasses = [
   'merge into notes using hr.salaries on true when matched then delete',
   'set role postgres',
   'table hr.salaries',
+  'select most_common_vals from pg_stats',
+  'select stavalues1 from pg_statistic',
+  'select query from pg_stat_activity',
   // Which one is meant depends on search_path.
   'select * from salaries',
   'set search_path = hr; select * from salaries',
@@ -240,6 +243,87 @@ test('a list of what is allowed: everything else is refused, also what came to b
   await withClient(on(door, 'sue'), async client => {
     assert.equal((await client.query('select * from notes')).rows.length, 2)
     assert.equal((await refusal(client, "update notes set body = 'x' where id = 1")).code, '42501')
+  })
+})
+
+const ways = [
+  'select salary from staff',
+  'select * from staff',
+  'table staff',
+  'select s from staff s',
+  'select s.* from staff s',
+  'select (s).salary from staff s',
+  'select s::text from staff s',
+  'select row_to_json(s) from staff s',
+  'select salary(s) from staff s',
+  'select x.c from staff as x (a, b, c)',
+  'select j.c from (staff s join notes n on true) as j (a, b, c, d, e)',
+  'select j from (staff s join notes n on true) as j',
+  'select pay from pay_view',
+  'select salary from staff_old',
+  'select staff_old from staff_old',
+  'with w (a, b, c) as (table staff) select c from w',
+  'select id from staff union all select salary from staff',
+  'select most_common_vals, histogram_bounds from pg_stats',
+  'update staff set id = null',
+  'update staff set id = -1',
+  'update staff set name = name returning staff',
+  'update staff set name = name returning old',
+  'insert into staff (id, name, salary) values (9, $$x$$, 1) returning salary',
+  'insert into staff (id, name) values (1, $$x$$) on conflict (id) do update set name = staff.salary::text',
+  'copy staff to stdout',
+  'copy (select salary from staff) to stdout',
+  'select id / (salary - 424242) from staff',
+  'select name from staff where salary = 424242',
+  "select query_to_xml('table staff', true, true, '')",
+  "do $$ begin raise notice '%', (select max(salary) from staff); end $$",
+  'select raised()',
+  'create index on staff ((1 / (salary - 424242)))',
+  'alter table staff alter salary type int using 1 / (salary - 424242)',
+  'alter table staff add check (salary < 0)',
+  'create table mine as table staff',
+  'explain analyze select 1 from staff where salary = 424242',
+] as const
+
+test('a column that somebody may not read is shown in no way, nor by an error', async () => {
+  await kit.direct(`
+    create table public.staff (id int primary key check (id > 0), name text not null, salary int);
+    create table public.staff_old () inherits (public.staff);
+    insert into public.staff values (1, 'Aoife', 424242);
+    insert into public.staff_old values (2, 'Bran', 424242);
+    create view public.pay_view as select salary as pay from public.staff;
+    create function public.raised() returns int language plpgsql as $$ begin raise notice '%', (select max(salary) from public.staff); return 1; end $$;
+    analyze public.staff;
+  `)
+  const columns = [{ name: 'pay', table: 'public.staff', columns: ['salary'], read: ['billing'] }]
+  const door = await guarded({ default: 'allow', columns })
+  await withClient(on(door, 'sue'), async client => {
+    let heard = ''
+    client.on('notice', notice => {
+      heard += JSON.stringify(notice)
+    })
+    for (const text of ways) {
+      const error = await refusal(client, text)
+      const shown = `${JSON.stringify({ ...error, message: error.message })}${heard}`.replaceAll(text, '')
+      assert.doesNotMatch(shown, /424242/, text)
+      if (error.code === '42501')
+        assert.match(error.message, /column salary of table public\.staff.*\(firewall rule "pay"\)$/, text)
+      else assert.match(error.code ?? '', /^23/, `${text}: ${error.message}`)
+    }
+    assert.equal(
+      (await refusal(client, 'select salary from staff')).message,
+      'permission denied for column salary of table public.staff (firewall rule "pay")',
+    )
+    assert.deepEqual((await client.query('select name from staff order by id')).rows, [
+      { name: 'Aoife' },
+      { name: 'Bran' },
+    ])
+    await client.query({ text: 'update staff set name = $1 where id = $2', values: ['Áine', 1] })
+    await client.query("insert into staff (id, name) values (3, 'Cian')")
+  })
+  await withClient(on(door, 'billy'), async client => {
+    assert.deepEqual((await client.query('select salary from staff where id = 1')).rows, [{ salary: 424242 }])
+    assert.match((await refusal(client, 'update staff set id = -1 where id = 1')).detail ?? '', /424242/)
   })
 })
 

@@ -71,6 +71,7 @@ function conclude({ options }: Firewall, verdict: FirewallVerdict, steps: Steps)
     case 'permitted':
       return steps.end('permitted', verdict.rule)
     case 'denied':
+      if (verdict.what !== undefined) steps.add('firewall', verdict.what)
       if (options.mode === 'enforce') return steps.end('refused', verdict.rule)
       steps.add('firewall', `${verdict.rule}: refused, but mode is observe, so it goes on`)
       return steps.end('permitted', `observed: ${verdict.rule}`)

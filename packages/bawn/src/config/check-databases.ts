@@ -85,12 +85,12 @@ function checkIdentity(
 function checkFirewall(
   report: Report,
   path: ConfigPath,
-  { rules, default: otherwise, learn, mode }: NonNullable<DatabaseOptions['firewall']>,
+  { rules, columns, default: otherwise, learn, mode }: NonNullable<DatabaseOptions['firewall']>,
   policies: readonly string[],
 ): void {
   for (const [index, { name, for: who, action, ...conditions }] of rules.entries()) {
     const at = [...path, 'rules', index]
-    if (rules.findIndex(other => other.name === name) < index) {
+    if (rules.findIndex(other => other.name === name) < index || columns.some(other => other.name === name)) {
       report('error', [...at, 'name'], 'value', `two rules are called ${name}`, 'give each a name of its own')
     }
     if (who !== undefined) checkNames(report, [...at, 'for'], who, policies, 'policy')
@@ -99,6 +99,14 @@ function checkFirewall(
       const message = `rule ${name} has no condition: the rules behind it are never asked`
       report('warning', at, 'value', message, `put it last, or say default: ${action}`)
     }
+  }
+  for (const [index, { name, read, write }] of columns.entries()) {
+    const at = [...path, 'columns', index]
+    if (columns.findIndex(other => other.name === name) < index) {
+      report('error', [...at, 'name'], 'value', `two rules are called ${name}`, 'give each a name of its own')
+    }
+    checkNames(report, [...at, 'read'], read, policies, 'policy')
+    if (write !== undefined) checkNames(report, [...at, 'write'], write, policies, 'policy')
   }
   if (rules.length === 0 && otherwise === 'deny' && mode === 'enforce') {
     const message = 'a firewall without rules refuses every statement'

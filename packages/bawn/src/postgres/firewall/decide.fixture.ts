@@ -13,12 +13,16 @@ import { tableKey } from './touched.ts'
 const parser = await createParser()
 const policies = { support: { roles: ['support'] }, billing: { roles: ['billing'] } }
 
+function reached(names: Readonly<Record<string, 'table' | 'view'>>): ReadonlyMap<string, 'table' | 'view'> {
+  return new Map(Object.entries(names).map(([name, kind]) => [tableKey('public', name), kind]))
+}
+
 /** As the database would tell: `names` and `totals` are views over `people`, `events_2026` is a partition of `events`. */
 export const objects: DatabaseObjects = {
   ...fixtureObjects,
   reach: new Map([
-    [tableKey('public', 'people'), new Set(['people', 'names', 'totals'].map(name => tableKey('public', name)))],
-    [tableKey('public', 'events_2026'), new Set(['events', 'events_2026'].map(name => tableKey('public', name)))],
+    [tableKey('public', 'people'), reached({ people: 'table', names: 'view', totals: 'view' })],
+    [tableKey('public', 'events_2026'), reached({ events: 'table', events_2026: 'table' })],
   ]),
 }
 

@@ -65,6 +65,15 @@ const ruleOptions = z
   })
 export type FirewallRuleOptions = Frozen<z.output<typeof ruleOptions>>
 
+const columnRuleOptions = z.strictObject({
+  name: name.describe('told to whoever is refused, and in the audit trail'),
+  table: tableName.refine(({ name: table }) => table !== '*', 'must be schema.table').describe('schema.table'),
+  columns: z.array(z.string().min(1).max(63)).min(1).describe('as the database spells them'),
+  read: z.array(name).describe('policies; one that permits may read them. Empty: nobody'),
+  write: z.array(name).optional().describe('policies; one that permits may write them. Default: as read'),
+})
+export type ColumnRuleOptions = Frozen<z.output<typeof columnRuleOptions>>
+
 export const firewallOptions = z.strictObject({
   mode: z
     .enum(['enforce', 'observe'])
@@ -81,6 +90,12 @@ export const firewallOptions = z.strictObject({
     .default([])
     .describe('functions of yours, schema.name or schema.*, that rules about tables need not care about'),
   rules: z.array(ruleOptions).default([]).describe('in order: the first one that holds decides'),
+  columns: z
+    .array(columnRuleOptions)
+    .default([])
+    .describe(
+      'who may read and write columns, asked of what the rules let pass; every one that is about a column has to permit it',
+    ),
   learn: z
     .strictObject({
       file: z.string().min(1).describe('where shapes of statements are collected, without any value; JSON, one a line'),

@@ -4,6 +4,7 @@ import { readStatements } from '../grants/read.ts'
 import type { Reference } from '../grants/reading.ts'
 import type { Parser } from '../sql/parser.ts'
 import { isStruct, unwrap } from '../sql/tree.ts'
+import { type ColumnFacts, columnFactsOf } from './columns.ts'
 import { FirewallError } from './error.ts'
 import type { FirewallRuleOptions } from './option.ts'
 import { checkPattern, matches, PatternError, parseableText } from './pattern.ts'
@@ -28,6 +29,8 @@ export interface StatementMatch {
   readonly references: readonly Reference[]
   /** In order; what is left to ask of each is who sends it and which tables its names mean. */
   readonly rules: readonly Rule[]
+  /** What it does with columns, where rules are about some. */
+  readonly columns?: ColumnFacts | undefined
   /** Its shape, where shapes are collected. */
   readonly shape?: string | undefined
 }
@@ -134,12 +137,18 @@ function untilCertain(rules: readonly Rule[], holds: (rule: Rule) => boolean): r
 }
 
 /** @throws {RangeError} when a statement is nested too deeply */
-export function matchStatement(raw: RawStmt, rules: readonly Rule[]): StatementMatch | undefined {
+export function matchStatement(
+  raw: RawStmt,
+  rules: readonly Rule[],
+  asksForColumns: boolean,
+): StatementMatch | undefined {
   const statement = raw.stmt
   if (statement === undefined) return undefined
   const classes = classesOf(statement)
   const { references } = readStatements([raw])
-  return { classes, references, rules: untilCertain(rules, rule => concerns(rule, statement, classes)) }
+  const found = untilCertain(rules, rule => concerns(rule, statement, classes))
+  const columns = asksForColumns ? columnFactsOf(statement, classes) : undefined
+  return { classes, references, rules: found, columns }
 }
 
 const opaque: readonly Reference[] = [{ kind: 'restricted', what: 'what is not seen into' }]

@@ -50,7 +50,8 @@ export function refusalOf(verdict: Denied, match: TextMatch | Unread, database: 
   }
 }
 
-function messageOf({ rule, named }: Denied): string {
+function messageOf({ rule, named, what }: Denied): string {
+  if (what !== undefined) return `${what} (firewall rule "${rule}")`
   if (!named) return 'statement refused by the firewall: no rule allows it'
   if (rule === 'max_statements') return 'statement refused by the firewall: max_statements, too many in one message'
   return `statement refused by firewall rule "${rule}"`

@@ -59,7 +59,18 @@ test('a rule made of a shape allows the statement', async () => {
 
 test('property: wherever a value stands, it is in no shape', async () => {
   const decider = await createDecider(learning)
-  const secrets = ["'s3cret'", "E's3cret'", '$$s3cret$$', '$s3cret$x$s3cret$', "U&'s3cret'", "N's3cret'", '770077', '-770077', '77e0077', "X'770077'"]
+  const secrets = [
+    "'s3cret'",
+    "E's3cret'",
+    '$$s3cret$$',
+    '$s3cret$x$s3cret$',
+    "U&'s3cret'",
+    "N's3cret'",
+    '770077',
+    '-770077',
+    '77e0077',
+    "X'770077'",
+  ]
   const places = [
     'SELECT ~',
     'SELECT a FROM t WHERE b = ~ OR c LIKE ~ ESCAPE ~',

@@ -1,3 +1,4 @@
+import { isReadableCatalogue } from '../../policy/system-objects.ts'
 import { harmlessFunctions } from '../grants/builtin-functions.ts'
 import type { Reference } from '../grants/reading.ts'
 import type { DatabaseObjects, KnownRelation } from '../sql/objects.ts'
@@ -13,6 +14,8 @@ export interface Touched {
   readonly unknown: boolean
   /** Tables without a schema that are not known. */
   readonly missing: readonly string[]
+  /** A catalogue that shows what tables hold, or what others send: `pg_stats` has the most common values of each column. */
+  readonly revealing: string | undefined
 }
 
 /** Names may hold dots: nothing else can be taken for this separator. */
@@ -40,7 +43,7 @@ export class TableSet {
 }
 
 /** Letters outside ASCII may be folded by a server whose encoding is not UTF-8. */
-function spellings(name: string): readonly string[] {
+export function spellings(name: string): readonly string[] {
   const folded = /[^\p{ASCII}]/u.test(name) ? name.toLowerCase() : name
   return folded === name ? [name] : [name, folded]
 }
@@ -50,6 +53,7 @@ class Resolver {
   opaque: string | undefined
   unknown = false
   readonly missing: string[] = []
+  revealing: string | undefined
   readonly #objects: DatabaseObjects
   readonly #trusted: TableSet
 
@@ -96,11 +100,20 @@ class Resolver {
     const found = spellings(name)
       .flatMap(spelling => this.#objects.relations.get(spelling) ?? [])
       .filter(one => schema === undefined || spellings(schema).includes(one.schema))
-    for (const one of found) this.#add(one)
+    for (const one of found) {
+      this.#add(one)
+      this.#reveals(one.schema, one.name)
+    }
     if (found.length > 0) return
+    if (schema !== undefined) this.#reveals(schema, name)
     this.tables.add(tableKey(schema ?? '', name))
     if (schema === undefined) this.missing.push(name)
     if (schema === undefined || !/^(?:pg_|information_schema$)/.test(schema)) this.unknown = true
+  }
+
+  #reveals(schema: string, name: string): void {
+    const isSystem = schema === 'information_schema' || (schema.startsWith('pg_') && schema !== 'pg_temp')
+    if (isSystem && !isReadableCatalogue(schema, name)) this.revealing ??= `${schema}.${name}`
   }
 
   #creation(schema: string | undefined, name: string): void {
@@ -128,6 +141,6 @@ class Resolver {
 export function touchedBy(references: readonly Reference[], objects: DatabaseObjects, trusted: TableSet): Touched {
   const resolver = new Resolver(objects, trusted)
   for (const reference of references) resolver.resolve(reference)
-  const { tables, opaque, unknown, missing } = resolver
-  return { tables: [...tables], opaque, unknown, missing }
+  const { tables, opaque, unknown, missing, revealing } = resolver
+  return { tables: [...tables], opaque, unknown, missing, revealing }
 }

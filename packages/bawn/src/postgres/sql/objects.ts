@@ -32,8 +32,11 @@ export interface DatabaseObjects {
   readonly functions: ReadonlyMap<string, readonly KnownFunction[]>
   /** Names of functions of pg_catalog of which every variant came with the server and is immutable: they only compute. */
   readonly pure: ReadonlySet<string>
-  /** By `schema\0table` as they were asked for: partitions, children, parents and views, by whose names rows of it are touched too. */
-  readonly reach?: ReadonlyMap<string, ReadonlySet<string>>
+  /**
+   * By `schema\0table` as they were asked for: itself, partitions, children, parents and views, by whose names rows of it are touched too.
+   * `table` is one with its columns under their own names, `view` a view or a table with a rule.
+   */
+  readonly reach?: ReadonlyMap<string, ReadonlyMap<string, 'table' | 'view'>>
 }
 
 const relationsQuery = `
@@ -121,11 +124,12 @@ export async function loadObjects(
       }),
     )
   const key = (schema: string, name: string): string => `${schema}\0${name}`
-  const reach = new Map<string, Set<string>>()
+  const reach = new Map<string, Map<string, 'table' | 'view'>>()
   for (const row of reachRows) {
     const of = key(text(row, 'of_schema'), text(row, 'of_name'))
-    const names = reach.get(of) ?? new Set()
-    reach.set(of, names.add(key(text(row, 'schema'), text(row, 'name'))))
+    const names = reach.get(of) ?? new Map<string, 'table' | 'view'>()
+    names.set(key(text(row, 'schema'), text(row, 'name')), row['same_columns'] === true ? 'table' : 'view')
+    reach.set(of, names)
   }
   const objects: DatabaseObjects = {
     reach,

@@ -86,8 +86,8 @@ ORDER BY 1, 2
 LIMIT 5000`
 
 /**
- * By which other names rows of tables are read or written: partitions and children, what those are partitions of, and views and rules
- * over any of them. $1 schemas, $2 tables, `*` for all of a schema.
+ * By which other names rows of tables are read or written: partitions and children, what those are partitions of (`same_columns`), and
+ * views and rules over any of them. $1 schemas, $2 tables, `*` for all of a schema.
  */
 export const reachQuery = `
 WITH RECURSIVE declared AS (
@@ -117,7 +117,8 @@ WITH RECURSIVE declared AS (
   SELECT x.schema, x.name, u.by FROM reach x JOIN uses u ON u.used = x.oid
 )
 SELECT x.schema::pg_catalog.text AS of_schema, x.name::pg_catalog.text AS of_name,
-  n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name
+  n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name,
+  EXISTS (SELECT FROM above a WHERE a.oid = x.oid AND a.schema = x.schema AND a.name = x.name) AS same_columns
 FROM reach x
 JOIN pg_catalog.pg_class c ON c.oid = x.oid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
