@@ -66,6 +66,7 @@ const composing = [
   'unconnected-routes.ts',
   'explain-grant.ts',
   'explain-sql.ts',
+  'row-filter-sql.ts',
   'propose-firewall.ts',
   'explanation.ts',
   'known-fields.ts',

@@ -11,6 +11,8 @@ import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { createFirewall, type Firewall } from './postgres/firewall/firewall.ts'
 import { type Learning, openLearning } from './postgres/firewall/learning.ts'
+import { missingFilters } from './postgres/row-filters/in-place.ts'
+import { type RowPolicy, rowPolicyOf } from './postgres/row-filters/policy-sql.ts'
 import { guardOf } from './postgres/session-marks.ts'
 import { createParser } from './postgres/sql/parser.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
@@ -56,6 +58,7 @@ export function composeDatabases(
         },
         connectTimeoutMs: login.connectTimeoutMs,
       }
+      const filters = await composeRowFilters(options, config)
       const firewall = await composeFirewall(options.firewall, config, grants.gate)
       const asked = createDatabaseQuery(upstream)
       const source = createSchemaSource({
@@ -64,6 +67,7 @@ export function composeDatabases(
         database: name,
         objects: () => grants.of(name) !== undefined || firewall?.asksForTables === true,
         watched: firewall?.watched ?? [],
+        ...(filters.length === 0 ? {} : { missingFilters: query => missingFilters(query, filters) }),
       })
       const marks = sessionMarks(options.identity)
       const state: DatabaseState = {
@@ -98,6 +102,28 @@ export async function composeFirewall(
   if (options === undefined) return undefined
   const parser = await createParser()
   return createFirewall(options, parser, allow => createGate(allow, config.policies, grants))
+}
+
+/** @throws {RowFilterError} (rejects with) where a filter cannot be used */
+export async function composeRowFilters(
+  {
+    row_filters: filters = [],
+    identity,
+    login,
+  }: Pick<Config['databases'][string], 'row_filters' | 'identity' | 'login'>,
+  config: Pick<Config, 'policies'>,
+): Promise<readonly RowPolicy[]> {
+  const { setting, roles_setting: rolesSetting } = identity ?? {}
+  // Checked with the configuration.
+  if (filters.length === 0 || setting === undefined || rolesSetting === undefined) return []
+  const parser = await createParser()
+  try {
+    return await Promise.all(
+      filters.map(filter => rowPolicyOf(filter, config.policies, { login: login.user, setting, rolesSetting }, parser)),
+    )
+  } finally {
+    parser.close()
+  }
 }
 
 function composeLearning(
@@ -140,7 +166,9 @@ function databaseRevocation(
 export async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {
   const name = `database ${state.name}`
   try {
-    const { problems } = await source.fresh(schemaAgeMs)
+    const { problems, missingFilters: unfiltered = [] } = await source.fresh(schemaAgeMs)
+    // Nothing at all is served then.
+    if (unfiltered.length > 0) return { name, ok: false, detail: unfiltered.join('; ') }
     // Statements that need such a column are refused, everything else is served: somebody may be about to create it.
     const missing = problems.map(problem => problem.message).join('; ')
     return missing === '' ? { name, ok: true } : { name, ok: true, detail: missing }

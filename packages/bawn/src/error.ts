@@ -829,6 +829,18 @@ export const errors = {
     sqlstate: 'F0000',
     hint: 'Correct the rule under databases.NAME.firewall: bawn check tells what is wrong with it',
   },
+  'postgres.row_filter_missing': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '55000',
+    hint: 'The operator has to run what this prints, as the owner of the tables: bawn rls',
+  },
+  'postgres.row_filter_invalid': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the entry under databases.NAME.row_filters: bawn check tells what is wrong with it',
+  },
   'postgres.statement_refused': {
     blame: 'caller',
     status: 400,

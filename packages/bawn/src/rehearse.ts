@@ -1,7 +1,7 @@
 import { createCertificateMechanism } from './authn/certificate.ts'
 import { createHostRules } from './authn/host-rules.ts'
 import { createJwtMechanism } from './authn/jwt.ts'
-import { composeFirewall } from './compose-databases.ts'
+import { composeFirewall, composeRowFilters } from './compose-databases.ts'
 import type { Config } from './config/load.ts'
 import { SecretError } from './config/secret.ts'
 import { GatewayError } from './error.ts'
@@ -44,8 +44,12 @@ export async function rehearse(
   const surroundings = { fetch, clock: Date.now, secret: secret ?? (reference => reference) }
   build(() => createJwtMechanism(Object.fromEntries(issuers), surroundings).close())
   for (const database of Object.values(config.databases)) build(() => createGate(database.allow, config.policies))
-  for (const { firewall } of Object.values(config.databases)) {
-    const failed = await composeFirewall(firewall, config, undefined).then(
+  for (const database of Object.values(config.databases)) {
+    const made = Promise.all([
+      composeFirewall(database.firewall, config, undefined),
+      composeRowFilters(database, config),
+    ])
+    const failed = await made.then(
       () => undefined,
       (error: unknown) => error,
     )

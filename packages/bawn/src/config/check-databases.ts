@@ -115,6 +115,35 @@ function checkFirewall(
   }
 }
 
+/** Row filters rest on settings that the gateway makes, in sessions of its own login. */
+function checkRowFilters(
+  report: Report,
+  path: ConfigPath,
+  { row_filters: filters = [], identity, login }: DatabaseOptions,
+  policies: readonly string[],
+): void {
+  const at = [...path, 'row_filters']
+  if (identity?.setting === undefined || identity.roles_setting === undefined) {
+    const suggestion = 'add identity: { setting: app.user, roles_setting: app.roles }'
+    report('error', at, 'key', 'row_filters need identity with setting and roles_setting', suggestion)
+  }
+  if (login.kind !== 'broker') {
+    const message = `with login of kind ${login.kind} users have a role of their own, which may go past a filter`
+    report('error', at, 'key', message, 'use login: { kind: broker }, or write policies for these roles in PostgreSQL')
+  }
+  for (const [index, { name, rows, table }] of filters.entries()) {
+    if (filters.findIndex(other => other.name === name) < index) {
+      report('error', [...at, index, 'name'], 'value', `two row filters are called ${name}`)
+    }
+    if (filters.findIndex(other => other.table.schema === table.schema && other.table.name === table.name) < index) {
+      report('error', [...at, index, 'table'], 'value', 'another filter is for this table: write them as one')
+    }
+    for (const [place, { for: who }] of rows.entries()) {
+      checkNames(report, [...at, index, 'rows', place, 'for'], who, policies, 'policy')
+    }
+  }
+}
+
 /** A login can be passed on only where it is said where to, and nothing else can be asked for beside it. */
 function checkPassThrough(draft: Draft, report: Report): void {
   for (const [index, rule] of draft.host_rules.entries()) {
@@ -157,6 +186,7 @@ export function checkDatabases(draft: Draft, report: Report): void {
     if (database.firewall !== undefined) {
       checkFirewall(report, ['databases', name, 'firewall'], database.firewall, policies)
     }
+    if (database.row_filters !== undefined) checkRowFilters(report, ['databases', name], database, policies)
     if (kind !== 'pass-through' && roles !== undefined) {
       const message = `roles are for logins of kind pass-through: here they come with the ${kind === 'verifier' ? 'account' : 'identity'}`
       report('error', ['databases', name, 'login', 'roles'], 'key', message)

@@ -11,6 +11,7 @@ import {
   timeLimit,
 } from '../option.ts'
 import { firewallOptions } from './firewall/option.ts'
+import { rowFilterOptions } from './row-filters/option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
@@ -83,6 +84,13 @@ export const databaseOptions = z.strictObject({
     ),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
   firewall: firewallOptions.optional().describe('which statements go on; without it every statement does'),
+  row_filters: z
+    .array(rowFilterOptions)
+    .min(1)
+    .optional()
+    .describe(
+      'which rows of tables are whose, by row-level security of PostgreSQL: bawn rls prints its policies, and no statement goes on while they are not in place',
+    ),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
 })
 export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

@@ -63,6 +63,7 @@ async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Pla
 
 function planWith(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
   talk.snapshot = snapshot
+  if (snapshot.missingFilters?.[0] !== undefined) return { plan: unfiltered, snapshot }
   if (talk.database.firewall === undefined) return planGranted(talk, text, snapshot)
   const match = talk.database.planner.match(text, talk.grants !== undefined)
   if (isPromise(match)) return match.then(made => guard(talk, text, snapshot, made, false))
@@ -111,6 +112,15 @@ function planGranted(talk: Conversation, text: Uint8Array, snapshot: SchemaSnaps
   if (isPromise(reading)) return reading.then(read => permit(talk, text, snapshot, read, false))
   return permit(talk, text, snapshot, reading, false)
 }
+
+/** Which filter it is, and why, is for the operator: /readyz has it. */
+const unfiltered: RefusedPlan = Object.freeze({
+  kind: 'refused',
+  code: 'postgres.row_filter_missing',
+  message: 'a row filter of this database is not in place, so nothing is served',
+  hint: 'The operator finds the reason in the readiness of the gateway, and puts it right by what this prints: bawn rls',
+  offset: undefined,
+})
 
 const nothingToPlan: StatementPlan = Object.freeze({ kind: 'pass', schemaChange: false })
 

@@ -19,7 +19,8 @@ export function parseTableName(text: string): NamedTable | undefined {
   return { schema, name: table }
 }
 
-const tableName = z.string().transform((text, context): NamedTable => {
+/** `schema.table` or `schema.*`, as an option. */
+export const tableName = z.string().transform((text, context): NamedTable => {
   const parsed = parseTableName(text)
   if (parsed !== undefined) return parsed
   context.addIssue({ code: 'custom', message: 'must be schema.table or schema.*, for example public.people' })

@@ -46,6 +46,8 @@ export interface SchemaSnapshot {
   /** Other relations with the name of a protected one: an unqualified name may mean them, so values are then written and searched only by `schema.table`. */
   readonly homonyms: readonly { readonly schema: string; readonly name: string }[]
   readonly problems: readonly SchemaProblem[]
+  /** Why row filters do not hold; while there is any reason, no statement goes on. */
+  readonly missingFilters?: readonly string[] | undefined
   /** Everything that a statement can name: with grants only. It changes more often than the rest and does not move `epoch`. */
   readonly objects?: DatabaseObjects | undefined
 }
