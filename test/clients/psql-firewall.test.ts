@@ -3,6 +3,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
+import pg from 'pg'
 import { runBawn, startTestWorld, type TestWorld } from '../world.ts'
 
 // The firewall as it is met at a terminal: psql through a gateway that was started from the command line, first learning, then with the
@@ -133,4 +134,32 @@ test('psql: guardrails by name, in scripts, prepared statements, cursors and COP
     place.path('bawn.yaml'),
   )
   assert.deepEqual([why.status, /refused: catalogs/.test(why.output)], [1, true], why.output)
+})
+
+test('psql: row filters, by what bawn rls prints', async () => {
+  const owner = new pg.Client({ ...world.owner, ssl: false })
+  await owner.connect()
+  try {
+    await owner.query(`create table public.tasks (who text, task text); grant select, insert on public.tasks to gateway;
+      insert into public.tasks values ('olga', 'hers'), ('ann', 'not hers')`)
+    const rows = `
+    identity: { setting: app.user, roles_setting: app.roles }
+    row_filters:
+      - { name: tasks, table: public.tasks, rows: [{ for: [authenticated], where: "who = @user" }] }
+`
+    await reconfigure(text => text.replace(/ {4}firewall:\n(?: {6}.*\n)+/, rows.slice(1)))
+    assert.match((await psql('-c', 'select 1')).err, /a row filter of this database is not in place/)
+    const { status, output } = await runBawn('rls', '--config', world.place.path('bawn.yaml'))
+    assert.equal(status, 0, output)
+    await owner.query(output)
+    const deadline = Date.now() + 15_000
+    while ((await psql('-c', 'select 1')).err !== '' && Date.now() < deadline) {
+      await new Promise(resolve => setTimeout(resolve, 500))
+    }
+    assert.deepEqual(await psql('-Atc', 'table tasks'), { out: 'olga|hers\n', err: '' })
+    assert.match((await psql('-c', "insert into tasks values ('ann', 'x')")).err, /row-level security policy/)
+    assert.match((await psql('-c', "select set_config('app.user', 'ann', false)")).err, /says who this session is/)
+  } finally {
+    await owner.end()
+  }
 })
