@@ -877,6 +877,30 @@ export const errors = {
     sqlstate: '42501',
     hint: 'What says who a session is for was set by the gateway and stays; use a login of its own to define code',
   },
+  'postgres.statement_denied': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'A rule of the firewall of this database refuses it: ask the operator, who finds the rule by its name in the configuration',
+  },
+  'postgres.firewall_invalid': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the rule under databases.NAME.firewall: bawn check tells what is wrong with it',
+  },
+  'postgres.row_filter_missing': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '55000',
+    hint: 'The operator has to run what this prints, as the owner of the tables: bawn rls',
+  },
+  'postgres.row_filter_invalid': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the entry under databases.NAME.row_filters: bawn check tells what is wrong with it',
+  },
   'postgres.statement_refused': {
     blame: 'caller',
     status: 400,

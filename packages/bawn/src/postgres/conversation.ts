@@ -3,6 +3,7 @@ import { identityClass } from '../authn/identity.ts'
 import type { Field, FieldView } from '../fields/field.ts'
 import { type AuditContext, Execution, emitStatement } from './execution.ts'
 import type { FieldUses } from './field-uses.ts'
+import type { FirewallNotes } from './firewall/session.ts'
 import type { Declaration, Reading, Reference } from './grants/reading.ts'
 import { SessionGrants } from './grants/session-grants.ts'
 import type { IncomingCopy } from './incoming-copy.ts'
@@ -161,6 +162,20 @@ export class Conversation {
     if (this.state.auditStatements !== 'all') return
     const requestId = this.nextRequestId()
     emitStatement(this.audit, { requestId, action: 'statement', resource: this.database.name, decision: 'permit' })
+    this.uncommitted = true
+  }
+
+  /** What the firewall noticed about a text that goes on: its shape, and that a rule would have refused it. */
+  tellFirewall(notes: FirewallNotes | undefined): void {
+    if (notes === undefined) return
+    const { identity } = this.audit
+    for (const statement of notes.learned) this.database.learning?.note(identity.roles, statement)
+    if (notes.observed === undefined) return
+    const requestId = this.nextRequestId()
+    const resource = this.database.name
+    const { action, rule } = notes.observed
+    const code = 'postgres.statement_denied'
+    emitStatement(this.audit, { requestId, action, resource, decision: 'permit', rule, code })
     this.uncommitted = true
   }
 

@@ -47,8 +47,10 @@ function namesProtected(talk: Conversation, fields: RawErrorFields): boolean {
 function mayReadRow(talk: Conversation, fields: RawErrorFields): boolean {
   const { grants } = talk
   const errorClass = fields.get('C')?.slice(0, 2)
-  if (grants === undefined || (errorClass !== '23' && errorClass !== '44')) return true
+  if (errorClass !== '23' && errorClass !== '44') return true
   try {
+    if (talk.database.firewall?.hidesColumns(talk.audit.identity) === true) return false
+    if (grants === undefined) return true
     return grants.mayRead(fields.get('s'), fields.get('t'))
   } catch {
     return false

@@ -10,6 +10,8 @@ import {
   serverTls,
   timeLimit,
 } from '../option.ts'
+import { firewallOptions } from './firewall/option.ts'
+import { rowFilterOptions } from './row-filters/option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
@@ -127,6 +129,14 @@ export const databaseOptions = z.strictObject({
       'policies; who may connect and is permitted by one may open replication connections, which are passed through unread: they show every table as it is stored, and with replication=database run any statement. Default: nobody',
     ),
   limits: databaseLimitOptions.prefault({}).describe('of sessions, counted at this gateway'),
+  firewall: firewallOptions.optional().describe('which statements go on; without it every statement does'),
+  row_filters: z
+    .array(rowFilterOptions)
+    .min(1)
+    .optional()
+    .describe(
+      'which rows of tables are whose, by row-level security of PostgreSQL: bawn rls prints its policies, and no statement goes on while they are not in place',
+    ),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
   probe_after: timeLimit
     .default(30_000)

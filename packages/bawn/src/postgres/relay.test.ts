@@ -83,7 +83,12 @@ function conversation(): Conversation {
     gate: { open: false, decide: () => ({ kind: 'permit', rule: 'test' }) },
     limits: noSessionLimits,
     schema: { fresh: () => snapshot, refresh: async () => snapshot },
-    planner: { plan, read: () => Promise.reject(new Error('without grants')), close: async () => {} },
+    planner: {
+      plan,
+      read: () => Promise.reject(new Error('without grants')),
+      match: () => Promise.reject(new Error('without a firewall')),
+      close: async () => {},
+    },
   }
   const state: DoorState = {
     databases: new Map([['shop', database]]),

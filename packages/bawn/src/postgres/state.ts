@@ -16,6 +16,8 @@ import type { DatabaseLogin, DatabaseLoginTls } from '../database-client.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { GrantGate } from '../policy/grants.ts'
 import type { Gate } from '../policy/policy.ts'
+import type { Firewall } from './firewall/firewall.ts'
+import type { Learning } from './firewall/learning.ts'
 import type { SessionLimits } from './session-limits.ts'
 import type { SessionSlots } from './session-slots.ts'
 import type { Planner } from './sql/plan.ts'
@@ -39,6 +41,10 @@ export interface DatabaseState {
   readonly limits: SessionLimits
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
   readonly planner: Planner
+  /** Which statements go on at all; its planner has it too, and `schema` is a source with `objects` where a rule asks for tables. */
+  readonly firewall?: Firewall | undefined
+  /** Where shapes of statements are collected. */
+  readonly learning?: Learning | undefined
   /**
    * Where every statement needs its grants, and statements about accounts are the gateway's own; `undefined`: nothing is enforced. To be
    * asked for at each statement: a reload may bring grants, or others, also for sessions that are open. `schema` must then be a source

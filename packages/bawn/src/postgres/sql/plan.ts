@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../error.ts'
 import type { Field } from '../../fields/field.ts'
 import type { AccountReading } from '../administration/statement.ts'
+import type { TextMatch } from '../firewall/rules.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
 import type { DatabaseObjects } from './objects.ts'
 
@@ -47,6 +48,8 @@ export interface SchemaSnapshot {
   /** Other relations with the name of a protected one: an unqualified name may mean them, so values are then written and searched only by `schema.table`. */
   readonly homonyms: readonly { readonly schema: string; readonly name: string }[]
   readonly problems: readonly SchemaProblem[]
+  /** Why row filters do not hold; while there is any reason, no statement goes on. */
+  readonly missingFilters?: readonly string[] | undefined
   /** Everything that a statement can name: with grants only. It changes more often than the rest and does not move `epoch`. */
   readonly objects?: DatabaseObjects | undefined
 }
@@ -173,5 +176,11 @@ export interface Planner {
    * @param asSql not to be taken for a statement about accounts
    */
   read(text: Uint8Array, asSql?: boolean): TextReading | Promise<TextReading>
+  /**
+   * What the rules of the firewall make of a text; kept as readings are. To be called only where the planner has a firewall.
+   *
+   * @param accounts whether statements about accounts are the gateway's own
+   */
+  match(text: Uint8Array, accounts: boolean): TextMatch | Unread | Promise<TextMatch | Unread>
   close(): Promise<void>
 }

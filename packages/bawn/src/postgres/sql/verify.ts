@@ -4,7 +4,7 @@ import type { Edit } from './plan.ts'
 import { isStruct, type Struct } from './tree.ts'
 
 /** Where things stand in the text, which edits move. */
-const positions = new Set([
+export const positions: ReadonlySet<string> = new Set([
   'location',
   'stmt_location',
   'stmt_len',
