@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -251,18 +251,6 @@ async function untilAnswers(child: ChildProcess, port: number): Promise<void> {
   }
 }
 
-/** µs of CPU time of all threads of a process so far. */
-export function cpuMicroseconds(pid: number): number {
-  const folder = `/proc/${pid}/task`
-  return readdirSync(folder).reduce((sum, task) => {
-    try {
-      return sum + Number(readFileSync(`${folder}/${task}/schedstat`, 'utf8').split(' ')[0]) / 1000
-    } catch {
-      return sum
-    }
-  }, 0)
-}
-
 /** Another order each round: whoever is first meets a cold cache. */
 export function rotated<Item>(items: readonly Item[], round: number): Item[] {
   const at = round % items.length
@@ -273,10 +261,4 @@ export function rotated<Item>(items: readonly Item[], round: number): Item[] {
 export function option(name: string, otherwise: number): number {
   const at = process.argv.indexOf(name)
   return at === -1 ? otherwise : Number(process.argv[at + 1])
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length / 2
-  return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle) - 1] ?? 0)) / 2
 }

@@ -3,7 +3,8 @@ import type { Socket } from 'node:net'
 import pg from 'pg'
 import { buildQuery } from '../packages/bawn/src/postgres/wire/parse.ts'
 import { createBlockKey, openAcraBlock, sealAcraBlock } from '../packages/envelope/src/index.ts'
-import { beThePeer, cpuMicroseconds, median, option, rotated, startPeers, type Target } from './postgres-peers.ts'
+import { beThePeer, option, rotated, startPeers, type Target } from './postgres-peers.ts'
+import { cpuMicroseconds, median } from './processor-time.ts'
 
 // Large results: a proxy's own CPU time to hand on a million rows of four columns, a COPY, and one large cell; by Bawn also with a column
 // that is masked or encrypted. `--rows`, `--sealed`, `--copy-mb` and `--rounds` change the sizes.

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { beThePeer, cpuMicroseconds, median, option, rotated, run, startPeers, type Target } from './postgres-peers.ts'
+import { beThePeer, option, rotated, run, startPeers, type Target } from './postgres-peers.ts'
+import { cpuMicroseconds, median } from './processor-time.ts'
 
 // pgbench -S through Bawn, straight at PostgreSQL, and through others: rounds interleaved, on one machine, in one run. The figure to look
 // at is the proxy's own CPU time per transaction: on a machine that others use as well, transactions per second say little.

@@ -397,9 +397,9 @@ test('revoking an identity ends its sessions, and draining waits for transaction
       .sort(),
     ['billy', 'sue'],
   )
-  assert.equal(
-    door.endSessions(({ identity }) => identity.id === 'sue'),
-    1,
+  assert.deepEqual(
+    door.endSessions(({ identity }) => identity.id === 'sue', 'revoked').map(({ identity }) => identity.id),
+    ['sue'],
   )
   assert.equal(code(await sueEnded), '57P01')
 
@@ -485,15 +485,22 @@ test('a session ends with its token, at the next statement', async () => {
   await assert.rejects(client.query('select 1'), { code: '57P01' })
 })
 
-test('a new state is for new sessions', async () => {
+test('a new state is for new sessions, and ends those that it would not let in', async () => {
   const door = await kit.listen()
   const { port } = door.address
   const before = new pg.Client(kit.client('billy', { port }))
+  const ended = new Promise<unknown>(resolve => before.on('error', resolve))
   await before.connect()
+  const shop = kit.state.databases.get('shop')
+  assert.ok(shop !== undefined)
+  const elsewhere = { ...shop, upstream: { ...shop.upstream, tls: undefined, port: 1 } }
+  door.swap({ ...kit.state, databases: new Map([['shop', elsewhere]]) })
+  assert.equal((await failure(kit.client('billy', { port }))).code, '08001')
+  assert.equal((await before.query('select 1 as one')).rows[0]?.one, 1)
   door.swap({ ...kit.state, databases: new Map() })
   assert.equal((await failure(kit.client('billy', { port }))).code, '3D000')
-  assert.equal((await before.query('select 1 as one')).rows[0]?.one, 1)
-  await before.end()
+  const error = await ended
+  assert.equal(error instanceof pg.DatabaseError && error.code, '57P01')
 })
 
 test('clients of another protocol version that never close do not fill the door', async t => {

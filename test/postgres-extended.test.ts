@@ -306,9 +306,6 @@ test('COPY: in by both protocols, aborted, with Sync too early, and out', async 
   await raw.until(() => raw.letters() === 'G')
   assert.equal((await ask(raw, 2, say.copyData('x\ty\n'), say.copyDone, say.query('select 1'))).letters, 'GEZTDCZ')
   assert.equal((await ask(raw, 1, say.query('copy (select * from notes order by id) to stdout'))).letters, 'HdddcCZ')
-  const refused = await ask(raw, 1, say.query('copy people from stdin'))
-  assert.equal(refused.letters, 'EZ')
-  assert.equal((await ask(raw, 1, say.query('copy people to stdout'))).letters, 'EZ')
 })
 
 test('a value that does not open ends its result and nothing else', async () => {
@@ -414,6 +411,8 @@ test('limits: Sync and CopyDone count as sent ahead, and texts of statements hav
   for (const message of [say.sync, say.copyDone]) {
     const talk = new Conversation(kit.state, database, audit, { maxFrameBytes: 65_536, maxPending: 3, maxPrepared: 3 })
     const requests = new Requests(talk, () => {})
+    // Something that may be a COPY: without it CopyDone is read over.
+    if (message === say.copyDone) talk.send({ kind: 'query' })
     requests.reader.push(Buffer.concat(Array.from({ length: 100 }, () => message)))
     requests.run()
     assert.equal(talk.pending.length, 3)

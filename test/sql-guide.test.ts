@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
-import type { Kit } from './postgres-kit.ts'
+import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
+import { front } from '../packages/bawn/src/postgres/wire/message.ts'
+import { cells as cellsOf, type Kit, type RawClient, rawLogin, say } from './postgres-kit.ts'
 import { type Row, tables, withTables } from './sql-guide/rows.ts'
 import { readings, secrets, startShop } from './sql-guide/shop.ts'
 
@@ -12,15 +14,22 @@ import { readings, secrets, startShop } from './sql-guide/shop.ts'
 let kit: Kit
 let billy: pg.Client
 let gus: pg.Client
+/** They copy, which node-postgres does not. */
+let copier: RawClient
+let guest: RawClient
 
 before(async () => {
   kit = await startShop()
+  const { address } = await kit.listen({ tls: undefined })
+  copier = await rawLogin(address.port, 'copier', 'billing')
+  guest = await rawLogin(address.port, 'copier-guest', 'guest')
   billy = await connect('billy')
   gus = await connect('gus')
 })
 after(async () => {
   await billy.end()
   await gus.end()
+  for (const client of [copier, guest]) client.socket.destroy()
   await kit.stop()
 })
 
@@ -90,12 +99,75 @@ async function refused(client: pg.Client, row: Row): Promise<pg.DatabaseError> {
   return error
 }
 
+/** What a text brings: letters of the messages, data of COPY, rows. */
+async function copy(client: RawClient, sql: string, data?: Buffer) {
+  client.socket.write(say.query(sql))
+  if (data !== undefined) {
+    await client.until(() => /[GE]/.test(client.letters()))
+    const piece = new MessageBuilder().begin(front.copyData).bytes(data).end().take()
+    if (client.letters().startsWith('G')) client.socket.write(Buffer.concat([piece, say.copyDone]))
+  }
+  await client.until(() => client.letters().includes('Z'))
+  const messages = client.messages()
+  client.received = Buffer.alloc(0)
+  const bodies = (type: string) => messages.filter(message => message.type === type).map(({ body }) => body)
+  return {
+    letters: messages.map(message => message.type).join(''),
+    data: Buffer.concat(bodies('d')),
+    rows: bodies('D').map(cellsOf),
+    error: bodies('E').join(),
+  }
+}
+
+async function undone(client: RawClient, work: () => Promise<void>): Promise<void> {
+  await copy(client, 'begin')
+  try {
+    await work()
+  } finally {
+    await copy(client, 'rollback')
+  }
+}
+
 test('the page has these rows', () => {
   const page = readFileSync(join(import.meta.dirname, '../docs/guide/sql.md'), 'utf8')
   assert.equal(page, withTables(page), 'write it anew: node test/sql-guide/write.ts')
   const marks = [...page.matchAll(/^<!-- rows: ([a-z-]+) -->$/gm)].map(([, name]) => name)
   assert.deepEqual(marks.toSorted(), tables.map(table => table.name).toSorted())
 })
+
+for (const { name, rows } of tables.filter(table => table.kind === 'copied-out')) {
+  test(`what is copied out, is: ${name}`, async t => {
+    for (const { sql, data } of rows) {
+      await t.test(sql, async () => {
+        await undone(copier, async () => {
+          const shown = await copy(copier, sql)
+          assert.match(shown.letters, /^Hd+cCZ$/, shown.error)
+          assert.equal(shown.data.toString('latin1'), data)
+        })
+        await undone(guest, async () => {
+          const hidden = (await copy(guest, sql)).data.toString('latin1')
+          assert.doesNotMatch(hidden, containers)
+          for (const secret of secrets) assert(!hidden.includes(secret), hidden)
+        })
+      })
+    }
+  })
+}
+
+for (const { name, rows } of tables.filter(table => table.kind === 'copied-in')) {
+  test(`what is copied in, is sealed: ${name}`, async t => {
+    for (const { sql, data = '', reads = '', gives } of rows) {
+      await t.test(sql, async () => {
+        await undone(copier, async () => {
+          const done = await copy(copier, sql, Buffer.from(data, 'latin1'))
+          assert.equal(done.letters, 'GCZ', done.error)
+          assert.deepEqual((await copy(copier, reads)).rows, gives)
+          for (const reading of readings) assert.match((await copy(copier, reading)).letters, /^TD*CZ$/)
+        })
+      })
+    }
+  })
+}
 
 for (const { name, kind, rows } of tables) {
   if (kind === 'works') {
@@ -122,7 +194,7 @@ for (const { name, kind, rows } of tables) {
         })
       }
     })
-  } else {
+  } else if (kind === 'refused') {
     test(`what is refused is refused, and what to write instead works: ${name}`, async t => {
       for (const row of rows) {
         await t.test(row.sql, async () => {

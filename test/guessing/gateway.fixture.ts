@@ -7,6 +7,7 @@ import { createHttpDoor } from '../../packages/bawn/src/http/door.ts'
 import { plainKinds } from '../../packages/bawn/src/kinds.ts'
 import { createRateLimiter } from '../../packages/bawn/src/limits/rate-limit.ts'
 import { listenPostgres } from '../../packages/bawn/src/postgres/listener.ts'
+import { SessionSlots } from '../../packages/bawn/src/postgres/session-slots.ts'
 import { createMemoryTokenStore } from '../../packages/bawn/src/tokens/memory.ts'
 
 // The gateway that login-times.test.ts measures, as a process of its own: both doors as they are, of a real configuration. Only the limits of
@@ -28,6 +29,7 @@ const composition = await compose(
     log: () => {},
     throttle: createLoginThrottle({ now, accountAndNetwork: endless, account: endless, network: endless }),
     limiter: createRateLimiter({ now }),
+    slots: new SessionSlots(),
     memoryTokens: createMemoryTokenStore(),
   },
   process.env,

@@ -1,3 +1,4 @@
+import { copies } from './copies.ts'
 import { objects } from './objects.ts'
 import { queries } from './queries.ts'
 import { sessions } from './sessions.ts'
@@ -15,19 +16,25 @@ export interface Row {
   readonly committed?: string
   /** Ciphertext comes out, and nothing else. */
   readonly ciphertext?: true
+  /** Of COPY: what comes out for who sees everything, or what is sent; `latin1`. */
+  readonly data?: string
+  /** Of COPY FROM: asked for behind it, with what it gives. */
+  readonly reads?: string
 }
 
 export interface Table {
   /** Of the mark in the page. */
   readonly name: string
-  readonly kind: 'works' | 'refused'
+  readonly kind: 'works' | 'copied-out' | 'copied-in' | 'refused'
   readonly rows: readonly Row[]
 }
 
-export const tables: readonly Table[] = [...queries, ...objects, ...sessions]
+export const tables: readonly Table[] = [...queries, ...copies, ...objects, ...sessions]
 
 const heads = {
   works: '| Works | What happens |\n|---|---|\n',
+  'copied-out': '| Copied out | What happens |\n|---|---|\n',
+  'copied-in': '| Copied in | What happens |\n|---|---|\n',
   refused: '| Refused | Write instead |\n|---|---|\n',
 } as const
 

@@ -4,6 +4,31 @@ import type { Table } from './rows.ts'
 
 export const sessions: readonly Table[] = [
   {
+    name: 'cursors',
+    kind: 'works',
+    rows: [
+      {
+        sql: 'DECLARE c SCROLL CURSOR FOR SELECT id, email FROM users ORDER BY id; FETCH 1 FROM c; FETCH ABSOLUTE 2 FROM c',
+        does: 'portions, in any direction',
+        gives: [[2, 'ben@example.org']],
+      },
+      {
+        sql: 'DECLARE c CURSOR FOR SELECT email FROM users ORDER BY id; MOVE 1 IN c; FETCH ALL FROM c',
+        does: 'MOVE yields nothing',
+        gives: [['ben@example.org']],
+      },
+      {
+        sql: 'DECLARE h CURSOR WITH HOLD FOR SELECT email FROM users ORDER BY id; COMMIT; FETCH 1 FROM h; COMMIT; CLOSE h',
+        does: 'beyond the end of its transaction',
+        committed: '',
+      },
+      {
+        sql: "DECLARE c CURSOR FOR SELECT id FROM users WHERE id = 1; FETCH c; UPDATE users SET email = 'new@example.org' WHERE CURRENT OF c",
+        does: 'and writing at one',
+      },
+    ],
+  },
+  {
     name: 'named',
     kind: 'works',
     rows: [
@@ -20,15 +45,6 @@ export const sessions: readonly Table[] = [
         sql: "PREPARE p AS SELECT id FROM users WHERE email = $1; EXECUTE p('ben@example.org')",
         does: 'and searched for',
         gives: [[2]],
-      },
-      { sql: 'DECLARE c CURSOR FOR SELECT email FROM users ORDER BY id; FETCH 10 FROM c', does: 'cursors' },
-      {
-        sql: 'DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT email FROM users ORDER BY id; MOVE 1 FROM c; FETCH c; CLOSE c',
-        does: 'in every form',
-      },
-      {
-        sql: "DECLARE c CURSOR FOR SELECT id FROM users WHERE id = 1; FETCH c; UPDATE users SET email = 'new@example.org' WHERE CURRENT OF c",
-        does: 'and writing at one',
       },
       { sql: 'EXPLAIN SELECT email FROM users', does: 'the plan of the statement as the database gets it' },
       {

@@ -14,6 +14,7 @@ import { parseConfig } from './config/load.ts'
 import { generateAuditKey, generateKeys } from './keys/generate.ts'
 import { plainKinds } from './kinds.ts'
 import { createRateLimiter } from './limits/rate-limit.ts'
+import { SessionSlots } from './postgres/session-slots.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bawn-compose-'))
@@ -73,6 +74,7 @@ audit: { file: audit.jsonl }
     log: () => {},
     throttle: createLoginThrottle({ now: () => 0 }),
     limiter: createRateLimiter({ now: () => 0 }),
+    slots: new SessionSlots(),
     memoryTokens: createMemoryTokenStore(),
   }
   return compose(loaded.config, plainKinds, surroundings, environment)

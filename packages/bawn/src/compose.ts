@@ -43,6 +43,7 @@ import type { KindSurroundings, RandomTokenChoices } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { OpenGrantGate } from './policy/grant-gate.ts'
 import { isEnforced } from './policy/option.ts'
+import type { SessionSlots } from './postgres/session-slots.ts'
 import type { DatabaseState, DoorState, LogEntry } from './postgres/state.ts'
 import { isRevoked } from './revocation.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
@@ -66,6 +67,8 @@ export interface Surroundings {
   readonly throttle: LoginThrottle
   /** Rates of the doors, and who has come how often. */
   readonly limiter: RateLimiter
+  /** Places of sessions in databases. */
+  readonly slots: SessionSlots
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
   /** For names in host rules; the system's servers when it is not given. */
@@ -141,7 +144,7 @@ export async function compose(
   surroundings: Surroundings,
   environment: NodeJS.ProcessEnv,
 ): Promise<Composition> {
-  const { trail, metrics, clock, log, throttle, limiter, memoryTokens } = surroundings
+  const { trail, metrics, clock, log, throttle, limiter, slots, memoryTokens } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const forKinds = kindSurroundings(environment, {
     clock,
@@ -273,6 +276,7 @@ export async function compose(
         plugged: composed.postgres,
         tokenSource: tokenSourceOf(Object.values(config.issuers)),
         throttle,
+        slots,
         catalogue,
         audit: trail,
         auditStatements: config.audit.statements,

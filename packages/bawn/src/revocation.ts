@@ -40,14 +40,14 @@ export function watchSessions(
     open: () => {
       const open = new Set<Identity>()
       for (const { sessions, endSessions } of listeners.values()) {
-        endSessions(session => session.hasRevokedCertificate())
+        endSessions(session => session.hasRevokedCertificate(), 'revoked')
         for (const { identity } of sessions()) open.add(identity)
       }
       return open
     },
     isOver,
     end: gone => {
-      for (const { endSessions } of listeners.values()) endSessions(({ identity }) => identity === gone)
+      for (const { endSessions } of listeners.values()) endSessions(({ identity }) => identity === gone, 'revoked')
     },
   })
 }

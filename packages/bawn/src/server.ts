@@ -18,8 +18,10 @@ import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
 import { parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
+import { SessionSlots } from './postgres/session-slots.ts'
 import { type RevocationWatch, watchSessions, watchStreams } from './revocation.ts'
 import { type ListenerTls, openListenerTls } from './server-tls.ts'
+import { killSessions, listSessions } from './session-control.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { packageVersion } from './version.ts'
 
@@ -78,7 +80,18 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
   const throttle = createLoginThrottle({ now: () => performance.now() })
   const limiter = createRateLimiter({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, limiter, memoryTokens, resolver }
+  const slots = new SessionSlots()
+  const surroundings: Surroundings = {
+    trail,
+    metrics,
+    clock,
+    log: entry,
+    throttle,
+    limiter,
+    slots,
+    memoryTokens,
+    resolver,
+  }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()
@@ -199,6 +212,8 @@ class Server implements RunningServer {
             metrics: () => this.#expose(),
             head: () => this.#surroundings.trail.head,
             reload: () => this.reload(),
+            sessions: () => listSessions(this.#postgres),
+            killSessions: (choice, by) => killSessions(this.#postgres, this.#surroundings.trail, choice, by),
           },
         )
         this.#admin.push(door)

@@ -2,6 +2,7 @@ import { isAccountName } from '../accounts/store.ts'
 import type { LoginAttempt, LoginThrottle } from '../accounts/throttle.ts'
 import { readAnswerBody } from '../answer-body.ts'
 import { clientBasic } from '../oauth.ts'
+import { createTokenCache } from '../tokens/token-cache.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import { AuthnError } from './error.ts'
 import type { HttpMechanism } from './http-mechanism.ts'
@@ -9,7 +10,6 @@ import { createIdentity, type Outcome, type RejectionReason } from './identity.t
 import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import { claimAt, readAudience, readDate, readRoles } from './jwt-claims.ts'
 import type { IntrospectionOptions } from './option.ts'
-import { createTokenCache } from './token-cache.ts'
 
 export interface IntrospectionSurroundings {
   readonly fetch: typeof fetch

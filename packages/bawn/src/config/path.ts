@@ -33,6 +33,10 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
           ? entry.tls
           : { ...databaseTlsPaths(entry.tls, path), revocation: revocationPaths(entry.tls.revocation, path) },
       login: { ...entry.login, password: entry.login.password && reference(entry.login.password) },
+      firewall: entry.firewall && {
+        ...entry.firewall,
+        learn: entry.firewall.learn && { ...entry.firewall.learn, file: path(entry.firewall.learn.file) },
+      },
     })),
     upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
     accounts: each(config.accounts, entry => (entry.kind === 'plugin' ? entry : accountPaths(entry, path, reference))),

@@ -102,6 +102,10 @@ function unsafePolicies(draft: Draft, report: Report): void {
     report('warning', ['routes', index, 'allow', place], 'value', message)
   }
   for (const [name, database] of draft.databases) {
+    if (database?.replication !== undefined) {
+      const message = `UNSAFE: whoever may replicate database ${name} reads all of it as it is stored, past fields, grants and the trail`
+      report('warning', ['databases', name, 'replication'], 'key', message, 'permit one role of its own, for a service')
+    }
     const place = database?.allow.indexOf('anyone') ?? -1
     if (place < 0) continue
     const message = `anyone who can identify may connect to ${name}`

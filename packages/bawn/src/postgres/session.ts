@@ -4,9 +4,10 @@ import { Answers } from './answers.ts'
 import { endSocket } from './byte-input.ts'
 import type { Conversation } from './conversation.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
-import { Requests } from './requests.ts'
+import { flushMessage, Requests } from './requests.ts'
+import { type Due, SessionClock, type TimeLimits } from './session-clock.ts'
 import type { OpenSession } from './sessions.ts'
-import type { SessionSummary } from './state.ts'
+import type { Activity, SessionNow, SessionSummary } from './state.ts'
 import { type Upstream, writeBorrowed } from './upstream.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { front, status } from './wire/message.ts'
@@ -19,10 +20,32 @@ export interface SessionParts {
   /** What the client sent after its last login message. */
   readonly received: Buffer
   readonly upstream: Upstream
-  /** Cancels what the upstream connection runs. */
-  readonly cancel: () => void
+  readonly limits: TimeLimits
+  /** A client that takes nothing for so long is dropped. */
+  readonly writeTimeoutMs: number
+  /** Asks the server by another connection. */
+  readonly isServerAlive: () => Promise<boolean>
+  /** Cancels what the upstream connection runs. Resolves when the server has heard of it, or cannot. */
+  readonly cancel: () => Promise<void>
   /** Called once, when both connections are closed or closing. */
   readonly onEnd: () => void
+}
+
+/** How long answers that were asked for may take. */
+const answerMs = 1_000
+
+const endings: { readonly [due in Exclude<Due, 'statement' | 'silence'>]: () => PostgresError } = {
+  idle: () => new PostgresError('postgres.idle_session', 'terminating connection due to idle-session timeout'),
+  'idle-in-transaction': () =>
+    new PostgresError(
+      'postgres.idle_in_transaction',
+      'terminating connection due to idle-in-transaction session timeout',
+    ),
+  lifetime: () => new PostgresError('postgres.session_lifetime', 'terminating connection: the session is too old'),
+  uncancelled: () =>
+    new PostgresError('postgres.statement_timeout', 'terminating connection: a statement does not end when cancelled'),
+  transaction: () =>
+    new PostgresError('postgres.transaction_timeout', 'terminating connection due to transaction timeout'),
 }
 
 /**
@@ -37,6 +60,12 @@ export class Session implements OpenSession {
   readonly #server: Socket
   readonly #requests: Requests
   readonly #answers: Answers
+  readonly #clock: SessionClock
+  #bytesIn = 0
+  #bytesOut = 0
+  #cancelling = false
+  /** What runs, and the server was asked for its answers. */
+  #asked: object | undefined
   #ended = false
   #draining: GatewayError | undefined
   #serverFull = false
@@ -47,8 +76,11 @@ export class Session implements OpenSession {
     this.#talk = parts.talk
     this.#client = parts.client
     this.#server = parts.upstream.socket
+    this.#clock = new SessionClock(parts.limits, due => this.#due(due))
     this.#answers = new Answers(parts.talk)
-    this.#requests = new Requests(parts.talk, () => this.#turn(() => this.#requests.run()))
+    this.#requests = new Requests(parts.talk, () => {
+      if (!this.#cancelling) this.#turn(() => this.#requests.run())
+    })
   }
 
   /** Begins to relay. */
@@ -57,8 +89,10 @@ export class Session implements OpenSession {
     const server = this.#server
     client.on('data', chunk => this.#fromClient(chunk))
     client.on('drain', () => {
+      client.setTimeout(0)
       server.resume()
     })
+    client.on('timeout', () => this.#clientStalls())
     client.on('end', () => this.#clientGone())
     client.on('close', () => this.#clientGone())
     client.on('error', () => this.#clientGone())
@@ -84,14 +118,14 @@ export class Session implements OpenSession {
   }
 
   cancel(): void {
-    this.#parts.cancel()
+    void this.#parts.cancel()
   }
 
   end(error: GatewayError): void {
     if (this.#ended) return
     // In the middle of a message of the server an error of ours would be read as its data.
     const canSpeak = !this.#answers.reader.isMidFrame
-    if (this.#talk.pending.length > 0) this.#parts.cancel()
+    if (this.#talk.pending.length > 0) void this.#parts.cancel()
     this.#finish()
     if (canSpeak) endSocket(this.#client, fatalResponse(error))
     else this.#client.destroy()
@@ -102,20 +136,75 @@ export class Session implements OpenSession {
     if (this.#isIdle()) this.end(error)
   }
 
+  now(): SessionNow {
+    const { activity, elapsed } = this.#clock
+    const since = this.#talk.state.now() - Math.round(elapsed)
+    return { activity, since, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut }
+  }
+
+  #activity(): Activity {
+    const { pending, transaction } = this.#talk
+    if (pending.length > 0 || this.#requests.isWaiting) return 'active'
+    if (transaction === status.idle) return 'idle'
+    return transaction === status.failed ? 'idle in failed transaction' : 'idle in transaction'
+  }
+
+  #noteMoment(): void {
+    const { pending, transaction } = this.#talk
+    const inTransaction = transaction !== status.idle
+    this.#clock.note({ activity: this.#activity(), inTransaction, running: pending.head() })
+  }
+
+  #due(due: Due): void {
+    if (this.#ended) return
+    if (due === 'statement') this.#cancelForTime()
+    else if (due === 'silence') void this.#probe()
+    else if (due === 'lifetime') this.drain(endings[due]())
+    else this.end(endings[due]())
+  }
+
+  /** A network that was cut says nothing: an answer that was on its way would be awaited for ever. */
+  async #probe(): Promise<void> {
+    this.#clock.heard = false
+    if ((await this.#parts.isServerAlive()) || this.#ended || this.#clock.heard) return
+    this.#serverGone()
+  }
+
+  /** Nothing more is sent until the server has heard of it: the next statement is not the one that took too long. */
+  #cancelForTime(): void {
+    const { pending } = this.#talk
+    const running = pending.head()
+    if (pending.outstandingReady === 0 && this.#asked !== running && !this.#requests.reader.isMidFrame) {
+      // Answers may be waiting there to be asked for: without Sync or Flush the server keeps them.
+      this.#asked = running
+      this.#server.write(flushMessage)
+      this.#clock.defer(answerMs)
+      return
+    }
+    this.#talk.timedOut = running
+    this.#cancelling = true
+    void this.#parts.cancel().then(() => {
+      this.#cancelling = false
+      this.#turn(() => this.#requests.run())
+    })
+  }
+
   #isIdle(): boolean {
-    return this.#talk.pending.length === 0 && this.#talk.transaction === status.idle && !this.#requests.isWaiting
+    return this.#activity() === 'idle'
   }
 
   #fromClient(chunk: Buffer): void {
     if (this.#ended) return
+    this.#bytesIn += chunk.length
     this.#requests.reader.push(chunk)
-    this.#turn(() => this.#requests.run())
+    if (!this.#cancelling) this.#turn(() => this.#requests.run())
   }
 
   #fromServer(chunk: Buffer): void {
+    this.#clock.heard = true
     this.#turn(() => {
       this.#answers.receive(chunk)
-      if (this.#requests.isWaiting) this.#requests.run()
+      if (this.#requests.isWaiting && !this.#cancelling) this.#requests.run()
     })
   }
 
@@ -125,6 +214,7 @@ export class Session implements OpenSession {
     try {
       work()
       this.#flush()
+      this.#noteMoment()
     } catch (thrown) {
       this.#fault(thrown)
       return
@@ -152,12 +242,16 @@ export class Session implements OpenSession {
     if (toServer !== undefined && !this.#server.write(toServer)) this.#serverFull = true
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
-    if (!writeBorrowed(this.#client, toClient)) this.#server.pause()
+    this.#bytesOut += toClient.length
+    if (writeBorrowed(this.#client, toClient)) return
+    this.#server.pause()
+    // Counts from the last byte that it took.
+    this.#client.setTimeout(this.#parts.writeTimeoutMs)
   }
 
   /** Reads from the client only what can be worked on and passed on. */
   #flow(): void {
-    if (this.#requests.isWaiting || this.#serverFull) this.#client.pause()
+    if (this.#requests.isWaiting || this.#serverFull || this.#cancelling) this.#client.pause()
     else if (this.#client.isPaused() || this.#client.readableFlowing === null) this.#client.resume()
   }
 
@@ -172,9 +266,17 @@ export class Session implements OpenSession {
   #clientGone(): void {
     if (this.#ended) return
     // What it started would go on for nobody.
-    if (this.#talk.pending.length > 0) this.#parts.cancel()
+    if (this.#talk.pending.length > 0) void this.#parts.cancel()
     this.#finish()
     this.#client.destroy()
+  }
+
+  #clientStalls(): void {
+    if (this.#ended || this.#client.writableLength === 0) return
+    const message = 'the client takes nothing of what was sent to it'
+    const cause = new PostgresError('postgres.client_stalled', message)
+    this.#talk.state.log({ level: 'info', message, requestId: this.summary.id, cause })
+    this.#clientGone()
   }
 
   #serverGone(): void {
@@ -202,6 +304,7 @@ export class Session implements OpenSession {
   #finish(): void {
     if (this.#ended) return
     this.#ended = true
+    this.#clock.stop()
     this.#closeTrail()
     if (!this.#server.destroyed) {
       endSocket(this.#server, new MessageBuilder().begin(front.terminate).end().take())

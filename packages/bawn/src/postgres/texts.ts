@@ -24,6 +24,7 @@ export function query(turn: Turn): Step {
   if (namesInDoubt(turn, reading)) return turn.wait()
   if (valuesInDoubt(turn, plan)) return turn.settle()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
+  turn.talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountQuery(turn, planned.account)
   turn.talk.noteRun(plan)
   const done = turn.talk.noteSent(plan, reading)
@@ -57,6 +58,7 @@ export function parse(turn: Turn): Step {
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
   if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
   if (tooMuchText(turn, message.text, message.name)) return 'next'
+  talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountParse(turn, planned.account, message, planned)
   const statement: Statement = {
     plan,

@@ -15,6 +15,7 @@ import { TokenError } from './error.ts'
 import { isOptional, isStringList, parseObject } from './record.ts'
 import { createRunningTokens } from './running.ts'
 import type { RevocationReading, RevocationStore } from './store.ts'
+import { createTokenCache } from './token-cache.ts'
 import type { TokenManager, TokenSubject } from './token-manager.ts'
 
 /** Bytes of a token; more is not read. */
@@ -138,6 +139,17 @@ export function createSignedTokens(
   const byHeader = new Map(keys.map(key => [key.header, key]))
   // What was signed, not its signature: it is signed again (both algorithms give the same bytes) when the token is given again.
   const running = createRunningTokens<{ readonly payload: string; readonly claims: Claims }>()
+  /** Claims of tokens whose signature was verified: what they are worth now is asked at each use. */
+  const verified = createTokenCache<Claims>({ maxEntries: 10_000, maxWeight: 16 * 1_048_576 })
+  const claimsOf = (token: string): Claims | undefined => {
+    if (!isRecognized(token)) return undefined
+    const digest = verified.digestOf(token)
+    const known = verified.get(digest)
+    if (known !== undefined) return known
+    const claims = readToken(token, byHeader, issuer)
+    if (claims !== undefined) verified.set(digest, claims, 1_024 + 4 * token.length)
+    return claims
+  }
   const isRecognized = (text: string): boolean =>
     text.length <= maxTokenLength && byHeader.has(text.slice(0, text.indexOf('.')))
 
@@ -182,7 +194,7 @@ export function createSignedTokens(
     },
     async verify(token, statedUser) {
       const key = byHeader.get(token.slice(0, token.indexOf('.')))
-      const claims = isRecognized(token) ? readToken(token, byHeader, issuer) : undefined
+      const claims = claimsOf(token)
       if (key === undefined || claims === undefined || claims.validUntil <= clock()) return undefined
       const { subject, validUntil } = claims
       if (statedUser !== undefined && statedUser !== subject.id) return undefined

@@ -56,7 +56,7 @@ export class Context {
   readonly makes = new Set<string>()
   readonly edits: Edit[] = []
   readonly expected: Expected = new Map()
-  /** Of `INSERT` without a column list, by the offset of the table's name: the list that is written in. */
+  /** Of `INSERT` and `COPY` without a column list, by the offset of the table's name: the list that is written in. */
   readonly columnLists = new Map<number, readonly string[]>()
   readonly #surroundings: Surroundings
   readonly #lexed: readonly Token[]
@@ -223,9 +223,12 @@ export class Context {
     this.expected.set(type, { names: [{ String: { sval: 'bytea' } }], typemod: -1 })
   }
 
-  /** Writes the column list into an `INSERT` that has none: the server then goes by names, whatever happened to the table since. */
-  columnList(range: RangeVar, relation: ProtectedRelation, count: number): void {
-    const names = relation.columns.slice(0, count).map(column => column.name)
+  /**
+   * Writes the column list into an `INSERT` or `COPY` that has none: the server then goes by names, whatever happened to the table
+   * since.
+   */
+  columnList(range: RangeVar, columns: ProtectedRelation['columns']): void {
+    const names = columns.map(column => column.name)
     const start = offsetOf(range) ?? 0
     const parts = 1 + Number(range.schemaname !== undefined) + Number(range.catalogname !== undefined)
     const end = this.tokens.tableEnd(start, parts, range.alias !== undefined)

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { RawStmt } from 'libpg-query'
 import { readAccountStatement } from '../administration/parse.ts'
+import type { TextMatch } from '../firewall/rules.ts'
 import { readStatements } from '../grants/read.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
 import { ReadingCache } from '../grants/reading-cache.ts'
@@ -10,6 +11,7 @@ import { type LexerLimits, lex, type Token } from './lexer.ts'
 import { asWord, createNames, type Names } from './names.ts'
 import { createParser, type Parsed, type Parser } from './parser.ts'
 import type {
+  CopyPlan,
   FieldAbility,
   NamedEffect,
   NamedUses,
@@ -36,6 +38,15 @@ export interface PlannerOptions {
   readonly limits?: LexerLimits
   /** Where sessions have an identity in the database: then every statement is parsed, and none goes on that was not understood. */
   readonly identity?: IdentityGuard | undefined
+  /** Which statements go on at all. */
+  readonly firewall?: StatementRules | undefined
+}
+
+/** What the planner asks of a firewall: what its rules make of a text, once for each. */
+export interface StatementRules {
+  match(text: Uint8Array, tokens: readonly Token[], statements: readonly RawStmt[]): TextMatch
+  /** Of a statement about accounts that is the gateway's own. */
+  readonly accounts: TextMatch
 }
 
 /** With these a contrived statement takes some tenths of a second at worst, and stays far from the end of any stack. */
@@ -65,6 +76,12 @@ function unreadable(offset: number | undefined): RefusedPlan {
     offset,
   }
 }
+
+const copyAmongOthers = new Refusal(
+  'postgres.statement_refused',
+  'COPY with protected columns stands among other statements in one text',
+  'Send it by itself',
+)
 
 /** Texts over this are not even scanned; about 50 ms. */
 const maxScannedBytes = 8 * 1024 * 1024
@@ -113,11 +130,13 @@ class StatementPlanner implements Planner {
   readonly #maxStatementBytes: number
   readonly #plans: PlanCache
   readonly #compiled = new WeakMap<SchemaSnapshot, Compiled>()
-  readonly #readings: ReadingCache
+  readonly #readings: ReadingCache<Reading>
+  readonly #matches: ReadingCache<TextMatch>
+  readonly #firewall: StatementRules | undefined
   /** One text is asked about twice, for grants and for fields: it is taken apart once. Only the last: trees are large. */
   #understood: { readonly text: Uint8Array; readonly result: Understood | Promise<Understood> } | undefined
-  /** A reading whose text may be kept once its plan shows that it holds no plaintext. */
-  #fresh: { readonly text: Uint8Array; readonly reading: Reading } | undefined
+  /** What was made of a text that may be kept once its plan shows that it holds no plaintext. */
+  #fresh: { readonly text: Uint8Array; reading?: Reading; match?: TextMatch } | undefined
 
   constructor(parser: Parser, options: PlannerOptions) {
     this.#parser = parser
@@ -126,6 +145,8 @@ class StatementPlanner implements Planner {
     this.#maxStatementBytes = options.maxStatementBytes ?? 256 * 1024
     this.#plans = new PlanCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
     this.#readings = new ReadingCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
+    this.#matches = new ReadingCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
+    this.#firewall = options.firewall
   }
 
   plan(
@@ -164,7 +185,7 @@ class StatementPlanner implements Planner {
       if (understood.kind === 'not') return unread(understood.refusal)
       try {
         const reading = readStatements(understood.statements)
-        this.#fresh = { text, reading }
+        this.#freshOf(text).reading = reading
         return reading
       } catch (error) {
         if (error instanceof RangeError) return unread(tooComplex('levels'))
@@ -175,8 +196,38 @@ class StatementPlanner implements Planner {
     return understood instanceof Promise ? understood.then(go) : go(understood)
   }
 
+  match(text: Uint8Array, accounts: boolean): TextMatch | Unread | Promise<TextMatch | Unread> {
+    const firewall = this.#firewall
+    if (firewall === undefined) throw new TypeError('this planner has no firewall')
+    const known = this.#matches.get(latin1Of(text))
+    if (known !== undefined) return known
+    if (accounts && readAccountStatement(text) !== undefined) return firewall.accounts
+    const go = (understood: Understood): TextMatch | Unread => {
+      if (understood.kind === 'not') return unread(understood.refusal)
+      try {
+        const match = firewall.match(text, understood.tokens, understood.statements)
+        this.#freshOf(text).match = match
+        return match
+      } catch (error) {
+        if (error instanceof RangeError) return unread(tooComplex('levels'))
+        throw error
+      }
+    }
+    const understood = this.#understand(text)
+    return understood instanceof Promise ? understood.then(go) : go(understood)
+  }
+
+  #freshOf(text: Uint8Array): { reading?: Reading; match?: TextMatch } {
+    if (this.#fresh?.text !== text) this.#fresh = { text }
+    return this.#fresh
+  }
+
   #keepReading(text: Uint8Array, latin1: string): void {
-    if (this.#fresh?.text === text) this.#readings.set(latin1, this.#fresh.reading)
+    if (this.#fresh?.text === text) {
+      const { reading, match } = this.#fresh
+      if (reading !== undefined) this.#readings.set(latin1, reading)
+      if (match !== undefined) this.#matches.set(latin1, match)
+    }
     this.#fresh = undefined
     this.#understood = undefined
   }
@@ -185,6 +236,7 @@ class StatementPlanner implements Planner {
     this.#parser.close()
     this.#plans.clear()
     this.#readings.clear()
+    this.#matches.clear()
   }
 
   #compile(snapshot: SchemaSnapshot): Compiled {
@@ -257,6 +309,7 @@ class StatementPlanner implements Planner {
     let schemaChange = false
     let results = false
     let declares = false
+    let copy: CopyPlan | undefined
     const verbs = new Set<string>()
     const named: (NamedEffect | undefined)[] = []
     try {
@@ -269,6 +322,7 @@ class StatementPlanner implements Planner {
         schemaChange ||= examined.schemaChange
         results ||= examined.results
         declares ||= examined.declares
+        copy ??= examined.copy
         verbs.add(examined.verb)
         named.push(examined.named)
       }
@@ -278,6 +332,7 @@ class StatementPlanner implements Planner {
       if (error instanceof RangeError) return tooComplex('levels')
       throw error
     }
+    if (copy !== undefined && statements.length > 1) return refusedPlan(copyAmongOthers)
     const { tables, parameters } = context
     const consequences = {
       schemaChange,
@@ -295,6 +350,7 @@ class StatementPlanner implements Planner {
       ...consequences,
       declares,
       ...(context.forNow ? { forNow: true } : {}),
+      copy,
     }
     return edits.length === 0 ? plan : this.#verify(text, statements, context, plan)
   }

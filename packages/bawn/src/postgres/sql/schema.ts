@@ -27,6 +27,10 @@ export interface SchemaSourceOptions {
   readonly database: string
   /** Whether snapshots tell everything that statements can name, which grants need; asked at each load. */
   readonly objects?: () => boolean
+  /** Asks whether row filters are in place, at each load. */
+  readonly missingFilters?: (query: CatalogueQuery) => Promise<readonly string[]>
+  /** Tables of which objects then tell by which other names their rows are reached. */
+  readonly watched?: readonly { readonly schema: string; readonly name: string }[]
   /** Milliseconds, monotonic. */
   readonly now?: () => number
 }
@@ -146,8 +150,8 @@ function foundColumn(row: CatalogueRow): FoundColumn {
   }
 }
 
-function plainColumn({ name, attnum, typeOid, hasDefault }: FoundColumn): RelationColumn {
-  return { name, attnum, typeOid, hasDefault, field: undefined }
+function plainColumn({ name, attnum, typeOid, hasDefault, generated }: FoundColumn): RelationColumn {
+  return { name, attnum, typeOid, hasDefault, generated, field: undefined }
 }
 
 /** For fingerprints: a field is known by its name. */
@@ -161,6 +165,8 @@ class DatabaseSchema implements SchemaSource {
   readonly #declared: readonly Declared[]
   readonly #wantsObjects: () => boolean
   #followed: { readonly fingerprint: string; readonly result: Followed } | undefined
+  readonly #watched: SchemaSourceOptions['watched']
+  readonly #missingFilters: SchemaSourceOptions['missingFilters']
   #objects: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined
   #current: SchemaSnapshot | undefined
   #fingerprint = ''
@@ -172,6 +178,8 @@ class DatabaseSchema implements SchemaSource {
     this.#query = options.query
     this.#now = options.now ?? (() => performance.now())
     this.#wantsObjects = options.objects ?? (() => false)
+    this.#watched = options.watched
+    this.#missingFilters = options.missingFilters
     this.#declared = options.fields.flatMap(field =>
       field.columns.filter(column => column.database === options.database).map(column => ({ ...column, field })),
     )
@@ -208,8 +216,9 @@ class DatabaseSchema implements SchemaSource {
 
   async #load(): Promise<SchemaSnapshot> {
     const startedAt = this.#now()
-    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects) : undefined
+    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects, this.#watched) : undefined
     const objects = this.#objects?.objects
+    const missingFilters = await this.#missingFilters?.(this.#query)
     const byTable = [...Map.groupBy(this.#declared, item => JSON.stringify([item.schema, item.table])).values()]
     const schemas = byTable.map(([item]) => item?.schema)
     const tables = byTable.map(([item]) => item?.table)
@@ -286,6 +295,7 @@ class DatabaseSchema implements SchemaSource {
         problems,
         temporary: dependents.filter(row => row['temporary'] === true).map(row => text(row, 'name')),
         objects,
+        missingFilters,
       },
       startedAt,
     )
@@ -355,10 +365,8 @@ class DatabaseSchema implements SchemaSource {
   }
 
   #keep(loaded: Omit<SchemaSnapshot, 'epoch'>, startedAt: number): SchemaSnapshot {
-    const fingerprint = JSON.stringify(
-      [loaded.relations, loaded.dependents, loaded.homonyms, loaded.problems, loaded.temporary],
-      nameOfField,
-    )
+    // Columns follow from relations, and objects do not move the epoch.
+    const fingerprint = JSON.stringify({ ...loaded, columns: undefined, objects: undefined }, nameOfField)
     this.#loadedAt = startedAt
     if (this.#current === undefined || fingerprint !== this.#fingerprint) {
       this.#fingerprint = fingerprint

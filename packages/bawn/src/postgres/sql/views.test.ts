@@ -9,9 +9,14 @@ const parser = await createParser()
 after(() => parser.close())
 
 function columns(names: string): readonly RelationColumn[] {
-  return names
-    .split(' ')
-    .map((name, index) => ({ name, attnum: index + 1, typeOid: 17, hasDefault: false, field: undefined }))
+  return names.split(' ').map((name, index) => ({
+    name,
+    attnum: index + 1,
+    typeOid: 17,
+    hasDefault: false,
+    generated: false,
+    field: undefined,
+  }))
 }
 
 let oid = 100

@@ -248,7 +248,7 @@ function insert(statement: InsertStmt, context: Context, parent: Scope | undefin
     target.relation !== undefined &&
     statement.relation !== undefined
   ) {
-    context.columnList(statement.relation, target.relation, columns.length)
+    context.columnList(statement.relation, target.relation.columns.slice(0, columns.length))
   }
   conflict(statement.onConflictClause, source, target, setting)
   return returning(statement.returningClause, source, [source], { context, ctes, parent })
