@@ -13,6 +13,7 @@ let kit: Kit
 let billing: RawClient
 let support: RawClient
 let guest: RawClient
+let listening: number
 before(async () => {
   kit = await startKit(
     `
@@ -52,6 +53,7 @@ before(async () => {
     ],
   )
   const { address } = await kit.listen({ tls: undefined, max_frame_bytes: 64 * 1024 })
+  listening = address.port
   billing = await rawLogin(address.port, 'copy-billing', 'billing')
   support = await rawLogin(address.port, 'copy-support', 'support')
   guest = await rawLogin(address.port, 'copy-guest', 'guest')
@@ -444,6 +446,23 @@ test('what is copied out of partitions, children and views is for each what SELE
     const { letters, error } = await run(billing, sql)
     assert.equal(letters, 'EZ', sql)
     assert.match(error.get('M') ?? '', message)
+  }
+})
+
+test('a partition that is made is copied into when its transaction has ended, and by others then', async () => {
+  const other = await rawLogin(listening, 'copy-other', 'billing')
+  try {
+    const copy = 'copy visits_2 from stdin'
+    const made = 'create table visits_2 partition of visits for values from (10) to (20)'
+    assert.match((await run(billing, `begin; ${made}`)).letters, /^CCZ$/)
+    assert.match((await copyIn(billing, copy, [])).error.get('M') ?? '', /"visits_2" was made or changed/)
+    await run(billing, 'rollback')
+    await run(billing, made)
+    assert.equal((await copyIn(other, copy, [Buffer.from('11\tann\n')])).letters, 'GCZ')
+    assert.deepEqual((await run(other, "select at from visits_2 where who = 'ann'")).rows, [['11']])
+  } finally {
+    other.socket.destroy()
+    await kit.direct('drop table if exists visits_2')
   }
 })
 

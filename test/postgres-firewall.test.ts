@@ -348,6 +348,54 @@ test('a column that somebody may not read is shown in no way, nor by an error', 
   })
 })
 
+test('column rules and protected columns see through views, children and named statements of other sessions, at once', async () => {
+  await kit.direct(`
+    insert into public.people (id, name) values (1, 'Aoife');
+    create view public.open as select id, name from public.people;
+    create view public.all_open as select * from public.open;
+  `)
+  const columns = [{ name: 'mail', table: 'public.people', columns: ['email'], read: ['billing'] }]
+  const door = await guarded({ default: 'allow', columns })
+  const other = await guarded({ default: 'allow', columns: [{ ...columns[0], columns: ['name'] }] })
+  await withClient(on(door, 'billy'), async billy => {
+    await billy.query("update people set email = 'aoife@example.org'")
+    await withClient(on(door, 'sue'), async sue => {
+      const denied = async (text: string): Promise<void> => {
+        const error = await refusal(sue, text)
+        assert.equal(error.code, '42501', `${text}: ${error.message}`)
+        assert.match(error.message, /^permission denied for column email of table public\.people/, text)
+      }
+      await sue.query('select name from people')
+      for (let round = 0; round < 10; round += 1) {
+        await billy.query(`create view mails_${round} as select id, email from people`)
+        await denied(`select id from mails_${round}`)
+        await billy.query(`create table people_${round} () inherits (people)`)
+        await denied(`select email from people_${round}`)
+        await denied(`copy people_${round} from stdin`)
+        await denied(`copy people_${round} (email) to stdout`)
+        await denied(`copy (table mails_${round}) to stdout`)
+      }
+      await billy.query("prepare mine as select id from people where email = $1; execute mine('aoife@example.org')")
+      await denied("prepare mine as select id from people where email = $1; execute mine('aoife@example.org')")
+      await denied('prepare mine (text) as insert into people (id, email) values ($1, $2)')
+      await sue.query("prepare mine as select id from people where name = $1; execute mine('Aoife')")
+      await denied('execute mine(1); select email from people')
+      await billy.query(
+        'create table notes_2 (id int, body text, email bytea); create view known as select id from notes_2',
+      )
+      assert.deepEqual((await sue.query('select id from known')).rows, [])
+      // A name that was harmless, and is not any more.
+      await billy.query('create or replace view known as select id from people')
+      await denied('select id from known')
+    })
+  })
+  await withClient(on(other, 'sue'), async sue => {
+    for (const text of ['select id from open', 'select id from all_open', 'copy (table open) to stdout']) {
+      assert.equal((await refusal(sue, text)).code, '42501', text)
+    }
+  })
+})
+
 test('observe lets everything pass and says what would have been refused; shapes are collected without values', async () => {
   const file = join(folder, 'shapes.jsonl')
   const door = await guarded({ mode: 'observe', learn: { file }, rules: [] })

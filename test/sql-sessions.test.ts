@@ -54,6 +54,26 @@ test('a view and a partition are known when their transaction has ended, here an
   })
 })
 
+test('who writes through a new partition or view the moment it is there, in another session, has it sealed', async () => {
+  await withClient(kit.client('billy'), async client => {
+    await withClient(kit.client('billy'), async other => {
+      for (let year = 2040; year < 2060; year += 1) {
+        await client.query(
+          `create table events_${year} partition of events for values from ('${year}-01-01') to ('${year + 1}-01-01')`,
+        )
+        await other.query(`insert into events_${year} values ('${year}-01-01', 'at once')`)
+        await client.query(`create view users_${year} as select id, email from users`)
+        await other.query(`insert into users_${year} values (${year}, 'at once')`)
+      }
+      const { rows } = await other.query("select who from events where at > '2040-01-01' and who = 'at once'")
+      assert.equal(rows.length, 19)
+      assert.equal((await other.query("select id from users where email = 'at once'")).rows.length, 20)
+    })
+    for (let year = 2040; year < 2060; year += 1) await kit.direct(`drop table events_${year}; drop view users_${year}`)
+    await kit.direct('delete from users where id >= 2040')
+  })
+})
+
 test('what was rolled back is free again', async () => {
   await withClient(kit.client('billy'), async client => {
     await client.query('begin')

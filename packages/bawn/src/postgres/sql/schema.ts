@@ -50,6 +50,8 @@ export interface SchemaSource {
   refresh(): Promise<SchemaSnapshot>
   /** The current snapshot when it is at most `maxAgeMs` old, otherwise a refreshed one; rejects when the database cannot be asked. */
   fresh(maxAgeMs: number): SchemaSnapshot | Promise<SchemaSnapshot>
+  /** Something was made that everybody has to know: what was read before this call is fresh no more, and is read again. */
+  outdate(): void
 }
 
 interface Declared extends ColumnName {
@@ -171,6 +173,10 @@ class DatabaseSchema implements SchemaSource {
   #current: SchemaSnapshot | undefined
   #fingerprint = ''
   #loadedAt = 0
+  /** Calls of `outdate`, and those of them that what runs and `#current` came after. */
+  #outdated = 0
+  #runningAfter = 0
+  #loadedAfter = 0
   #running: Promise<SchemaSnapshot> | undefined
   #next: Promise<SchemaSnapshot> | undefined
 
@@ -190,9 +196,16 @@ class DatabaseSchema implements SchemaSource {
   }
 
   fresh(maxAgeMs: number): SchemaSnapshot | Promise<SchemaSnapshot> {
-    if (this.#current !== undefined && this.#now() - this.#loadedAt <= maxAgeMs) return this.#current
+    const isCurrent = this.#loadedAfter === this.#outdated && this.#now() - this.#loadedAt <= maxAgeMs
+    if (this.#current !== undefined && isCurrent) return this.#current
     // One that runs is recent enough here; `refresh` would wait for another after it.
-    return this.#running ?? this.refresh()
+    return this.#running !== undefined && this.#runningAfter === this.#outdated ? this.#running : this.refresh()
+  }
+
+  outdate(): void {
+    this.#outdated += 1
+    // Who needs it asks again, and learns then why it failed.
+    this.refresh().catch(() => {})
   }
 
   refresh(): Promise<SchemaSnapshot> {
@@ -207,6 +220,7 @@ class DatabaseSchema implements SchemaSource {
 
   #start(): Promise<SchemaSnapshot> {
     this.#next = undefined
+    this.#runningAfter = this.#outdated
     const running = this.#load().finally(() => {
       if (this.#running === running) this.#running = undefined
     })
@@ -368,6 +382,7 @@ class DatabaseSchema implements SchemaSource {
     // Columns follow from relations, and objects do not move the epoch.
     const fingerprint = JSON.stringify({ ...loaded, columns: undefined, objects: undefined }, nameOfField)
     this.#loadedAt = startedAt
+    this.#loadedAfter = this.#runningAfter
     if (this.#current === undefined || fingerprint !== this.#fingerprint) {
       this.#fingerprint = fingerprint
       lastEpoch++
