@@ -13,14 +13,37 @@ let kit: Kit
 let billing: RawClient
 let support: RawClient
 let guest: RawClient
+let listening: number
 before(async () => {
   kit = await startKit(
     `
     create table people (id int, name text, email bytea, photo bytea, twice int generated always as (id * 2) stored);
     create table plain (id int, name text, email text, photo bytea);
     create table flags (id int, secret bytea default '\\x00');
+    create table guests (id int, email bytea);
+    create table vips () inherits (guests);
+    create table visits (at int, who bytea) partition by range (at);
+    create table visits_1 partition of visits for values from (0) to (10);
+    create view guest_list as select email as mail, id as number from guests;
+    create view guest_lengths as select id, length(email) from guests;
+    create view guest_numbers as select id from guests;
+    create materialized view guest_copies as select id, email from guests;
+    create view guest_entry as select id, email from guests;
+    create function enter() returns trigger language plpgsql as
+      'begin insert into guests values (new.id, new.email); return new; end';
+    create trigger enter instead of insert on guest_entry for each row execute function enter();
+    create table ruled (id int, email bytea);
+    create rule clear as on insert to ruled do also insert into guests (email) values ('in clear');
+    create view number_entry as select id from guests;
+    create rule clear as on insert to number_entry do instead insert into guests (email) values ('in clear');
   `,
     [
+      {
+        name: 'visitor',
+        columns: ['public.guests.email', 'public.visits.who', 'public.ruled.email'],
+        protect: { encrypt: 'acrablock', searchable: true },
+        reveal: { billing: 'plain', support: { mask: 'keep_first', characters: 1 }, default: 'nothing' },
+      },
       {
         name: 'secret',
         columns: ['public.flags.secret'],
@@ -30,6 +53,7 @@ before(async () => {
     ],
   )
   const { address } = await kit.listen({ tls: undefined, max_frame_bytes: 64 * 1024 })
+  listening = address.port
   billing = await rawLogin(address.port, 'copy-billing', 'billing')
   support = await rawLogin(address.port, 'copy-support', 'support')
   guest = await rawLogin(address.port, 'copy-guest', 'guest')
@@ -337,6 +361,108 @@ test('what cannot be told is refused, and the connection goes on', async t => {
       assert.deepEqual([letters, error.get('C')], ['EZ', sqlstate], error.get('M'))
       assert.match(error.get('M') ?? '', message)
     })
+  }
+})
+
+/** Views, partitions and children, by the names they have. */
+const copiedIn: readonly (readonly [sql: string, data: string, stored: string, found: string])[] = [
+  ['copy vips from stdin', '1\tann\n', 'select email from vips', 'select email from guests'],
+  ['copy visits_1 from stdin', '1\tann\n', 'select who from visits_1', 'select who from visits'],
+  ['copy visits from stdin csv', '1,ann\n', 'select who from visits_1', 'select who from visits_1'],
+  ['copy guest_entry from stdin', '1\tann\n', 'select email from guests', 'select mail from guest_list'],
+  ['copy guest_entry (email, id) from stdin', 'ann\t1\n', 'select email from guests', 'select email from guests'],
+]
+
+test('what is copied into partitions, children and views is sealed', async t => {
+  for (const [sql, data, stored, found] of copiedIn) {
+    await t.test(sql, async () => {
+      await run(billing, 'truncate guests, visits')
+      const { letters, error } = await copyIn(billing, sql, [Buffer.from(data)])
+      assert.equal(letters, 'GCZ', error.get('M'))
+      const values = (await kit.direct(stored)).flatMap(row => Object.values(row))
+      assert.ok(values.length === 1 && Buffer.isBuffer(values[0]) && values[0].length > 60, stored)
+      assert.deepEqual((await run(billing, found)).rows, [['ann']])
+    })
+  }
+})
+
+test('and into what would store it as it is, nothing is copied', async t => {
+  const rows = [
+    // PostgreSQL itself copies into no view without a trigger.
+    ['copy guest_list from stdin', '42809', /cannot copy to view/],
+    ['copy guest_copies from stdin', '42809', /cannot copy to materialized view/],
+    ['copy guest_lengths (id) from stdin', '0A000', /as argument of length/],
+    ['copy ruled from stdin', '0A000', /has a rule/],
+    ['copy number_entry from stdin', '0A000', /has a rule/],
+    ['create view v as select email from guests; copy v from stdin', '0A000', /"v" was made or changed/],
+  ] as const
+  for (const [sql, sqlstate, message] of rows) {
+    await t.test(sql, async () => {
+      await run(billing, 'truncate guests')
+      const { letters, error } = await copyIn(billing, sql, [Buffer.from('1\tin clear\n')])
+      // PostgreSQL asks for the data of a view before it looks at what it is.
+      assert.match(letters, /^G?EZ$/)
+      assert.equal(error.get('C'), sqlstate, error.get('M'))
+      assert.match(error.get('M') ?? '', message)
+      assert.deepEqual(await kit.direct('select * from guests'), [])
+    })
+  }
+})
+
+test('what is copied out of partitions, children and views is for each what SELECT shows', async t => {
+  await run(billing, 'truncate guests, visits')
+  await run(billing, "insert into vips values (1, 'ann'); insert into visits values (1, 'ann')")
+  await kit.direct('insert into ruled select * from vips; delete from guests where id is null')
+  await kit.direct('refresh materialized view guest_copies')
+  const [{ server_version_num } = {}] = await kit.direct('show server_version_num')
+  const rows: [sql: string, plain: string, masked: string, hidden: string][] = [
+    ['copy vips to stdout', '1\tann\n', '1\ta****\n', '1\t\\N\n'],
+    ['copy visits_1 (who) to stdout', 'ann\n', 'a****\n', '\\N\n'],
+    ['copy ruled to stdout', '1\tann\n', '1\ta****\n', '1\t\\N\n'],
+    ['copy (select * from guest_list) to stdout', 'ann\t1\n', 'a****\t1\n', '\\N\t1\n'],
+    ['copy (table guest_copies) to stdout csv', '1,ann\n', '1,a****\n', '1,\n'],
+    ['copy (select * from guest_numbers) to stdout', '1\n', '1\n', '1\n'],
+  ]
+  // Materialized views by their names: since 18.
+  if (Number(server_version_num) >= 180_000) {
+    rows.push(['copy guest_copies to stdout', '1\tann\n', '1\ta****\n', '1\t\\N\n'])
+  }
+  for (const [sql, ...shown] of rows) {
+    await t.test(sql, async () => {
+      const found: string[] = []
+      for (const client of [billing, support, guest]) {
+        const { data, error } = await run(client, sql)
+        found.push(error.get('M') ?? data.toString())
+      }
+      assert.deepEqual(found, shown)
+    })
+  }
+  for (const [sql, message] of [
+    ['copy guest_list to stdout', /cannot copy from view/],
+    ['copy number_entry to stdout', /cannot copy from view/],
+    ['copy (table guest_lengths) to stdout', /as argument of length/],
+    ["copy guest_list to '/tmp/guests'", /past the gateway/],
+  ] as const) {
+    const { letters, error } = await run(billing, sql)
+    assert.equal(letters, 'EZ', sql)
+    assert.match(error.get('M') ?? '', message)
+  }
+})
+
+test('a partition that is made is copied into when its transaction has ended, and by others then', async () => {
+  const other = await rawLogin(listening, 'copy-other', 'billing')
+  try {
+    const copy = 'copy visits_2 from stdin'
+    const made = 'create table visits_2 partition of visits for values from (10) to (20)'
+    assert.match((await run(billing, `begin; ${made}`)).letters, /^CCZ$/)
+    assert.match((await copyIn(billing, copy, [])).error.get('M') ?? '', /"visits_2" was made or changed/)
+    await run(billing, 'rollback')
+    await run(billing, made)
+    assert.equal((await copyIn(other, copy, [Buffer.from('11\tann\n')])).letters, 'GCZ')
+    assert.deepEqual((await run(other, "select at from visits_2 where who = 'ann'")).rows, [['11']])
+  } finally {
+    other.socket.destroy()
+    await kit.direct('drop table if exists visits_2')
   }
 })
 

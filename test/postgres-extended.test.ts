@@ -266,7 +266,7 @@ test('a value cannot go in unsealed by way of SQL-level PREPARE', async () => {
   for (const { email } of await kit.direct('select email from people where id in (30, 31)')) {
     assert.ok(Buffer.isBuffer(email) && !email.includes('open@'))
   }
-  await ask(raw, 1, say.query('deallocate all'))
+  await ask(raw, 1, say.query('deallocate all; delete from people where id in (30, 31)'))
 })
 
 test('several statements in one Query, and an empty one', async () => {

@@ -235,7 +235,14 @@ test('a list of what is allowed: everything else is refused, also what came to b
     await refusal(client, 'select * from twice')
     await refusal(client, 'select * from fresh')
     await kit.direct('create table public.fresh (a int)')
-    assert.equal((await client.query('select * from fresh')).rows.length, 0)
+    // What was read less than 50 ms ago is not read again for a refusal.
+    const deadline = performance.now() + 10_000
+    const fresh = (): Promise<pg.QueryResult> => client.query('select * from fresh')
+    let found = await fresh().catch((error: unknown) => error)
+    while (found instanceof pg.DatabaseError && performance.now() < deadline)
+      found = await fresh().catch(error => error)
+    assert(found instanceof Object && 'rows' in found, String(found))
+    assert.deepEqual(found.rows, [])
     // Another table of that name makes it doubtful which one is meant.
     await kit.direct('create table hr.fresh (a int)')
     assert.equal((await client.query('select * from public.fresh')).rows.length, 0)
@@ -273,6 +280,20 @@ const ways = [
   'insert into staff (id, name) values (1, $$x$$) on conflict (id) do update set name = staff.salary::text',
   'copy staff to stdout',
   'copy (select salary from staff) to stdout',
+  'copy staff_old to stdout',
+  'copy (select pay from pay_view) to stdout',
+  'copy pay_view from stdin',
+  'copy staff_old from stdin',
+  'prepare p as select salary from staff',
+  'prepare p as select name from staff; execute p; execute q((select max(salary) from staff))',
+  'create view mine as select salary from staff',
+  'create materialized view mine as select name, salary from staff',
+  'create table mine () inherits (staff)',
+  'alter table staff_old no inherit staff',
+  "create function mine() returns bigint language sql as 'select max(salary) from staff'",
+  'create function mine() returns bigint language sql return (select max(salary) from staff)',
+  'merge into staff using notes on false when not matched then insert values (9, $$x$$, 1)',
+  'merge into notes n using staff s on s.salary = n.id when matched then delete',
   'select id / (salary - 424242) from staff',
   'select name from staff where salary = 424242',
   "select query_to_xml('table staff', true, true, '')",
@@ -324,6 +345,54 @@ test('a column that somebody may not read is shown in no way, nor by an error', 
   await withClient(on(door, 'billy'), async client => {
     assert.deepEqual((await client.query('select salary from staff where id = 1')).rows, [{ salary: 424242 }])
     assert.match((await refusal(client, 'update staff set id = -1 where id = 1')).detail ?? '', /424242/)
+  })
+})
+
+test('column rules and protected columns see through views, children and named statements of other sessions, at once', async () => {
+  await kit.direct(`
+    insert into public.people (id, name) values (1, 'Aoife');
+    create view public.open as select id, name from public.people;
+    create view public.all_open as select * from public.open;
+  `)
+  const columns = [{ name: 'mail', table: 'public.people', columns: ['email'], read: ['billing'] }]
+  const door = await guarded({ default: 'allow', columns })
+  const other = await guarded({ default: 'allow', columns: [{ ...columns[0], columns: ['name'] }] })
+  await withClient(on(door, 'billy'), async billy => {
+    await billy.query("update people set email = 'aoife@example.org'")
+    await withClient(on(door, 'sue'), async sue => {
+      const denied = async (text: string): Promise<void> => {
+        const error = await refusal(sue, text)
+        assert.equal(error.code, '42501', `${text}: ${error.message}`)
+        assert.match(error.message, /^permission denied for column email of table public\.people/, text)
+      }
+      await sue.query('select name from people')
+      for (let round = 0; round < 10; round += 1) {
+        await billy.query(`create view mails_${round} as select id, email from people`)
+        await denied(`select id from mails_${round}`)
+        await billy.query(`create table people_${round} () inherits (people)`)
+        await denied(`select email from people_${round}`)
+        await denied(`copy people_${round} from stdin`)
+        await denied(`copy people_${round} (email) to stdout`)
+        await denied(`copy (table mails_${round}) to stdout`)
+      }
+      await billy.query("prepare mine as select id from people where email = $1; execute mine('aoife@example.org')")
+      await denied("prepare mine as select id from people where email = $1; execute mine('aoife@example.org')")
+      await denied('prepare mine (text) as insert into people (id, email) values ($1, $2)')
+      await sue.query("prepare mine as select id from people where name = $1; execute mine('Aoife')")
+      await denied('execute mine(1); select email from people')
+      await billy.query(
+        'create table notes_2 (id int, body text, email bytea); create view known as select id from notes_2',
+      )
+      assert.deepEqual((await sue.query('select id from known')).rows, [])
+      // A name that was harmless, and is not any more.
+      await billy.query('create or replace view known as select id from people')
+      await denied('select id from known')
+    })
+  })
+  await withClient(on(other, 'sue'), async sue => {
+    for (const text of ['select id from open', 'select id from all_open', 'copy (table open) to stdout']) {
+      assert.equal((await refusal(sue, text)).code, '42501', text)
+    }
   })
 })
 

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
 // `npm run test:drivers` clients of other languages (`-- --write` writes what they can into docs/clients.md), `npm run test:keycloak` the one
 // with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
-// that takes some minutes to compare times (CONTRIBUTING.md).
+// that takes some minutes to compare times, `npm run test:postgres-15` SQL with the oldest server (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -27,6 +27,12 @@ const suites = {
   keycloak: ['test/keycloak/*.test.ts'],
   vectors: ['test/suites/*.test.ts'],
   guessing: ['test/guessing/*.test.ts'],
+  'postgres-15': [
+    'test/sql-*.test.ts',
+    'test/postgres-copy.test.ts',
+    'test/postgres-fields.test.ts',
+    'packages/bawn/src/postgres/sql/server.test.ts',
+  ],
 }
 
 const wanted = process.argv[2]
@@ -44,6 +50,10 @@ if (wanted === undefined) {
 } else if (wanted === 'keycloak') {
   await step(process.execPath, ['test/keycloak/get-keycloak.ts'])
   await tests(suites.keycloak)
+} else if (wanted === 'postgres-15') {
+  const { postgres15 } = await import('./postgres-15/install.ts')
+  process.env['PG_BIN'] = await postgres15()
+  await tests(suites[wanted])
 } else if (wanted === 'clients' || wanted === 'browser' || wanted === 'vectors' || wanted === 'guessing') {
   await tests(suites[wanted])
 } else {

@@ -46,7 +46,7 @@ export async function findBinaries(env: NodeJS.ProcessEnv = process.env): Promis
   const chosen = env['PG_BIN']
   if (chosen !== undefined) return installed(chosen, 'PG_BIN')
   const packaged = findPackage()
-  if (packaged !== undefined) return await usable(packaged)
+  if (packaged !== undefined) return await usablePackage(packaged)
   let bin: string
   try {
     bin = execFileSync('pg_config', ['--bindir'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
@@ -70,7 +70,7 @@ function installed(bin: string, origin: string): Binaries {
   return { bin, version: printed.replace(/[^0-9A-Za-z.]+/g, '-').replace(/-$/, '') }
 }
 
-interface Packaged {
+export interface Packaged {
   /** Folder with package.json. */
   readonly folder: string
   readonly version: string
@@ -87,7 +87,8 @@ function findPackage(): Packaged | undefined {
   }
 }
 
-async function usable(found: Packaged): Promise<Binaries> {
+/** The programs of such a package, with their links, where the user that runs them can reach them. */
+export async function usablePackage(found: Packaged): Promise<Binaries> {
   const native = join(found.folder, 'native')
   const links = readLinks(found.folder)
   const complete = () => links.every(link => existsSync(join(found.folder, link.target)))

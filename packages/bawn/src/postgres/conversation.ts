@@ -12,6 +12,7 @@ import { type LivePlan, ObjectTable, type Portal, type Statement } from './objec
 import { Output } from './output.ts'
 import { type Pending, PendingQueue } from './pending.ts'
 import type { FieldAbility, SchemaSnapshot, StatementPlan } from './sql/plan.ts'
+import { SqlStatements } from './sql-statements.ts'
 import type { DatabaseState, DoorState } from './state.ts'
 import { status } from './wire/message.ts'
 
@@ -36,6 +37,7 @@ export class Conversation {
   readonly pending = new PendingQueue()
   readonly statements = new ObjectTable<Statement>()
   readonly portals = new ObjectTable<Portal>()
+  readonly sqlStatements = new SqlStatements(this.statements)
 
   /** Behind a refused message the server skips everything up to Sync, and so do we. */
   discarding = false
@@ -68,6 +70,8 @@ export class Conversation {
   untold: Execution | undefined
   /** The schema that the last statement was planned with. */
   snapshot: SchemaSnapshot | undefined
+  /** Names of views and children that were made here and that `snapshot` does not have yet. */
+  unread: readonly string[] = []
   #requests = 0
   #grants: SessionGrants | undefined
 
@@ -139,10 +143,21 @@ export class Conversation {
     this.runs += 1
     if (plan.kind === 'protected' && plan.declares) this.declarations += 1
     if (plan.schemaChange) this.schemaChangedAt = this.pending.readySent + 1
+    if (plan.makes !== undefined) this.unread = [...new Set([...this.unread, ...plan.makes])]
   }
 
-  /** A text that grants permit is about to be sent to be run. @returns what to do when the server has carried it out */
-  noteGranted(reading: Reading | undefined): (() => void) | undefined {
+  /** A text is about to be sent to be run. @returns what to do when the server has carried it out */
+  noteSent(plan: LivePlan | undefined, reading: Reading | undefined): (() => void) | undefined {
+    const named = this.sqlStatements.note(plan?.named)
+    const granted = this.#noteGranted(reading)
+    if (named === undefined || granted === undefined) return named ?? granted
+    return () => {
+      named()
+      granted()
+    }
+  }
+
+  #noteGranted(reading: Reading | undefined): (() => void) | undefined {
     const { grants } = this
     if (grants === undefined || reading === undefined) return undefined
     const ready = this.pending.readySent + 1

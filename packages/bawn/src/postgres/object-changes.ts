@@ -33,6 +33,9 @@ export class ObjectChanges {
 /** The transaction has ended, and everybody sees what became of it: entries go along. */
 export function followChanges(talk: Conversation): void {
   const { objectChanges } = talk
+  const { firewall, schema } = talk.database
+  // Other sessions of this gateway must know of new views and children before they name one.
+  if (talk.isSchemaStale && (talk.unread.length > 0 || firewall?.asksForTables === true)) schema.outdate()
   if (objectChanges.isEmpty || !talk.isSchemaStale || objectChanges.following !== undefined) return
   objectChanges.following = follow(talk).finally(() => {
     objectChanges.following = undefined

@@ -21,6 +21,8 @@ export interface Statement {
   readonly batch: number
   /** `Conversation.declarations` when it was sent: after another one the name may mean a statement made by SQL. */
   readonly declarations: number
+  /** `Conversation.runs` when it was sent. */
+  readonly runs?: number
   /** What it touches, where grants decide. */
   reading?: Reading | undefined
   /** It is about accounts: the server has an empty statement in its place. */

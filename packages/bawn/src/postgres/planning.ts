@@ -7,7 +7,9 @@ import type { TextMatch } from './firewall/rules.ts'
 import { type FirewallNotes, notesOf, refusalOf } from './firewall/session.ts'
 import type { Reading, Unread } from './grants/reading.ts'
 import type { LivePlan } from './objects.ts'
+import { asWord } from './sql/names.ts'
 import type { RefusedPlan, SchemaSnapshot, StatementPlan, TextReading } from './sql/plan.ts'
+import { refusedPlan, unreadName } from './sql/refusal.ts'
 
 /** How old what we know of the schema may be: changes beside the gateway are not announced by anything. */
 export const maxSchemaAgeMs = 10_000
@@ -58,6 +60,8 @@ async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Pla
     return unavailable(cause)
   }
   talk.schemaChangedAt = undefined
+  // What has become a temporary view after all is in the catalogue of every session, and known in none.
+  talk.unread = talk.unread.filter(name => snapshot.temporary?.includes(name) === true)
   return await planWith(talk, text, snapshot)
 }
 
@@ -107,10 +111,19 @@ function guard(
 }
 
 function planGranted(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
+  const name = namedUnread(talk, text)
+  if (name !== undefined) return { plan: refusedPlan(unreadName(name)), snapshot }
   if (talk.grants === undefined) return planFields(talk, text, snapshot, undefined)
   const reading = talk.database.planner.read(text)
   if (isPromise(reading)) return reading.then(read => permit(talk, text, snapshot, read, false))
   return permit(talk, text, snapshot, reading, false)
+}
+
+/** The first name in a text of what was made in this session and is not known yet. Errs on the side of finding one. */
+function namedUnread({ unread }: Conversation, text: Uint8Array): string | undefined {
+  if (unread.length === 0) return undefined
+  const written = Buffer.from(text).toString()
+  return /u&"/i.test(written) ? unread[0] : unread.find(name => asWord(name).test(written))
 }
 
 /** Which filter it is, and why, is for the operator: /readyz has it. */
@@ -191,7 +204,7 @@ function planFields(
   snapshot: SchemaSnapshot,
   reading: Reading | undefined,
 ): Planned | Promise<Planned> {
-  const plan = talk.database.planner.plan(text, snapshot, talk.identityClass, talk.ability)
+  const plan = talk.database.planner.plan(text, snapshot, talk.identityClass, talk.ability, talk.sqlStatements.uses)
   if (isPromise(plan)) return plan.then(made => planAgain(talk, text, { plan: made, snapshot, reading }))
   return planAgain(talk, text, { plan, snapshot, reading })
 }

@@ -25,7 +25,18 @@ export function bind(turn: Turn): Step {
   if (known?.account !== undefined) return bindAccount(turn, names.portal, known, known.account)
   const late = readLate(turn, known)
   if (late !== undefined) return late
-  // What SQL prepares over protected tables only reads: its results are looked at, and it takes no protected parameter.
+  if (known === undefined && talk.declarations > 0 && talk.pending.length > 0 && talk.copyIn !== 'skipping-sync') {
+    return turn.settle()
+  }
+  if (talk.sqlStatements.isProtected(names.statement)) {
+    return refuse(
+      talk,
+      'extended',
+      'postgres.statement_refused',
+      'SQL prepared this statement, and Bind would give it values that are not sealed: use EXECUTE, or Parse',
+    )
+  }
+  // What else SQL prepares over protected tables takes no protected parameter; its results are looked at.
   const statement = known?.plan.kind === 'pass' && known.declarations !== talk.declarations ? undefined : known
   if (!mayRun(turn, 'statement', names.statement, known)) return 'next'
   const current = currentPlan(turn, statement)
@@ -107,7 +118,8 @@ function currentPlan(
     }
     return { plan: unknownPlan, snapshot: now }
   }
-  const isCurrent = !isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale
+  const isCurrent =
+    !isPromise(now) && now.epoch === statement.snapshot.epoch && !talk.isSchemaStale && talk.unread.length === 0
   if (isCurrent && isPermitted(talk, statement, now)) {
     // The same columns; what it is kept for else may be large.
     statement.snapshot = now
@@ -160,7 +172,7 @@ export function execute(turn: Turn): Step {
   if (known?.account !== undefined) return accountExecute(turn, known, known.account)
   if (!mayRun(turn, 'cursor', name, known)) return 'next'
   talk.executedIn = talk.batch
-  const done = talk.noteGranted(known?.reading)
+  const done = talk.noteSent(known?.plan, known?.reading)
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
     turn.talk.send({ kind: 'execute', done })

@@ -22,11 +22,12 @@ export function query(turn: Turn): Step {
   if (planned instanceof Error) return refuse(turn.talk, 'query', planned.code, planned.message)
   const { plan, snapshot, reading } = planned
   if (namesInDoubt(turn, reading)) return turn.wait()
+  if (valuesInDoubt(turn, plan)) return turn.settle()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
   turn.talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountQuery(turn, planned.account)
   turn.talk.noteRun(plan)
-  const done = turn.talk.noteGranted(reading)
+  const done = turn.talk.noteSent(plan, reading)
   if (plan.kind === 'pass') {
     turn.talk.send({ kind: 'query', done })
     turn.talk.tellPass()
@@ -53,6 +54,7 @@ export function parse(turn: Turn): Step {
     return refuse(turn.talk, 'extended', planned.code, planned.message, { name: message.name })
   const { plan, snapshot, reading } = planned
   if (namesInDoubt(turn, reading)) return turn.wait()
+  if (valuesInDoubt(turn, plan)) return turn.settle()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
   if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
   if (tooMuchText(turn, message.text, message.name)) return 'next'
@@ -65,9 +67,11 @@ export function parse(turn: Turn): Step {
     types: message.types,
     batch: talk.batch,
     declarations: talk.declarations,
+    runs: talk.runs,
     reading,
     confirmed: false,
   }
+  talk.sqlStatements.taken(message.name)
   if (plan.kind === 'pass') {
     turn.talk.send({ kind: 'parse', statement, undo: talk.statements.set(message.name, statement) })
     turn.forward()
@@ -90,6 +94,11 @@ export function parse(turn: Turn): Step {
 function namesInDoubt({ talk }: Turn, reading: Reading | undefined): boolean {
   if (reading === undefined || reading.uses.length === 0) return false
   return talk.pending.outstandingReady > 0 && talk.copyIn !== 'skipping-sync'
+}
+
+/** Where the values of EXECUTE go is known when everything before has been answered. */
+function valuesInDoubt({ talk }: Turn, plan: StatementPlan): boolean {
+  return plan.kind === 'protected' && plan.forNow === true && talk.pending.length > 0 && talk.copyIn !== 'skipping-sync'
 }
 
 function sealText(

@@ -1,13 +1,14 @@
-import type { CopyStmt } from 'libpg-query'
+import type { CopyStmt, RangeVar } from 'libpg-query'
 import type { Field } from '../../fields/field.ts'
 import type { Context } from './context.ts'
 import { type ColumnList, type CopyOptions, readCopyOptions } from './copy-options.ts'
 import { refuseMention } from './definition.ts'
 import { examine, type Setting } from './expression.ts'
-import type { CopyFormat, CopyPlan, RelationColumn } from './plan.ts'
+import type { CopyFormat, CopyPlan, ProtectedRelation, RelationColumn } from './plan.ts'
 import { type Ctes, statementShape } from './query.ts'
 import { Refusal } from './refusal.ts'
-import { namesOf } from './tree.ts'
+import type { Source } from './scope.ts'
+import { namesOf, offsetOf } from './tree.ts'
 import { refuseDefaults, writtenTable } from './write.ts'
 
 // COPY (manual, "SQL Commands"). Its data has no description with tables and columns as a result has, so which column is protected is
@@ -48,50 +49,62 @@ export function examineCopy(statement: CopyStmt, context: Context): CopyPlan | u
   }
   const options = readCopyOptions(statement.options)
   if (query !== undefined) return copyQuery(statement, options, context)
-  return statement.is_from === true ? copyIn(statement, options, context) : copyOut(statement, options, context)
+  if (relation === undefined) return undefined
+  return statement.is_from === true
+    ? copyIn(statement, relation, options, context)
+    : copyOut(statement, relation, options, context)
+}
+
+type Known = Source & { readonly relation: ProtectedRelation }
+
+function isKnown(source: Source | undefined): source is Known {
+  return source?.relation !== undefined
 }
 
 /** The columns of a table that COPY names, or all of them: then their list is written in. */
-function tableColumns(statement: CopyStmt, context: Context): readonly RelationColumn[] {
-  const { relation: range, attlist } = statement
-  const { target } = writtenTable(range, context)
-  const { relation } = target
-  if (range === undefined || relation === undefined) throw new TypeError('COPY of a table that is not protected')
-  if (target.ambiguous) {
+function tableColumns(
+  { attlist }: CopyStmt,
+  range: RangeVar,
+  { relation, columns }: Known,
+  context: Context,
+): readonly RelationColumn[] {
+  const { relname: name = '' } = range
+  if (columns.some(column => !column.certain)) {
     throw refuse(
-      `several schemas have a table "${target.name}", and only one of them is protected`,
-      `Write the schema before the name: ${relation.schema}.${target.name}`,
-      target.offset,
+      `several schemas have a table "${name}", and only one of them is protected`,
+      `Write the schema before the name: ${relation.schema}.${name}`,
+      offsetOf(range),
     )
   }
   if (attlist === undefined) {
-    const columns = relation.columns.filter(column => !column.generated)
-    context.columnList(range, columns)
-    return columns
+    const all = relation.columns.filter(column => !column.generated)
+    context.columnList(range, all)
+    return all
   }
-  return (namesOf(attlist) ?? []).map(name => {
-    const column = relation.columns.find(one => one.name === name)
+  return (namesOf(attlist) ?? []).map(listed => {
+    const column = relation.columns.find(one => one.name === listed)
     if (column !== undefined) return column
     throw new Refusal(
       'postgres.column_missing',
-      `no column "${name}" of ${target.name} is known to the gateway`,
+      `no column "${listed}" of ${name} is known to the gateway`,
       'Check the name; a column that was added just now is known after the next look at the schema',
-      target.offset,
+      offsetOf(range),
     )
   })
 }
 
-function copyOut(statement: CopyStmt, options: CopyOptions, context: Context): CopyPlan | undefined {
-  return planOf('out', tableColumns(statement, context), options)
+/** What must not be written, for a rule that it has, may still be read. */
+function copyOut(statement: CopyStmt, range: RangeVar, options: CopyOptions, context: Context): CopyPlan | undefined {
+  const source = context.table(range)
+  return isKnown(source) ? planOf('out', tableColumns(statement, range, source, context), options) : undefined
 }
 
-function copyIn(statement: CopyStmt, options: CopyOptions, context: Context): CopyPlan | undefined {
-  const columns = tableColumns(statement, context)
-  const { target } = writtenTable(statement.relation, context)
-  const { relation } = target
-  if (relation === undefined) return undefined
+function copyIn(statement: CopyStmt, range: RangeVar, options: CopyOptions, context: Context): CopyPlan | undefined {
+  const { source, target } = writtenTable(range, context)
+  if (!isKnown(source)) return undefined
+  const columns = tableColumns(statement, range, source, context)
   refuseDefaults(target, columns)
-  refuseMention(statement.whereClause, relation, 'WHERE of COPY')
+  refuseMention(statement.whereClause, source.relation, 'WHERE of COPY')
   const setting: Setting = { context, scope: { sources: [], parent: undefined }, ctes: none, clause: 'WHERE' }
   examine(statement.whereClause, setting)
   const plan = planOf('in', columns, options)

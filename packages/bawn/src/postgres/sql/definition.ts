@@ -1,5 +1,7 @@
 import type { AlterTableCmd, AlterTableStmt, CreateStmt, IndexStmt, Node, RangeVar, RenameStmt } from 'libpg-query'
-import type { Names } from './names.ts'
+import { examineDo, examineFunction } from './body.ts'
+import type { Context } from './context.ts'
+import { isTemporary, type Names } from './names.ts'
 import type { ProtectedRelation } from './plan.ts'
 import { Refusal } from './refusal.ts'
 import { everyStruct, isStruct, namesOf, offsetOf, reference, type Struct, stringOf } from './tree.ts'
@@ -130,10 +132,25 @@ function alterColumn(command: AlterTableCmd, relation: ProtectedRelation): void 
   }
 }
 
-const childHint =
-  'Do it with a login of its own at the database: the gateway finds new children when it next looks at the schema'
+const childHint = 'Do it with a login of its own at the database'
 
-function alterTable(statement: AlterTableStmt, names: Names): void {
+/** A table becomes a child of a protected one: it is protected itself, and known as such when the transaction has ended. */
+function adopt(parent: ProtectedRelation | undefined, child: RangeVar | undefined, context: Context): void {
+  if (parent === undefined) {
+    throw refuse(
+      'a protected table would get a parent that is not protected: what is written into that would be stored unencrypted',
+      'Declare the columns of the parent first',
+      offsetOf(child ?? {}),
+    )
+  }
+  if (child?.relpersistence === 't' || isTemporary(child?.schemaname ?? '')) {
+    throw refuse('a temporary child of a protected table is not known to the gateway', 'Create it without TEMPORARY')
+  }
+  context.makes.add(child?.relname ?? '')
+}
+
+function alterTable(statement: AlterTableStmt, context: Context): void {
+  const { names } = context
   const relation = relationOf(statement.relation, names)
   for (const node of statement.cmds ?? []) {
     const command = 'AlterTableCmd' in node ? node.AlterTableCmd : {}
@@ -143,8 +160,19 @@ function alterTable(statement: AlterTableStmt, names: Names): void {
         `${childHint}; declare its columns first`,
       )
     }
-    if (command.subtype === 'AT_AttachPartition' || command.subtype === 'AT_AddInherit') {
-      throw refuse('a new child of a protected table could be written unencrypted until it is known', childHint)
+    if (command.subtype === 'AT_AttachPartition') {
+      const { def } = command
+      adopt(relation, def !== undefined && 'PartitionCmd' in def ? def.PartitionCmd.name : undefined, context)
+      continue
+    }
+    if (command.subtype === 'AT_AddInherit') {
+      const { def } = command
+      adopt(
+        relationOf(def !== undefined && 'RangeVar' in def ? def.RangeVar : undefined, names),
+        statement.relation,
+        context,
+      )
+      continue
     }
     if (relation === undefined) continue
     if (isProtected(relation, command.name)) alterColumn(command, relation)
@@ -154,11 +182,13 @@ function alterTable(statement: AlterTableStmt, names: Names): void {
   }
 }
 
-function create(statement: CreateStmt, names: Names): void {
-  if (
-    (statement.inhRelations ?? []).some(node => 'RangeVar' in node && relationOf(node.RangeVar, names) !== undefined)
-  ) {
-    throw refuse('a new child of a protected table could be written unencrypted until it is known', childHint)
+function create(statement: CreateStmt, context: Context): void {
+  const { names } = context
+  for (const node of statement.inhRelations ?? []) {
+    const parent = 'RangeVar' in node ? relationOf(node.RangeVar, names) : undefined
+    if (parent === undefined) continue
+    adopt(parent, statement.relation, context)
+    constraint([statement.tableElts, statement.constraints], parent)
   }
   everyStruct(statement.tableElts, struct => {
     const item = struct['Constraint']
@@ -183,45 +213,23 @@ export function examineSchemaName(kind: string, statement: Struct, names: Names)
 
 const renameHint = 'Change the name in the configuration and in the database together, with the gateway stopped'
 
-function renameOf(statement: RenameStmt, names: Names): void {
+function renameOf(statement: RenameStmt, context: Context): void {
+  const { names } = context
   const meaning = names.meaning(statement.relation?.schemaname, statement.relation?.relname ?? '')
-  if (meaning.kind === 'dependent') {
-    throw refuse(
-      `${meaning.name} is a view or has a rule over protected columns: renamed, it would not be recognised`,
-      renameHint,
-    )
-  }
   const relation = relationOf(statement.relation, names)
+  const isTable = /^OBJECT_(?:TABLE|VIEW|MATVIEW)$/.test(statement.renameType ?? '')
+  // Views and children are found through the tables beneath and above them, whatever they are called.
+  if (meaning.kind === 'dependent' || relation?.derived !== undefined) {
+    context.makes.add(statement.relation?.relname ?? '')
+    if (isTable) context.makes.add(statement.newname ?? '')
+    return
+  }
   if (relation === undefined) return
-  const isTable = statement.renameType === 'OBJECT_TABLE'
   if (!isTable && !isProtected(relation, statement.subname)) return
   const what = isTable
     ? `${relation.schema}.${relation.name}`
     : `${relation.schema}.${relation.name}.${statement.subname}`
   throw refuse(`${what} is protected under this name: renamed, it would be unprotected`, renameHint)
-}
-
-/** Does any string in it name a table that statements are examined for? For bodies of functions. */
-function namesInText(value: unknown, names: Names): string | undefined {
-  const text = JSON.stringify(value).toLowerCase()
-  return names.all.find(name => text.includes(JSON.stringify(name).slice(1, -1).toLowerCase()))
-}
-
-/** `U&"…"` in a body may spell any name. */
-function escapedName(value: unknown): string | undefined {
-  return /u&\\?"/i.exec(JSON.stringify(value))?.[0]
-}
-
-function body(kind: string, statement: Struct, names: Names): void {
-  const name = namesInText(statement, names) ?? escapedName(statement)
-  if (name === undefined) return
-  const what = kind === 'DoStmt' ? 'DO' : 'a function or procedure'
-  throw refuse(
-    `${what} whose body names the protected table "${name}" would read and write ciphertext, unseen by the gateway`,
-    kind === 'DoStmt'
-      ? 'Send its statements one by one'
-      : 'Create it with a login of its own at the database, or leave the table out of it',
-  )
 }
 
 /** Does the statement name, anywhere, a table that is protected, missing or a view over a protected one? */
@@ -240,24 +248,27 @@ export function touches(statement: unknown, names: Names): boolean {
  *
  * @throws {Refusal}
  */
-export function examineDefinition(kind: string, statement: Struct, names: Names): void {
+export function examineDefinition(kind: string, statement: Struct, context: Context): void {
+  const { names } = context
   if (harmless.has(kind)) return
   switch (kind) {
     case 'DoStmt':
+      examineDo(statement, context)
+      return
     case 'CreateFunctionStmt':
-      body(kind, statement, names)
+      examineFunction(statement, context)
       return
     case 'IndexStmt':
       index(statement as IndexStmt, names)
       return
     case 'AlterTableStmt':
-      alterTable(statement as AlterTableStmt, names)
+      alterTable(statement as AlterTableStmt, context)
       return
     case 'CreateStmt':
-      create(statement as CreateStmt, names)
+      create(statement as CreateStmt, context)
       return
     case 'RenameStmt':
-      renameOf(statement as RenameStmt, names)
+      renameOf(statement as RenameStmt, context)
       return
     case 'CreateTrigStmt':
     case 'CreatePolicyStmt':

@@ -1,11 +1,21 @@
-import type { A_Expr, ColumnRef, FuncCall, Node, NullTest, RangeVar, SelectStmt, SubLink } from 'libpg-query'
-import { uncertain } from './assign.ts'
+import type {
+  A_Expr,
+  A_Indirection,
+  ColumnRef,
+  FuncCall,
+  Node,
+  NullTest,
+  RangeVar,
+  SelectStmt,
+  SubLink,
+} from 'libpg-query'
 import type { Context } from './context.ts'
 import { type Ctes, selectShape } from './query.ts'
 import { Refusal } from './refusal.ts'
+import { refuseText, refuseTextField } from './running-text.ts'
 import { type Column, expandStar, isGuarded, type Resolved, resolve, type Scope } from './scope.ts'
-import { isStruct, namesOf, offsetOf, reference, type Struct } from './tree.ts'
-import { isConstant, placeConstant } from './value.ts'
+import { search, searchAlone, searchAmong } from './search.ts'
+import { isStruct, namesOf, offsetOf, reference, type Struct, stringOf } from './tree.ts'
 
 /** Where an expression stands. */
 export interface Setting {
@@ -15,12 +25,6 @@ export interface Setting {
   /** `WHERE`, `ORDER BY` …, for messages. */
   readonly clause: string
 }
-
-/** Functions that run SQL given as text. */
-const executing = /^(?:query_to_xml.*|cursor_to_xml.*|ts_stat|dblink.*|crosstab.*|connectby|xpath_table)$/
-
-/** Functions that read tables which their arguments name, in whatever way. */
-const exporting = /^(?:table|schema|database)_to_xml/
 
 function resolveRef(ref: ColumnRef, setting: Setting): Resolved | undefined {
   const parts = reference(ref)
@@ -37,7 +41,7 @@ export function rowRefusal(what: string, offset: number | undefined): Refusal {
   )
 }
 
-function computed(column: Column, setting: Setting, offset: number | undefined): Refusal {
+export function computed(column: Column, setting: Setting, offset: number | undefined): Refusal {
   const { field } = column
   const able = field !== undefined && setting.context.ability(field) === 'search'
   const hint = able
@@ -57,6 +61,7 @@ function computed(column: Column, setting: Setting, offset: number | undefined):
 function refuseIfProtected(ref: ColumnRef, setting: Setting): void {
   const offset = offsetOf(ref)
   const parts = reference(ref)
+  if (parts !== undefined && parts.names.length > 1) refuseTextField(parts.names, setting.context.names, offset)
   if (parts?.star === true) {
     if (isGuarded(expandStar(parts.names, setting.scope)))
       throw rowRefusal(`${[...parts.names, '*'].join('.')}`, offset)
@@ -68,81 +73,31 @@ function refuseIfProtected(ref: ColumnRef, setting: Setting): void {
   throw computed(found.column, setting, offset)
 }
 
-function protectedColumn(node: Node | undefined, setting: Setting): (Resolved & { kind: 'protected' }) | undefined {
+export function protectedColumn(
+  node: Node | undefined,
+  setting: Setting,
+): (Resolved & { readonly kind: 'protected' }) | undefined {
   if (node === undefined || !('ColumnRef' in node)) return undefined
   const found = resolveRef(node.ColumnRef, setting)
   return found?.kind === 'protected' ? found : undefined
 }
 
-function searchOperator(expr: A_Expr): boolean {
-  const names = namesOf(expr.name)
-  if (names === undefined) return false
-  const operator = names.length === 1 || names[0] === 'pg_catalog' ? names.at(-1) : undefined
-  switch (expr.kind) {
-    case 'AEXPR_OP':
-    case 'AEXPR_IN':
-    case 'AEXPR_DISTINCT':
-    case 'AEXPR_NOT_DISTINCT':
-      return operator === '=' || operator === '<>'
-    default:
-      return false
-  }
-}
-
-/** `column = value`, `column IN (values)`: true when it was one, and planned. */
-function search(expr: A_Expr, setting: Setting): boolean {
-  const left = protectedColumn(expr.lexpr, setting)
-  const right = protectedColumn(expr.rexpr, setting)
-  const found = left ?? right
-  const other = left === undefined ? expr.lexpr : expr.rexpr
-  const columnNode = left === undefined ? expr.rexpr : expr.lexpr
-  if (found === undefined || !searchOperator(expr) || columnNode === undefined || !('ColumnRef' in columnNode))
-    return false
-  const list = other === undefined ? [] : 'List' in other ? (other.List.items ?? []) : [other]
-  if (!list.every(isConstant)) return false
-  const offset = offsetOf(columnNode.ColumnRef)
-  if (setting.context.ability(found.field) !== 'search') throw computed(found.column, setting, offset)
-  if (!found.column.certain) throw uncertain(found.column, offset)
-  setting.context.searchColumn(columnNode.ColumnRef)
-  for (const value of list) {
-    placeConstant(setting.context, value, { field: found.field, column: found.column.origin, as: 'searched' })
-  }
-  return true
-}
-
 function isCount(call: FuncCall): boolean {
   const names = namesOf(call.funcname)
   if (names?.at(-1) !== 'count' || (names.length === 2 ? names[0] !== 'pg_catalog' : names.length !== 1)) return false
-  return call.agg_distinct !== true && call.agg_order === undefined && call.args?.length === 1
+  return call.agg_order === undefined && call.args?.length === 1
 }
 
 function functionCall(call: FuncCall, setting: Setting): void {
   const name = namesOf(call.funcname)?.at(-1) ?? ''
   const counted = isCount(call) ? protectedColumn(call.args?.[0], setting) : undefined
   if (counted !== undefined) {
+    if (call.agg_distinct === true)
+      searchAlone(call.args?.[0], { ...setting, clause: `${setting.clause}, as argument of count()` })
     walk({ ...call, args: undefined }, setting)
     return
   }
-  const query = call.args?.[0]
-  if (exporting.test(name) || (/^query_to_xml/.test(name) && (query === undefined || !('A_Const' in query)))) {
-    throw new Refusal(
-      'postgres.statement_refused',
-      `${name}() may read any table, and the gateway cannot tell which`,
-      'Send a SELECT of what is wanted, and build XML in the application',
-      offsetOf(call),
-    )
-  }
-  if (executing.test(name)) {
-    const text = JSON.stringify(call.args ?? []).toLowerCase()
-    if (setting.context.names.all.some(known => text.includes(known.toLowerCase()))) {
-      throw new Refusal(
-        'postgres.statement_refused',
-        `${name}() runs SQL in a string, and the string names a protected table`,
-        'Send the statement itself',
-        offsetOf(call),
-      )
-    }
-  }
+  refuseText(name, call, setting)
   const clause = `${setting.clause}, as argument of ${name}()`
   walk({ ...call, args: undefined }, setting)
   walk(call.args, { ...setting, clause })
@@ -150,6 +105,7 @@ function functionCall(call: FuncCall, setting: Setting): void {
 
 /** A sub-select within an expression: its result would be computed with. */
 function subLink(link: SubLink, setting: Setting): void {
+  if (searchAmong(link, setting)) return
   walk(link.testexpr, setting)
   const select = link.subselect
   if (select === undefined || !('SelectStmt' in select)) {
@@ -183,6 +139,14 @@ const visitors: { readonly [kind: string]: ((struct: Struct, setting: Setting) =
   NullTest: (struct, setting) => {
     const { arg } = struct as NullTest
     if (protectedColumn(arg, setting) === undefined) walk(arg, setting)
+  },
+  A_Indirection: (struct, setting) => {
+    const { indirection } = struct as A_Indirection
+    for (const node of indirection ?? []) {
+      const name = stringOf(node)
+      if (name !== undefined) refuseTextField([name], setting.context.names, undefined)
+    }
+    walk(struct, setting)
   },
   FuncCall: (struct, setting) => functionCall(struct as FuncCall, setting),
   A_Expr: (struct, setting) => {

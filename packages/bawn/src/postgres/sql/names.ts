@@ -12,7 +12,7 @@ export type Meaning =
     }
   /** Unqualified, and the protected relations of this name differ. */
   | { readonly kind: 'conflict'; readonly name: string }
-  | { readonly kind: 'dependent'; readonly name: string }
+  | { readonly kind: 'dependent'; readonly name: string; readonly reason: string; readonly readable: boolean }
   | { readonly kind: 'problem'; readonly problem: SchemaProblem }
 
 /** Looks names up as PostgreSQL would, but for `search_path`, which is not known here: an unqualified name means every schema's. */
@@ -41,6 +41,15 @@ export function isTemporary(schema: string): boolean {
   return schema.startsWith('pg_temp')
 }
 
+/** Finds a name as an identifier in a text, quoted or not; the server may have cut what is beyond 63 bytes of it. */
+export function asWord(name: string): RegExp {
+  const isLong = Buffer.byteLength(name) >= 60
+  const start = isLong ? name.slice(0, 15) : name
+  const letter = '[\\w$\\u{80}-\\u{10ffff}]'
+  const escaped = start.replaceAll('"', '""').replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
+  return new RegExp(`(?<!${letter})${escaped}${isLong ? '' : `(?!${letter})`}`, 'iu')
+}
+
 function groupBy<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<string, readonly T[]> {
   return Map.groupBy(items, key)
 }
@@ -65,7 +74,10 @@ export function createNames(snapshot: SchemaSnapshot): Names {
       const problem = problems.get(name)?.find(here)
       if (problem !== undefined) return { kind: 'problem', problem }
       const dependent = dependents.get(name)?.find(here)
-      if (dependent !== undefined) return { kind: 'dependent', name: `${dependent.schema}.${dependent.name}` }
+      if (dependent !== undefined) {
+        const { reason, readable = false } = dependent
+        return { kind: 'dependent', name: `${dependent.schema}.${dependent.name}`, reason, readable }
+      }
       const [first, ...rest] = (relations.get(name) ?? []).filter(here)
       if (first === undefined) return { kind: 'other' }
       if (!rest.every(relation => agree(first, relation))) return { kind: 'conflict', name }

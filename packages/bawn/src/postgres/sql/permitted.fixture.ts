@@ -31,6 +31,11 @@ export const passed: readonly string[] = [
   'this is not SQL',
   "SELECT 'unterminated",
   'SELECT names FROM people',
+  'SELECT id FROM user_list_2',
+  "SELECT ts_rewrite('a'::tsquery, 'b'::tsquery, 'c'::tsquery)",
+  "SELECT * FROM ts_stat('SELECT x FROM people')",
+  'DEALLOCATE p',
+  'DISCARD ALL',
 ]
 
 /** Definitions that leave protected columns alone. */
@@ -54,6 +59,20 @@ export const schemaChanges: readonly string[] = [
   'CREATE TABLE t (id int REFERENCES users (id))',
   'CREATE VIEW v AS SELECT id, name FROM users WHERE email IS NULL',
   'CREATE TABLE t AS SELECT id FROM users',
+  'CREATE TABLE child () INHERITS (users)',
+  "CREATE TABLE e PARTITION OF events FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')",
+  "ALTER TABLE events ATTACH PARTITION e FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')",
+  'ALTER TABLE people INHERIT users',
+  'ALTER VIEW user_list RENAME TO v',
+  'ALTER VIEW user_list RENAME COLUMN email TO mail',
+  'CREATE OR REPLACE VIEW user_list AS SELECT id, email, phone FROM users',
+  'CREATE MATERIALIZED VIEW m AS SELECT email FROM users',
+  'CREATE VIEW v AS SELECT email FROM users UNION ALL SELECT buyer FROM public.orders',
+  "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT id FROM USERS'",
+  'CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN (SELECT max(id) FROM users)',
+  "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM superusers); END'",
+  "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+  'DO $$ BEGIN GRANT EXECUTE ON FUNCTION f TO PUBLIC; CREATE TRIGGER t BEFORE INSERT ON people EXECUTE FUNCTION f(); END $$',
   'CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION f()',
   'CREATE POLICY p ON users USING (name = current_user)',
   "DO 'BEGIN END'",
@@ -107,7 +126,10 @@ export const untouched: readonly string[] = [
   'EXECUTE p(1)',
   'EXPLAIN EXECUTE p(1)',
   'FETCH 10 FROM c',
+  'SELECT email FROM user_list WHERE id = 1',
   'DELETE FROM users WHERE id = 1 RETURNING email',
+  'MERGE INTO users u USING people p ON p.id = u.id WHEN MATCHED THEN DELETE',
+  'MERGE INTO public.users u USING public.orders o ON o.user_id = u.id WHEN MATCHED THEN UPDATE SET email = o.buyer',
   'DELETE FROM users u USING people p WHERE p.id = u.id',
   'UPDATE users SET name = $1 WHERE id = $2 RETURNING *',
   'UPDATE users SET email = NULL',
@@ -217,6 +239,16 @@ export const changed: readonly (readonly [string, string])[] = [
     "WITH u AS (UPDATE users SET email = 'a' RETURNING id) SELECT * FROM u",
     'WITH u AS (UPDATE users SET email = <email:a> RETURNING id) SELECT * FROM u',
   ],
+  ["UPDATE user_list SET email = 'a'", 'UPDATE user_list SET email = <email:a>'],
+  [
+    "MERGE INTO users u USING people p ON p.id = u.id WHEN MATCHED THEN UPDATE SET email = 'a' WHEN NOT MATCHED THEN INSERT (email) VALUES ($1)",
+    'MERGE INTO users u USING people p ON p.id = u.id WHEN MATCHED THEN UPDATE SET email = <email:a> WHEN NOT MATCHED THEN INSERT (email) VALUES ($1) $1:email',
+  ],
+  ['PREPARE p AS INSERT INTO users (email) VALUES ($1)', 'PREPARE p AS INSERT INTO users (email) VALUES ($1)'],
+  [
+    "PREPARE p (int, character varying) AS INSERT INTO users (id, email) VALUES ($1, $2); EXECUTE p(1, 'a'); DEALLOCATE p",
+    'PREPARE p (int, bytea) AS INSERT INTO users (id, email) VALUES ($1, $2); EXECUTE p(1, <email:a>); DEALLOCATE p',
+  ],
   ["EXPLAIN (ANALYZE) UPDATE users SET email = 'a'", 'EXPLAIN (ANALYZE) UPDATE users SET email = <email:a>'],
 ]
 
@@ -262,6 +294,25 @@ export const searched: readonly (readonly [string, string])[] = [
   [
     'SELECT id FROM public.orders WHERE buyer = $1',
     `SELECT id FROM public.orders WHERE ${hash('buyer')} = $1 $1?email`,
+  ],
+  [
+    'SELECT u.id FROM users u JOIN public.orders o ON u.email = o.buyer',
+    `SELECT u.id FROM users u JOIN public.orders o ON ${hash('u.email')} = ${hash('o.buyer')}`,
+  ],
+  [
+    'SELECT id FROM users WHERE email NOT IN (SELECT o.buyer FROM public.orders o)',
+    `SELECT id FROM users WHERE ${hash('email')} NOT IN (SELECT ${hash('o.buyer')} FROM public.orders o)`,
+  ],
+  ['SELECT count(DISTINCT email) FROM users', `SELECT count(DISTINCT ${hash('email')}) FROM users`],
+  ['SELECT count(*) FROM users GROUP BY email', `SELECT count(*) FROM users GROUP BY ${hash('email')}`],
+  [
+    'SELECT count(*) FROM users GROUP BY ROLLUP (name, users.email)',
+    `SELECT count(*) FROM users GROUP BY ROLLUP (name, ${hash('users.email')})`,
+  ],
+  ['SELECT DISTINCT ON (email) email FROM users', `SELECT DISTINCT ON (${hash('email')}) email FROM users`],
+  [
+    "PREPARE p (text) AS SELECT id FROM users WHERE email = $1; EXECUTE p('a')",
+    `PREPARE p (bytea) AS SELECT id FROM users WHERE ${hash('email')} = $1; EXECUTE p(<email?a>)`,
   ],
   ["SELECT email = 'a' AS same FROM users", `SELECT ${hash('email')} = <email?a> AS same FROM users`],
 ]

@@ -24,6 +24,20 @@ export interface ProtectedRelation {
   readonly name: string
   /** All live columns, in order: `INSERT` without a column list and `*` need them. */
   readonly columns: readonly RelationColumn[]
+  /** Not declared itself: protected through the tables that a view reads, or through the parent of a partition or child. */
+  readonly derived?: 'view' | 'child' | undefined
+  /** Why nothing may be written into it: it has a rule that would store what is not sealed. */
+  readonly unwritable?: string | undefined
+}
+
+/** A view, or a table with rules, over protected columns that is not understood: naming it is refused. */
+export interface Dependent {
+  readonly schema: string
+  readonly name: string
+  /** For the refusal; may be empty. */
+  readonly reason: string
+  /** Only writing is refused: it has a rule that would store what is not sealed. */
+  readonly readable?: boolean | undefined
 }
 
 /** Why a declared column cannot be protected as the database is now. Statements that read or write its table are refused until it can; schema changes are not. */
@@ -43,11 +57,13 @@ export interface SchemaSnapshot {
   readonly relations: readonly ProtectedRelation[]
   /** By table OID, then by attnum: how result columns are recognised. */
   readonly columns: ReadonlyMap<number, ReadonlyMap<number, Field>>
-  /** Views, materialized views and rules that read or write a protected relation: naming one is refused until issue 4 understands them. */
-  readonly dependents: readonly { readonly schema: string; readonly name: string }[]
+  /** Views, tables with rules and parents of protected partitions that could not be followed. */
+  readonly dependents: readonly Dependent[]
   /** Other relations with the name of a protected one: an unqualified name may mean them, so values are then written and searched only by `schema.table`. */
   readonly homonyms: readonly { readonly schema: string; readonly name: string }[]
   readonly problems: readonly SchemaProblem[]
+  /** Names of temporary views over protected columns, of whatever session: who has made one may not use it. */
+  readonly temporary?: readonly string[] | undefined
   /** Why row filters do not hold; while there is any reason, no statement goes on. */
   readonly missingFilters?: readonly string[] | undefined
   /** Everything that a statement can name: with grants only. It changes more often than the rest and does not move `epoch`. */
@@ -75,6 +91,24 @@ export interface ParameterUse {
   readonly index: number
   readonly field: Field
   readonly as: 'sealed' | 'searched'
+}
+
+/** What a text does to the names of prepared statements, for `EXECUTE` later on. */
+export type NamedEffect =
+  | { readonly kind: 'prepared'; readonly name: string; readonly parameters: readonly ParameterUse[] }
+  /** Without a name: all. */
+  | { readonly kind: 'freed'; readonly name: string | undefined }
+
+/** What the parameters of a named statement hold; `undefined` when it cannot be told. */
+export type NamedUses = (name: string) => readonly ParameterUse[] | undefined
+
+/** In common to all plans that are not refused. */
+interface Consequences {
+  readonly schemaChange: boolean
+  /** Names of views, partitions and children that it makes: they are protected, and not known before the transaction has ended. */
+  readonly makes?: readonly string[] | undefined
+  /** By the place of the statement in the text. */
+  readonly named?: readonly (NamedEffect | undefined)[] | undefined
 }
 
 /** How COPY writes rows; bytes, not characters: the server takes one-byte marks only. */
@@ -114,9 +148,9 @@ export interface CopyPlan {
 
 export type StatementPlan =
   /** Nothing protected is touched: forward as it is, look at no row. */
-  | { readonly kind: 'pass'; readonly schemaChange: boolean }
+  | (Consequences & { readonly kind: 'pass' })
   /** Results may carry protected columns (found by OID in RowDescription); values on the way in are replaced. */
-  | {
+  | (Consequences & {
       readonly kind: 'protected'
       /** `SELECT`, `INSERT` …; several joined by `+`. For the trail. */
       readonly verb: string
@@ -125,12 +159,13 @@ export type StatementPlan =
       /** In order, not overlapping. */
       readonly edits: readonly Edit[]
       readonly parameters: readonly ParameterUse[]
-      readonly schemaChange: boolean
       /** Makes a prepared statement or a cursor by SQL: such names are the same as those of Parse and Bind. */
       readonly declares: boolean
+      /** It gives values to statements by their names: it holds for this session only, and for now. */
+      readonly forNow?: boolean | undefined
       /** It is the one statement of its text. */
       readonly copy?: CopyPlan | undefined
-    }
+    })
   | RefusedPlan
 
 /** Never forwarded. */
@@ -161,6 +196,7 @@ export interface Planner {
   /**
    * @param text the statement as the client sent it, UTF-8, without the terminating NUL
    * @param identityClass cache key of the abilities
+   * @param named what is prepared in the session; without it no value is given to a named statement
    * @returns at once when cached or when no parsing is needed
    */
   plan(
@@ -168,6 +204,7 @@ export interface Planner {
     snapshot: SchemaSnapshot,
     identityClass: string,
     ability: FieldAbility,
+    named?: NamedUses,
   ): StatementPlan | Promise<StatementPlan>
   /**
    * What a text touches, for grants. Kept by text once `plan` has shown that it holds no plaintext: call it with the same array.

@@ -8,11 +8,13 @@ import { ReadingCache } from '../grants/reading-cache.ts'
 import { Context } from './context.ts'
 import { examineIdentity, type IdentityGuard } from './identity-guard.ts'
 import { type LexerLimits, lex, type Token } from './lexer.ts'
-import { createNames, type Names } from './names.ts'
+import { asWord, createNames, type Names } from './names.ts'
 import { createParser, type Parsed, type Parser } from './parser.ts'
 import type {
   CopyPlan,
   FieldAbility,
+  NamedEffect,
+  NamedUses,
   Planner,
   RefusedPlan,
   SchemaSnapshot,
@@ -21,8 +23,9 @@ import type {
 } from './plan.ts'
 import { PlanCache } from './plan-cache.ts'
 import { createPrefilter, isHarmless, type Prefilter } from './prefilter.ts'
-import { Refusal } from './refusal.ts'
+import { Refusal, refusedPlan, unreadName } from './refusal.ts'
 import { examineStatement } from './statement.ts'
+import { everyStruct } from './tree.ts'
 import { editedText, meansTheSame } from './verify.ts'
 
 export interface PlannerOptions {
@@ -52,11 +55,6 @@ const defaultLimits: LexerLimits = { tokens: 40_000, nesting: 200, chain: 1_000 
 interface Compiled {
   readonly names: Names
   readonly needsParse: Prefilter
-}
-
-function refused(refusal: Refusal): RefusedPlan {
-  const { code, message, hint, offset } = refusal
-  return { kind: 'refused', code, message, hint, offset }
 }
 
 function tooComplex(what: string): RefusedPlan {
@@ -92,7 +90,8 @@ const nothingProtected: StatementPlan = { kind: 'pass', schemaChange: false }
 
 /** Plans that hold a plaintext are not kept, nor refused texts, which may: they seldom return, and memory is no place for them. */
 function isSecret(plan: StatementPlan): boolean {
-  return plan.kind === 'refused' || (plan.kind === 'protected' && plan.edits.some(edit => edit.kind === 'value'))
+  if (plan.kind !== 'protected') return plan.kind === 'refused'
+  return plan.forNow === true || plan.edits.some(edit => edit.kind === 'value')
 }
 
 function latin1Of(text: Uint8Array): string {
@@ -108,6 +107,20 @@ function unread({ code, offset }: RefusedPlan): Unread {
   return code === 'postgres.statement_too_complex'
     ? { kind: 'unread', code, message: 'the statement is too long or too complex to be understood', offset }
     : { kind: 'unread', code: 'postgres.statement_unreadable', message: 'syntax error', offset }
+}
+
+/** @throws {Refusal} when a statement names what an earlier one of the same text makes, be it in the text of a body */
+function refuseUnread(statement: RawStmt, makes: ReadonlySet<string>): void {
+  if (makes.size === 0) return
+  const words = [...makes].map(name => ({ name, word: asWord(name) }))
+  everyStruct(statement, struct => {
+    for (const text of [struct['relname'], struct['sval']]) {
+      const found =
+        typeof text === 'string' ? words.find(({ name, word }) => text === name || word.test(text)) : undefined
+      if (found !== undefined) throw unreadName(found.name)
+    }
+    return undefined
+  })
 }
 
 class StatementPlanner implements Planner {
@@ -141,6 +154,7 @@ class StatementPlanner implements Planner {
     snapshot: SchemaSnapshot,
     identityClass: string,
     ability: FieldAbility,
+    named?: NamedUses,
   ): StatementPlan | Promise<StatementPlan> {
     const latin1 = latin1Of(text)
     const known = this.#plans.get(latin1, snapshot.epoch, identityClass)
@@ -149,7 +163,7 @@ class StatementPlanner implements Planner {
       this.#keepReading(text, latin1)
       return known ?? nothingProtected
     }
-    const made = this.#make(text, compiled.names, ability)
+    const made = this.#make(text, compiled.names, ability, named)
     const keep = (plan: StatementPlan): StatementPlan => {
       if (isSecret(plan)) {
         this.#understood = undefined
@@ -234,10 +248,19 @@ class StatementPlanner implements Planner {
     return compiled
   }
 
-  #make(text: Uint8Array, names: Names, ability: FieldAbility): StatementPlan | Promise<StatementPlan> {
+  #make(
+    text: Uint8Array,
+    names: Names,
+    ability: FieldAbility,
+    named: NamedUses | undefined,
+  ): StatementPlan | Promise<StatementPlan> {
     const go = (understood: Understood): StatementPlan | Promise<StatementPlan> => {
       if (understood.kind === 'parsed') {
-        return this.#examine(text, understood.statements, new Context(text, understood.tokens, names, ability))
+        return this.#examine(
+          text,
+          understood.statements,
+          new Context(text, understood.tokens, names, ability, { parse: this.#parseNow, named }),
+        )
       }
       return understood.final || this.#identity !== undefined
         ? understood.refusal
@@ -272,6 +295,11 @@ class StatementPlanner implements Planner {
     return parsed instanceof Promise ? parsed.then(go) : go(parsed)
   }
 
+  readonly #parseNow = (text: Uint8Array): Parsed | undefined => {
+    const parsed = this.#parser.parse(text)
+    return parsed instanceof Promise ? undefined : parsed
+  }
+
   /** A text that was not parsed passes when its tokens show that nothing protected can be named: the server reports what is wrong. */
   #unparsed(text: Uint8Array, names: Names, otherwise: StatementPlan): StatementPlan {
     return text.length <= maxScannedBytes && isHarmless(text, names) ? { kind: 'pass', schemaChange: false } : otherwise
@@ -283,8 +311,10 @@ class StatementPlanner implements Planner {
     let declares = false
     let copy: CopyPlan | undefined
     const verbs = new Set<string>()
+    const named: (NamedEffect | undefined)[] = []
     try {
       for (const statement of statements) {
+        refuseUnread(statement, context.makes)
         const examined = examineStatement(statement, context)
         if (this.#identity !== undefined && statement.stmt !== undefined) {
           examineIdentity(statement.stmt, this.#identity)
@@ -294,16 +324,22 @@ class StatementPlanner implements Planner {
         declares ||= examined.declares
         copy ??= examined.copy
         verbs.add(examined.verb)
+        named.push(examined.named)
       }
     } catch (error) {
-      if (error instanceof Refusal) return refused(error)
+      if (error instanceof Refusal) return refusedPlan(error)
       // Too deep for our own recursion: the parser is unharmed.
       if (error instanceof RangeError) return tooComplex('levels')
       throw error
     }
-    if (copy !== undefined && statements.length > 1) return refused(copyAmongOthers)
+    if (copy !== undefined && statements.length > 1) return refusedPlan(copyAmongOthers)
     const { tables, parameters } = context
-    if (tables.length === 0 && !results) return { kind: 'pass', schemaChange }
+    const consequences = {
+      schemaChange,
+      ...(context.makes.size === 0 ? {} : { makes: [...context.makes] }),
+      ...(named.every(effect => effect === undefined) ? {} : { named }),
+    }
+    if (tables.length === 0 && !results) return { kind: 'pass', ...consequences }
     const edits = context.edits.toSorted((one, other) => one.start - other.start || one.end - other.end)
     const plan: StatementPlan = {
       kind: 'protected',
@@ -311,8 +347,9 @@ class StatementPlanner implements Planner {
       tables,
       edits,
       parameters,
-      schemaChange,
+      ...consequences,
       declares,
+      ...(context.forNow ? { forNow: true } : {}),
       copy,
     }
     return edits.length === 0 ? plan : this.#verify(text, statements, context, plan)

@@ -16,6 +16,10 @@ const words = [
   // results that may be protected although the text names nothing
   'execute',
   'fetch',
+  // names of statements
+  'prepare',
+  'deallocate',
+  'discard',
   // the schema may change
   'create',
   'alter',
@@ -25,6 +29,12 @@ const words = [
   'import',
   // SQL in a string, or tables by what a string says
   '(?:query|cursor|table|schema|database)_to_xml\\w*',
+  'ts_stat',
+  'ts_rewrite',
+  'dblink\\w*',
+  'crosstab\\w*',
+  'connectby',
+  'xpath_table',
   // how the server reads strings and encodes text
   'names',
   'set_config',
@@ -52,7 +62,7 @@ export function createPrefilter(snapshot: SchemaSnapshot): Prefilter {
 /** Words a statement may begin with and mean more than its tables tell, and words that mean so anywhere. */
 const beginnings = new Set('execute explain fetch create alter drop call do import set prepare declare'.split(' '))
 const insides =
-  /^(?:set_config|pg_settings|(?:query|cursor|table|schema|database)_to_xml.*|ts_stat|dblink.*|crosstab.*|connectby|xpath_table)$/
+  /^(?:set_config|pg_settings|(?:query|cursor|table|schema|database)_to_xml.*|ts_stat|ts_rewrite|dblink.*|crosstab.*|connectby|xpath_table)$/
 
 const unlimited = {
   tokens: Number.POSITIVE_INFINITY,

@@ -1,9 +1,11 @@
 import type { IntoClause, Node, ResTarget, SelectStmt, WithClause } from 'libpg-query'
 import type { Context } from './context.ts'
-import { examine, refuseOutputs, rowRefusal, type Setting } from './expression.ts'
+import { examine, protectedColumn, refuseOutputs, rowRefusal, type Setting } from './expression.ts'
 import { fromItems } from './from.ts'
 import { Refusal } from './refusal.ts'
+import { refuseTextField } from './running-text.ts'
 import { type Column, expandStar, isGuarded, rename, resolve, type Scope, type Shape, unknownShape } from './scope.ts'
+import { searchAlone } from './search.ts'
 import { namesOf, offsetOf, reference } from './tree.ts'
 import { writeShape } from './write.ts'
 
@@ -76,6 +78,7 @@ function target(item: ResTarget, setting: Setting): Shape {
     const parts = reference(val.ColumnRef)
     if (parts?.star === true) return expandStar(parts.names, setting.scope)
     if (parts !== undefined) {
+      if (parts.names.length > 1) refuseTextField(parts.names, setting.context.names, offset)
       const found = resolve(parts.names, setting.scope, offset)
       if (found.kind === 'row') throw rowRefusal(`"${found.source.alias}"`, offset)
       const name = item.name ?? parts.names.at(-1) ?? ''
@@ -132,11 +135,24 @@ function key(node: Node, outputs: Shape, setting: Setting): void {
   if ('ColumnRef' in expression) {
     const parts = reference(expression.ColumnRef)
     const named = parts?.names.length === 1 ? outputs.columns.filter(column => column.name === parts.names[0]) : []
+    const isKey = setting.clause === 'GROUP BY' || setting.clause === 'DISTINCT ON'
+    // GROUP BY looks at the input's names first; DISTINCT ON at the output's, which may show the column itself.
+    if (isKey && (setting.clause === 'GROUP BY' ? named.length === 0 : showsOnly(named, expression, setting))) {
+      if (searchAlone(expression, setting)) return
+    }
     refuseKeys(named, setting, offsetOf(expression.ColumnRef))
     // ORDER BY goes by the output's name first, GROUP BY by the input's.
     if (named.length > 0 && setting.clause === 'ORDER BY') return
   }
   examine(expression, setting)
+}
+
+/** Is each of the outputs the very column that a reference means? */
+function showsOnly(outputs: readonly Column[], node: Node, setting: Setting): boolean {
+  const found = protectedColumn(node, setting)
+  return outputs.every(
+    output => found !== undefined && output.field === found.field && output.origin === found.column.origin,
+  )
 }
 
 function refuseKeys(columns: readonly Column[], setting: Setting, offset: number | undefined): void {
@@ -150,15 +166,31 @@ function refuseKeys(columns: readonly Column[], setting: Setting, offset: number
   )
 }
 
+/** @throws {Refusal} when a column of UNION ALL would be protected in some of its rows only, or by several fields */
+function refuseMixture(left: Shape, right: Shape): void {
+  if (!isGuarded(left) && !isGuarded(right)) return
+  const alike =
+    left.ordered &&
+    right.ordered &&
+    left.columns.length === right.columns.length &&
+    left.columns.every((column, index) => column.field === right.columns[index]?.field)
+  if (alike) return
+  refuseOutputs([...left.columns, ...right.columns], 'UNION ALL with a column that is not of the same field', undefined)
+}
+
 function setOperation(select: SelectStmt, context: Context, parent: Scope | undefined, ctes: Ctes): Shape {
   const name = (select.op ?? 'SETOP_UNION').replace('SETOP_', '')
   const empty: Scope = { sources: [], parent }
   const [left, right] = [select.larg, select.rarg].map(side => {
     if (side === undefined) return unknownShape
     const shape = selectShape(side, context, parent, ctes)
-    refuseOutputs(shape.columns, `a query joined by ${name}`, undefined)
+    // A view's columns are recognised by the view's own numbers; those of UNION ALL alone have none.
+    if (!context.follows || name !== 'UNION' || select.all !== true) {
+      refuseOutputs(shape.columns, `a query joined by ${name}`, undefined)
+    }
     return shape
   })
+  if (left !== undefined && right !== undefined) refuseMixture(left, right)
   for (const node of select.sortClause ?? []) {
     key(node, unknownShape, { context, scope: empty, ctes, clause: 'ORDER BY' })
   }

@@ -57,12 +57,35 @@ WITH RECURSIVE guarded AS (
   UNION
   SELECT u.by FROM dependents d JOIN uses u ON u.used = d.oid
 )
-SELECT DISTINCT n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name
+SELECT DISTINCT c.oid::pg_catalog.text AS oid, n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name,
+  c.relkind::pg_catalog.text AS kind, c.relpersistence = 't' AS temporary, c.oid IN (SELECT oid FROM ancestors) AS above
 FROM dependents d
 JOIN pg_catalog.pg_class c ON c.oid = d.oid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT d.oid = ANY ($1::pg_catalog.oid[])
-ORDER BY 1, 2`
+ORDER BY 2, 3, 1`
+
+/** Which rules there are, views' own among them, and since when: asked at each look, and it waits for no lock. $1 OIDs. */
+export const rewritesQuery = `
+SELECT r.oid::pg_catalog.text AS oid, r.ev_class::pg_catalog.text AS relation, r.ev_type::pg_catalog.text AS event,
+  r.xmin::pg_catalog.text AS since
+FROM pg_catalog.pg_rewrite r
+WHERE r.ev_class = ANY ($1::pg_catalog.oid[])
+ORDER BY r.ev_class, r.oid`
+
+/**
+ * What they say, every name with its schema: that depends on `search_path`, which is set for this statement only. The server locks the
+ * tables that they name for it, so it is asked only when something changed, and does not wait long. $1 OIDs of rules.
+ */
+export const definitionsQuery = `
+WITH setting AS MATERIALIZED (
+  SELECT pg_catalog.set_config('search_path', 'pg_catalog', true) AS path, pg_catalog.set_config('lock_timeout', '5s', true) AS wait
+)
+SELECT r.oid::pg_catalog.text AS oid,
+  CASE WHEN setting.path <> 'pg_catalog' OR setting.wait = '' THEN NULL
+    WHEN r.ev_type = '1' THEN pg_catalog.pg_get_viewdef(r.ev_class) ELSE pg_catalog.pg_get_ruledef(r.oid) END AS definition
+FROM setting, pg_catalog.pg_rewrite r
+WHERE r.oid = ANY ($1::pg_catalog.oid[])`
 
 /** Relations that share a name with a protected one; temporary ones of other sessions left out. $1 table OIDs. */
 export const homonymsQuery = `

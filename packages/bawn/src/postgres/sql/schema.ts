@@ -1,8 +1,18 @@
 import type { ColumnName, Field } from '../../fields/field.ts'
 import { nearest } from '../../nearest.ts'
 import { type DatabaseObjects, loadObjects } from './objects.ts'
-import type { ProtectedRelation, RelationColumn, SchemaProblem, SchemaSnapshot } from './plan.ts'
-import { columnsQuery, dependentsQuery, homonymsQuery, relationsQuery, tablesQuery } from './schema-queries.ts'
+import { createParser } from './parser.ts'
+import type { Dependent, ProtectedRelation, RelationColumn, SchemaProblem, SchemaSnapshot } from './plan.ts'
+import {
+  columnsQuery,
+  definitionsQuery,
+  dependentsQuery,
+  homonymsQuery,
+  relationsQuery,
+  rewritesQuery,
+  tablesQuery,
+} from './schema-queries.ts'
+import { type Defined, type Followed, followViews } from './views.ts'
 
 /** Runs one query with the gateway's own login; rows by column name. */
 export type CatalogueQuery = (
@@ -40,6 +50,8 @@ export interface SchemaSource {
   refresh(): Promise<SchemaSnapshot>
   /** The current snapshot when it is at most `maxAgeMs` old, otherwise a refreshed one; rejects when the database cannot be asked. */
   fresh(maxAgeMs: number): SchemaSnapshot | Promise<SchemaSnapshot>
+  /** Something was made that everybody has to know: what was read before this call is fresh no more, and is read again. */
+  outdate(): void
 }
 
 interface Declared extends ColumnName {
@@ -127,17 +139,44 @@ function problemsOf(
   })
 }
 
+type CatalogueRow = Readonly<Record<string, unknown>>
+
+function foundColumn(row: CatalogueRow): FoundColumn {
+  return {
+    name: text(row, 'name'),
+    attnum: Number(text(row, 'attnum')),
+    typeOid: Number(text(row, 'type')),
+    typeName: text(row, 'type_name'),
+    hasDefault: row['has_default'] === true,
+    generated: row['generated'] === true,
+  }
+}
+
+function plainColumn({ name, attnum, typeOid, hasDefault, generated }: FoundColumn): RelationColumn {
+  return { name, attnum, typeOid, hasDefault, generated, field: undefined }
+}
+
+/** For fingerprints: a field is known by its name. */
+function nameOfField(key: string, value: unknown): unknown {
+  return key === 'field' && typeof value === 'object' && value !== null && 'name' in value ? value.name : value
+}
+
 class DatabaseSchema implements SchemaSource {
   readonly #query: CatalogueQuery
   readonly #now: () => number
   readonly #declared: readonly Declared[]
   readonly #wantsObjects: () => boolean
+  #followed: { readonly fingerprint: string; readonly result: Followed } | undefined
   readonly #watched: SchemaSourceOptions['watched']
   readonly #missingFilters: SchemaSourceOptions['missingFilters']
   #objects: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined
   #current: SchemaSnapshot | undefined
   #fingerprint = ''
   #loadedAt = 0
+  /** Calls of `outdate`, and those of them that what runs and `#current` came after. */
+  #outdated = 0
+  #runningAfter = 0
+  #loadedAfter = 0
   #running: Promise<SchemaSnapshot> | undefined
   #next: Promise<SchemaSnapshot> | undefined
 
@@ -157,9 +196,16 @@ class DatabaseSchema implements SchemaSource {
   }
 
   fresh(maxAgeMs: number): SchemaSnapshot | Promise<SchemaSnapshot> {
-    if (this.#current !== undefined && this.#now() - this.#loadedAt <= maxAgeMs) return this.#current
+    const isCurrent = this.#loadedAfter === this.#outdated && this.#now() - this.#loadedAt <= maxAgeMs
+    if (this.#current !== undefined && isCurrent) return this.#current
     // One that runs is recent enough here; `refresh` would wait for another after it.
-    return this.#running ?? this.refresh()
+    return this.#running !== undefined && this.#runningAfter === this.#outdated ? this.#running : this.refresh()
+  }
+
+  outdate(): void {
+    this.#outdated += 1
+    // Who needs it asks again, and learns then why it failed.
+    this.refresh().catch(() => {})
   }
 
   refresh(): Promise<SchemaSnapshot> {
@@ -174,6 +220,7 @@ class DatabaseSchema implements SchemaSource {
 
   #start(): Promise<SchemaSnapshot> {
     this.#next = undefined
+    this.#runningAfter = this.#outdated
     const running = this.#load().finally(() => {
       if (this.#running === running) this.#running = undefined
     })
@@ -194,15 +241,7 @@ class DatabaseSchema implements SchemaSource {
     )
     const oids = [...new Set(found.map(item => item.oid))]
     const columns = Map.groupBy(await this.#query(columnsQuery, [oids]), row => text(row, 'relation'))
-    const columnsOf = (oid: string): readonly FoundColumn[] =>
-      (columns.get(oid) ?? []).map(row => ({
-        name: text(row, 'name'),
-        attnum: Number(text(row, 'attnum')),
-        typeOid: Number(text(row, 'type')),
-        typeName: text(row, 'type_name'),
-        hasDefault: row['has_default'] === true,
-        generated: row['generated'] === true,
-      }))
+    const columnsOf = (oid: string): readonly FoundColumn[] => (columns.get(oid) ?? []).map(foundColumn)
 
     const problems: SchemaProblem[] = []
     const missing = byTable.some(([item]) => !found.some(one => one.schema === item?.schema && one.name === item.table))
@@ -238,17 +277,10 @@ class DatabaseSchema implements SchemaSource {
     const relations = [...fieldsOf].flatMap(([oid, fields]): readonly ProtectedRelation[] => {
       const item = found.find(one => one.oid === oid)
       if (item === undefined) return []
-      const own = columnsOf(oid).map(
-        (column): RelationColumn => ({
-          name: column.name,
-          attnum: column.attnum,
-          typeOid: column.typeOid,
-          hasDefault: column.hasDefault,
-          generated: column.generated,
-          field: fields.get(column.name),
-        }),
-      )
-      return [{ oid: Number(oid), schema: item.schema, name: item.name, columns: own }]
+      const own = columnsOf(oid).map(column => ({ ...plainColumn(column), field: fields.get(column.name) }))
+      const isDeclared = this.#declared.some(one => one.schema === item.schema && one.table === item.name)
+      const relation = { oid: Number(oid), schema: item.schema, name: item.name, columns: own }
+      return [isDeclared ? relation : { ...relation, derived: 'child' }]
     })
     const guarded = relations.flatMap(relation =>
       relation.columns
@@ -259,21 +291,23 @@ class DatabaseSchema implements SchemaSource {
       guarded.map(item => item.oid),
       guarded.map(item => item.attnum),
     ])
-    const homonyms = await this.#query(homonymsQuery, [relations.map(relation => relation.oid)])
+    const followed = await this.#follow(relations, problems, dependents)
+    const homonyms = await this.#query(homonymsQuery, [followed.relations.map(relation => relation.oid)])
     return this.#keep(
       {
-        relations,
+        relations: followed.relations,
         columns: new Map(
-          relations.map(relation => [
+          followed.relations.map(relation => [
             relation.oid,
             new Map(
               relation.columns.flatMap(({ attnum, field }) => (field === undefined ? [] : [[attnum, field] as const])),
             ),
           ]),
         ),
-        dependents: dependents.map(named),
+        dependents: followed.dependents,
         homonyms: homonyms.map(named),
         problems,
+        temporary: dependents.filter(row => row['temporary'] === true).map(row => text(row, 'name')),
         objects,
         missingFilters,
       },
@@ -281,13 +315,74 @@ class DatabaseSchema implements SchemaSource {
     )
   }
 
+  /** Views and rules, analysed again only when one of them or a table beneath has changed. */
+  async #follow(
+    relations: readonly ProtectedRelation[],
+    problems: readonly SchemaProblem[],
+    rows: readonly CatalogueRow[],
+  ): Promise<Followed> {
+    const lasting = rows.filter(row => row['temporary'] !== true)
+    const views = lasting.filter(row => row['above'] !== true)
+    const above = lasting
+      .filter(row => row['above'] === true)
+      .map(
+        (row): Dependent => ({
+          ...named(row),
+          reason: 'one of its partitions or children is protected, and it is not',
+        }),
+      )
+    const viewOids = views.map(row => text(row, 'oid'))
+    const oids = [...relations.map(relation => String(relation.oid)), ...viewOids]
+    const rewrites = oids.length === 0 ? [] : await this.#query(rewritesQuery, [oids])
+    const columns = viewOids.length === 0 ? [] : await this.#query(columnsQuery, [viewOids])
+    const fingerprint = JSON.stringify([relations, problems, rows, rewrites, columns], nameOfField)
+    if (this.#followed?.fingerprint === fingerprint) return this.#followed.result
+    const found =
+      rewrites.length === 0 ? [] : await this.#query(definitionsQuery, [rewrites.map(row => text(row, 'oid'))])
+    const definitions = new Map(found.map(row => [text(row, 'oid'), String(row['definition'] ?? '')]))
+    const rules = Map.groupBy(rewrites, row => text(row, 'relation'))
+    const byRelation = Map.groupBy(columns, row => text(row, 'relation'))
+    // What was dropped a moment ago has none: an empty text is not understood, and so refused.
+    const definition = (row: CatalogueRow): string => definitions.get(text(row, 'oid')) ?? ''
+    const define = (
+      oid: string,
+      item: { readonly schema: string; readonly name: string },
+      isView: boolean,
+    ): Defined => ({
+      oid: Number(oid),
+      schema: item.schema,
+      name: item.name,
+      columns: (byRelation.get(oid) ?? []).map(row => plainColumn(foundColumn(row))),
+      query: isView
+        ? (rules.get(oid) ?? [])
+            .filter(row => row['event'] === '1')
+            .map(definition)
+            .join('')
+        : undefined,
+      rules: (rules.get(oid) ?? []).filter(row => row['event'] !== '1').map(definition),
+    })
+    const defined = [
+      ...relations.map(relation => define(String(relation.oid), relation, false)),
+      ...views.map(row => define(text(row, 'oid'), named(row), row['kind'] === 'v' || row['kind'] === 'm')),
+    ]
+    let result: Followed = { relations, dependents: above }
+    if (rewrites.length > 0) {
+      const parser = await createParser()
+      try {
+        result = await followViews({ relations, problems, dependents: above, homonyms: [] }, defined, parser)
+      } finally {
+        parser.close()
+      }
+    }
+    this.#followed = { fingerprint, result }
+    return result
+  }
+
   #keep(loaded: Omit<SchemaSnapshot, 'epoch'>, startedAt: number): SchemaSnapshot {
-    const fingerprint = JSON.stringify(
-      [loaded.relations, loaded.dependents, loaded.homonyms, loaded.problems, loaded.missingFilters],
-      (key, value: unknown) =>
-        key === 'field' && typeof value === 'object' && value !== null && 'name' in value ? value.name : value,
-    )
+    // Columns follow from relations, and objects do not move the epoch.
+    const fingerprint = JSON.stringify({ ...loaded, columns: undefined, objects: undefined }, nameOfField)
     this.#loadedAt = startedAt
+    this.#loadedAfter = this.#runningAfter
     if (this.#current === undefined || fingerprint !== this.#fingerprint) {
       this.#fingerprint = fingerprint
       lastEpoch++

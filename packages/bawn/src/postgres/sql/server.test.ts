@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
@@ -13,9 +11,8 @@ import { createSchemaSource } from './schema.ts'
 import { sees, shopFields, shopSnapshot, shopTables } from './shop.fixture.ts'
 
 // Real PostgreSQL: what is permitted runs; protected values come out only in columns that are recognised by OID and attnum; what is
-// stored is sealed. docs/guide/sql.md is read here: what it says works is run, what it says is refused is refused.
+// stored is sealed. The forms of docs/guide/sql.md are run through the gateway, in `test/sql-guide.test.ts`.
 
-const guide = readFileSync(join(import.meta.dirname, '../../../../../docs/guide/sql.md'), 'utf8')
 const postgres = await startPostgres()
 const client = new pg.Client(postgres)
 const planner = await createPlanner()
@@ -194,54 +191,6 @@ test('every permitted COPY FROM STDIN gets as far as its data', async t => {
   for (const [sql] of copiedIn) await t.test(sql, () => copyIn(sql))
 })
 
-test('docs/guide/sql.md: what can be copied in, can', async t => {
-  const copies = rows('Copied in')
-  assert(copies.length > 2)
-  for (const row of copies) {
-    const [sql = ''] = code(row)
-    await t.test(sql, () => copyIn(sql))
-  }
-})
-
-/** `| `sql` | words |` rows of the tables under a heading's kind of first column. */
-function rows(heading: string): readonly string[] {
-  const found: string[] = []
-  let within = false
-  for (const line of guide.split('\n')) {
-    if (line.startsWith(`| ${heading} |`)) within = true
-    else if (!line.startsWith('|')) within = false
-    else if (within && !line.startsWith('|-')) found.push(line)
-  }
-  return found
-}
-
-function code(cell: string): readonly string[] {
-  return [...cell.matchAll(/(`+)(.+?)\1/g)].map(([, , text = '']) => text.replaceAll('\\|', '|').trim())
-}
-
-test('docs/guide/sql.md: what works, works', async t => {
-  const works = rows('Works')
-  assert(works.length > 30)
-  for (const row of works) {
-    const [sql = ''] = code(row)
-    await t.test(sql, () => form(sql))
-  }
-})
-
-test('docs/guide/sql.md: what is refused, is refused, and what to write instead works', async t => {
-  const refused = rows('Refused')
-  assert(refused.length > 30)
-  for (const row of refused) {
-    const [, first = '', instead = ''] = row.split(/(?<!\\)\|/)
-    const [sql = ''] = code(first)
-    await t.test(sql, async () => {
-      const plan = await planner.plan(Buffer.from(sql), snapshot, 'sees', sees)
-      assert.equal(plan.kind, 'refused')
-      for (const other of code(instead).filter(text => /^[A-Z]+ .* /.test(text))) await form(other)
-    })
-  }
-})
-
 test('a search finds what was written, as literal and as parameter', async () => {
   const found = async (sql: string) => (await run(sql)).flatMap(result => result.rows.map(row => row[0]))
   assert.deepEqual(await found("SELECT id FROM users WHERE email = 'ann'"), ['1'])
@@ -285,7 +234,13 @@ test('a table above a protected one is a dependent: what is written through it w
   assert(events !== undefined)
   const columns = [{ database: 'shop', schema: 'public', table: 'events_2026', column: 'who' }]
   const below = createSchemaSource({ query, fields: [{ ...events, columns }], database: 'shop' })
-  assert.deepEqual((await below.refresh()).dependents, [{ schema: 'public', name: 'events' }])
+  assert.deepEqual((await below.refresh()).dependents, [
+    {
+      schema: 'public',
+      name: 'events',
+      reason: 'one of its partitions or children is protected, and it is not',
+    },
+  ])
 })
 
 test('nearest names are suggested for what is missing', async () => {

@@ -65,7 +65,13 @@ function columns(list: string, fields: { readonly [column: string]: Field }): re
 const relations = [
   { oid: 1, schema: 'public', name: 'Odd "table', columns: columns('E mail:bytea, n:int4', { 'E mail': email }) },
   { oid: 2, schema: 'public', name: 'events', columns: columns('at:date, who:bytea, what:text', { who }) },
-  { oid: 3, schema: 'public', name: 'events_2026', columns: columns('at:date, who:bytea, what:text', { who }) },
+  {
+    oid: 3,
+    schema: 'public',
+    name: 'events_2026',
+    columns: columns('at:date, who:bytea, what:text', { who }),
+    derived: 'child' as const,
+  },
   { oid: 4, schema: 'public', name: 'flags', columns: columns('id:int4, secret:bytea:default', { secret: phone }) },
   {
     oid: 5,
@@ -83,6 +89,13 @@ const relations = [
       scan,
     }),
   },
+  {
+    oid: 7,
+    schema: 'public',
+    name: 'user_list',
+    columns: columns('id:int4, email:bytea', { email }),
+    derived: 'view' as const,
+  },
 ]
 
 export const shopSnapshot: SchemaSnapshot = {
@@ -98,10 +111,7 @@ export const shopSnapshot: SchemaSnapshot = {
       ),
     ]),
   ),
-  dependents: [
-    { schema: 'public', name: 'user_list' },
-    { schema: 'public', name: 'user_list_2' },
-  ],
+  dependents: [],
   homonyms: [{ schema: 'crm', name: 'orders' }],
   problems: [
     {

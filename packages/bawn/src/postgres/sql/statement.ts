@@ -1,13 +1,17 @@
-import type { Node, RawStmt } from 'libpg-query'
+import type { ExecuteStmt, Node, PrepareStmt, RangeVar, RawStmt } from 'libpg-query'
 import type { Context } from './context.ts'
 import { examineCopy } from './copy.ts'
 import { changesSchema, examineDefinition, examineSchemaName, touches, verbOf } from './definition.ts'
 import { examine, refuseOutputs, type Setting } from './expression.ts'
-import type { CopyPlan } from './plan.ts'
+import { isTemporary } from './names.ts'
+import type { CopyPlan, NamedEffect, ParameterUse } from './plan.ts'
 import { type Ctes, statementShape, storedInto } from './query.ts'
 import { Refusal } from './refusal.ts'
+import { runsText } from './running-text.ts'
+import { isGuarded, type Shape } from './scope.ts'
 import { examineSettings } from './settings.ts'
 import { isStruct, type Struct, unwrap } from './tree.ts'
+import { isConstant, placeConstant, valueType } from './value.ts'
 
 const none: Ctes = new Map()
 
@@ -19,6 +23,7 @@ export interface Examined {
   readonly schemaChange: boolean
   /** Does it give a query a name that the protocol knows as well? */
   readonly declares: boolean
+  readonly named?: NamedEffect | undefined
   /** Protected columns are copied. */
   readonly copy?: CopyPlan | undefined
 }
@@ -42,6 +47,37 @@ function storedQuery(kind: string, statement: Struct, context: Context): void {
   refuseRewriting(context, verbOf(kind))
 }
 
+/** A view keeps its query: protected columns go through it, and are recognised by the view's own numbers once it is known. */
+function viewOf(verb: string, statement: Struct, view: unknown, context: Context): void {
+  context.follows = true
+  const shape = statementShape(innerQuery(statement), context, undefined, none)
+  context.follows = false
+  refuseRewriting(context, verb)
+  const { schemaname, relname, relpersistence }: RangeVar = isStruct(view) ? view : {}
+  const meaning = context.names.meaning(schemaname, relname ?? '')
+  const isView = meaning.kind === 'dependent' || (meaning.kind === 'protected' && meaning.relation.derived === 'view')
+  // Found before the protected table of this name, it would be read in its place.
+  if (!isView)
+    storedInto(
+      { rel: { relname: relname ?? '', ...(schemaname === undefined ? {} : { schemaname }) } },
+      unguarded,
+      context,
+      verb,
+    )
+  if (!isGuarded(shape)) return
+  if (relpersistence === 't' || isTemporary(schemaname ?? '')) {
+    throw refuse(
+      'a temporary view over protected columns is not known to the gateway, and what is written through it would not be sealed',
+      'Create the view without TEMPORARY, or write its query with WITH',
+    )
+  }
+  if (!shape.ordered)
+    throw refuse(`which columns of "${relname}" are protected cannot be told`, 'Name the columns instead of *')
+  context.makes.add(relname ?? '')
+}
+
+const unguarded: Shape = { columns: [], ordered: true, open: false }
+
 function refuseRewriting(context: Context, what: string): void {
   if (context.edits.length === 0 && context.parameters.length === 0) return
   throw refuse(
@@ -50,9 +86,50 @@ function refuseRewriting(context: Context, what: string): void {
   )
 }
 
-function execute(statement: Struct, context: Context): void {
+/** `EXECUTE p (…)`: values go where the parameters of p are. */
+function execute(statement: ExecuteStmt, context: Context): void {
+  const { name = '', params = [] } = statement
   const setting: Setting = { context, scope: { sources: [], parent: undefined }, ctes: none, clause: 'EXECUTE' }
-  examine(statement['params'], setting)
+  if (params.length === 0) return
+  const uses = context.usesOf(name)
+  if (uses === undefined && context.names.all.length > 0) {
+    throw refuse(`what the parameters of "${name}" hold cannot be told`, 'Send the statement itself')
+  }
+  params.forEach((param, index) => {
+    const use = uses?.find(one => one.index === index + 1)
+    if (use === undefined) examine(param, setting)
+    else if (isConstant(param)) {
+      placeConstant(context, param, { field: use.field, column: `field ${use.field.name}`, as: use.as })
+    } else {
+      throw refuse(
+        `"${name}" would get the result of an expression for field ${use.field.name}, which cannot be sealed`,
+        'Give it the value itself, as a literal',
+      )
+    }
+  })
+}
+
+/** `PREPARE p (types) AS …`: the parameters of protected columns are bytea, whatever was said. */
+function prepare(statement: PrepareStmt, context: Context): readonly ParameterUse[] {
+  const { name = '', argtypes = [] } = statement
+  const inner = unwrap(statement.query)
+  const { query } = statement
+  return context.prepare(name, () => {
+    if (inner === undefined || query === undefined || !concerns(inner[1], context)) return
+    examineKind(inner[0], inner[1], query, context)
+    for (const { index, field } of context.parameters) {
+      const node = argtypes[index - 1]
+      if (node === undefined || !('TypeName' in node)) continue
+      const declared = valueType(node.TypeName)
+      if (declared === undefined || (declared === 'bytea') !== (field.type === 'bytes')) {
+        throw refuse(
+          `$${index} of "${name}" is declared with a type that may change values of field ${field.name}`,
+          `Leave the type out, or say ${field.type === 'bytes' ? 'bytea' : 'text'}`,
+        )
+      }
+      if (declared === 'text') context.byteaType(node.TypeName)
+    }
+  })
 }
 
 function examineKind(kind: string, statement: Struct, node: Node, context: Context): boolean {
@@ -62,7 +139,7 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
     case 'UpdateStmt':
     case 'DeleteStmt':
     case 'MergeStmt':
-      if (touches(statement, context.names) || executesText(statement)) statementShape(node, context, undefined, none)
+      if (concerns(statement, context)) statementShape(node, context, undefined, none)
       return false
     case 'ExplainStmt':
     case 'DeclareCursorStmt': {
@@ -70,17 +147,8 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
       const query = innerQuery(statement)
       return inner === undefined || query === undefined ? false : examineKind(inner[0], inner[1], query, context)
     }
-    case 'PrepareStmt': {
-      const inner = unwrap(statement['query'])
-      const query = innerQuery(statement)
-      if (inner !== undefined && query !== undefined && touches(statement, context.names)) {
-        examineKind(inner[0], inner[1], query, context)
-        refuseRewriting(context, 'PREPARE')
-      }
-      return false
-    }
     case 'ExecuteStmt':
-      execute(statement, context)
+      execute(statement as ExecuteStmt, context)
       return true
     case 'FetchStmt':
       return statement['ismove'] !== true
@@ -88,30 +156,28 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
       if (unwrap(statement['query'])?.[0] === 'ExecuteStmt') {
         throw refuse('CREATE TABLE AS EXECUTE would store what a prepared statement yields', 'Write the query itself')
       }
-      if (touches(statement, context.names)) storedQuery(kind, statement, context)
+      if (!concerns(statement, context)) return false
+      if (statement['objtype'] === 'OBJECT_MATVIEW') {
+        const { into } = statement
+        viewOf('CREATE MATERIALIZED VIEW', statement, isStruct(into) ? into['rel'] : undefined, context)
+      } else storedQuery(kind, statement, context)
       return false
     }
-    case 'ViewStmt': {
-      if (!touches(statement, context.names)) return false
-      const { view } = statement
-      // Its name as that of a table to fill: found before the protected one, it would be read in its place.
-      if (isStruct(view)) storedInto({ rel: view }, { columns: [], ordered: true, open: false }, context, verbOf(kind))
-      storedQuery(kind, statement, context)
+    case 'ViewStmt':
+      if (concerns(statement, context)) viewOf(verbOf(kind), statement, statement['view'], context)
       return false
-    }
     default:
       examineSchemaName(kind, statement, context.names)
       if (touches(statement, context.names) || kind === 'DoStmt' || kind === 'CreateFunctionStmt') {
-        examineDefinition(kind, statement, context.names)
+        examineDefinition(kind, statement, context)
       }
       return false
   }
 }
 
-function executesText(statement: Struct): boolean {
-  return /"sval":"(?:(?:query|cursor|table|schema|database)_to_xml|ts_stat|dblink|crosstab|connectby|xpath_table)/.test(
-    JSON.stringify(statement),
-  )
+/** Does it name a protected table, or may a text in it? */
+function concerns(statement: Struct, context: Context): boolean {
+  return touches(statement, context.names) || (context.names.all.length > 0 && runsText(JSON.stringify(statement)))
 }
 
 /**
@@ -126,12 +192,30 @@ export function examineStatement(raw: RawStmt, context: Context): Examined {
     return { verb: '', results: false, schemaChange: false, declares: false }
   const [kind, statement] = inner
   examineSettings(node)
+  const verb = verbOf(kind)
+  if ('PrepareStmt' in node) {
+    const named: NamedEffect = {
+      kind: 'prepared',
+      name: node.PrepareStmt.name ?? '',
+      parameters: prepare(node.PrepareStmt, context),
+    }
+    return { verb, results: false, schemaChange: false, declares: true, named }
+  }
   if ('CopyStmt' in node) {
-    const copies = touches(statement, context.names) || executesText(statement)
+    const copies = concerns(statement, context)
     const copy = copies ? examineCopy(node.CopyStmt, context) : undefined
-    return { verb: verbOf(kind), results: false, schemaChange: false, declares: false, copy }
+    return { verb, results: false, schemaChange: false, declares: false, copy }
   }
   const results = examineKind(kind, statement, node, context)
-  const declares = kind === 'PrepareStmt' || kind === 'DeclareCursorStmt'
-  return { verb: verbOf(kind), results, schemaChange: changesSchema(kind), declares }
+  const declares = kind === 'DeclareCursorStmt'
+  return { verb, results, schemaChange: changesSchema(kind), declares, named: freed(node, context) }
+}
+
+function freed(node: Node, context: Context): NamedEffect | undefined {
+  if ('DiscardStmt' in node)
+    return node.DiscardStmt.target === 'DISCARD_ALL' ? { kind: 'freed', name: undefined } : undefined
+  if (!('DeallocateStmt' in node)) return undefined
+  const { name } = node.DeallocateStmt
+  if (name !== undefined) context.prepare(name, () => {})
+  return { kind: 'freed', name }
 }

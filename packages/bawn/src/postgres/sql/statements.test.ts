@@ -1,17 +1,24 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { changed, copiedIn, passed, schemaChanges, searched, untouched } from './permitted.fixture.ts'
+import type { NamedUses } from './plan.ts'
 import { createPlanner } from './planner.ts'
 import { computed, notUnderstood, otherCodes } from './refused.fixture.ts'
-import { edited, sees, seesNothing, shopSnapshot } from './shop.fixture.ts'
+import { edited, email, sees, seesNothing, shopSnapshot } from './shop.fixture.ts'
 
 // The forms of permitted.fixture.ts and refused.fixture.ts, planned. `server.test.ts` runs those that are permitted on a real server.
 
 const planner = await createPlanner()
 after(() => planner.close())
 
+/** What is prepared in the session: `sealing` takes a number and a value of `email`, and nobody knows what `doubtful` takes. */
+const named: NamedUses = name => {
+  if (name === 'doubtful') return undefined
+  return name === 'sealing' ? [{ index: 2, field: email, as: 'sealed' }] : []
+}
+
 async function plan(sql: string, ability = sees) {
-  return await planner.plan(Buffer.from(sql), shopSnapshot, ability === sees ? 'sees' : 'nothing', ability)
+  return await planner.plan(Buffer.from(sql), shopSnapshot, ability === sees ? 'sees' : 'nothing', ability, named)
 }
 
 test('what touches nothing protected passes', async t => {
@@ -108,6 +115,45 @@ test('several statements are planned as one text', async () => {
   assert.equal(result.verb, 'TRANSACTION+INSERT+SELECT')
   assert.deepEqual(result.tables, ['public.users'])
   assert.equal((await plan('SELECT 1; SELECT lower(email) FROM users')).kind, 'refused')
+})
+
+test('values for a statement that is prepared are sealed by what its parameters hold', async () => {
+  const result = await plan("EXECUTE sealing(1, 'a'::text)")
+  assert.equal(edited("EXECUTE sealing(1, 'a'::text)", result), 'EXECUTE sealing(1, <email:a>)')
+  assert.equal(result.kind === 'protected' && result.forNow, true)
+  assert.equal((await plan("EXECUTE sealing(1, lower('a'))")).kind, 'refused')
+  assert.equal((await plan("EXECUTE doubtful('a')")).kind, 'refused')
+  assert.equal((await plan('EXECUTE doubtful')).kind, 'protected')
+  const dropped = await plan("DEALLOCATE sealing; EXECUTE sealing('a')")
+  assert.equal(dropped.kind === 'protected' && dropped.edits.length, 0)
+})
+
+test('what a text prepares and frees is told, by its place', async () => {
+  const result = await plan(
+    'SELECT 1; PREPARE p AS UPDATE users SET email = $1 WHERE id = $2; DEALLOCATE q; DISCARD ALL',
+  )
+  assert.deepEqual(result.kind !== 'refused' && result.named, [
+    undefined,
+    { kind: 'prepared', name: 'p', parameters: [{ index: 1, field: email, as: 'sealed' }] },
+    { kind: 'freed', name: 'q' },
+    { kind: 'freed', name: undefined },
+  ])
+  assert.deepEqual(result.kind === 'protected' && result.parameters, [])
+})
+
+test('what a text makes is told: it is protected, and not known yet', async () => {
+  const makes = async (sql: string) => {
+    const result = await plan(sql)
+    return result.kind === 'refused' ? result.message : result.makes
+  }
+  assert.deepEqual(await makes('CREATE VIEW a.v AS SELECT id, email FROM users'), ['v'])
+  assert.deepEqual(await makes('CREATE VIEW v AS SELECT id FROM users'), undefined)
+  assert.deepEqual(await makes('CREATE MATERIALIZED VIEW m AS TABLE users'), ['m'])
+  assert.deepEqual(await makes('CREATE TABLE c () INHERITS (people, users)'), ['c'])
+  assert.deepEqual(await makes('ALTER TABLE events ATTACH PARTITION p DEFAULT'), ['p'])
+  assert.deepEqual(await makes('ALTER TABLE people INHERIT users'), ['people'])
+  assert.deepEqual(await makes('ALTER VIEW user_list RENAME TO l'), ['user_list', 'l'])
+  assert.deepEqual(await makes('ALTER VIEW user_list RENAME COLUMN email TO mail'), ['user_list'])
 })
 
 test('messages hold nothing of the values', async () => {

@@ -66,6 +66,30 @@ export class Tokens {
     return this.end(aliased ? this.#uescape(last + 2) : last)
   }
 
+  /**
+   * Where a name stands in a list of names, `(a, b)`.
+   *
+   * @param offset of the parenthesis
+   * @throws {Refusal} when anything but names, commas and the parentheses is there
+   */
+  listed(offset: number, index: number, count: number): readonly [number, number] {
+    let at = this.at(offset)
+    let found: readonly [number, number] | undefined
+    for (let item = 0; item < count; item++) {
+      const name = at + 1
+      if (item === index) found = [this.start(name), this.end(this.#uescape(name))]
+      at = this.#uescape(name) + 1
+      if (this.word(at) === (item === count - 1 ? ')' : ',')) continue
+      throw new Refusal(
+        'postgres.statement_refused',
+        'the gateway cannot tell where a column in a list ends',
+        'Write the names of the columns alone, without collation or operator class',
+        offset,
+      )
+    }
+    return found ?? [offset, offset]
+  }
+
   #namesEnd(first: number, parts: number): number {
     let index = this.#uescape(first)
     for (let part = 1; part < parts; part++) index = this.#uescape(index + 2)

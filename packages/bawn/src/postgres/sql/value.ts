@@ -1,4 +1,4 @@
-import type { Node, TypeCast } from 'libpg-query'
+import type { Node, TypeCast, TypeName } from 'libpg-query'
 import type { Field } from '../../fields/field.ts'
 import { type Context, placeholderNode } from './context.ts'
 import { plaintextOf } from './literal.ts'
@@ -17,7 +17,11 @@ export interface Place {
 const textTypes = new Set(['text', 'varchar'])
 
 function castType(cast: TypeCast): 'text' | 'bytea' | undefined {
-  const type = cast.typeName
+  return valueType(cast.typeName)
+}
+
+/** A type that holds any value of a field as it is. */
+export function valueType(type: TypeName | undefined): 'text' | 'bytea' | undefined {
   const names = namesOf(type?.names)
   if (type === undefined || names === undefined || type.typmods !== undefined || type.arrayBounds !== undefined)
     return undefined

@@ -11,6 +11,7 @@ import { assignments, isCopy, placeValue, type Target, uncertain } from './assig
 import type { Context } from './context.ts'
 import { examine, refuseOutputs, type Setting } from './expression.ts'
 import { fromItems } from './from.ts'
+import { mergeShape } from './merge.ts'
 import type { RelationColumn } from './plan.ts'
 import { type Ctes, selectShape, targetList, withQueries } from './query.ts'
 import { Refusal } from './refusal.ts'
@@ -25,7 +26,7 @@ export function writtenTable(
   range: InsertStmt['relation'],
   context: Context,
 ): { readonly source: Source; readonly target: Target } {
-  const found = range === undefined ? undefined : context.table(range)
+  const found = range === undefined ? undefined : context.table(range, 'write')
   const alias = range?.alias?.aliasname ?? range?.relname ?? ''
   const source = found ?? { ...unknownShape, alias, schema: range?.schemaname, relation: undefined }
   const ambiguous = found?.columns.some(column => !column.certain) === true
@@ -42,7 +43,7 @@ export function writtenTable(
   }
 }
 
-function returning(
+export function returning(
   clause: ReturningClause | undefined,
   written: Source,
   sources: readonly Source[],
@@ -62,9 +63,17 @@ function returning(
 }
 
 function insertedColumns(insert: InsertStmt, target: Target, count: number): readonly (RelationColumn | undefined)[] {
+  if (insert.cols === undefined) return (target.relation?.columns ?? []).slice(0, count)
+  return targetColumns(insert.cols, target)
+}
+
+/** `(a, b)` of an INSERT; `undefined` for a column that is not protected. */
+export function targetColumns(
+  cols: readonly Node[] | undefined,
+  target: Target,
+): readonly (RelationColumn | undefined)[] {
   const all = target.relation?.columns ?? []
-  if (insert.cols === undefined) return all.slice(0, count)
-  return insert.cols.map(node => {
+  return (cols ?? []).map(node => {
     const { name, indirection, location } = 'ResTarget' in node ? node.ResTarget : {}
     const column = all.find(item => item.name === name)
     if (column?.field !== undefined && indirection !== undefined) {
@@ -172,14 +181,17 @@ function copy(from: Column | undefined, to: RelationColumn | undefined, target: 
   )
 }
 
-function conflict(clause: OnConflictClause | undefined, written: Source, target: Target, outer: Setting): void {
-  if (clause === undefined) return
-  const scope: Scope = { sources: [written], parent: outer.scope.parent }
-  const setting: Setting = { ...outer, scope, clause: 'ON CONFLICT' }
-  for (const node of clause.infer?.indexElems ?? []) {
-    const name = 'IndexElem' in node ? node.IndexElem.name : undefined
-    const column = written.columns.find(item => item.name === name && item.field !== undefined)
-    if (column !== undefined) {
+/** `ON CONFLICT (email)`: a unique index over the hash is meant, for who may search. */
+function conflictKeys({ infer }: OnConflictClause, written: Source, target: Target, setting: Setting): void {
+  const elements = infer?.indexElems ?? []
+  elements.forEach((node, index) => {
+    const element = 'IndexElem' in node ? node.IndexElem : undefined
+    const column = written.columns.find(item => item.name === element?.name && item.field !== undefined)
+    if (column?.field === undefined || element === undefined) {
+      examine(node, setting)
+      return
+    }
+    if (setting.context.ability(column.field) !== 'search') {
       throw new Refusal(
         'postgres.column_protected',
         `${column.origin} is encrypted: equal values have different ciphertexts, so it never conflicts`,
@@ -187,8 +199,16 @@ function conflict(clause: OnConflictClause | undefined, written: Source, target:
         target.offset,
       )
     }
-    examine(node, setting)
-  }
+    if (!column.certain) throw uncertain(column, target.offset)
+    setting.context.searchIndex(infer?.location ?? 0, index, elements.length, element)
+  })
+}
+
+function conflict(clause: OnConflictClause | undefined, written: Source, target: Target, outer: Setting): void {
+  if (clause === undefined) return
+  const scope: Scope = { sources: [written], parent: outer.scope.parent }
+  const setting: Setting = { ...outer, scope, clause: 'ON CONFLICT' }
+  conflictKeys(clause, written, target, setting)
   examine(clause.infer?.whereClause, setting)
   const excluded: Source = { ...written, alias: 'excluded', schema: undefined }
   const within: Setting = {
@@ -253,7 +273,7 @@ function remove(statement: DeleteStmt, context: Context, parent: Scope | undefin
 }
 
 /**
- * Examines an INSERT, UPDATE or DELETE and tells what its RETURNING yields.
+ * Examines an INSERT, UPDATE, DELETE or MERGE and tells what its RETURNING yields.
  *
  * @throws {Refusal}
  */
@@ -261,9 +281,10 @@ export function writeShape(node: Node, context: Context, parent: Scope | undefin
   if ('InsertStmt' in node) return insert(node.InsertStmt, context, parent, ctes)
   if ('UpdateStmt' in node) return update(node.UpdateStmt, context, parent, ctes)
   if ('DeleteStmt' in node) return remove(node.DeleteStmt, context, parent, ctes)
+  if ('MergeStmt' in node) return mergeShape(node.MergeStmt, context, parent, ctes)
   throw new Refusal(
     'postgres.statement_refused',
     `${Object.keys(node).join().replace('Stmt', '').toUpperCase()} is not understood beside a protected table`,
-    'Use SELECT, INSERT (with ON CONFLICT), UPDATE and DELETE',
+    'Use SELECT, INSERT (with ON CONFLICT), UPDATE, DELETE and MERGE',
   )
 }
