@@ -8,6 +8,7 @@ import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { setTimeout } from 'node:timers/promises'
 import { createAuthority } from '@bawn/demo/certificates'
 import { startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
@@ -21,6 +22,8 @@ export interface AccountGateways {
   readonly nodes: readonly Node[]
   /** Writes a secret beside the configuration. @returns its path */
   secret(name: string, value: string): string
+  /** Configuration of the first node, as a file. */
+  readonly configuration: string
   /** Runs a command with the configuration of the first node; ends with status 0 or fails. */
   run(args: readonly string[], stdin?: string): Promise<string>
   /** A further node. */
@@ -38,16 +41,20 @@ export interface Node {
   readonly ca: string
   /** What it has said so far. */
   log(): string
+  /** Reads its configuration again (SIGHUP); fails when that is refused. */
+  reload(): Promise<void>
 }
 
 /**
  * @param store the account store, in the form of YAML in one line; made when the folder for its secrets is there
  * @param holdsGrants whether it keeps grants: then `/granted` is for whoever was granted DQL on database shop
+ * @param tokens the token manager, likewise; its tokens are then taken at both doors
  */
 export async function startAccountGateways(
   store: (secret: AccountGateways['secret']) => string,
   count: number,
   holdsGrants = false,
+  tokens?: (secret: AccountGateways['secret']) => string,
 ): Promise<AccountGateways> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-accounts-'))
   const closing: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })]
@@ -92,9 +99,10 @@ databases:
 upstreams: { who: { url: "http://127.0.0.1:${at.port}" } }
 accounts:
   people: ${store(secret)}
+${tokens ? `tokens: ${tokens(secret)}` : ''}
 host_rules:
-  - { door: http, use: [basic] }
-  - { door: postgres, use: [scram, password] }
+  - { door: http, use: [${tokens ? 'token, ' : ''}basic] }
+  - { door: postgres, use: [scram, password${tokens ? ', token' : ''}] }
 ${holdsGrants ? 'grants: { accounts: people }' : ''}
 policies: { staff: { roles: [staff] }${holdsGrants ? ', granted: { grant: DQL on database shop }' : ''} }
 routes:
@@ -131,12 +139,21 @@ audit: { file: audit${node}.jsonl }
         port: portOf('sql'),
         ca,
         log,
+        async reload() {
+          const said = log().length
+          const deadline = AbortSignal.timeout(30_000)
+          child.kill('SIGHUP')
+          while (!/^reloaded:/m.test(log().slice(said))) {
+            assert.doesNotMatch(log().slice(said), /^error:/m)
+            await setTimeout(20, undefined, { signal: deadline })
+          }
+        },
       }
       nodes.push(node)
       return node
     }
     for (let n = 0; n < count; n++) await start()
-    return { nodes, secret, run, start, stop }
+    return { nodes, secret, configuration: join(folder, 'bawn0.yaml'), run, start, stop }
   } catch (error) {
     await stop()
     throw error
@@ -191,7 +208,7 @@ export async function connectAs(
   node: Node,
   user: string,
   password: string,
-  by: 'scram' | 'password',
+  by: 'scram' | 'password' | 'token',
 ): Promise<pg.Client> {
   const client = new pg.Client({
     ...{ host: 'localhost', port: node.port, database: 'shop', user, password },

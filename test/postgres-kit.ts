@@ -172,6 +172,7 @@ export async function startKit(
     trust: createTrustMechanism([store]),
     findAccount: user => findAccount([store], user),
     plugged: new Map(),
+    token: undefined,
     tokenSource: { configuration: 'https://id.example/.well-known/openid-configuration', scope: 'openid' },
     throttle,
     slots: new SessionSlots(),

@@ -114,7 +114,7 @@ for (const [kind, make] of Object.entries({ random, signed })) {
     const { one, other, pass } = await twoNodes(t, make)
     const password = new CredentialVersion('first')
     const { token, validUntil } = await one.issue(alice, password)
-    const { isIssuedFor, ...verified } = (await other.verify(token, 'alice')) ?? {}
+    const { isIssuedFor, mark = '', ...verified } = (await other.verify(token, 'alice')) ?? {}
     assert.deepEqual(verified, { subject: alice, validUntil, renewed: false })
     // Each node reads the account's version for itself.
     const versions = [new CredentialVersion('first'), new CredentialVersion('second'), undefined]
@@ -125,16 +125,20 @@ for (const [kind, make] of Object.entries({ random, signed })) {
     assert.equal(await other.verify(token, 'bob'), undefined)
     assert.equal((await one.issue(alice, password)).token, token)
     assert.notEqual((await one.issue(alice, new CredentialVersion('second'))).token, token)
+    assert.equal(await one.isGood?.(mark), true)
     pass(15 * minute)
     assert.equal(await other.verify(token, 'alice'), undefined)
+    assert.equal(await one.isGood?.(mark), false)
   })
 
   test(`${kind}: revoked at one node, worth nothing at the other at its next use`, async t => {
     const { one, other } = await twoNodes(t, make)
     const tokens = [await one.issue(alice), await other.issue(alice)].map(issued => issued.token)
     const bob = await one.issue({ ...alice, id: 'bob' })
-    for (const token of tokens) assert(await other.verify(token, undefined))
+    const marks: string[] = []
+    for (const token of tokens) marks.push((await other.verify(token, undefined))?.mark ?? assert.fail())
     await one.revoke('alice')
+    for (const mark of marks) assert.equal(await other.isGood?.(mark), false)
     for (const token of tokens) {
       for (const node of [one, other]) assert.equal(await node.verify(token, undefined), undefined)
     }
@@ -150,14 +154,17 @@ for (const [kind, make] of Object.entries({ random, signed })) {
   test(`${kind}: killed and started again, Redis has lost neither tokens nor revocations`, async t => {
     const { one, other } = await twoNodes(t, make)
     const kept = await one.issue(alice)
+    const mark = (await one.verify(kept.token, undefined))?.mark ?? assert.fail()
     const ended = await one.issue({ ...alice, id: 'bob' })
     await one.revoke('bob')
     await stopRedis()
     await assert.rejects(other.verify(kept.token, undefined), { code: 'tokens.unavailable' })
+    await assert.rejects(async () => other.isGood?.(mark), { code: 'tokens.unavailable' })
     await assert.rejects(one.issue({ ...alice, id: 'carol' }), { code: 'tokens.unavailable' })
     await startRedis()
     const fresh = await make(t.name.replace(/[^a-z]+/g, '-'), Date.now)
     assert(await fresh.verify(kept.token, undefined))
+    assert.equal(await fresh.isGood?.(mark), true)
     assert.equal(await fresh.verify(ended.token, undefined), undefined)
     await fresh.close()
   })

@@ -62,6 +62,7 @@ const rules = `
   - { door: postgres, user: petra, tls: required, use: [password] }
   - { door: postgres, user: [billing-service, sales-service], tls: required, use: [certificate] }
   - { door: postgres, user: jo, tls: required, use: [jwt] }
+  - { door: postgres, user: [alice, alan], tls: required, use: [token] }
   - { door: postgres, user: olga, tls: required, use: [oauthbearer] }
   - { door: postgres, database: passed, tls: required, use: [pass-through] }
   - { door: postgres, user: open, tls: "off", use: [scram] }

@@ -80,6 +80,7 @@ export function postgresTrials(gateway: DriverGateway): Readonly<Record<Postgres
   }
   const byCertificate = { ...common, ...shown, user: 'billing-service' }
   const byJwt = withPassword({ user: 'jo', password: gateway.jwt.jo })
+  const byToken = withPassword({ user: 'alice', password: gateway.token })
   // Those that cannot send a token find that what they can do is not offered.
   const byBearer = {
     ...common,
@@ -135,6 +136,16 @@ export function postgresTrials(gateway: DriverGateway): Readonly<Record<Postgres
         { ...wrong(byJwt, { password: `${gateway.jwt.jo.slice(0, -6)}AAAAAA` }, 'untrusted'), what: 'a forged token' },
       ],
       mechanism: 'jwt',
+    },
+    token: {
+      ...full,
+      login: byToken,
+      refusals: [
+        { ...wrong(byToken, { user: 'alan' }, 'untrusted'), what: 'a token of somebody else' },
+        { ...wrong(byToken, { password: `${gateway.token.slice(0, -6)}AAAAAA` }, 'untrusted'), what: 'a forged token' },
+        { ...wrong(byToken, { password }, 'untrusted'), what: 'the password of the account' },
+      ],
+      mechanism: 'token',
     },
     oauthbearer: {
       ...full,

@@ -8,7 +8,7 @@ import { createJwtMechanism } from './authn/jwt.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { issuerOptions } from './authn/option.ts'
 import { composeLogin } from './compose-login.ts'
-import { composeMechanisms, configuredCarriers } from './compose-mechanisms.ts'
+import { composeMechanisms, configuredCarriers, type MechanismParts } from './compose-mechanisms.ts'
 import { parseConfig } from './config/load.ts'
 import { authenticate } from './http/authenticate.ts'
 import { carriersOf, RequestCredentials } from './http/credentials.ts'
@@ -16,6 +16,7 @@ import { parseRequestHead } from './http/request-head.ts'
 import { type Kinds, kindSurroundings, kindsWith, plainKinds } from './kinds.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { createRandomTokens } from './tokens/random.ts'
+import type { TokenManager } from './tokens/token-manager.ts'
 
 const environment = { HA1: '0'.repeat(64), SHORT: '0'.repeat(63), SECRET: 'x' }
 
@@ -45,6 +46,8 @@ const composeAll = (
   store = createMemoryTokenStore(),
   jwt: TokenJudge = { authenticate: () => ({ kind: 'absent' }) },
   login?: BrowserLogin,
+  tokens: TokenManager = createRandomTokens(tokenOptions, store, () => 0),
+  onRenewed: MechanismParts['onRenewed'] = () => {},
 ) =>
   composeMechanisms(of, {
     kinds,
@@ -53,9 +56,9 @@ const composeAll = (
     jwt,
     password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
     throttle: createLoginThrottle({ now: () => 0 }),
-    tokens: of.tokens && createRandomTokens(tokenOptions, store, () => 0),
+    tokens: of.tokens && tokens,
     stores: [],
-    onRenewed: () => {},
+    onRenewed,
     login,
   })
 
@@ -282,4 +285,47 @@ test('tokens of whom a plug-in has let in are good while it is configured', asyn
     const found = await http.find(({ name }) => name === 'token')?.authenticate(presented)
     assert.equal(found?.kind, outcome, mechanisms)
   }
+})
+
+test('tokens at the PostgreSQL door: by name and form, a use like any other, and only where they can be asked about again', async () => {
+  const whole = config('{}', 'tokens: { kind: memory }')
+  const store = createMemoryTokenStore()
+  let now = 0
+  const looked: string[] = []
+  const find = (digest: string, at: number) => {
+    looked.push(digest)
+    return store.find(digest, at)
+  }
+  const counting = { ...store, find }
+  const options = { ...tokenOptions, renew: true, lifetimeMs: 5_000 }
+  const manager = createRandomTokens(options, counting, () => now)
+  const renewed: unknown[] = []
+  const judgeOf = async (tokens: TokenManager) => {
+    const told = ({ id }: { readonly id: string }, ...more: readonly string[]) => renewed.push([id, ...more])
+    return (await composeAll(whole, plainKinds, store, undefined, undefined, tokens, told)).token
+  }
+  const judge = await judgeOf(manager)
+  const { token } = await manager.issue({
+    ...{ id: 'nightly', roles: ['batch'], source: undefined, clientId: undefined, notAfter: undefined },
+  })
+  const ask = (user: string, password: string) =>
+    judge?.authenticate({ user, password, address: '192.0.2.1', tls: true, now })
+  now = 500
+  const outcome = await ask('nightly', token)
+  assert(outcome?.kind === 'identified')
+  const { id, roles, mechanism, expiresAt } = outcome.identity
+  assert.deepEqual(
+    { id, roles, mechanism, expiresAt },
+    { id: 'nightly', roles: ['batch'], mechanism: 'token', expiresAt: 1_500 },
+  )
+  assert.equal(await manager.isGood?.(outcome.identity.token?.text ?? ''), true)
+  assert.deepEqual(renewed, [['nightly', '192.0.2.1', 'postgres']])
+  assert.equal((await ask('somebody', token))?.kind, 'rejected')
+  const before = looked.length
+  for (const password of ['', 'secret', `${token}x`, 'x'.repeat(60_000)]) {
+    assert.deepEqual(await ask('nightly', password), { kind: 'absent' })
+  }
+  assert.equal(looked.length, before, 'what has not the form of a token costs no look at the store')
+  const { isGood: _, ...silent } = manager
+  assert.equal(await judgeOf(silent), undefined)
 })

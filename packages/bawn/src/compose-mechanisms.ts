@@ -9,7 +9,12 @@ import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { createSessionMechanism } from './authn/oidc/session.ts'
 import { type PluggedMechanism, pluggedMechanism } from './authn/option.ts'
 import type { PasswordJudge } from './authn/password-judge.ts'
-import { createPresentedTokenJudge, createTokenMechanism } from './authn/token.ts'
+import {
+  createPresentedTokenJudge,
+  createTokenMechanism,
+  createTokenPasswordJudge,
+  type TokenJudgeOptions,
+} from './authn/token.ts'
 import { loginCookies } from './compose-login.ts'
 import { isPluginEntry, pluggedMechanisms } from './config/kinds.ts'
 import type { Config } from './config/load.ts'
@@ -32,7 +37,7 @@ export interface MechanismParts {
   readonly tokens: TokenManager | undefined
   readonly stores: readonly AccountStore[]
   /** A use has moved the end of a token of ours. */
-  readonly onRenewed: (subject: TokenSubject, address: string) => void
+  readonly onRenewed: (subject: TokenSubject, address: string, door: 'http' | 'postgres') => void
   /** `undefined`: nobody logs in by a browser. */
   readonly login: BrowserLogin | undefined
 }
@@ -56,6 +61,10 @@ export interface ComposedMechanisms {
   readonly http: readonly HttpMechanism[]
   /** Of plug-ins. */
   readonly postgres: ReadonlyMap<PluggedMechanism, PasswordJudge>
+  /** Tokens of ours at the PostgreSQL door; `undefined` where there are none, or none that can be used there. */
+  readonly token: PasswordJudge | undefined
+  /** Whether the configuration gives a subject that no account store knows what its token says. */
+  readonly isConfigured: (subject: TokenSubject) => boolean
   close(): Promise<void>
 }
 
@@ -88,10 +97,16 @@ export async function composeMechanisms(config: Config, parts: MechanismParts): 
     await close()
     throw error
   }
+  const isConfigured = configuredSubjects(config)
+  const judging = (door: 'http' | 'postgres'): TokenJudgeOptions => ({
+    stores,
+    isConfigured,
+    onRenewed: (subject, address) => parts.onRenewed(subject, address, door),
+  })
   if (tokens !== undefined) {
     const cookie = config.tokens?.cookie && tokenCookie(config.tokens.cookie).name
     const { login } = parts
-    const options = { ...parts, cookie, origin: login?.base.origin, isConfigured: configuredSubjects(config) }
+    const options = { ...judging('http'), cookie, origin: login?.base.origin }
     http.push(createTokenMechanism(tokens, options))
     if (login !== undefined && cookie !== undefined) {
       const { issuer, hintCookie, flowPrefix } = login
@@ -99,7 +114,8 @@ export async function composeMechanisms(config: Config, parts: MechanismParts): 
       http.push(createSessionMechanism(tokens, createPresentedTokenJudge(tokens, options), session))
     }
   }
-  return { http, postgres, close }
+  const token = tokens && createTokenPasswordJudge(tokens, judging('postgres'))
+  return { http, postgres, token, isConfigured, close }
 }
 
 /** A key, a user or an issuer that a reload takes away takes its tokens along; so does a role. */

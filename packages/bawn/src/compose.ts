@@ -137,6 +137,11 @@ function tokenDoor(config: Config, manager: TokenManager | undefined): TokenDoor
   return { manager, resource, endpoint, headers, cookie: cookie && tokenCookie(cookie, site) }
 }
 
+function usesTokensAtPostgres({ listeners, host_rules: rules }: Config): boolean {
+  const uses = rules.some(({ door, use }) => use.includes('token') && (door?.includes('postgres') ?? true))
+  return uses && Object.values(listeners).some(({ door }) => door === 'postgres')
+}
+
 /** @throws {GatewayError} whatever keeps the configuration from being served */
 export async function compose(
   config: Config,
@@ -185,13 +190,13 @@ export async function compose(
     throw error
   }
 
-  function onRenewed(subject: TokenSubject, address: string): void {
+  function onRenewed(subject: TokenSubject, address: string, door: 'http' | 'postgres'): void {
     const { id, roles, source, clientId } = subject
     const proof = { claims: {}, mechanism: 'token', source, clientId, expiresAt: undefined } as const
     trail.emit({
       kind: 'login',
       requestId: randomUUID(),
-      door: 'http',
+      door,
       identity: createIdentity({ ...proof, id, roles }),
       address,
       action: 'token renew',
@@ -227,6 +232,14 @@ export async function compose(
       onRenewed,
       login,
     })
+    const tokensNow = tokens && {
+      isConfigured: composed.isConfigured,
+      isGood: async (mark: string) => (await tokens?.isGood?.(mark)) === true,
+    }
+    if (tokens !== undefined && composed.token === undefined && usesTokensAtPostgres(config)) {
+      const message = `tokens of kind ${tokens.name} cannot be asked about again (isGood): at the PostgreSQL door none is taken`
+      log({ level: 'warn', message, requestId: '-' })
+    }
     const mechanisms = createMechanismTable(composed.http)
     const routes = compileRoutes(config.routes, {
       upstreams,
@@ -274,6 +287,7 @@ export async function compose(
         trust: createTrustMechanism(stores),
         findAccount: user => findAccount(stores, user),
         plugged: composed.postgres,
+        token: composed.token,
         tokenSource: tokenSourceOf(Object.values(config.issuers)),
         throttle,
         slots,
@@ -291,7 +305,7 @@ export async function compose(
           ...databases.map(({ source }) => source.refresh()),
         ])
       },
-      isRevoked: identity => isRevoked(identity, stores, clock()),
+      isRevoked: identity => isRevoked(identity, stores, clock(), tokensNow),
       checks: async () => [
         ...issuerChecks(jwt),
         ...loginChecks(login),

@@ -256,8 +256,10 @@ export async function explainLogin(
     const takesToken = usable.includes('jwt') || usable.includes('oauthbearer')
     const atDoor = pluggedAtPostgres(surroundings.kinds.plugged)
     const asksPlugin = usable.some(name => !isMechanism(name) && atDoor.has(name))
-    const isOpen = (takesToken || asksPlugin) && question.asking.kind === 'nobody'
+    const takesOwn = usable.includes('token')
+    const isOpen = (takesToken || takesOwn || asksPlugin) && question.asking.kind === 'nobody'
     if (isOpen && takesToken) steps.add('identity', 'depends on the token: give --token, or --role to suppose one')
+    else if (isOpen && takesOwn) steps.add('identity', 'depends on the token: give --role to suppose one')
     else if (isOpen) steps.add('identity', 'depends on the plug-in: give --role to suppose one')
     return steps.end(isOpen ? 'depends' : 'refused', rule.rule)
   }
@@ -338,6 +340,13 @@ async function tryMechanism(
       say(`the account in ${found.store}, ${proof}${wish}`)
       return createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
     }
+    case 'token': {
+      if (!tls && !isLoopback(question.address)) return say('a token as the password needs TLS')
+      const found = await surroundings.findAccount(user)
+      if (found?.account.locked === true) return say(`the account in ${found.store} is locked`)
+      say(`a token that the gateway has issued to ${user}, as the password${wish}`)
+      return found && createIdentity({ ...supposed, roles: found.account.roles, source: found.store })
+    }
     case 'pass-through': {
       const found = await surroundings.findAccount(user)
       if (found?.account.locked === true) return say(`the account in ${found.store} is locked`)
@@ -364,7 +373,6 @@ async function tryMechanism(
     case 'api-key':
     case 'introspection':
     case 'identity':
-    case 'token':
     case 'oidc':
       return say('not at door postgres')
   }

@@ -113,7 +113,7 @@ export interface WrittenAccount {
 }
 
 /**
- * A kind of token manager: `tokens: { kind: …, ttl: 15m, … }`.
+ * A kind of token manager: `tokens: { kind: …, ttl: 15m, … }`. Its tokens are taken at the PostgreSQL door where it has `isGood`.
  *
  * @typeParam Made what the box makes has a name as well
  */

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { CredentialVersion } from './accounts/credential-version.ts'
 import type { Account, AccountStore } from './accounts/store.ts'
 import { createIdentity, type Identity } from './authn/identity.ts'
 import { pluggedMechanism } from './authn/option.ts'
 import { isRevoked, watchIdentities, watchStreams } from './revocation.ts'
+import type { TokenSubject } from './tokens/token-manager.ts'
+import { TokenMark } from './tokens/token-mark.ts'
 
 const version = new CredentialVersion('one')
 const account = (
@@ -71,6 +74,58 @@ for (const row of rows) {
     assert.equal(await isRevoked(who, [storeOf(...row.accounts)], 1_000), row.revoked)
   })
 }
+
+const mark = new TokenMark('a mark')
+const byToken = (more: Partial<Identity> = {}) => identity({ mechanism: 'token', token: mark, ...more })
+const sue = account('sue', ['sales', 'support'])
+const tokenRows: readonly (readonly [
+  name: string,
+  who: Identity,
+  good: boolean,
+  configured: boolean,
+  over: boolean,
+])[] = [
+  ['a token of an account that is good', byToken(), true, false, false],
+  ['a token that was revoked', byToken(), false, true, true],
+  ['a token that is good, of an account with another password', byToken({ credential: undefined }), true, true, true],
+  ['a token of somebody whom the configuration gives', byToken({ source: 'api-key' }), true, true, false],
+  ['a token of somebody whom it gives no more', byToken({ source: 'api-key' }), true, false, true],
+  ['a token beyond the end that it had at login', byToken({ expiresAt: 1_000 }), true, true, true],
+]
+for (const [name, who, good, configured, over] of tokenRows) {
+  test(`${name}: ${over ? 'over' : 'goes on'}`, async () => {
+    const asked: string[] = []
+    const tokens = {
+      isGood: async (text: string) => asked.push(text) > 0 && good,
+      isConfigured: ({ id, source }: TokenSubject) => id === 'sue' && source === 'api-key' && configured,
+    }
+    assert.equal(await isRevoked(who, [storeOf(sue)], 1_000, tokens), over)
+    assert.deepEqual(asked, who.expiresAt === undefined ? ['a mark'] : [])
+  })
+}
+
+test('a token is over where tokens are issued no more, and no answer is none', async () => {
+  assert.equal(await isRevoked(byToken(), [storeOf(sue)], 1_000), true)
+  const isConfigured = () => true
+  assert.equal(await isRevoked(byToken(), [storeOf(sue)], 1_000, { isConfigured }), true)
+  const isGood = () => Promise.reject(new Error('down'))
+  await assert.rejects(isRevoked(byToken(), [storeOf(sue)], 1_000, { isConfigured, isGood }))
+})
+
+test('while one store is away, what the other says ends a session', async () => {
+  const isConfigured = () => true
+  const down = { isConfigured, isGood: () => Promise.reject(new Error('down')) }
+  const locked = account('sue', ['sales', 'support'], true)
+  assert.equal(await isRevoked(byToken(), [storeOf(locked)], 1_000, down), true)
+  const broken = { ...storeOf(), find: () => Promise.reject(new Error('down')) }
+  assert.equal(await isRevoked(byToken(), [broken], 1_000, { isConfigured, isGood: async () => false }), true)
+  await assert.rejects(isRevoked(byToken(), [broken], 1_000, { isConfigured, isGood: async () => true }))
+})
+
+test('nothing prints what a session keeps of a token', () => {
+  const shown = inspect(byToken(), { depth: 9, showHidden: true, getters: false })
+  assert(!`${shown}${JSON.stringify(byToken())}`.includes('a mark'))
+})
 
 test('a store that cannot tell is heard as that', async () => {
   const broken = { ...storeOf(), find: () => Promise.reject(new Error('down')) }

@@ -3,18 +3,52 @@ import type { AccountStore } from './accounts/store.ts'
 import { type Identity, isAccountOf } from './authn/identity.ts'
 import type { HttpDoor } from './http/door.ts'
 import type { PostgresListener } from './postgres/listener.ts'
+import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
 
 /** Twice within the second after which a revoked identity has lost its open sessions. */
 const everyMs = 500
 /** Looked at together: a store may be a round trip away, and its connections are for logins as well. */
 const atOnce = 4
 
+/** Tokens of ours, as they are now. */
+export interface TokensNow extends Pick<TokenManager, 'isGood'> {
+  /** Whether the configuration still gives a subject that no store knows what its token says. */
+  isConfigured(subject: TokenSubject): boolean
+}
+
 /**
  * Whether somebody who logged in once could not log in as the same today: the account is gone or locked, its password or its roles are
- * others, or the proof has expired. Rejects when a store cannot tell; a session is not ended for that.
+ * others, the proof has expired, or the token of ours was revoked. Rejects when a store cannot tell; a session is not ended for that.
+ *
+ * @param tokens `undefined` where the configuration has none now
  */
-export async function isRevoked(identity: Identity, stores: readonly AccountStore[], now: number): Promise<boolean> {
+export async function isRevoked(
+  identity: Identity,
+  stores: readonly AccountStore[],
+  now: number,
+  tokens?: TokensNow,
+): Promise<boolean> {
   if (identity.expiresAt !== undefined && identity.expiresAt <= now) return true
+  // One store that is away does not hide what the other says.
+  const looks = await Promise.allSettled([isTokenOver(identity, stores, tokens), isAccountOver(identity, stores)])
+  if (looks.some(look => look.status === 'fulfilled' && look.value)) return true
+  for (const look of looks) if (look.status === 'rejected') throw look.reason
+  return false
+}
+
+async function isTokenOver(
+  identity: Identity,
+  stores: readonly AccountStore[],
+  tokens: TokensNow | undefined,
+): Promise<boolean> {
+  const { token } = identity
+  if (token === undefined) return false
+  if ((await tokens?.isGood?.(token.text)) !== true) return true
+  if (stores.some(({ name }) => isAccountOf(identity, name))) return false
+  return tokens?.isConfigured({ ...identity, notAfter: undefined }) !== true
+}
+
+async function isAccountOver(identity: Identity, stores: readonly AccountStore[]): Promise<boolean> {
   const store = stores.find(({ name }) => isAccountOf(identity, name))
   if (store === undefined) return false
   const account = await store.find(identity.id)
@@ -71,7 +105,8 @@ export function watchStreams(
       before = now
       return lasting
     },
-    isOver: identity => isOver({ ...identity, expiresAt: undefined }),
+    // Of a token that has run out nobody knows afterwards whether it was revoked instead.
+    isOver: identity => isOver({ ...identity, expiresAt: undefined, token: undefined }),
     end: gone => {
       for (const door of doors.values()) door.endStreams(gone)
     },

@@ -1,5 +1,6 @@
 import type { CredentialVersion } from '../accounts/credential-version.ts'
 import type { Account } from '../accounts/store.ts'
+import type { TokenMark } from '../tokens/token-mark.ts'
 import { isMechanism, type PluggedMechanism, type UsableMechanism } from './option.ts'
 
 /** How a caller proved who it is: a mechanism of ours, or a plug-in's. */
@@ -22,6 +23,8 @@ export interface Identity {
   readonly source: string | undefined
   /** Which password the account had when this was proven: what is no longer that one's has ended. */
   readonly credential?: CredentialVersion | undefined
+  /** The token of ours that this was proven with: a session ends with it. */
+  readonly token?: TokenMark | undefined
   /** When the proof runs out, in ms since 1970; `undefined` when it does not. */
   readonly expiresAt: number | undefined
 }

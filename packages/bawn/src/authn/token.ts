@@ -1,10 +1,12 @@
 import type { Account, AccountStore } from '../accounts/store.ts'
 import type { TokenManager, TokenSubject, VerifiedToken } from '../tokens/token-manager.ts'
+import { TokenMark } from '../tokens/token-mark.ts'
 import { readBasic } from './basic-credentials.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
 import { createIdentity, noClaims, type RejectionReason } from './identity.ts'
 import { isFromOwnPage } from './own-page.ts'
+import type { PasswordJudge } from './password-judge.ts'
 
 /** A token of ours as a request brings it. */
 export interface PresentedToken {
@@ -80,7 +82,28 @@ export function createPresentedTokenJudge(
     if (found.renewed) onRenewed(found.subject, address)
     const { id, source, clientId } = found.subject
     const proof = { claims: noClaims, mechanism: 'token', source, clientId, expiresAt: found.validUntil } as const
-    return { kind: 'identified', identity: createIdentity({ ...proof, id, ...now }) }
+    const token = found.mark === undefined ? undefined : new TokenMark(found.mark)
+    return { kind: 'identified', identity: createIdentity({ ...proof, id, ...now, token }) }
+  }
+}
+
+/**
+ * A token of our own where PostgreSQL asks for a password; the name that the client states must be its subject's. Whoever has one is logged
+ * in until the end that it has then, and no longer than it is good.
+ *
+ * @returns `undefined` for a manager that cannot be asked later whether a token is still good: a session would outlive its revocation
+ */
+export function createTokenPasswordJudge(
+  tokens: Pick<TokenManager, 'recognizes' | 'verify' | 'isGood'>,
+  options: TokenJudgeOptions,
+): PasswordJudge | undefined {
+  if (tokens.isGood === undefined) return undefined
+  const judge = createPresentedTokenJudge(tokens, options)
+  return {
+    async authenticate({ user, password, address }) {
+      if (!tokens.recognizes(password)) return { kind: 'absent' }
+      return judge({ token: password, user, as: 'basic' }, address)
+    },
   }
 }
 

@@ -102,6 +102,24 @@ test('at the PostgreSQL door the token must be of the user', async () => {
   assert.match(far.output, /a token as the password needs TLS/)
 })
 
+test('a token of the gateway’s own is not looked up: what can be said without it is said', async () => {
+  const text = readFileSync(join(cwd, 'bawn.yaml'), 'utf8')
+    .replace('use: [scram, jwt]', 'use: [scram, token]')
+    .replace('host_rules:', 'tokens: { kind: memory }\nhost_rules:')
+  writeFileSync(join(cwd, 'tokens.yaml'), text)
+  const ask = (...more: string[]) =>
+    bawn('explain', 'login', '--user', 'nightly', '--mechanism', 'token', '--config', 'tokens.yaml', ...more)
+  const here = await ask()
+  assert.match(
+    here.output,
+    /token: a token that the gateway has issued to nightly, as the password, where the client says -c bawn\.login=token/,
+  )
+  assert.match(here.output, /depends on the token: give --role to suppose one/)
+  const far = await ask('--no-tls', '--address', '10.0.0.1')
+  assert.match(far.output, /token: a token as the password needs TLS/)
+  assert.equal((await ask('--role', 'support')).status, 0)
+})
+
 test('rules by route and by name say why they hold and why not', async () => {
   const question = {
     method: 'GET',

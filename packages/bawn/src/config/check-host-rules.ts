@@ -13,7 +13,7 @@ type Door = (typeof doors)[number]
 /** Mechanisms that each door can ask for today. */
 export const mechanismsOfDoor: Readonly<Record<Door, readonly UsableMechanism[]>> = {
   http: ['certificate', 'jwt', 'basic', 'digest', 'api-key', 'introspection', 'trust', 'identity', 'token', 'oidc'],
-  postgres: ['certificate', 'scram', 'jwt', 'password', 'oauthbearer', 'trust', 'pass-through'],
+  postgres: ['certificate', 'scram', 'jwt', 'token', 'password', 'oauthbearer', 'trust', 'pass-through'],
 }
 
 type Mechanism = HostRuleOptions['use'][number]

@@ -67,6 +67,20 @@ for (const [name, found, wanted] of rows) {
   })
 }
 
+test('tokens: at door postgres alone they may stand behind any other mechanism', () => {
+  const withToken = example.replace('use: [scram, jwt]', 'use: [scram, jwt, token]')
+  assert.notEqual(withToken, example)
+  const loaded = parseConfig('/etc/bawn/bawn.yaml', new TextEncoder().encode(`${withToken}\n${memory}\n`))
+  assert(loaded.kind === 'ok', JSON.stringify(loaded))
+  assert(!loaded.warnings.some(({ message }) => message.includes('token')))
+  const open = withToken.replace('  desk:\n', '  open: { door: postgres, address: 0.0.0.0:9394 }\n  desk:\n')
+  const clear = parseConfig('/etc/bawn/bawn.yaml', new TextEncoder().encode(`${open}\n${memory}\n`))
+  assert(clear.kind === 'ok', JSON.stringify(clear))
+  assert(
+    clear.warnings.some(({ message }) => /open, which has no TLS, token works from this machine only/.test(message)),
+  )
+})
+
 test('paths and references of tokens are made absolute', () => {
   const tokens =
     'tokens: { kind: signed, key: "file:t.pem", former_keys: ["file:o.pem"], revocations: { kind: redis, url: "rediss://r", ca: ca.pem, password: "file:p" } }'

@@ -1,3 +1,4 @@
+import { doorsOf } from './check-host-rules.ts'
 import type { Draft } from './draft.ts'
 import type { Report } from './report.ts'
 import { isLoopback } from './unsafe.ts'
@@ -43,7 +44,9 @@ export function checkTokens(draft: Draft, report: Report): void {
         'add tokens: { kind: sqlite, path: data/tokens.db }',
       )
     }
-    const first = rule?.use.slice(0, place).find(name => before.includes(name))
+    // At door postgres the client says which one it wants.
+    if (rule === undefined || !doorsOf(rule).includes('http')) continue
+    const first = rule.use.slice(0, place).find(name => before.includes(name))
     if (first === undefined) continue
     const message = `${first} is asked first, and would refuse every token of ours`
     report('error', path, 'value', message, `put token before ${first}`)

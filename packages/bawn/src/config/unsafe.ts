@@ -52,12 +52,12 @@ function unsafeListeners(draft: Draft, report: Report): void {
     )
     const what = clear ? 'logins and rows' : 'rows'
     report('warning', path, 'value', `UNSAFE: ${what} cross the network in clear`, 'add tls, or listen on 127.0.0.1')
-    for (const mechanism of ['jwt', 'password'] as const) {
+    for (const mechanism of ['jwt', 'token', 'password'] as const) {
       const at = draft.host_rules.findIndex(
         rule => rule && doorsOf(rule).includes('postgres') && rule.tls !== 'required' && rule.use.includes(mechanism),
       )
       if (at < 0) continue
-      const secret = mechanism === 'jwt' ? 'token' : 'password'
+      const secret = mechanism === 'password' ? 'password' : 'token'
       const message = `over listener ${name}, which has no TLS, ${mechanism} works from this machine only: the ${secret} would cross in clear`
       const suggestion = 'add tls to the listener, or tls: required to this rule'
       report('warning', ['host_rules', at, 'use'], 'key', message, suggestion)

@@ -73,6 +73,27 @@ test('a token is of the password that it was issued for, as the manager says; of
   assert.throws(() => thrown?.isIssuedFor(one), { code: 'plugins.failed' })
 })
 
+test('a manager that can be asked about tokens again gives a mark with each, and answers yes or no', async () => {
+  const asked: unknown[] = []
+  const isGood = async (mark: unknown): Promise<unknown> => asked.push(mark) < 2
+  const verify = async (): Promise<unknown> => ({ subject, validUntil: now + 1_000, mark: 'm-1' })
+  const tokens = await manager({ isGood, verify })
+  assert.equal((await tokens.verify(token, 'bea'))?.mark, 'm-1')
+  assert.deepEqual([await tokens.isGood?.('m-1'), await tokens.isGood?.('m-2')], [true, false])
+  assert.deepEqual(asked, ['m-1', 'm-2'])
+  // Whoever cannot be asked keeps a mark to itself.
+  const silent = await manager({ verify })
+  assert.deepEqual([silent.isGood, (await silent.verify(token, 'bea'))?.mark], [undefined, undefined])
+  for (const answer of ['yes', 1, undefined, null]) {
+    const odd = await manager({ isGood: async () => answer, verify })
+    await assert.rejects(async () => odd.isGood?.('m-1'), { code: 'plugins.failed' })
+  }
+  for (const mark of [undefined, '', 7, 'm'.repeat(16_385)]) {
+    const odd = await manager({ isGood, verify: async () => ({ subject, validUntil: now + 1_000, mark }) })
+    await assert.rejects(odd.verify(token, undefined), { code: 'plugins.failed' })
+  }
+})
+
 test('random tokens of ours in a store of theirs are tokens of ours, with our errors', async () => {
   const store = createMemoryTokenStore()
   const tokens = await open((_options, { randomTokens }) => randomTokens(store))
@@ -83,6 +104,9 @@ test('random tokens of ours in a store of theirs are tokens of ours, with our er
   assert.equal(verified?.subject.id, 'bea')
   assert.deepEqual([verified?.isIssuedFor(password), verified?.isIssuedFor(undefined)], [true, false])
   assert.equal((await tokens.list())?.length, 1)
+  assert.equal(await tokens.isGood?.(verified?.mark ?? ''), true)
+  await tokens.revoke('bea')
+  assert.equal(await tokens.isGood?.(verified?.mark ?? ''), false)
   const full = await open((_options, { randomTokens }) => randomTokens({ ...store, add: async () => 'full' }))
   await assert.rejects(full.issue(subject), { code: 'tokens.full' })
   const down = await open((_options, { randomTokens }) => randomTokens({ ...store, find: () => assert.fail('secret') }))

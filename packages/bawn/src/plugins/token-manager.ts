@@ -9,6 +9,9 @@ import type { TrustedTokenManagerKind } from './trusted.ts'
 /** What fits into Authorization: Bearer, a cookie and a header of an answer alike; shorter ones could be guessed. */
 const tokenForm = /^[A-Za-z0-9._~+/-]{22,4096}={0,2}$/
 
+/** Characters of `VerifiedToken.mark`: each open session keeps one. */
+const maxMarkLength = 16_384
+
 const methods = ['recognizes', 'issue', 'verify', 'revoke', 'revokeAll', 'list', 'close'] as const
 
 /**
@@ -36,6 +39,7 @@ export function guardTokenManager(kind: TokenManagerKind, border: Border): Trust
       const made = await border.ask(`opening ${what}`, () => kind.open(options, surroundings))
       const found = methods.map(name => (isObject(made) ? methodOf(made, name) : undefined))
       const [recognizes, issue, verify, revoke, revokeAll, list, close] = found
+      const isGood = isObject(made) ? methodOf(made, 'isGood') : undefined
       if (!recognizes || !issue || !verify || !revoke || !revokeAll || !list || !close) {
         throw border.fault(what, `lacks ${methods.filter((_, at) => found[at] === undefined).join(', ')}`)
       }
@@ -64,7 +68,7 @@ export function guardTokenManager(kind: TokenManagerKind, border: Border): Trust
         async verify(token, statedUser) {
           const answer = await ask(() => verify(token, statedUser))
           if (answer === undefined) return undefined
-          const verified = read(() => readVerified(answer))
+          const verified = read(() => readVerified(answer, isGood !== undefined))
           const { subject, validUntil } = verified
           const end = Math.min(validUntil, subject.notAfter ?? Number.POSITIVE_INFINITY)
           if (end <= surroundings.clock()) return undefined
@@ -79,6 +83,13 @@ export function guardTokenManager(kind: TokenManagerKind, border: Border): Trust
                 : border.askNow(what, (): unknown => isIssuedFor(credential)) === true,
           }
         },
+        ...(isGood && {
+          isGood: async (mark: string) => {
+            const answer = await ask(() => isGood(mark))
+            if (typeof answer === 'boolean') return answer
+            throw border.fault(what, 'says of a token neither that it is good nor that it is not')
+          },
+        }),
         revoke: subjectId => counted(() => revoke(subjectId)),
         revokeAll: () => counted(() => revokeAll()),
         async list() {
@@ -104,12 +115,17 @@ function readIssued(answer: unknown, { notAfter }: TokenSubject): IssuedToken | 
   return { token, validUntil, isNew: isNew === true }
 }
 
-function readVerified(answer: unknown): Omit<VerifiedToken, 'isIssuedFor'> | string {
+function readVerified(answer: unknown, looks: boolean): Omit<VerifiedToken, 'isIssuedFor'> | string {
   if (!isObject(answer)) return 'verified a token as nothing'
-  const { validUntil, renewed } = answer
+  const { validUntil, renewed, mark } = answer
   const subject = readSubject(answer['subject'])
   if (subject === undefined || !isInstant(validUntil)) return 'verified a token as nobody’s, or without an end'
-  return { subject, validUntil, renewed: renewed === true }
+  const verified = { subject, validUntil, renewed: renewed === true }
+  if (!looks) return verified
+  if (typeof mark !== 'string' || mark === '' || mark.length > maxMarkLength) {
+    return 'has isGood, and verified a token without a mark that it could be asked about'
+  }
+  return { ...verified, mark }
 }
 
 function readListing(answer: unknown): readonly TokenListing[] | string {

@@ -32,6 +32,8 @@ export function ask(
     case 'password':
       return askPassword(state, request, context, rule)
     case 'jwt':
+      return askJwt(state, request, context, rule)
+    case 'token':
       return askToken(state, request, context, rule)
     case 'oauthbearer':
       return askOauthbearer(state, request, context, rule)
@@ -108,8 +110,8 @@ async function askPassword(
   }
 }
 
-/** A token as the password. Nobody guesses a signature, so the limits of passwords have no say in it. */
-async function askToken(
+/** A token of an issuer as the password. Nobody guesses a signature, so the limits of passwords have no say in it. */
+async function askJwt(
   state: DoorState,
   request: StartupRequest,
   context: LoginContext,
@@ -120,6 +122,24 @@ async function askToken(
   if (!isPrivate(context)) return needsTls('a token as password', rule)
   const token = await askInClear(context)
   return judge(await jwt.authenticate(token), request, rule, 'password')
+}
+
+/** A token of ours as the password. Nobody guesses 256 bits either; what has not its form costs no look at the store. */
+async function askToken(
+  state: DoorState,
+  request: StartupRequest,
+  context: LoginContext,
+  rule: string,
+): Promise<LoginResult> {
+  const { token } = state
+  if (token === undefined) return failed(request, rule, 'password', 'untrusted')
+  if (!isPrivate(context)) return needsTls('a token as password', rule)
+  const password = await askInClear(context)
+  const { user } = request
+  const { address, tls } = context
+  const outcome = await token.authenticate({ user, password, address, tls, now: state.now() })
+  if (outcome.kind === 'throttled') return throttled(request, rule, outcome.retryAfterMs)
+  return judge(outcome, request, rule, 'password')
 }
 
 /** What a plug-in takes for a proof, as the password. */

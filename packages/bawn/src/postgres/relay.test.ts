@@ -100,6 +100,7 @@ function conversation(): Conversation {
     trust: undefined,
     findAccount: async () => undefined,
     plugged: new Map(),
+    token: undefined,
     tokenSource: undefined,
     throttle: createLoginThrottle({ now: () => 0 }),
     slots: new SessionSlots(),

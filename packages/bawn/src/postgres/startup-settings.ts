@@ -3,7 +3,7 @@ import { PostgresError } from './failure.ts'
 import type { StartupMessage } from './wire/startup.ts'
 
 /** Mechanisms that ask the client something, so that it may wish for one of them. */
-export const loginQuestions = ['scram', 'password', 'jwt', 'oauthbearer'] as const
+export const loginQuestions = ['scram', 'password', 'jwt', 'token', 'oauthbearer'] as const
 /** One of them, or the mechanism of a plug-in that judges what is typed as the password. */
 export type LoginQuestion = (typeof loginQuestions)[number] | PluggedMechanism
 

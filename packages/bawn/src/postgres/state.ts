@@ -102,6 +102,8 @@ export interface DoorState {
   readonly findAccount: (user: string) => Promise<{ readonly account: Account; readonly source: string } | undefined>
   /** Mechanisms of plug-ins, by their names. */
   readonly plugged: ReadonlyMap<PluggedMechanism, PasswordJudge>
+  /** Tokens that the gateway has issued, as the password. */
+  readonly token: PasswordJudge | undefined
   /** Where a client is sent for a token; without it `oauthbearer` takes tokens and tells nobody where to get one. */
   readonly tokenSource: TokenSource | undefined
   /** Slows guessing by SCRAM; `password` does so itself, and nobody guesses a token. */

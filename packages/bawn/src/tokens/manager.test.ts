@@ -90,6 +90,13 @@ function nodes(t: TestContext, made: readonly TokenManager[], pass: Nodes['pass'
   return { one, other, pass }
 }
 
+/** What a session would keep of the token. */
+async function marked(node: TokenManager, token: string): Promise<string> {
+  const mark = (await node.verify(token, undefined))?.mark
+  assert(mark !== undefined && mark !== '')
+  return mark
+}
+
 /** What a token says of its subject and its time. */
 function said(verified: VerifiedToken | undefined) {
   assert(verified)
@@ -171,6 +178,38 @@ for (const [kind, make] of Object.entries(all)) {
       assert.equal(await node.verify(again.token, undefined), undefined)
     }
     assert(await other.verify((await one.issue(alice)).token, 'alice'))
+  })
+
+  test(`${kind}: a token that was verified can be asked about at every node, until it is revoked or ends`, async t => {
+    const { one, other, pass } = make(t)
+    const mark = await marked(one, (await one.issue(alice)).token)
+    const bobs = await marked(other, (await one.issue({ ...alice, id: 'bob' })).token)
+    const isGood = (of: string) => Promise.all([one, other].map(node => node.isGood?.(of)))
+    assert.deepEqual([await isGood(mark), await isGood(bobs)].flat(), [true, true, true, true])
+    await other.revoke('alice')
+    assert.deepEqual([await isGood(mark), await isGood(bobs)].flat(), [false, false, true, true])
+    const again = await marked(one, (await one.issue(alice)).token)
+    assert.deepEqual(await isGood(again), [true, true])
+    assert.deepEqual(await isGood(mark), [false, false], 'it stays gone')
+    await one.revokeAll()
+    assert.deepEqual([await isGood(again), await isGood(bobs)].flat(), [false, false, false, false])
+    const last = await marked(one, (await one.issue(alice)).token)
+    pass(15 * minute - 1)
+    assert.deepEqual(await isGood(last), [true, true])
+    pass(1)
+    assert.deepEqual(await isGood(last), [false, false])
+  })
+
+  test(`${kind}: the mark of a token is no token, and what is no mark is of no good one`, async t => {
+    const { one, other } = make(t)
+    const { token } = await one.issue(alice)
+    const mark = await marked(one, token)
+    assert(!mark.includes(token) && !mark.includes(token.slice(-43)))
+    for (const text of [mark, `bawn_token_${mark}`]) assert.equal(await one.verify(text, undefined), undefined)
+    assert.equal(await marked(other, token), mark, 'after a reload it means the same')
+    for (const text of ['', token, mark.slice(1), `${mark}x`, '{}', 'null', '[]', `{"header":"a","epoch":1e99}`]) {
+      assert.equal(await one.isGood?.(text), false, text)
+    }
   })
 
   test(`${kind}: no token outlives the proof that it was issued for`, async t => {
@@ -277,6 +316,22 @@ for (const [kind, make] of Object.entries(random)) {
     assert.equal(await one.verify(token, undefined), undefined)
   })
 
+  test(`${kind}: asking whether a token is good is no use of it: nothing is renewed`, async t => {
+    const { one, other, pass } = make(t, { renew: true })
+    const { token, validUntil } = await one.issue(alice)
+    const mark = await marked(one, token)
+    for (let step = 0; step < 14; step++) {
+      pass(minute)
+      assert.equal(await other.isGood?.(mark), true)
+    }
+    assert.equal((await one.list())?.[0]?.validUntil, validUntil)
+    assert.equal((await one.verify(token, undefined))?.renewed, true)
+    pass(5 * minute)
+    assert.equal(await other.isGood?.(mark), true, 'a use elsewhere has moved the end')
+    pass(10 * minute)
+    assert.equal(await other.isGood?.(mark), false)
+  })
+
   test(`${kind}: one more than a subject may have ends its first; one more than all is refused`, async t => {
     const { one, other, pass } = make(t)
     const tokens: string[] = []
@@ -374,6 +429,38 @@ test('sqlite: killed at any instant, every token that was given out is there, an
     for (const token of given) assert(await manager.verify(token, undefined))
     for (const token of revoked) assert.equal(await manager.verify(token, undefined), undefined)
     await manager.close()
+  }
+})
+
+test('signed: a token of a key or an issuer that is believed no more is good no more', async t => {
+  const path = join(folder(t), 'tokens.db')
+  const manager = (issuer: string, ...[key, ...former]: readonly [string, ...string[]]) => {
+    const keys = [parseSigningKey(key), ...former.map(parseSigningKey)] as const
+    const signed = { name: 'signed', ttlMs: minute, issuer, keys }
+    return createSignedTokens(signed, openSqliteRevocations(path, 0), () => minute)
+  }
+  const rows = [manager('bawn', pem), manager('bawn', secret, pem), manager('bawn', secret), manager('other', pem)]
+  const [first] = rows
+  assert(first !== undefined)
+  const mark = await marked(first, (await first.issue(alice)).token)
+  assert.deepEqual(await Promise.all(rows.map(row => row.isGood?.(mark))), [true, true, false, false])
+  await Promise.all(rows.map(row => row.close()))
+})
+
+test('a store that cannot be asked is no answer', async t => {
+  const path = join(folder(t), 'tokens.db')
+  const made = [
+    createRandomTokens(defaults, openSqliteTokens(path, 0), () => 0),
+    createSignedTokens(
+      { name: 'signed', ttlMs: minute, issuer: 'bawn', keys: [parseSigningKey(secret)] },
+      openSqliteRevocations(path, 0),
+      () => 0,
+    ),
+  ]
+  for (const manager of made) {
+    const mark = await marked(manager, (await manager.issue(alice)).token)
+    await manager.close()
+    await assert.rejects(async () => manager.isGood?.(mark), { code: 'tokens.unavailable' })
   }
 })
 

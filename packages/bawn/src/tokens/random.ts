@@ -98,14 +98,20 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
     async verify(token, statedUser) {
       if (!form.test(token)) return undefined
       const now = clock()
-      const record = await store.find(digestOf(token), now)
+      const mark = digestOf(token)
+      const record = await store.find(mark, now)
       if (record === undefined || record.validUntil <= now) return undefined
       const { subject } = record
       if (statedUser !== undefined && statedUser !== subject.id) return undefined
       const isIssuedFor = (credential: CredentialVersion | undefined) =>
         record.credential === credential?.under(Buffer.from(token))
-      if (!renew) return { subject, isIssuedFor, validUntil: record.validUntil, renewed: false }
-      return { subject, isIssuedFor, ...(await renewed(record, now)) }
+      if (!renew) return { subject, isIssuedFor, validUntil: record.validUntil, renewed: false, mark }
+      return { subject, isIssuedFor, ...(await renewed(record, now)), mark }
+    },
+    async isGood(mark) {
+      const now = clock()
+      const record = await store.find(mark, now)
+      return record !== undefined && record.validUntil > now
     },
     async revoke(subjectId) {
       return store.removeSubject(subjectId, clock())

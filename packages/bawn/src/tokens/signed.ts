@@ -201,7 +201,12 @@ export function createSignedTokens(
       if (!isGood(claims, await revocations.read(subject.id))) return undefined
       const isIssuedFor = (credential: CredentialVersion | undefined) =>
         claims.credential === credential?.under(key.secret)
-      return { subject, isIssuedFor, validUntil, renewed: false }
+      return { subject, isIssuedFor, validUntil, renewed: false, mark: formatMark(key.header, claims, issuer) }
+    },
+    async isGood(mark) {
+      const read = parseMark(mark)
+      if (read === undefined || read.issuer !== issuer || !byHeader.has(read.header)) return false
+      return read.validUntil > clock() && isGood(read, await revocations.read(read.subjectId))
     },
     async revoke(subjectId) {
       const now = clock()
@@ -223,8 +228,21 @@ export function createSignedTokens(
 const keepLongerMs = 86_400_000
 
 /** Beyond the epoch now: the list of revocations was lost, and what it held is unknown. */
-function isGood({ epoch }: Claims, reading: RevocationReading): boolean {
+function isGood({ epoch }: Pick<Claims, 'epoch'>, reading: RevocationReading): boolean {
   return epoch <= reading.epoch && epoch >= reading.all && epoch >= (reading.subject ?? 0)
+}
+
+/** Everything that decides about a signed token later on, and no signature. */
+function formatMark(header: string, { subject, validUntil, epoch }: Claims, issuer: string): string {
+  return JSON.stringify({ header, issuer, subjectId: subject.id, validUntil, epoch })
+}
+
+/** @returns `undefined` when the text is not what `formatMark` makes */
+function parseMark(mark: string) {
+  const { header, issuer, subjectId, validUntil, epoch } = parseObject(mark) ?? {}
+  if (typeof header !== 'string' || typeof issuer !== 'string' || typeof subjectId !== 'string') return undefined
+  if (typeof validUntil !== 'number' || typeof epoch !== 'number') return undefined
+  return { header, issuer, subjectId, validUntil, epoch }
 }
 
 function formatClaims({ subject, issuedAt, validUntil, epoch, credential }: Claims, issuer: string): string {

@@ -29,6 +29,11 @@ export interface VerifiedToken {
   readonly validUntil: number
   /** This use has moved `validUntil`. */
   readonly renewed: boolean
+  /**
+   * What `isGood` knows the token by: a text in the memory of this process, up to 16,384 characters, that nobody can use as a token and that
+   * means the same after a reload. Without it no session is begun with the token.
+   */
+  readonly mark?: string | undefined
 }
 
 /** One token as an operator sees it: nothing in it can be used as one. */
@@ -57,6 +62,15 @@ export interface TokenManager {
    * @throws {TokenError} (rejects with) `tokens.unavailable`: it cannot be known
    */
   verify(token: string, statedUser: string | undefined): Promise<VerifiedToken | undefined>
+  /**
+   * Whether a token that was verified before is good now: neither revoked nor beyond its end. This is no use of it: nothing is renewed. It is
+   * asked twice a second for each session that was begun with a token; a manager without it has tokens that are worth nothing where sessions
+   * stay open, at the PostgreSQL door.
+   *
+   * @param mark `VerifiedToken.mark`; one that another manager has made, before a reload, is of no good token
+   * @throws {TokenError} (rejects with) `tokens.unavailable`: it cannot be known
+   */
+  isGood?(mark: string): Promise<boolean>
   /** Ends every token of this subject, at every node, for the next request. @returns how many there were, as far as the kind can tell */
   revoke(subjectId: string): Promise<number>
   /** Ends every token of everybody. @returns how many there were, as far as the kind can tell */
