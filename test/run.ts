@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 
 // `npm test`: types, then style, then every test; stops at the first of them that fails. `npm run test:clients` runs the suite that
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
-// `npm run test:vectors` the one whose data is not ours to ship (CONTRIBUTING.md).
+// `npm run test:vectors` the one whose data is not ours to ship, `npm run test:fuzz -- SECONDS` random input for longer (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -17,7 +17,8 @@ process.env['PATH'] = [join(root, 'node_modules/.bin'), dirname(process.execPath
 process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/node')
 
 const suites = {
-  all: ['packages/*/src/**/*.test.ts', 'test/*.test.ts'],
+  all: ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'test/fuzz/*.test.ts'],
+  fuzz: ['test/fuzz/*.test.ts'],
   clients: ['test/clients/*.test.ts'],
   browser: ['test/browser/*.test.ts'],
   mongo: ['test/mongo/*.test.ts'],
@@ -32,6 +33,10 @@ if (wanted === undefined) {
 } else if (wanted === 'mongo') {
   await step(process.execPath, ['test/mongo/build-ferretdb.ts'])
   await tests(suites.mongo)
+} else if (wanted === 'fuzz') {
+  const seconds = process.argv[3] ?? '300'
+  process.env['BAWN_FUZZ_SECONDS'] = seconds
+  await tests(suites.fuzz, Number(seconds) * 2_000)
 } else if (wanted === 'clients' || wanted === 'browser' || wanted === 'vectors') {
   await tests(suites[wanted])
 } else {
@@ -44,11 +49,11 @@ async function step(program: string, args: readonly string[]): Promise<void> {
   await exit(spawn(program, args, { cwd: root, stdio: 'inherit' }), program)
 }
 
-async function tests(patterns: readonly string[]): Promise<void> {
+async function tests(patterns: readonly string[], moreMs = 0): Promise<void> {
   const args = [
     '--test',
     `--test-concurrency=${Math.min(4, availableParallelism())}`,
-    '--test-timeout=240000',
+    `--test-timeout=${240_000 + moreMs}`,
     ...patterns,
   ]
   console.log(`> node ${args.join(' ')}`)

@@ -305,7 +305,8 @@ export class Answers {
       return
     }
     this.#expect(head, 'query', 'execute')
-    talk.copyIn = talk.pending.dropSyncsInCopy() ? 'ending' : 'skipping-sync'
+    talk.pending.dropSyncsInCopy()
+    talk.copyIn = 'skipping-sync'
     this.#forward()
   }
 

@@ -37,7 +37,7 @@ export class Conversation {
 
   /** Behind a refused message the server skips everything up to Sync, and so do we. */
   discarding = false
-  /** Syncs sent so far; numbers what lies between two of them. */
+  /** Syncs and simple queries sent so far; numbers what lies between two of them. */
   batch = 0
   /** Statements sent to be run so far: each may close a portal and open another of the same name (`CLOSE`, `DECLARE`, functions). */
   runs = 0
@@ -106,6 +106,8 @@ export class Conversation {
   /** A message goes to the server that will be answered. */
   send(entry: Omit<Pending, 'batch'>): void {
     this.pending.push({ ...entry, batch: this.batch })
+    // Each is answered by a ReadyForQuery, and what that ends must not be mixed up with what comes behind.
+    if (entry.kind === 'sync' || entry.kind === 'query') this.batch += 1
   }
 
   newExecution(

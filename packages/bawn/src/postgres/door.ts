@@ -137,7 +137,8 @@ export class PostgresDoor {
     const client = admission.input.socket
     client.on('error', () => {})
     if (admission.kind === 'cancel') {
-      this.sessions.cancel(admission.request.processId, admission.request.key)
+      // Clients take the close for the word that the server has heard: their next statement must not be hit.
+      await this.sessions.cancel(admission.request.processId, admission.request.key)
       client.destroy()
       return
     }
@@ -339,7 +340,7 @@ export class PostgresDoor {
       client: context.socket,
       received: context.input.release(),
       upstream,
-      cancel: () => void cancelUpstream(database.upstream, upstream.processId, upstream.key),
+      cancel: () => cancelUpstream(database.upstream, upstream.processId, upstream.key),
       onEnd: () => this.sessions.remove(key),
     })
     this.sessions.add(key, session)

@@ -153,6 +153,7 @@ export function execute(turn: Turn): Step {
   const talk = turn.talk
   const body = new BodyReader(buffer, start + 5, end)
   const name = body.objectName()
+  const nameEnd = body.at - 1
   body.int32()
   body.finish()
   const known = talk.portals.get(name)
@@ -176,7 +177,8 @@ export function execute(turn: Turn): Step {
     // Which columns are protected is read from the server's description of this very portal, just before it runs.
     portal.describedIn = talk.batch
     turn.talk.send({ kind: 'describe-portal', portal, swallow: true })
-    talk.toServer.append(buildDescribePortal(name))
+    // By the name as the client wrote it: the server repeats it when there is no such portal.
+    talk.toServer.append(buildDescribePortal(buffer.toString('latin1', start + 5, nameEnd)))
   }
   turn.talk.noteRun(portal.plan)
   portal.describedAt = talk.runs

@@ -114,15 +114,14 @@ export class Requests implements Turn {
     }
     switch (type) {
       case front.flush:
-      case front.copyData:
         this.forward()
         return 'next'
+      case front.copyData:
       case front.copyDone:
       case front.copyFail:
-        if (this.#isFull()) return 'wait'
+        if (this.#isCopyInDoubt()) return 'wait'
         this.forward()
-        this.talk.send({ kind: 'copy-end' })
-        if (this.talk.copyIn === 'skipping-sync') this.talk.copyIn = 'ending'
+        if (type !== front.copyData && this.talk.copyIn === 'skipping-sync') this.talk.copyIn = 'ending'
         return 'next'
       default:
         break
@@ -170,6 +169,17 @@ export class Requests implements Turn {
     // The server keeps small answers until it is asked for them.
     talk.toServer.append(flushMessage)
     return this.#waitUntil(() => talk.pending.length < talk.limits.maxPending || talk.copyIn === 'skipping-sync')
+  }
+
+  /**
+   * Data that the server has not asked for yet: waits until it has, or has answered everything. What came before the data is then known
+   * to lie outside of COPY or within, where the server reads over Sync.
+   */
+  #isCopyInDoubt(): boolean {
+    const talk = this.talk
+    if (talk.copyIn === 'skipping-sync' || talk.pending.length === 0) return false
+    talk.toServer.append(flushMessage)
+    return this.#waitUntil(() => talk.pending.length === 0 || talk.copyIn === 'skipping-sync')
   }
 
   /** Statements that were replaced are kept until Parse is answered, in case the server skipped it. */
@@ -264,11 +274,10 @@ export class Requests implements Turn {
   #sync(): Step {
     const talk = this.talk
     this.talk.discarding = false
-    this.forward()
-    // During COPY FROM STDIN the server reads over it.
+    // During COPY FROM STDIN the server reads over it; unless it has just failed, and then nobody could tell which Sync it answers.
     if (talk.copyIn === 'skipping-sync') return 'next'
+    this.forward()
     this.talk.send({ kind: 'sync' })
-    talk.batch += 1
     return 'next'
   }
 

@@ -8,7 +8,6 @@ import { Requests } from './requests.ts'
 import type { OpenSession } from './sessions.ts'
 import type { SessionSummary } from './state.ts'
 import { isBorrowed, type Upstream } from './upstream.ts'
-import { MessageBuilder } from './wire/builder.ts'
 import { front, status } from './wire/message.ts'
 
 /** What a session stands between. */
@@ -19,11 +18,13 @@ export interface SessionParts {
   /** What the client sent after its last login message. */
   readonly received: Buffer
   readonly upstream: Upstream
-  /** Cancels what the upstream connection runs. */
-  readonly cancel: () => void
+  /** Cancels what the upstream connection runs. Resolves when the server has heard of it; never rejects. */
+  readonly cancel: () => Promise<void>
   /** Called once, when both connections are closed or closing. */
   readonly onEnd: () => void
 }
+
+const terminateMessage = Buffer.from([front.terminate, 0, 0, 0, 4])
 
 /**
  * Relays between one client and one connection to PostgreSQL. Reads pause while the other side does not take what was written, and
@@ -40,6 +41,8 @@ export class Session implements OpenSession {
   #ended = false
   #draining: GatewayError | undefined
   #serverFull = false
+  /** The client said Terminate, and PostgreSQL has yet to answer what came before. */
+  #leaving = false
 
   constructor(parts: SessionParts) {
     this.summary = parts.summary
@@ -83,15 +86,15 @@ export class Session implements OpenSession {
     this.#flow()
   }
 
-  cancel(): void {
-    this.#parts.cancel()
+  cancel(): Promise<void> {
+    return this.#parts.cancel()
   }
 
   end(error: GatewayError): void {
     if (this.#ended) return
     // In the middle of a message of the server an error of ours would be read as its data.
     const canSpeak = !this.#answers.reader.isMidFrame
-    if (this.#talk.pending.length > 0) this.#parts.cancel()
+    if (this.#talk.pending.length > 0) void this.#parts.cancel()
     this.#finish()
     if (canSpeak) endSocket(this.#client, fatalResponse(error))
     else this.#client.destroy()
@@ -107,7 +110,8 @@ export class Session implements OpenSession {
   }
 
   #fromClient(chunk: Buffer): void {
-    if (this.#ended) return
+    // Nothing counts behind Terminate.
+    if (this.#ended || this.#requests.terminated) return
     this.#requests.reader.push(chunk)
     this.#turn(() => this.#requests.run())
   }
@@ -132,10 +136,8 @@ export class Session implements OpenSession {
     if (this.#answers.endedByServer) {
       this.#finish()
       endSocket(this.#client)
-    } else if (this.#requests.terminated) {
-      this.#finish()
-      endSocket(this.#client)
-    } else if (this.#draining !== undefined && this.#isIdle()) this.end(this.#draining)
+    } else if (this.#requests.terminated) this.#leave()
+    else if (this.#draining !== undefined && this.#isIdle()) this.end(this.#draining)
     else this.#flow()
   }
 
@@ -155,6 +157,18 @@ export class Session implements OpenSession {
     if (!this.#client.write(isBorrowed(toClient) ? Buffer.from(toClient) : toClient)) this.#server.pause()
   }
 
+  /** PostgreSQL answers what came before Terminate, and then closes; so do we. */
+  #leave(): void {
+    if (this.#talk.pending.length === 0) {
+      this.#finish()
+      endSocket(this.#client)
+      return
+    }
+    if (!this.#leaving) this.#server.write(terminateMessage)
+    this.#leaving = true
+    this.#flow()
+  }
+
   /** Reads from the client only what can be worked on and passed on. */
   #flow(): void {
     if (this.#requests.isWaiting || this.#serverFull) this.#client.pause()
@@ -171,14 +185,19 @@ export class Session implements OpenSession {
 
   #clientGone(): void {
     if (this.#ended) return
-    // What it started would go on for nobody.
-    if (this.#talk.pending.length > 0) this.#parts.cancel()
+    // What it started would go on for nobody; but who said Terminate has left it to PostgreSQL.
+    if (this.#talk.pending.length > 0 && !this.#leaving) void this.#parts.cancel()
     this.#finish()
     this.#client.destroy()
   }
 
   #serverGone(): void {
     if (this.#ended) return
+    if (this.#leaving) {
+      this.#finish()
+      endSocket(this.#client)
+      return
+    }
     this.end(new PostgresError('postgres.upstream_lost', 'the connection to PostgreSQL was lost'))
   }
 
@@ -204,7 +223,7 @@ export class Session implements OpenSession {
     this.#ended = true
     this.#closeTrail()
     if (!this.#server.destroyed) {
-      endSocket(this.#server, new MessageBuilder().begin(front.terminate).end().take())
+      endSocket(this.#server, this.#leaving ? undefined : terminateMessage)
     }
     this.#parts.onEnd()
   }
