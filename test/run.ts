@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path'
 
 // `npm test`: types, then style, then every test; stops at the first of them that fails. `npm run test:clients` runs the suite that
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
-// `npm run test:vectors` the one whose data is not ours to ship, `npm run test:fuzz -- SECONDS` random input for longer (CONTRIBUTING.md).
+// `npm run test:vectors` the one whose data is not ours to ship, `npm run test:fuzz -- SECONDS` random input for longer,
+// `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -33,6 +34,8 @@ if (wanted === undefined) {
 } else if (wanted === 'mongo') {
   await step(process.execPath, ['test/mongo/build-ferretdb.ts'])
   await tests(suites.mongo)
+} else if (wanted === 'suites') {
+  await step(process.execPath, ['test/suites/run.ts', ...process.argv.slice(3)])
 } else if (wanted === 'fuzz') {
   const seconds = process.argv[3] ?? '300'
   process.env['BAWN_FUZZ_SECONDS'] = seconds
