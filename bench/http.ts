@@ -1,10 +1,11 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../packages/demo/src/listen.ts'
+import { median, treeCpuMicroseconds } from './processor-time.ts'
 
 // Requests with a JWT through `bawn start` (token verified, policy, audit line, metrics) beside nginx proxy_pass, which does none of
 // that; both in front of the same nginx, on one core each. Slices are interleaved, so that whatever else the machine does hits both,
@@ -47,16 +48,6 @@ function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv 
   })
   children.push(child)
   return child
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 async function untilServes(port: number, authorization: string): Promise<void> {
@@ -161,45 +152,13 @@ audit: { file: audit.jsonl }
   return { port, child }
 }
 
-function processTree(pid: number): number[] {
-  const children = new Map<number, number[]>()
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    try {
-      const parent = Number(
-        readFileSync(`/proc/${name}/stat`, 'latin1')
-          .replace(/^.*\) /s, '')
-          .split(' ')[1],
-      )
-      children.set(parent, [...(children.get(parent) ?? []), Number(name)])
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  const tree = [pid]
-  for (const parent of tree) tree.push(...(children.get(parent) ?? []))
-  return tree
-}
-
-/** User and system time of the tree, in microseconds; the kernel counts in hundredths of a second. */
-function cpuMicroseconds(pid: number): number {
-  let ticks = 0
-  for (const each of processTree(pid)) {
-    const fields = readFileSync(`/proc/${each}/stat`, 'latin1')
-      .replace(/^.*\) /s, '')
-      .split(' ')
-    ticks += Number(fields[11]) + Number(fields[12])
-  }
-  return ticks * 10_000
-}
-
 interface Slice {
   readonly perRequest: number
   readonly perSecond: number
 }
 
 async function slice(port: number, pid: number, authorization: string, core: number): Promise<Slice> {
-  const before = cpuMicroseconds(pid)
+  const before = treeCpuMicroseconds(pid)
   const args = [
     '-c',
     String(core),
@@ -220,14 +179,9 @@ async function slice(port: number, pid: number, authorization: string, core: num
   const requests = Number(/(\d+) requests in/.exec(output)?.[1])
   if (!(requests > 0) || /Non-2xx/.test(output)) throw new Error(`wrk: ${output}`)
   return {
-    perRequest: (cpuMicroseconds(pid) - before) / requests,
+    perRequest: (treeCpuMicroseconds(pid) - before) / requests,
     perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1]),
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }
 
 try {

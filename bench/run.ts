@@ -11,7 +11,10 @@ import { join } from 'node:path'
 const benchmarks = {
   envelope: 'Sealing and opening values',
   postgres: 'The PostgreSQL door',
+  'postgres-results': 'Large results through the PostgreSQL door',
+  'postgres-sessions': 'Sessions at the PostgreSQL door',
   http: 'The HTTP door',
+  authn: 'Saying who one is',
   'authn-attacks': 'Refusing tokens',
 } as const
 

@@ -7,10 +7,11 @@ import { test } from 'node:test'
 // wrong folder, or that this table deserves a decision record.
 
 const doors = ['http', 'postgres', 'translator'] as const
-const belowDoors = ['accounts', 'tokens', 'authn', 'audit', 'policy', 'fields', 'outbound'] as const
+const belowDoors = ['limits', 'accounts', 'tokens', 'authn', 'audit', 'policy', 'fields', 'outbound'] as const
 
 const arrows: Readonly<Record<string, readonly string[]>> = {
-  accounts: [],
+  limits: [],
+  accounts: ['limits'],
   tokens: ['accounts'],
   authn: ['accounts', 'tokens'],
   plugins: ['accounts', 'tokens', 'authn'],
@@ -64,6 +65,9 @@ const composing = [
   'explain.ts',
   'unconnected-routes.ts',
   'explain-grant.ts',
+  'explain-sql.ts',
+  'row-filter-sql.ts',
+  'propose-firewall.ts',
   'explanation.ts',
   'known-fields.ts',
   'builtin.ts',

@@ -30,6 +30,7 @@ const door = servers.issue('door', { usage: 'server', hosts: ['localhost', '127.
 const database = servers.issue('postgres', { usage: 'server', hosts: ['127.0.0.1'] })
 const lost = clients.issue('lost')
 const kept = clients.issue('kept')
+const service = clients.issue('billing-service')
 const serialOf = ({ certificate }: Issued): Buffer => Buffer.from(certificate.serialNumber, 'hex')
 const named: readonly (readonly [string, Issued])[] = [
   ['lost', lost],
@@ -42,7 +43,7 @@ const responder = createServer(async (question, response) => {
   const chunks: Buffer[] = []
   for await (const chunk of question) chunks.push(chunk)
   const { serial, nonce } = readRequest(Buffer.concat(chunks))
-  const of = serialOf(lost).toString('hex') === serial ? lost : kept
+  const of = [lost, service].find(one => serialOf(one).toString('hex') === serial) ?? kept
   response.end(clients.answer(of, { nonce, status: of === lost ? said : 'good' }))
 })
 const upstream = createServer((asked, response) => response.end(String(asked.headers['x-user'] ?? 'nobody')))
@@ -92,7 +93,7 @@ databases:
     login: { user: postgres, password: file:password }
     allow: [authenticated]
 upstreams: { api: { url: "http://127.0.0.1:${portOf(upstream)}" } }
-services: { lost: { common_name: lost }, kept: { common_name: kept } }
+services: { lost: { common_name: lost }, kept: { common_name: kept }, billing: { common_name: billing-service } }
 mechanisms: { trust: { user: guest } }
 host_rules: [{ use: [certificate, trust] }]
 accounts: { staff: { kind: sqlite, path: accounts.db } }
@@ -174,6 +175,16 @@ test('both get in by both doors while nothing is said against them', async () =>
     assert.equal(await answer(name, who), 'good')
   }
   assert.equal(await ask('/public', undefined), 'nobody')
+})
+
+test('at the PostgreSQL door, whoever shows a certificate is called as the service is, or as its CN, and nothing else', async () => {
+  assert.equal(await answer('billing', service), 'good')
+  assert.match(JSON.stringify(trail().findLast(({ kind }) => kind === 'login')?.['identity']), /"id":"billing-service"/)
+  assert.equal(await answer('billing-service', service), 'good')
+  for (const name of ['kept', 'postgres', 'Billing', '']) {
+    assert.match(await answer(name, service), /^28000 /, name)
+  }
+  assert.match(await answer('billing', kept), /^28000 /)
 })
 
 test('at the HTTP door, a list that has changed refuses the next request, also on a connection that is open', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { connect as connectTcp } from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
+import { createRateLimiter } from '../packages/bawn/src/limits/rate-limit.ts'
 import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
 import { buildCancelRequest, buildSslRequest, buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
 import { type Kit, RawClient, rawLogin, rules, say, startKit, withClient } from './postgres-kit.ts'
@@ -396,9 +397,9 @@ test('revoking an identity ends its sessions, and draining waits for transaction
       .sort(),
     ['billy', 'sue'],
   )
-  assert.equal(
-    door.endSessions(({ identity }) => identity.id === 'sue'),
-    1,
+  assert.deepEqual(
+    door.endSessions(({ identity }) => identity.id === 'sue', 'revoked').map(({ identity }) => identity.id),
+    ['sue'],
   )
   assert.equal(code(await sueEnded), '57P01')
 
@@ -484,15 +485,22 @@ test('a session ends with its token, at the next statement', async () => {
   await assert.rejects(client.query('select 1'), { code: '57P01' })
 })
 
-test('a new state is for new sessions', async () => {
+test('a new state is for new sessions, and ends those that it would not let in', async () => {
   const door = await kit.listen()
   const { port } = door.address
   const before = new pg.Client(kit.client('billy', { port }))
+  const ended = new Promise<unknown>(resolve => before.on('error', resolve))
   await before.connect()
+  const shop = kit.state.databases.get('shop')
+  assert.ok(shop !== undefined)
+  const elsewhere = { ...shop, upstream: { ...shop.upstream, tls: undefined, port: 1 } }
+  door.swap({ ...kit.state, databases: new Map([['shop', elsewhere]]) })
+  assert.equal((await failure(kit.client('billy', { port }))).code, '08001')
+  assert.equal((await before.query('select 1 as one')).rows[0]?.one, 1)
   door.swap({ ...kit.state, databases: new Map() })
   assert.equal((await failure(kit.client('billy', { port }))).code, '3D000')
-  assert.equal((await before.query('select 1 as one')).rows[0]?.one, 1)
-  await before.end()
+  const error = await ended
+  assert.equal(error instanceof pg.DatabaseError && error.code, '57P01')
 })
 
 test('clients of another protocol version that never close do not fill the door', async t => {
@@ -512,4 +520,42 @@ test('clients of another protocol version that never close do not fill the door'
   client.socket.write(gss)
   assert.equal((await client.until(received => received.length > 0)).toString(), 'N')
   for (const { socket } of [client, ...stubborn]) socket.destroy()
+})
+
+test('connections over the rate are told so before TLS, with 53300, and take nobody’s place', async () => {
+  let at = 0
+  const limiter = createRateLimiter({ now: () => at })
+  const options = { rate: { count: 1, unitMs: 1_000 }, burst: 2, per: 'address' } as const
+  const door = await kit.listen({ rateLimit: limiter.limit('listener sql', 'listener', options), max_connections: 2 })
+  const { port } = door.address
+  await withClient(kit.client('billy', { port }), client => client.query('select 1'))
+  await withClient(kit.client('billy', { port }), client => client.query('select 1'))
+  for (const first of [buildSslRequest(), gss, buildStartupMessage([['user', 'billy']])]) {
+    const clients = await Promise.all(Array.from({ length: 4 }, () => RawClient.connect(port)))
+    for (const client of clients) {
+      client.socket.write(first)
+      await client.untilClosed()
+      assert.deepEqual(
+        [client.letters(), errorOf(client)['C'], errorOf(client)['M']],
+        ['E', '53300', 'too many connections from this address: wait 1 s'],
+      )
+    }
+  }
+  assert.equal((await failure(kit.client('billy', { port, ssl: false }))).code, '53300')
+  assert.equal(kit.events.filter(event => event.decision === 'deny').length, 0, 'nobody tried to log in')
+  at = 1_000
+  await withClient(kit.client('billy', { port }), client => client.query('select 1'))
+})
+
+test('connections that cannot be counted are refused', async () => {
+  const rateLimit = {
+    name: 'listener',
+    burst: 1,
+    windowMs: 1,
+    take: () => Promise.reject(new Error('the counter is away')),
+  }
+  const door = await kit.listen({ rateLimit })
+  const client = await RawClient.connect(door.address.port)
+  await client.untilClosed()
+  assert.equal(errorOf(client)['C'], '57P03')
 })

@@ -25,6 +25,8 @@ import { generateKeys } from '../packages/bawn/src/keys/generate.ts'
 import { createGate } from '../packages/bawn/src/policy/gate.ts'
 import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
 import { listenPostgres, type PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
+import { noSessionLimits } from '../packages/bawn/src/postgres/session-limits.ts'
+import { SessionSlots } from '../packages/bawn/src/postgres/session-slots.ts'
 import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
 import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
 import type { DatabaseState, DoorState, LogEntry } from '../packages/bawn/src/postgres/state.ts'
@@ -63,17 +65,19 @@ export const rules = new Map<string, HostRuleMatch>()
 /**
  * @param more further fields, beside `email` and `photo` of `people`
  * @param grants decide about every statement, where they are given
+ * @param settings of PostgreSQL
  */
 export async function startKit(
   setup: string,
   more: readonly unknown[] = [],
   grants?: DatabaseState['grants'],
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<Kit> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-door-'))
   const authority = createAuthority('test authority')
   const server = authority.issue('door', 'server', ['localhost', '127.0.0.1'])
   const postgres = await startPostgres({
-    settings: { max_connections: '150' },
+    settings: { max_connections: '150', ...settings },
     tls: authority.issue('postgres', 'server', ['localhost', '127.0.0.1']),
   })
   const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }
@@ -150,8 +154,10 @@ export async function startKit(
             user: postgres.user,
             password: postgres.password,
             connectTimeoutMs: 5_000,
+            probeAfterMs: 30_000,
           },
           gate: createGate(['staff'], { staff: { roles: ['billing', 'support', 'guest'] } }),
+          limits: noSessionLimits,
           schema,
           planner,
           grants,
@@ -168,6 +174,7 @@ export async function startKit(
     plugged: new Map(),
     tokenSource: { configuration: 'https://id.example/.well-known/openid-configuration', scope: 'openid' },
     throttle,
+    slots: new SessionSlots(),
     catalogue,
     audit: { emit: event => events.push(event), commit: () => {}, head: '', close: async () => {} },
     auditStatements: 'protected',
@@ -188,6 +195,8 @@ export async function startKit(
         },
         databases: undefined,
         authentication_timeout: 10_000,
+        keepalive: 60_000,
+        write_timeout: 60_000,
         max_connections: 50,
         max_frame_bytes: 1_048_576,
         max_pending: 1_000,
@@ -382,13 +391,16 @@ export class RawClient {
 }
 
 /** A raw connection in clear, logged in by token as `user` with one role, idle. */
-export async function rawLogin(port: number, user: string, role: string, minor = 0): Promise<RawClient> {
+export async function rawLogin(
+  port: number,
+  user: string,
+  role: string,
+  minor = 0,
+  more: readonly (readonly [name: string, value: string])[] = [],
+): Promise<RawClient> {
   rules.set(user, { kind: 'matched', rule: 'tokens', use: ['jwt'] })
   const client = await RawClient.connect(port)
-  const startup = buildStartupMessage([
-    ['user', user],
-    ['database', 'shop'],
-  ])
+  const startup = buildStartupMessage([['user', user], ['database', 'shop'], ...more])
   startup.writeInt32BE(0x0003_0000 + minor, 4)
   client.socket.write(startup)
   await client.until(() => client.letters() === 'R')

@@ -89,7 +89,7 @@ test('a password in clear is not asked for outside TLS, but on the machine itsel
   await withClient(kit.client('hasher', { ssl: false }), client => client.query('select 1'))
 })
 
-test('guessing is slowed down by the same limits whatever the mechanism; the right password waits too', async () => {
+test('guessing a password is slowed down by the same limits whatever the mechanism; the right one waits too, a token never', async () => {
   const now = () => 0
   const throttle = createLoginThrottle({ now })
   const hashed: string[] = []
@@ -103,22 +103,28 @@ test('guessing is slowed down by the same limits whatever the mechanism; the rig
   const door = await kit.listen({}, { throttle, password: checks })
   const at = (user: string, more: pg.ClientConfig = {}) => kit.client(user, { port: door.address.port, ...more })
   use('billy', 'scram', 'jwt', 'password')
-  const wrong = { password: 'wrong' }
+  const inClear = (text: string) => at('billy', { password: text, options: '-c bawn.login=password' })
   const codes = [
-    await failure(at('billy', wrong)),
-    await failure(at('billy', { ...wrong, options: '-c bawn.login=jwt' })),
-    await failure(at('billy', { ...wrong, options: '-c bawn.login=password' })),
-    await failure(at('billy', { ...wrong, options: '-c bawn.login=password' })),
-    await failure(at('billy', wrong)),
+    await failure(at('billy', { password: 'wrong' })),
+    await failure(inClear('wrong')),
+    await failure(inClear('worse')),
+    // The same guess again is none.
+    await failure(inClear('wrong')),
+    await failure(at('billy', { password: 'wrong' })),
+    await failure(at('billy', { password: 'wrong' })),
     await failure(at('billy')),
-    await failure(at('billy', { options: '-c bawn.login=password' })),
+    await failure(inClear(password)),
   ].map(({ code }) => code)
-  assert.deepEqual(codes, ['28P01', '28P01', '28P01', '28P01', '28P01', '53400', '53400'])
+  assert.deepEqual(codes, ['28P01', '28P01', '28P01', '28P01', '28P01', '28P01', '53400', '53400'])
   assert.equal(hashed.length, 2)
   assert.deepEqual(
-    kit.events.slice(5).map(event => event.code),
+    kit.events.slice(6).map(event => event.code),
     ['throttled', 'throttled'],
   )
+  const byToken = { options: '-c bawn.login=jwt' }
+  for (let n = 0; n < 6; n += 1)
+    assert.equal((await failure(at('billy', { ...byToken, password: 'wrong' }))).code, '28P01')
+  await withClient(at('billy', { ...byToken, password: 'token:billy:billing' }), client => client.query('select 1'))
   // An issuer that cannot be reached is no failed login.
   use('tess', 'jwt')
   for (let n = 0; n < 8; n += 1) assert.equal((await failure(at('tess', { password: 'outage:' }))).code, '57P03')
@@ -206,6 +212,22 @@ test('oauthbearer: a token logs in, without a word after it', async () => {
       ['28000', 'OAuth bearer authentication failed for user "tess"'],
     )
     assert.equal(kit.events.at(-1)?.code, reason)
+  }
+})
+
+test('oauthbearer: whoever leaves once told that a token is no good has failed, and the trail says so', async () => {
+  for (const leave of [
+    (client: RawClient) => client.socket.destroy(),
+    (client: RawClient) => client.socket.write(initial('n,,\x01auth=Bearer again\x01\x01')),
+  ]) {
+    kit.events.length = 0
+    const client = await offered(kit.door, 'tess')
+    client.socket.write(initial('n,,\x01auth=Bearer nonsense\x01\x01'))
+    await client.until(() => client.letters() === 'RR')
+    leave(client)
+    const until = Date.now() + 10_000
+    while (kit.events.length === 0 && Date.now() < until) await new Promise(resolve => setTimeout(resolve, 5))
+    assert.deepEqual([kit.events[0]?.decision, kit.events[0]?.code], ['deny', 'malformed'])
   }
 })
 

@@ -247,7 +247,10 @@ test('guessing is slowed down, and leaving without an answer is no try', async (
         taken.push('undecided')
         left.resolve()
       },
+      failed: () => {},
     }),
+    attemptNameless: () => assert.fail('who logs in to PostgreSQL has a name'),
+    failureOf: () => undefined,
   }
   const door = await kit.listen({}, { databases: database(target), throttle })
   await failure(config('billy', door, { password: 'wrong' }))

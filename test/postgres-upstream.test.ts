@@ -57,6 +57,7 @@ const target = (
   user,
   password: given,
   connectTimeoutMs: 5_000,
+  probeAfterMs: 30_000,
 })
 
 const own = (commonName: string, by = authority): Pick<DatabaseLoginTls, 'client'> => ({

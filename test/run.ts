@@ -6,8 +6,10 @@ import { dirname, join } from 'node:path'
 
 // `npm test`: types, then style, then every test; stops at the first of them that fails. `npm run test:clients` runs the suite that
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
-// `npm run test:vectors` the one whose data is not ours to ship, `npm run test:fuzz -- SECONDS` random input for longer,
-// `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
+// `npm run test:drivers` clients of other languages (`-- --write` writes what they can into docs/clients.md), `npm run test:keycloak` the one
+// with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
+// that takes some minutes to compare times, `npm run test:fuzz -- SECONDS` random input for longer, `npm run test:suites -- NAME` what other
+// people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -23,7 +25,10 @@ const suites = {
   clients: ['test/clients/*.test.ts'],
   browser: ['test/browser/*.test.ts'],
   mongo: ['test/mongo/*.test.ts'],
+  drivers: ['test/drivers/*.test.ts'],
+  keycloak: ['test/keycloak/*.test.ts'],
   vectors: ['test/suites/*.test.ts'],
+  guessing: ['test/guessing/*.test.ts'],
 }
 
 const wanted = process.argv[2]
@@ -40,7 +45,14 @@ if (wanted === undefined) {
   const seconds = process.argv[3] ?? '300'
   process.env['BAWN_FUZZ_SECONDS'] = seconds
   await tests(suites.fuzz, Number(seconds) * 2_000)
-} else if (wanted === 'clients' || wanted === 'browser' || wanted === 'vectors') {
+} else if (wanted === 'drivers') {
+  if (process.argv.includes('--write')) process.env['BAWN_CLIENTS'] = 'write'
+  await step(process.execPath, ['test/drivers/install.ts'])
+  await tests(suites.drivers)
+} else if (wanted === 'keycloak') {
+  await step(process.execPath, ['test/keycloak/get-keycloak.ts'])
+  await tests(suites.keycloak)
+} else if (wanted === 'clients' || wanted === 'browser' || wanted === 'vectors' || wanted === 'guessing') {
   await tests(suites[wanted])
 } else {
   // Some files, for whoever works on them: npm test -- packages/bawn/src/http/*.test.ts

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:https'
 import { after, before, test } from 'node:test'
 import { type Site, startSite } from '../../packages/bawn/src/http/login/site.fixture.ts'
@@ -8,7 +9,7 @@ import { type OpenId, startOpenId } from '../../packages/demo/src/openid.ts'
 import { type Chromium, launchChromium, type Page, type Visit } from './chromium.ts'
 
 // A person at a real browser: Chromium, a certified provider, a gateway behind TLS. npm cannot install Chromium, so it is in this suite:
-// npm run test:clients
+// npm run test:browser. `BAWN_CLIENTS=write` writes its table of docs/clients.md.
 
 const base = 'https://gate.example'
 /** Same site as the gateway, another origin; and another site. */
@@ -174,6 +175,23 @@ test('a link on another site leads to the page, with the session; what changes s
   await context.close()
 })
 
+/** What a page asks for without a session, and what comes of it. */
+const requests = [
+  { shown: 'asks for something', url: '/orders', headers: {}, questions: ['basic /orders'] },
+  {
+    shown: 'the same, with the header `No-Auth-Challenge`',
+    url: '/orders',
+    headers: { 'No-Auth-Challenge': 'true' },
+    questions: [],
+  },
+  {
+    shown: 'the same, with the query parameter `noauthchallenge`',
+    url: '/orders?noauthchallenge',
+    headers: {},
+    questions: [],
+  },
+] as const
+
 test('a script’s request pops up a question where the answer asks for Basic, and none where it says no-auth-challenge', async () => {
   const { context, page } = await visitor()
   const devtools = await context.newCDPSession(page)
@@ -186,16 +204,27 @@ test('a script’s request pops up a question where the answer asks for Basic, a
     void devtools.send('Fetch.continueWithAuth', { requestId, authChallengeResponse: { response: 'CancelAuth' } })
   })
   await page.goto(`${base}/open`)
-  const ask = (url: string, headers: Readonly<Record<string, string>>): Promise<unknown> =>
-    page.evaluate(`fetch('${url}', { headers: ${JSON.stringify(headers)} }).then(answer => answer.status)`)
-  assert.equal(await ask('/orders', { 'No-Auth-Challenge': 'true' }), 401)
-  assert.equal(await ask('/orders?noauthchallenge', {}), 401)
-  assert.deepEqual(questions, [])
-  assert.equal(await ask('/orders', {}), 401)
-  assert.deepEqual(questions, ['basic /orders'])
+  for (const { shown, url, headers, questions: wanted } of requests) {
+    const script = `fetch('${url}', { headers: ${JSON.stringify(headers)} }).then(answer => answer.status)`
+    assert.equal(await page.evaluate(script), 401, shown)
+    assert.deepEqual(questions.splice(0), wanted, shown)
+  }
   // A person is sent to log in instead.
   await page.goto(`${base}/orders`)
   await page.waitForURL(`${provider.issuer}/interaction/*`)
-  assert.deepEqual(questions, ['basic /orders'])
+  assert.deepEqual(questions, [])
   await context.close()
+})
+
+test('docs/clients.md has what was tried here', () => {
+  const lines = requests.map(
+    ({ shown, questions }) => `| a script of a page: ${shown} | 401 | ${questions.length > 0 ? 'yes' : 'no'} |`,
+  )
+  const person = '| a person opens a page, where `oidc` may be used | to the login of the provider | no |'
+  const table = ['| request | answer | popup |', '|---|---|---|', ...lines, person].join('\n')
+  const guide = new URL('../../docs/clients.md', import.meta.url)
+  const text = readFileSync(guide, 'utf8')
+  const whole = text.replace(/(<!-- browser -->\n)[\s\S]*?(\n<!-- end of browser -->)/, `$1${table}$2`)
+  if (process.env['BAWN_CLIENTS'] === 'write') writeFileSync(guide, whole)
+  else assert.equal(text, whole, 'run: BAWN_CLIENTS=write npm run test:browser')
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -66,6 +67,53 @@ test('psql: a script with several statements, a transaction, and an error that n
     assert.match(String(error.stderr), /LINE 1:[\s\S]*\^/)
     return true
   })
+})
+
+const copied = '(id, name, city, email)'
+
+test('psql: \\copy out and in again, in each format; what is stored is sealed anew', async () => {
+  const rows = `(select ${copied.slice(1, -1)} from people where id <= 50 order by id)`
+  const every = `select ${copied.slice(1, -1)} from people where id <= 50 order by id`
+  const before = await run('psql', ['-XAtc', every], 'billing')
+  for (const options of ['', 'csv header', "(format csv, delimiter ';', force_quote *)", '(format binary)']) {
+    const stored = "select md5(string_agg(email::text, ',' order by id)) from people where id <= 50"
+    const owner = new pg.Client({ ...world.owner, ssl: false })
+    await owner.connect()
+    const [{ md5: old }] = (await owner.query(stored)).rows
+    await run('psql', ['-Xc', `\\copy ${rows} to copied ${options}`], 'billing')
+    await run('psql', ['-Xc', 'delete from people where id <= 50'], 'billing')
+    const into = options.replace(', force_quote *', '')
+    assert.match(await run('psql', ['-Xc', `\\copy people ${copied} from copied ${into}`], 'billing'), /COPY 50/)
+    assert.equal(await run('psql', ['-XAtc', every], 'billing'), before)
+    const [{ md5: now }] = (await owner.query(stored)).rows
+    const [{ clear }] = (
+      await owner.query(
+        "select count(*)::int as clear from people where position('@'::bytea in email) > 0 and length(email) < 80",
+      )
+    ).rows
+    await owner.end()
+    assert.notEqual(now, old)
+    assert.equal(clear, 0)
+  }
+})
+
+test('psql: COPY as Alice sees it, and data within a script', async () => {
+  assert.equal(
+    await run('psql', ['-XAtc', 'copy (select id, email from people order by id limit 1) to stdout csv'], 'alice'),
+    '1,a****@example.com\n',
+  )
+  const script = world.place.path('script.sql')
+  writeFileSync(
+    script,
+    `copy people ${copied} from stdin;\n9001\tZoe\tCork\tzoe\\tz@example.com\n\\.\nselect email from people where id = 9001;\n`,
+  )
+  assert.equal(await run('psql', ['-XAtqf', script], 'billing'), 'zoe\tz@example.com\n')
+  writeFileSync(script, `copy people ${copied} from stdin;\n9002\tZoe\n\\.\n`)
+  await assert.rejects(
+    run('psql', ['-XAtqf', script, '-v', 'ON_ERROR_STOP=1'], 'billing'),
+    /COPY, row 1: .*fewer values/,
+  )
+  await run('psql', ['-Xc', 'delete from people where id > 9000'], 'billing')
 })
 
 test('pgbench: initialises by COPY, then runs in all three protocols, without a failed transaction', async () => {

@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
+import { CredentialVersion } from '../../packages/bawn/src/accounts/credential-version.ts'
 import { createRandomTokens } from '../../packages/bawn/src/tokens/random.ts'
 import { createRedisTokens } from '../../packages/bawn/src/tokens/redis.ts'
 import { connectRedis, type RedisConnection } from '../../packages/bawn/src/tokens/redis-connection.ts'
@@ -111,10 +112,19 @@ async function twoNodes(t: TestContext, make: Make) {
 for (const [kind, make] of Object.entries({ random, signed })) {
   test(`${kind}: a token of one node is good at the other, until its end`, async t => {
     const { one, other, pass } = await twoNodes(t, make)
-    const { token, validUntil } = await one.issue(alice)
-    assert.deepEqual(await other.verify(token, 'alice'), { subject: alice, validUntil, renewed: false })
+    const password = new CredentialVersion('first')
+    const { token, validUntil } = await one.issue(alice, password)
+    const { isIssuedFor, ...verified } = (await other.verify(token, 'alice')) ?? {}
+    assert.deepEqual(verified, { subject: alice, validUntil, renewed: false })
+    // Each node reads the account's version for itself.
+    const versions = [new CredentialVersion('first'), new CredentialVersion('second'), undefined]
+    assert.deepEqual(
+      versions.map(version => isIssuedFor?.(version)),
+      [true, false, false],
+    )
     assert.equal(await other.verify(token, 'bob'), undefined)
-    assert.equal((await one.issue(alice)).token, token)
+    assert.equal((await one.issue(alice, password)).token, token)
+    assert.notEqual((await one.issue(alice, new CredentialVersion('second'))).token, token)
     pass(15 * minute)
     assert.equal(await other.verify(token, 'alice'), undefined)
   })

@@ -67,6 +67,7 @@ export async function startLanes(): Promise<Lanes> {
       user: postgres.user,
       password: postgres.password,
       connectTimeoutMs: patience,
+      probeAfterMs: patience,
     }
     const login = { user: postgres.user, scram: credential, password: undefined }
     const upstream = await openUpstream(target, login, [

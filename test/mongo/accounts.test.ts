@@ -94,6 +94,7 @@ for (const [kind, options] of Object.entries(shapes)) {
     kind,
     keepsTimes: false,
     updatesAtOnce: false,
+    keepsDigest: false,
     async empty(t) {
       const collection = freshCollection()
       return () => open(t, collection, { options })

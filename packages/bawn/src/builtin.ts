@@ -15,6 +15,7 @@ import { createApiKeyMechanism } from './authn/api-key.ts'
 import { createBasicMechanism } from './authn/basic.ts'
 import { createBearerMechanism } from './authn/bearer.ts'
 import { createDigestMechanism } from './authn/digest.ts'
+import { parseNonceKey } from './authn/digest-nonce.ts'
 import { digestUsers } from './authn/digest-users.ts'
 import { createIdentityMechanism } from './authn/fixed-identity.ts'
 import { createHttpTrustMechanism } from './authn/http-trust.ts'
@@ -22,6 +23,7 @@ import { createIntrospectionMechanism } from './authn/introspection.ts'
 import {
   type ApiKeyOptions,
   apiKeyOptions,
+  asksAccounts,
   type BasicOptions,
   basicOptions,
   type DigestOptions,
@@ -151,10 +153,12 @@ const digest: TrustedMechanismKind<DigestOptions> = {
   kind: 'digest',
   doors: ['http'],
   options: digestOptions,
-  create: (options, { throttle, secret }) => {
-    const { realm, algorithms, userhash, nonce_lifetime: nonceLifetimeMs } = options
-    const settings = { realm, algorithms, userhash, nonceLifetimeMs, throttle }
-    return { http: createDigestMechanism(digestUsers(options, secret), settings) }
+  create: (options, { throttle, secret, stores, clock }) => {
+    const { realm, algorithms, userhash, nonce_lifetime: nonceLifetimeMs, nonce_key: key } = options
+    const nonceKey = key === undefined ? undefined : parseNonceKey(secret(key), realm)
+    const settings = { realm, algorithms, userhash, nonceLifetimeMs, nonceKey, startedAt: clock(), throttle }
+    const asked = asksAccounts(options) ? stores : []
+    return { http: createDigestMechanism(digestUsers(options, secret), { ...settings, stores: asked }) }
   },
 }
 
@@ -175,9 +179,10 @@ const introspection: TrustedMechanismKind<IntrospectionOptions> = {
   doors: ['http'],
   options: introspectionOptions,
   judgesOpaque: () => true,
-  create: (options, { fetch, clock, secret }) => ({
-    http: createIntrospectionMechanism(options, { fetch, clock, clientSecret: secret(options.client_secret) }),
-  }),
+  create: (options, { fetch, clock, secret, throttle }) => {
+    const clientSecret = secret(options.client_secret)
+    return { http: createIntrospectionMechanism(options, { fetch, clock, clientSecret, throttle }) }
+  },
 }
 
 const trust: TrustedMechanismKind<TrustOptions> = {

@@ -9,7 +9,13 @@ import type { Catalogue } from './fields/field.ts'
 import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
+import { createFirewall, type Firewall } from './postgres/firewall/firewall.ts'
+import { type Learning, openLearning } from './postgres/firewall/learning.ts'
+import { missingFilters } from './postgres/row-filters/in-place.ts'
+import { type RowPolicy, rowPolicyOf } from './postgres/row-filters/policy-sql.ts'
+import { createSessionLimits } from './postgres/session-limits.ts'
 import { guardOf } from './postgres/session-marks.ts'
+import { createParser } from './postgres/sql/parser.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, LoginMode, SessionMarks, UpstreamTarget } from './postgres/state.ts'
@@ -18,7 +24,8 @@ import { composeRevocation } from './server-tls.ts'
 /** A schema that nobody changed through us is looked at again after this long. */
 const schemaAgeMs = 10_000
 
-type Surroundings = Parameters<typeof composeRevocation>[3] & Pick<KindSurroundings, 'secret'>
+/** What a database is composed with. */
+export type DatabaseSurroundings = Parameters<typeof composeRevocation>[3] & Pick<KindSurroundings, 'secret'>
 
 /** A database behind the PostgreSQL door, with what is open towards it. */
 export interface OpenDatabase {
@@ -30,9 +37,9 @@ export interface OpenDatabase {
 /** Every database of the configuration. @throws {GatewayError} whatever keeps one from being served */
 export function composeDatabases(
   config: Config,
-  catalogue: Catalogue,
+  catalogue: Pick<Catalogue, 'fields'>,
   grants: { readonly gate: GrantGate | undefined; readonly of: (database: string) => DatabaseState['grants'] },
-  surroundings: Surroundings,
+  surroundings: DatabaseSurroundings,
 ): Promise<readonly OpenDatabase[]> {
   return Promise.all(
     Object.entries(config.databases).map(async ([name, options]) => {
@@ -51,13 +58,18 @@ export function composeDatabases(
           return login.password
         },
         connectTimeoutMs: login.connectTimeoutMs,
+        probeAfterMs: options.probe_after,
       }
+      const filters = await composeRowFilters(options, config)
+      const firewall = await composeFirewall(options.firewall, config, grants.gate)
       const asked = createDatabaseQuery(upstream)
       const source = createSchemaSource({
         query: asked.query,
         fields: catalogue.fields,
         database: name,
-        objects: () => grants.of(name) !== undefined,
+        objects: () => grants.of(name) !== undefined || firewall?.asksForTables === true,
+        watched: firewall?.watched ?? [],
+        ...(filters.length === 0 ? {} : { missingFilters: query => missingFilters(query, filters) }),
       })
       const marks = sessionMarks(options.identity)
       const state: DatabaseState = {
@@ -66,8 +78,12 @@ export function composeDatabases(
         login: loginMode(options.login),
         marks,
         gate: createGate(options.allow, config.policies, grants.gate),
+        replication: options.replication && createGate(options.replication, config.policies, grants.gate),
+        limits: createSessionLimits(options.limits),
         schema: source,
-        planner: await createPlanner({ identity: marks && guardOf(marks, options.login.kind) }),
+        planner: await createPlanner({ identity: marks && guardOf(marks, options.login.kind), firewall }),
+        firewall,
+        learning: composeLearning(name, options.firewall, surroundings),
         get grants() {
           return grants.of(name)
         },
@@ -79,6 +95,54 @@ export function composeDatabases(
       return { state, source, close }
     }),
   )
+}
+
+/** @throws {FirewallError} (rejects with) where a rule cannot be used */
+export async function composeFirewall(
+  options: Config['databases'][string]['firewall'],
+  config: Pick<Config, 'policies'>,
+  grants: Pick<GrantGate, 'decide'> | undefined,
+): Promise<Firewall | undefined> {
+  if (options === undefined) return undefined
+  const parser = await createParser()
+  return createFirewall(options, parser, allow => createGate(allow, config.policies, grants))
+}
+
+/** @throws {RowFilterError} (rejects with) where a filter cannot be used */
+export async function composeRowFilters(
+  {
+    row_filters: filters = [],
+    identity,
+    login,
+  }: Pick<Config['databases'][string], 'row_filters' | 'identity' | 'login'>,
+  config: Pick<Config, 'policies'>,
+): Promise<readonly RowPolicy[]> {
+  const { setting, roles_setting: rolesSetting } = identity ?? {}
+  // Checked with the configuration.
+  if (filters.length === 0 || setting === undefined || rolesSetting === undefined) return []
+  const parser = await createParser()
+  try {
+    return await Promise.all(
+      filters.map(filter => rowPolicyOf(filter, config.policies, { login: login.user, setting, rolesSetting }, parser)),
+    )
+  } finally {
+    parser.close()
+  }
+}
+
+function composeLearning(
+  database: string,
+  options: Config['databases'][string]['firewall'],
+  { log }: DatabaseSurroundings,
+): Learning | undefined {
+  const learn = options?.learn
+  if (learn === undefined) return undefined
+  return openLearning({
+    file: learn.file,
+    maxShapes: learn.max_shapes,
+    onProblem: (message, cause) =>
+      log({ level: 'warn', message: `database ${database}: ${message}`, requestId: '-', cause }),
+  })
 }
 
 function loginMode({ kind, roles }: Config['databases'][string]['login']): LoginMode {
@@ -95,7 +159,7 @@ function sessionMarks(options: Config['databases'][string]['identity']): Session
 function databaseRevocation(
   name: string,
   { ca, revocation }: Exclude<Config['databases'][string]['tls'], 'off'>,
-  surroundings: Surroundings,
+  surroundings: DatabaseSurroundings,
 ): RevocationCheck | undefined {
   if (revocation === undefined) return undefined
   const authorities = ca === undefined ? getCACertificates() : [readFileSync(ca, 'utf8')]
@@ -106,7 +170,9 @@ function databaseRevocation(
 export async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {
   const name = `database ${state.name}`
   try {
-    const { problems } = await source.fresh(schemaAgeMs)
+    const { problems, missingFilters: unfiltered = [] } = await source.fresh(schemaAgeMs)
+    // Nothing at all is served then.
+    if (unfiltered.length > 0) return { name, ok: false, detail: unfiltered.join('; ') }
     // Statements that need such a column are refused, everything else is served: somebody may be about to create it.
     const missing = problems.map(problem => problem.message).join('; ')
     return missing === '' ? { name, ok: true } : { name, ok: true, detail: missing }

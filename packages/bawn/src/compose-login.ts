@@ -84,7 +84,7 @@ export function loginDoor(config: Config, login: BrowserLogin, failures: LoginTh
     paths: pathsOf(oidc),
     loggedOut: loggedOutOf(oidc),
     sessionMs: oidc.session,
-    starts: createLoginThrottle({ now: () => performance.now(), network: startLimit }),
+    starts: createLoginThrottle({ now: () => performance.now(), nameless: startLimit }),
     failures,
   }
 }

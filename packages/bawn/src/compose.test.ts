@@ -13,6 +13,8 @@ import { type Composition, compose } from './compose.ts'
 import { parseConfig } from './config/load.ts'
 import { generateAuditKey, generateKeys } from './keys/generate.ts'
 import { plainKinds } from './kinds.ts'
+import { createRateLimiter } from './limits/rate-limit.ts'
+import { SessionSlots } from './postgres/session-slots.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bawn-compose-'))
@@ -71,6 +73,8 @@ audit: { file: audit.jsonl }
     clock: Date.now,
     log: () => {},
     throttle: createLoginThrottle({ now: () => 0 }),
+    limiter: createRateLimiter({ now: () => 0 }),
+    slots: new SessionSlots(),
     memoryTokens: createMemoryTokenStore(),
   }
   return compose(loaded.config, plainKinds, surroundings, environment)

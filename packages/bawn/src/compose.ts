@@ -13,6 +13,7 @@ import { createIdentity } from './authn/identity.ts'
 import type { JwtMechanism } from './authn/jwt.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
+import { asksAccounts } from './authn/option.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
@@ -36,11 +37,13 @@ import { openDirectoryKeystore } from './keys/directory.ts'
 import type { Keystore } from './keys/keystore.ts'
 import { parseMasterKey } from './keys/master-key.ts'
 import { type Kinds, kindSurroundings } from './kinds.ts'
+import type { RateLimiter } from './limits/rate-limit.ts'
 import { openCredentials } from './outbound/open.ts'
 import type { KindSurroundings, RandomTokenChoices } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { OpenGrantGate } from './policy/grant-gate.ts'
 import { isEnforced } from './policy/option.ts'
+import type { SessionSlots } from './postgres/session-slots.ts'
 import type { DatabaseState, DoorState, LogEntry } from './postgres/state.ts'
 import { isRevoked } from './revocation.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
@@ -62,6 +65,10 @@ export interface Surroundings {
   readonly log: (entry: LogEntry) => void
   /** One for all doors: what was guessed at one counts at the other, and a reload forgets nothing. */
   readonly throttle: LoginThrottle
+  /** Rates of the doors, and who has come how often. */
+  readonly limiter: RateLimiter
+  /** Places of sessions in databases. */
+  readonly slots: SessionSlots
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
   /** For names in host rules; the system's servers when it is not given. */
@@ -137,7 +144,7 @@ export async function compose(
   surroundings: Surroundings,
   environment: NodeJS.ProcessEnv,
 ): Promise<Composition> {
-  const { trail, metrics, clock, log, throttle, memoryTokens } = surroundings
+  const { trail, metrics, clock, log, throttle, limiter, slots, memoryTokens } = surroundings
   const catalogue = composeCatalogue(config, openKeystore(config, environment))
   const forKinds = kindSurroundings(environment, {
     clock,
@@ -198,10 +205,12 @@ export async function compose(
     const hostRules = createHostRules(config.host_rules, hostNames)
     const certificate = createCertificateMechanism(config.services, stores)
     const scram = stores.length === 0 ? undefined : createScramMechanism({ stores, decoySecret: decoySecretOf(stores) })
+    const { digest } = config.mechanisms
     const password = createPasswordCheck({
       stores,
       throttle,
       now: () => performance.now(),
+      digest: digest !== undefined && asksAccounts(digest) ? digest : undefined,
       onUpgradeFailure: (account, cause) =>
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })
@@ -223,6 +232,7 @@ export async function compose(
       upstreams,
       gate: allow => createGate(allow, config.policies, grants?.gate),
       catalogue,
+      limiter,
       carriers: mechanisms.carriers,
     })
     const close = async (): Promise<void> => {
@@ -257,7 +267,7 @@ export async function compose(
       postgres: Object.freeze({
         databases: new Map(databases.map(({ state }) => [state.name, state])),
         hostRules,
-        certificate: { authenticate: peer => certificate.authenticate(peer, undefined, clock()) },
+        certificate,
         scram,
         jwt,
         password,
@@ -266,6 +276,7 @@ export async function compose(
         plugged: composed.postgres,
         tokenSource: tokenSourceOf(Object.values(config.issuers)),
         throttle,
+        slots,
         catalogue,
         audit: trail,
         auditStatements: config.audit.statements,

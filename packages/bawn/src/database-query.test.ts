@@ -50,6 +50,7 @@ function target(port: number, more: Partial<UpstreamTarget> = {}): UpstreamTarge
     user: 'gateway',
     password,
     connectTimeoutMs: 5_000,
+    probeAfterMs: 30_000,
     ...more,
   }
 }

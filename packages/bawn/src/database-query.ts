@@ -20,7 +20,7 @@ export interface DatabaseQuery {
  * @param options.timeoutMs for a query to be answered
  */
 export function createDatabaseQuery(
-  target: UpstreamTarget,
+  target: Omit<UpstreamTarget, 'probeAfterMs'>,
   {
     applicationName = 'bawn: schema',
     timeoutMs = 30_000,

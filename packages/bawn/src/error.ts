@@ -213,6 +213,12 @@ export const errors = {
     sqlstate: '53300',
     hint: 'Too many encrypted tokens are being opened: try again in a moment',
   },
+  'authn.bad_nonce_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Make a key: openssl rand -base64 32; mechanisms.digest.nonce_key names where it is',
+  },
   'authn.bad_digest_user': {
     blame: 'operator',
     status: 500,
@@ -494,6 +500,12 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Send one Authorization header',
   },
+  'http.rate_limited': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53400',
+    hint: 'Too many requests from this address: wait as long as Retry-After says, and watch RateLimit before',
+  },
   'http.refused_here': {
     blame: 'caller',
     status: 403,
@@ -670,13 +682,25 @@ export const errors = {
     blame: 'caller',
     status: 403,
     sqlstate: '0A000',
-    hint: 'Replication shows whole tables and does not go through the gateway; connect to the server itself',
+    hint: 'Replication shows whole tables, past every rule: the operator permits it by replication of the database, or connect to the server itself',
   },
   'postgres.too_many_connections': {
     blame: 'operator',
     status: 503,
     sqlstate: '53300',
     hint: 'Close idle sessions, or raise max_connections of the listener',
+  },
+  'postgres.rate_limited': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53300',
+    hint: 'Too many connections from this address in a short time: keep connections open, or use a pool',
+  },
+  'postgres.too_many_sessions': {
+    blame: 'caller',
+    status: 429,
+    sqlstate: '53300',
+    hint: 'Close sessions that are not used any more, or try again later; the operator may raise limits of the database',
   },
   'postgres.shutting_down': {
     blame: 'operator',
@@ -689,6 +713,48 @@ export const errors = {
     status: 401,
     sqlstate: '57P01',
     hint: 'The proof of identity ran out or was revoked; log in again',
+  },
+  'postgres.idle_session': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57P05',
+    hint: 'Connect again; a pool should close sessions before that, or the operator may raise idle_session',
+  },
+  'postgres.idle_in_transaction': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '25P03',
+    hint: 'End transactions when their work is done; the operator may raise idle_in_transaction',
+  },
+  'postgres.session_lifetime': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57P01',
+    hint: 'Connect again; a pool should renew its connections before session_lifetime is over',
+  },
+  'postgres.statement_timeout': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '57014',
+    hint: 'The operator limits statements (statement_timeout of the database or the role), whatever the session sets',
+  },
+  'postgres.transaction_timeout': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '25P04',
+    hint: 'Do the work in shorter transactions; the operator may raise transaction_timeout',
+  },
+  'postgres.access_withdrawn': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '57P01',
+    hint: 'Ask the operator: a reload took the database away, or the policies that let this identity in',
+  },
+  'postgres.session_killed': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P01',
+    hint: 'The operator knows why; connect again when that is settled',
   },
   'postgres.upstream_unreachable': {
     blame: 'upstream',
@@ -738,6 +804,12 @@ export const errors = {
     sqlstate: '28000',
     hint: 'Let pg_hba.conf ask for password, md5, scram-sha-256 or oauth where the gateway comes from',
   },
+  'postgres.client_stalled': {
+    blame: 'caller',
+    status: 408,
+    sqlstate: '08006',
+    hint: 'Read what was asked for, or ask for less at a time; the operator may raise write_timeout of the listener',
+  },
   'postgres.upstream_lost': {
     blame: 'upstream',
     status: 502,
@@ -767,6 +839,12 @@ export const errors = {
     status: 400,
     sqlstate: '22P03',
     hint: 'Send the value as text (UTF-8) or as bytea; other types cannot be sealed',
+  },
+  'postgres.copy_malformed': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22P04',
+    hint: 'The data of COPY must be of the format and the columns that the statement names; nothing of it was stored',
   },
   'postgres.not_text': {
     blame: 'operator',
@@ -798,6 +876,30 @@ export const errors = {
     status: 403,
     sqlstate: '42501',
     hint: 'What says who a session is for was set by the gateway and stays; use a login of its own to define code',
+  },
+  'postgres.statement_denied': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'A rule of the firewall of this database refuses it: ask the operator, who finds the rule by its name in the configuration',
+  },
+  'postgres.firewall_invalid': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the rule under databases.NAME.firewall: bawn check tells what is wrong with it',
+  },
+  'postgres.row_filter_missing': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '55000',
+    hint: 'The operator has to run what this prints, as the owner of the tables: bawn rls',
+  },
+  'postgres.row_filter_invalid': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the entry under databases.NAME.row_filters: bawn check tells what is wrong with it',
   },
   'postgres.statement_refused': {
     blame: 'caller',
@@ -893,6 +995,12 @@ export const errors = {
   },
   'admin.method': { blame: 'caller', status: 405, sqlstate: '42501', hint: 'The Allow header names the method' },
   'admin.body': { blame: 'caller', status: 413, sqlstate: '54000', hint: 'Send the request without a body' },
+  'admin.choice': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'Say which sessions: id, user or database, each once; of several all must fit',
+  },
   'admin.unauthorized': {
     blame: 'caller',
     status: 401,

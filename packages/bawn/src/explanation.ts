@@ -2,7 +2,18 @@
 
 /** One thing that was looked at, in order. */
 export interface ExplainedStep {
-  readonly about: 'path' | 'route' | 'database' | 'host rule' | 'mechanism' | 'identity' | 'policy' | 'grants' | 'field'
+  readonly about:
+    | 'path'
+    | 'route'
+    | 'database'
+    | 'host rule'
+    | 'mechanism'
+    | 'identity'
+    | 'policy'
+    | 'grants'
+    | 'field'
+    | 'statement'
+    | 'firewall'
   readonly text: string
 }
 

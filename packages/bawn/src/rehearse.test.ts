@@ -22,12 +22,12 @@ const rows = [
   ],
 ] as const
 for (const [name, more, code] of rows) {
-  test(`building ${name} finds ${code ?? 'nothing wrong'}`, () => {
+  test(`building ${name} finds ${code ?? 'nothing wrong'}`, async () => {
     const loaded = parseConfig('bawn.yaml', new TextEncoder().encode(base + more))
     assert.equal(loaded.kind, 'ok', JSON.stringify(loaded))
     if (loaded.kind !== 'ok') return
     assert.deepEqual(
-      rehearse(loaded.config, plainKinds).map(error => error.code),
+      (await rehearse(loaded.config, plainKinds)).map(error => error.code),
       code === undefined ? [] : [code],
     )
   })

@@ -1,6 +1,7 @@
 import { createCertificateMechanism } from './authn/certificate.ts'
 import { createHostRules } from './authn/host-rules.ts'
 import { createJwtMechanism } from './authn/jwt.ts'
+import { composeFirewall, composeRowFilters } from './compose-databases.ts'
 import type { Config } from './config/load.ts'
 import { SecretError } from './config/secret.ts'
 import { GatewayError } from './error.ts'
@@ -18,11 +19,11 @@ import { routesOf } from './unconnected-routes.ts'
  *   `probeFiles` tells its line
  * @returns what would keep the gateway from starting, each with its code; a fault of ours is thrown
  */
-export function rehearse(
+export async function rehearse(
   config: Config,
   kinds: Kinds,
   secret?: (reference: string) => string,
-): readonly GatewayError[] {
+): Promise<readonly GatewayError[]> {
   const found: GatewayError[] = []
   const build = (work: () => void): void => {
     try {
@@ -42,7 +43,23 @@ export function rehearse(
   )
   const surroundings = { fetch, clock: Date.now, secret: secret ?? (reference => reference) }
   build(() => createJwtMechanism(Object.fromEntries(issuers), surroundings).close())
-  for (const database of Object.values(config.databases)) build(() => createGate(database.allow, config.policies))
+  for (const { allow, replication = [] } of Object.values(config.databases)) {
+    build(() => createGate(allow, config.policies))
+    if (replication.length > 0) build(() => createGate(replication, config.policies))
+  }
+  for (const database of Object.values(config.databases)) {
+    const made = Promise.all([
+      composeFirewall(database.firewall, config, undefined),
+      composeRowFilters(database, config),
+    ])
+    const failed = await made.then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    build(() => {
+      if (failed !== undefined) throw failed
+    })
+  }
   build(() => routesOf(config, fieldsOf(config), kinds))
   return found
 }

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CredentialVersion } from './accounts/credential-version.ts'
 import type { Account, AccountStore } from './accounts/store.ts'
 import { createIdentity, type Identity } from './authn/identity.ts'
 import { pluggedMechanism } from './authn/option.ts'
-import { isRevoked, watchIdentities } from './revocation.ts'
+import { isRevoked, watchIdentities, watchStreams } from './revocation.ts'
 
-const account = (name: string, roles: readonly string[], locked = false): Account => ({
-  name,
-  roles,
-  scram: undefined,
-  locked,
-})
+const version = new CredentialVersion('one')
+const account = (
+  name: string,
+  roles: readonly string[],
+  locked = false,
+  credential: CredentialVersion | undefined = version,
+): Account => ({ name, roles, scram: undefined, credential, locked })
 
 function storeOf(...accounts: readonly Account[]): AccountStore {
   return {
@@ -31,6 +33,7 @@ const identity = (more: Partial<Identity> = {}): Identity =>
     clientId: undefined,
     mechanism: 'scram',
     source: 'staff',
+    credential: version,
     expiresAt: undefined,
     ...more,
   })
@@ -39,6 +42,16 @@ const rows = [
   { name: 'an account as it was', accounts: [account('sue', ['sales', 'support', 'sales'])], revoked: false },
   { name: 'an account that was removed', accounts: [], revoked: true },
   { name: 'an account that was locked', accounts: [account('sue', ['sales', 'support'], true)], revoked: true },
+  {
+    name: 'an account with another password',
+    accounts: [account('sue', ['sales', 'support'], false, new CredentialVersion('two'))],
+    revoked: true,
+  },
+  {
+    name: 'an account with the same password, read again',
+    accounts: [account('sue', ['sales', 'support'], false, new CredentialVersion('one'))],
+    revoked: false,
+  },
   { name: 'a role taken away', accounts: [account('sue', ['support'])], revoked: true },
   { name: 'a role given', accounts: [account('sue', ['sales', 'support', 'billing'])], revoked: true },
   { name: 'a token of an issuer with the name of a store', accounts: [], who: { mechanism: 'jwt' }, revoked: false },
@@ -100,4 +113,14 @@ test('everybody is looked at in each round, a few at once, and one who cannot be
   assert.equal(most, 4)
   assert.equal(new Set(ended).size, 48)
   assert(!ended.includes('user7') && !ended.includes('user8'))
+})
+
+test('an answer is cut for what became of the account, and not because the proof has run out meanwhile', async () => {
+  const [expired, gone] = [identity({ expiresAt: 1 }), identity({ id: 'tom' })]
+  const ended = Promise.withResolvers<Identity>()
+  const doors = new Map([['web', { streams: () => [expired, gone], endStreams: ended.resolve }]])
+  const stores = [storeOf(account('sue', ['sales', 'support']))]
+  const watch = watchStreams(doors, who => isRevoked(who, stores, 1_000))
+  assert.equal(await ended.promise, gone)
+  watch.close()
 })

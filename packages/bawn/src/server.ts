@@ -5,6 +5,7 @@ import { problemAt, problemOf, type ReloadProblem, type ReloadResult } from './a
 import { createMetrics } from './audit/metrics.ts'
 import { openAuditTrail } from './audit/trail.ts'
 import type { NameResolver } from './authn/host-names.ts'
+import type { Identity } from './authn/identity.ts'
 import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
 import { type Config, ConfigError } from './config/load.ts'
@@ -12,12 +13,15 @@ import { probeFiles } from './config/probe.ts'
 import { type Configuration, loadConfiguration, tellPlugins } from './configuration.ts'
 import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
+import { createRateLimiter } from './limits/rate-limit.ts'
 import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
 import { parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
-import { type RevocationWatch, watchSessions } from './revocation.ts'
+import { SessionSlots } from './postgres/session-slots.ts'
+import { type RevocationWatch, watchSessions, watchStreams } from './revocation.ts'
 import { type ListenerTls, openListenerTls } from './server-tls.ts'
+import { killSessions, listSessions } from './session-control.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { packageVersion } from './version.ts'
 
@@ -74,8 +78,20 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
     metrics,
   )
   const throttle = createLoginThrottle({ now: () => performance.now() })
+  const limiter = createRateLimiter({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
-  const surroundings: Surroundings = { trail, metrics, clock, log: entry, throttle, memoryTokens, resolver }
+  const slots = new SessionSlots()
+  const surroundings: Surroundings = {
+    trail,
+    metrics,
+    clock,
+    log: entry,
+    throttle,
+    limiter,
+    slots,
+    memoryTokens,
+    resolver,
+  }
   const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
   try {
     await server.start()
@@ -99,7 +115,7 @@ class Server implements RunningServer {
   #last: Promise<unknown> = Promise.resolve()
   #draining = false
   #closing: Promise<void> | undefined
-  #revocation: RevocationWatch | undefined
+  #revocation: readonly RevocationWatch[] = []
   readonly #http = new Map<string, HttpDoor>()
   readonly #postgres = new Map<string, PostgresListener>()
   readonly #admin: AdminDoor[] = []
@@ -149,17 +165,20 @@ class Server implements RunningServer {
           : error
       })
     }
-    this.#revocation = watchSessions(this.#postgres, async who => (await this.#current?.isRevoked(who)) === true)
+    const isOver = async (who: Identity): Promise<boolean> => (await this.#current?.isRevoked(who)) === true
+    this.#revocation = [watchSessions(this.#postgres, isOver), watchStreams(this.#http, isOver)]
     this.#tell('start', 'permit')
   }
 
   async #listen(name: string, listener: Config['listeners'][string], state: Composition): Promise<string> {
     const address = parseHostPort(listener.address)
-    const { log } = this.#surroundings
+    const { log, limiter } = this.#surroundings
     const tls = listener.door === 'admin' ? undefined : this.#tls(name, listener.tls)
+    const rate = listener.door === 'admin' ? undefined : listener.rate_limit
+    const rateLimit = rate && limiter.limit(`listener ${name}`, 'listener', rate)
     switch (listener.door) {
       case 'http': {
-        const door = createHttpDoor({ listener, tls }, state.http, {
+        const door = createHttpDoor({ listener, tls, rateLimit }, state.http, {
           requestId: randomUUID,
           log: {
             error: (message, detail) =>
@@ -176,11 +195,8 @@ class Server implements RunningServer {
         return hostPort(bound)
       }
       case 'postgres': {
-        const opened = await listenPostgres(
-          address,
-          { ...listener, databases: listener.databases, name, tls },
-          state.postgres,
-        )
+        const options = { ...listener, databases: listener.databases, name, rateLimit, tls }
+        const opened = await listenPostgres(address, options, state.postgres)
         this.#postgres.set(name, opened)
         return hostPort(opened.address)
       }
@@ -196,6 +212,8 @@ class Server implements RunningServer {
             metrics: () => this.#expose(),
             head: () => this.#surroundings.trail.head,
             reload: () => this.reload(),
+            sessions: () => listSessions(this.#postgres),
+            killSessions: (choice, by) => killSessions(this.#postgres, this.#surroundings.trail, choice, by),
           },
         )
         this.#admin.push(door)
@@ -314,7 +332,7 @@ class Server implements RunningServer {
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    this.#revocation?.close()
+    for (const watch of this.#revocation) watch.close()
     this.#draining = true
     // Whatever a door has to say, the trail is closed and its lock given back.
     await Promise.allSettled([

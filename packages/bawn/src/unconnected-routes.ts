@@ -5,6 +5,7 @@ import { compileRoutes } from './http/routes.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
 import type { Kinds } from './kinds.ts'
 import type { KnownField } from './known-fields.ts'
+import { createRateLimiter } from './limits/rate-limit.ts'
 import { headersOf } from './outbound/open.ts'
 import { createGate, nothingGranted } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
@@ -41,6 +42,7 @@ export function routesOf(
     upstreams,
     gate,
     catalogue,
+    limiter: createRateLimiter({ now: () => 0 }),
     carriers: configuredCarriers(config, kinds),
   })
 }

@@ -1,4 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { argon2idDefaults } from './argon2id.ts'
+import { CredentialVersion } from './credential-version.ts'
+import { decoyHa1 } from './digest-verifier.ts'
 import { effectiveRoles, type RoleHierarchy } from './role-hierarchy.ts'
 import { defaultScramIterations, formatScramVerifier, parseScramVerifier } from './scram-verifier.ts'
 import { AccountError, isAccountName, isRoleName, type ScramVerifier, type StoredAccount } from './store.ts'
@@ -16,12 +19,19 @@ import {
 export function verifierColumns({
   scram,
   password,
-}: Partial<Verifiers>): [scram: string | null, password: string | null] {
+  digest,
+}: Partial<Verifiers>): [scram: string | null, password: string | null, digest: string | null] {
   if (password?.kind === 'plain') throw new AccountError('accounts.invalid', 'a password in clear is not stored')
   return [
     scram === undefined ? null : formatScramVerifier(scram),
     password === undefined ? null : formatVerifier(password),
+    digest ?? null,
   ]
+}
+
+/** A version of a credential (`credential-version.ts`): never the same twice, also for whoever gets a name after it was removed. */
+export function newCredential(): string {
+  return randomBytes(12).toString('hex')
 }
 
 /** Each role once, sorted. @throws {AccountError} `accounts.invalid` */
@@ -57,6 +67,7 @@ export const nobodyColumns = {
   name: 'nobody',
   scram: formatScramVerifier(nobody.scram),
   password: formatVerifier(nobody.password),
+  digest: `SHA-256 ${decoyHa1['SHA-256']} bawn`,
   role: 'none',
 } as const
 
@@ -67,6 +78,9 @@ export interface AccountColumns {
   readonly scram: unknown
   /** `null`: none. */
   readonly password: unknown
+  /** `null`: none. */
+  readonly digest: unknown
+  readonly credential: unknown
   readonly roles: unknown
   readonly locked: unknown
   /** Ms since 1970; anything else: not known. */
@@ -83,9 +97,9 @@ export interface AccountColumns {
  *   and the login must not fall through to another store
  */
 export function parseAccountColumns(store: string, columns: AccountColumns, hierarchy: RoleHierarchy): StoredAccount {
-  const { name, roles, locked, created, passwordChanged } = columns
-  const scram = parseText(columns.scram, parseScramVerifier)
-  const password = parseText<PasswordVerifier>(columns.password, parseVerifier)
+  const { name, roles, locked, created, passwordChanged, digest, credential } = columns
+  const scram = parseText(columns.scram, parseScramVerifier, nobodyColumns.scram)
+  const password = parseText<PasswordVerifier>(columns.password, parseVerifier, nobodyColumns.password)
   if (
     typeof name !== 'string' ||
     typeof locked !== 'boolean' ||
@@ -101,6 +115,8 @@ export function parseAccountColumns(store: string, columns: AccountColumns, hier
     granted: roles,
     scram,
     password,
+    digest: typeof digest === 'string' ? digest : undefined,
+    credential: new CredentialVersion(typeof credential === 'string' ? credential : ''),
     locked,
     createdAt: typeof created === 'number' ? created : undefined,
     passwordChangedAt: typeof passwordChanged === 'number' ? passwordChanged : undefined,
@@ -111,9 +127,14 @@ export function damagedRow(store: string): AccountError {
   return new AccountError('accounts.unavailable', `account store ${store} holds a damaged row`)
 }
 
-function parseText<Value>(column: unknown, parse: (text: string) => Value | undefined): Value | 'damaged' | undefined {
-  if (column === null) return undefined
-  return (typeof column === 'string' ? parse(column) : undefined) ?? 'damaged'
+/** @param instead read where there is nothing, and forgotten: who has no password must not be found faster than others */
+function parseText<Value>(
+  column: unknown,
+  parse: (text: string) => Value | undefined,
+  instead: string,
+): Value | 'damaged' | undefined {
+  const value = typeof column === 'string' || column === null ? parse(column ?? instead) : undefined
+  return column === null ? undefined : (value ?? 'damaged')
 }
 
 function isStringList(value: unknown): value is readonly string[] {

@@ -173,6 +173,7 @@ export function administrationBehaviours({ kind, empty }: GrantStoreUnderTest): 
       await assert.rejects(administration.setPassword('alice', password), invalid)
     }
     assert.equal(await store.find('support'), undefined)
+    await administration.setPassword('alice', 'correct horse')
     assert.equal((await store.decoy('rrr'))?.name, 'alice')
     assert.deepEqual(
       (await store.list()).map(({ name }) => name),

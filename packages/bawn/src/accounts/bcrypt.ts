@@ -18,7 +18,7 @@ export interface BcryptVerifier {
 /** Cost 15 takes about three seconds here; a file that asks for more wants to keep us busy. */
 export const maxBcryptCost = 15
 /** More of a password is not looked at; the NUL at its end counts. */
-const maxKeyBytes = 72
+export const maxBcryptBytes = 72
 
 const alphabet = './ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const base64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
@@ -59,7 +59,7 @@ export function formatBcryptVerifier({ version, cost, salt, tag }: BcryptVerifie
  * @returns 23 bytes
  */
 export function deriveBcryptTag(password: Uint8Array, salt: Uint8Array, cost: number): Buffer {
-  const key = Buffer.alloc(Math.min(password.length + 1, maxKeyBytes))
+  const key = Buffer.alloc(Math.min(password.length + 1, maxBcryptBytes))
   key.set(password.subarray(0, key.length))
   const state = initialState().slice()
   const keyWords = cycledWords(key)

@@ -4,6 +4,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { digestHash } from './digest-verifier.ts'
 import { type FileAccountsOptions, openFileAccounts, parseUserFile } from './file.ts'
 import { AccountError } from './store.ts'
 
@@ -237,4 +238,23 @@ test('cut, changed and random files end in users or in the one error', () => {
       }
     }
   }
+})
+
+test('a name is found by its hash, also when the file has changed; a password has another version then', async () => {
+  const { store, path, wait } = openFile(usersYml)
+  const find = async (name: string, realm = 'RESTHeart Realm') => {
+    const found = await store.findHashed?.({ hash: digestHash('MD5', `${name}:${realm}`), realm, algorithm: 'MD5' })
+    return found?.name
+  }
+  assert.deepEqual(
+    [await find('admin'), await find('user1'), await find('nobody'), await find('admin', 'x')],
+    ['admin', 'user1', undefined, 'admin'],
+  )
+  const before = await Promise.all(['admin', 'user1'].map(name => store.find(name)))
+  writeFileSync(path, usersYml.replace('changeit', 'changed').replace('user1', 'user2'))
+  wait(1_000)
+  assert.deepEqual([await find('user1'), await find('user2')], [undefined, 'user2'])
+  const [admin, user] = await Promise.all(['admin', 'user2'].map(name => store.find(name)))
+  assert.equal(admin?.credential?.isSame(before[0]?.credential), false)
+  assert.equal(user?.credential?.isSame(before[1]?.credential), true, 'the same hash')
 })

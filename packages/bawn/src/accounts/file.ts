@@ -1,8 +1,11 @@
 import { closeSync, fstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs'
+import { CredentialVersion } from './credential-version.ts'
+import { digestHash, type HashedName } from './digest-verifier.ts'
 import { parseHtpasswd } from './htpasswd.ts'
 import { type Account, AccountError, type AccountStore } from './store.ts'
 import type { UserEntry } from './user-entry.ts'
 import { parseUsersYml } from './users-yml.ts'
+import { verifiersText } from './verifier.ts'
 
 export type UserFileFormat = 'users_yml' | 'htpasswd'
 
@@ -60,10 +63,14 @@ export function openFileAccounts(options: FileAccountsOptions): AccountStore {
   return {
     name,
     find: async user => current().accounts.get(user),
-    // The next in the order of names, as chance as the name itself.
+    // The next in the order of names that has a password, as chance as the name itself.
     decoy: async user => {
-      const { names, accounts } = current()
+      const { namesWithPassword: names, accounts } = current()
       return accounts.get(names[firstAfter(names, user)] ?? names[0] ?? '')
+    },
+    findHashed: async hashed => {
+      const { hashedNames, accounts } = current()
+      return accounts.get(hashedNames(hashed).get(hashed.hash) ?? '')
     },
     list: async () => [...current().accounts.values()],
     add: readOnly,
@@ -76,7 +83,9 @@ interface UserFile {
   readonly version: string
   readonly accounts: ReadonlyMap<string, Account>
   /** Sorted. */
-  readonly names: readonly string[]
+  readonly namesWithPassword: readonly string[]
+  /** Names by their hashes, made when somebody asks for the first. */
+  hashedNames(of: Omit<HashedName, 'hash'>): ReadonlyMap<string, string>
 }
 
 function read(options: FileAccountsOptions): UserFile {
@@ -89,14 +98,36 @@ function read(options: FileAccountsOptions): UserFile {
       const accounts = new Map(
         parseUserFile(path, format, readFileSync(descriptor), roles).map(entry => [
           entry.name,
-          { name: entry.name, roles: entry.roles, scram: undefined, password: entry.password, locked: false },
+          {
+            name: entry.name,
+            roles: entry.roles,
+            scram: undefined,
+            password: entry.password,
+            credential: new CredentialVersion(verifiersText({ password: entry.password })),
+            locked: false,
+          },
         ]),
       )
-      return { version, accounts, names: [...accounts.keys()].sort() }
+      const names = [...accounts.keys()].sort()
+      const namesWithPassword = names.filter(name => accounts.get(name)?.password !== undefined)
+      return { version, accounts, namesWithPassword, hashedNames: hashesOf(names) }
     } finally {
       closeSync(descriptor)
     }
   })
+}
+
+/** A configuration has one realm; each of its algorithms has a table. */
+function hashesOf(names: readonly string[]): UserFile['hashedNames'] {
+  const tables = new Map<string, ReadonlyMap<string, string>>()
+  return ({ realm, algorithm }) => {
+    const key = `${algorithm} ${realm}`
+    const known = tables.get(key)
+    if (known !== undefined) return known
+    const table = new Map(names.map(name => [digestHash(algorithm, `${name}:${realm}`), name]))
+    tables.set(key, table)
+    return table
+  }
 }
 
 function versionOf({ mtimeMs, ctimeMs, size, ino }: Stats): string {

@@ -1,8 +1,9 @@
 import { parseJsonPath } from '../json-path.ts'
+import { CredentialVersion } from './credential-version.ts'
 import type { StoreOptionsOf } from './option.ts'
 import { parseScramVerifier } from './scram-verifier.ts'
 import { AccountError, isRoleName, type StoredAccount } from './store.ts'
-import { type PasswordVerifier, parseVerifier } from './verifier.ts'
+import { type PasswordVerifier, parseVerifier, verifiersText } from './verifier.ts'
 
 // Documents of a collection that somebody else may have made, as RESTHeart does, and the accounts that they are.
 
@@ -77,7 +78,10 @@ export function parseDocument(store: string, shape: DocumentShape, document: unk
   const text = memberAt(document, [shape.password]) ?? undefined
   const password = parsePassword(text, shape.clear)
   if (password === undefined && text !== undefined) throw damaged('password')
-  return { name, roles, granted: roles, scram, password, locked, createdAt: undefined, passwordChangedAt: undefined }
+  // Somebody else may change it: which password it is, only the hash says. One that is made anew is another, then.
+  const credential = new CredentialVersion(verifiersText({ scram, password }))
+  const times = { createdAt: undefined, passwordChangedAt: undefined }
+  return { name, roles, granted: roles, scram, password, credential, locked, ...times }
 }
 
 function parsePassword(text: unknown, clear: boolean): PasswordVerifier | undefined {

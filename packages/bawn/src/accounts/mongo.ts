@@ -59,12 +59,12 @@ export async function openMongoAccounts(opening: MongoAccountsOptions): Promise<
   }
   /** What the collection keeps of verifiers. */
   const columnsOf = (verifiers: Partial<Verifiers>): [scram: string | null, password: string | null] => {
-    const columns = verifierColumns(verifiers)
-    const isOurs = columns[0] !== null || (verifiers.password !== undefined && verifiers.password.kind !== 'bcrypt')
+    const [scram, password] = verifierColumns(verifiers)
+    const isOurs = scram !== null || (verifiers.password !== undefined && verifiers.password.kind !== 'bcrypt')
     if (options.hash === 'bcrypt' && isOurs) {
       throw new AccountError('accounts.invalid', `account store ${name} keeps bcrypt hashes only (hash: bcrypt)`)
     }
-    return columns
+    return [scram, password]
   }
 
   const load = async (user: string): Promise<StoredAccount | undefined> => {
@@ -163,11 +163,12 @@ export async function openMongoAccounts(opening: MongoAccountsOptions): Promise<
       return account
     },
     async decoy(user) {
-      // The next in the order of names, as chance as the name itself.
+      // The next in the order of names that has a password, as chance as the name itself.
+      const $or = [options.property_password, options.property_scram].map(property => ({ [property]: { $ne: null } }))
       const next = (after: string) =>
         connection.read(database =>
           usersOf(database)
-            .find({ [id]: { $gt: after } }, { projection, limit: 1, sort: { [id]: 1 } })
+            .find({ [id]: { $gt: after }, $or }, { projection, limit: 1, sort: { [id]: 1 } })
             .toArray(),
         )
       const [document] = await next(searchName(user))

@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { deriveArgon2idVerifier } from './argon2id.ts'
+import { deriveBcryptTag } from './bcrypt.ts'
+import { deriveDigestVerifiers, describeDigestVerifiers } from './digest-verifier.ts'
 import { createHashQueue } from './hash-queue.ts'
 import { createHashThread } from './hash-thread.ts'
-import { createPasswordCheck, type PasswordOutcome } from './password.ts'
+import { createPasswordCheck, type PasswordCheckOptions, type PasswordOutcome } from './password.ts'
 import { deriveScramVerifier } from './scram-verifier.ts'
 import { openSqliteAccounts } from './sqlite.ts'
 import type { Account, AccountStore, ScramVerifier, WritableAccountStore } from './store.ts'
@@ -118,6 +120,7 @@ test('unknown, wrong, locked and without a password: the same hashes are compute
     account('alice'),
     account('lockey', { locked: true }),
     account('cert', { password: undefined, scram: undefined }),
+    account('cert2', { password: undefined, scram: undefined }),
   )
   const { check, hashed, close } = start([store])
   for (const user of ['alice', 'lockey', 'aaron', 'zoe', '', 'lockez']) {
@@ -125,12 +128,19 @@ test('unknown, wrong, locked and without a password: the same hashes are compute
     await check(user, 'wrong', '')
     assert.deepEqual(hashed, ['argon2id 64'], user)
   }
-  // Where the neighbour cannot say what an account costs, it is what a new one costs.
   for (const user of ['cert', 'bob']) {
     hashed.length = 0
     await check(user, 'wrong', '198.51.100.1')
-    assert.equal(hashed.length, 1, user)
+    assert.deepEqual(hashed, ['argon2id 64'], user)
   }
+  await close()
+})
+
+test('where nobody has a password, a check costs what a new one costs', async () => {
+  const { check, hashed, close } = start([await staff(account('cert', { password: undefined }))])
+  await check('cert', 'wrong')
+  await check('nobody', 'wrong')
+  assert.deepEqual(hashed, ['argon2id 19456', 'argon2id 19456'])
   await close()
 })
 
@@ -169,6 +179,81 @@ test('limits come before any hash, for unknown names as for known ones', async (
   wait(10_000)
   assert.equal((await check('alice', 'pencil')).kind, 'correct')
   await close()
+})
+
+test('while its owner uses it, a password is guessed no faster', async () => {
+  const store = await staff(account('alice'))
+  const { check, wait, close } = start([store])
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  for (const [network, tries] of [
+    ['203.0.113.7', 5],
+    [home, 5],
+  ] as const) {
+    let judged = 0
+    for (let n = 0; n < 40; n += 1) if ((await check('alice', `guess ${n}`, network)).kind !== 'throttled') judged += 1
+    assert.equal(judged, tries)
+    // What is remembered answers at once: were it asked, forty thousand guesses a second would be.
+    assert.equal((await check('alice', 'pencil', network)).kind, 'throttled', network)
+  }
+  wait(10_000)
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  await close()
+})
+
+test('a program that goes on with an old password costs one hash, and shuts nobody out', async () => {
+  const { check, hashed, close } = start([await staff(account('alice'))])
+  for (const user of ['alice', 'nobody']) {
+    hashed.length = 0
+    const reason = user === 'alice' ? 'wrong-password' : 'unknown-user'
+    for (let n = 0; n < 100; n += 1) assert.deepEqual(await check(user, 'the old one'), { kind: 'wrong', reason })
+    assert.equal(hashed.length, 1, user)
+  }
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  // From elsewhere it is a guess.
+  hashed.length = 0
+  await check('alice', 'the old one', '198.51.100.9')
+  assert.equal(hashed.length, 1)
+  await close()
+})
+
+test('a password that failed holds at once when it becomes the right one, and when its account is let in again', async () => {
+  const store = await staff(account('alice', { locked: true }))
+  const { check, close } = start([store])
+  assert.deepEqual(await check('alice', 'pencil'), { kind: 'wrong', reason: 'locked' })
+  assert.deepEqual(await check('alice', 'pencil'), { kind: 'wrong', reason: 'locked' })
+  await store.setLocked('alice', false)
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  assert.equal((await check('alice', 'crayon')).kind, 'wrong')
+  await store.setVerifier('alice', { scram: undefined, password: await deriveArgon2idVerifier('crayon', cheap) })
+  assert.equal((await check('alice', 'crayon')).kind, 'correct')
+  await close()
+})
+
+test('behind one address, who logged in before is let in while others guess; who did not, waits', async () => {
+  const { check, wait, close } = start([await staff(account('alice'), account('bob'))])
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  wait(120_000)
+  for (let n = 0; n < 60; n += 1) await check(`user${n}`, 'guess')
+  assert.equal((await check('alice', 'pencil')).kind, 'correct')
+  assert.equal((await check('bob', 'pencil')).kind, 'throttled')
+  assert.equal((await check('bob', 'pencil', '198.51.100.9')).kind, 'correct')
+  await close()
+})
+
+test('what comes behind the 72 bytes that bcrypt reads does not become the password', async () => {
+  const long = 'p'.repeat(72)
+  const bcrypt = parseVerifier('$2b$04$KHmERZyACxF5H6fbuZqx3OP3G4JkGTOZ1jPz9K4Ts1tYlM5ee51mO')
+  assert.ok(bcrypt?.kind === 'bcrypt')
+  const { salt, cost } = bcrypt
+  const tag = deriveBcryptTag(Buffer.from(long), salt, cost)
+  const store = await staff(account('alice', { password: { ...bcrypt, tag } }))
+  const first = start([store])
+  assert.equal((await first.check('alice', `${long} and a slip`)).kind, 'correct')
+  await first.close()
+  assert.equal((await store.find('alice'))?.password?.kind, 'bcrypt')
+  const again = start([store])
+  assert.equal((await again.check('alice', long)).kind, 'correct')
+  await again.close()
 })
 
 test('a verified credential is remembered for a minute; a new password, a lock and a removal hold at once', async () => {
@@ -302,4 +387,24 @@ test('a password that was changed while an older one was being made anew stays',
   await store.setVerifier('alice', { scram: undefined, password: changed })
   assert.equal(await store.upgrade?.(before, { scram, password }), false)
   assert.deepEqual((await store.find('alice'))?.password, { ...changed, tag: changed.tag, salt: changed.salt })
+})
+
+test('what digest needs is made at a login in clear where accounts are to keep it, and kept up to date', async () => {
+  const store = await staff(account('alice'), account('a:b'))
+  const digest = { realm: 'bawn', algorithms: ['SHA-256'] } as const
+  const login = async (user: string, more: Pick<PasswordCheckOptions, 'digest'>): Promise<string | undefined> => {
+    const now = () => 0
+    const checks = createPasswordCheck({ stores: [store], throttle: createLoginThrottle({ now }), now, ...more })
+    assert.equal((await checks.check(user, 'pencil', home)).kind, 'correct')
+    await checks.close()
+    return (await store.find(user))?.digest
+  }
+  assert.equal(await login('alice', {}), undefined)
+  assert.equal(await login('alice', { digest }), deriveDigestVerifiers('alice', 'pencil', digest))
+  const second = { realm: 'desk', algorithms: ['MD5'] } as const
+  assert.deepEqual(
+    describeDigestVerifiers((await login('alice', { digest: second })) ?? '').map(({ realm }) => realm),
+    ['bawn', 'desk'],
+  )
+  assert.equal(await login('a:b', { digest }), undefined, 'nobody could say where the name ends')
 })

@@ -1,10 +1,13 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { networkOf } from '../limits/network.ts'
 import { argon2idDefaults } from './argon2id.ts'
+import { maxBcryptBytes } from './bcrypt.ts'
 import { createCredentialCache } from './credential-cache.ts'
+import { type DigestRealm, hasDigestVerifiers, mergeDigestVerifiers } from './digest-verifier.ts'
 import { createHashQueue, type HashQueue } from './hash-queue.ts'
 import { createHashThread } from './hash-thread.ts'
 import { type Account, type AccountStore, decoySecretOf, type ScramVerifier } from './store.ts'
-import type { LoginThrottle } from './throttle.ts'
+import type { LoginAttempt, LoginFailureReason, LoginThrottle } from './throttle.ts'
 import {
   areCurrent,
   deriveVerifiers,
@@ -19,7 +22,7 @@ import {
 /** What checking a name and a password came to. The reason is for the log and the trail only: callers get one text for all. */
 export type PasswordOutcome =
   | { readonly kind: 'correct'; readonly account: Account /** Name of the store. */; readonly source: string }
-  | { readonly kind: 'wrong'; readonly reason: 'unknown-user' | 'wrong-password' | 'locked' }
+  | { readonly kind: 'wrong'; readonly reason: LoginFailureReason }
   /** Too many failures for this name or from this address: nothing was hashed. */
   | { readonly kind: 'throttled'; readonly retryAfterMs: number }
 
@@ -46,6 +49,8 @@ export interface PasswordCheckOptions {
   /** Monotonic, in ms: `performance.now`. */
   readonly now: () => number
   readonly queue?: HashQueue
+  /** What digest needs of each password that comes in clear, where accounts are to keep it. */
+  readonly digest?: DigestRealm | undefined
   /** Told when an account's verifiers could not be made anew after a login, which changes nothing for the caller. */
   readonly onUpgradeFailure?: (account: string, cause: unknown) => void
   /** Hands in another way to compare, that counts for example; `isVerifiedBy` by default. */
@@ -61,7 +66,7 @@ const noAccount: PasswordVerifier = {
 }
 
 export function createPasswordCheck(options: PasswordCheckOptions): PasswordCheck {
-  const { stores, throttle, now, onUpgradeFailure } = options
+  const { stores, throttle, now, onUpgradeFailure, digest } = options
   const queue = options.queue ?? createHashQueue()
   const cache = createCredentialCache({ now })
   const thread = createHashThread()
@@ -92,9 +97,14 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   }
 
   const upgrade = (store: AccountStore, account: Account, password: string): void => {
-    if (store.upgrade === undefined || areCurrent(account)) return
+    if (store.upgrade === undefined || !isWhole(account.password, password)) return
+    // Who keeps it finds names by their hashes, too.
+    const wanted = store.findHashed === undefined || account.name.includes(':') ? undefined : digest
+    const isDigestCurrent = wanted === undefined || hasDigestVerifiers(account.digest, wanted)
+    if (areCurrent(account) && isDigestCurrent) return
     const work = queue.runIfIdle(async () => {
-      await store.upgrade?.(account, await deriveVerifiers(password))
+      const made = await deriveVerifiers(password, wanted && { ...wanted, name: account.name })
+      await store.upgrade?.(account, { ...made, digest: mergeDigestVerifiers(account.digest, made.digest) })
     })
     if (work === undefined) return
     const settled = work
@@ -104,30 +114,28 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   }
 
   const decide = async (
-    found: Found,
-    digest: string,
-    user: string,
-    password: string,
-    address: string,
+    { account, store }: Found,
+    guess: Guess,
+    attempt: Extract<LoginAttempt, { kind: 'permitted' }>,
   ): Promise<PasswordOutcome> => {
-    const attempt = throttle.attempt(user, address)
-    if (attempt.kind === 'throttled') return { kind: 'throttled', retryAfterMs: attempt.retryAfterMs }
+    const { user, password, key } = guess
     let same: boolean
     try {
-      same = isPossible(password) && (await queue.run(() => compare(found.account, user, password)))
+      same = isPossible(password) && (await queue.run(() => compare(account, user, password)))
     } catch (error) {
       attempt.undecided()
       throw error
     }
-    const { account, store } = found
-    if (account === undefined || store === undefined) return { kind: 'wrong', reason: 'unknown-user' }
-    if (!same) return { kind: 'wrong', reason: 'wrong-password' }
-    // Said only of the right password, and to the log alone; the try stays taken.
-    if (account.locked) return { kind: 'wrong', reason: 'locked' }
-    attempt.succeeded()
-    cache.add(digest)
-    upgrade(store, account, password)
-    return { kind: 'correct', account, source: store.name }
+    if (account !== undefined && store !== undefined && same && !account.locked) {
+      attempt.succeeded()
+      cache.add(key)
+      upgrade(store, account, password)
+      return { kind: 'correct', account, source: store.name }
+    }
+    // Locked is said only of the right password, and to the log alone.
+    const reason = account === undefined ? 'unknown-user' : same ? 'locked' : 'wrong-password'
+    attempt.failed(guess.text, reason)
+    return { kind: 'wrong', reason }
   }
 
   return {
@@ -135,16 +143,23 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
       const found = await find(user)
       const { account, store } = found
       const verifier = verifiersText(account ?? {})
-      const digest = cache.digestOf({ store: store?.name ?? '', user, verifier, password })
-      if (account !== undefined && store !== undefined && !account.locked && cache.has(digest)) {
+      const key = cache.digestOf({ store: store?.name ?? '', user, verifier, password })
+      const guess = { user, password, key, text: `${key} ${account?.locked === true}` }
+      const reason = throttle.failureOf(user, address, guess.text)
+      if (reason !== undefined) return { kind: 'wrong', reason }
+      // Whoever else sends it from elsewhere is not spared the limits.
+      const asked = `${guess.text} ${networkOf(address)}`
+      const running = checking.get(asked)
+      if (running !== undefined) return running
+      // Before what is remembered too: looking that up is a guess, and a fast one.
+      const attempt = throttle.attempt(user, address)
+      if (attempt.kind === 'throttled') return { kind: 'throttled', retryAfterMs: attempt.retryAfterMs }
+      if (account !== undefined && store !== undefined && !account.locked && cache.has(key)) {
+        attempt.succeeded()
         return { kind: 'correct', account, source: store.name }
       }
-      // Whoever else sends it from elsewhere is not spared the limits.
-      const key = `${digest} ${account?.locked === true} ${address}`
-      const running = checking.get(key)
-      if (running !== undefined) return running
-      const outcome = decide(found, digest, user, password, address).finally(() => checking.delete(key))
-      checking.set(key, outcome)
+      const outcome = decide(found, guess, attempt).finally(() => checking.delete(asked))
+      checking.set(asked, outcome)
       return outcome
     },
     async close() {
@@ -154,6 +169,15 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   }
 }
 
+interface Guess {
+  readonly user: string
+  readonly password: string
+  /** By which a verified credential is remembered. */
+  readonly key: string
+  /** By which a failed one is: an account that was locked or let in again is another question. */
+  readonly text: string
+}
+
 interface Found {
   readonly store: AccountStore | undefined
   readonly account: Account | undefined
@@ -161,6 +185,11 @@ interface Found {
 
 function verifierOf(account: Partial<Verifiers> | undefined): PasswordVerifier | ScramVerifier | undefined {
   return account?.password ?? account?.scram
+}
+
+/** bcrypt looks at 72 bytes: what comes behind them may be a slip of the finger, and must not become the password. */
+function isWhole(verifier: PasswordVerifier | undefined, password: string): boolean {
+  return verifier?.kind !== 'bcrypt' || Buffer.byteLength(password) < maxBcryptBytes
 }
 
 /** Empty and enormous passwords are nobody's; whether the account exists plays no part in it. */

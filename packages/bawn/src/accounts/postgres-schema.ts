@@ -57,6 +57,19 @@ const steps: readonly ((schema: string) => string)[] = [
   CREATE TRIGGER counted_removed AFTER DELETE ON ${schema}.account
     FOR EACH ROW EXECUTE FUNCTION ${schema}.count_change();
   `,
+  // Which password an account has, and what digest needs. An older version would change passwords and leave what they proved.
+  schema => `
+  ALTER TABLE ${schema}.account
+    ADD COLUMN digest text,
+    ADD COLUMN credential text NOT NULL DEFAULT gen_random_uuid()::text;
+  CREATE INDEX account_with_password ON ${schema}.account (name) WHERE password IS NOT NULL OR scram IS NOT NULL;
+  CREATE TABLE ${schema}.hashed_name (
+    hash text COLLATE "C" PRIMARY KEY,
+    name text COLLATE "C" NOT NULL REFERENCES ${schema}.account ON DELETE CASCADE
+  );
+  CREATE INDEX hashed_name_of ON ${schema}.hashed_name (name);
+  UPDATE ${schema}.edition SET oldest = 2;
+  `,
 ]
 
 /** Of the tables that this code makes; it lives with newer ones whose `oldest` is not above it. */

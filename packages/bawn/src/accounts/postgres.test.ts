@@ -49,7 +49,13 @@ function opener(t: TestContext, schema: string, more: Partial<PostgresAccountsOp
 }
 
 administrationBehaviours({ kind: 'postgres', empty: async t => opener(t, freshSchema()) })
-storeBehaviours({ kind: 'postgres', keepsTimes: true, updatesAtOnce: true, empty: async t => opener(t, freshSchema()) })
+storeBehaviours({
+  kind: 'postgres',
+  keepsTimes: true,
+  updatesAtOnce: true,
+  keepsDigest: true,
+  empty: async t => opener(t, freshSchema()),
+})
 
 const alice: Account = { name: 'alice', roles: ['support'], scram: undefined, locked: false }
 
@@ -69,7 +75,7 @@ test('of nodes that open it for the first time at once, all find one set of tabl
   const nodes = await Promise.all(Array.from({ length: 5 }, opener(t, schema).bind(undefined, undefined)))
   const secrets = await Promise.all(nodes.map(node => node.decoySecret?.()))
   assert.equal(new Set(secrets.map(secret => Buffer.from(secret ?? []).toString('hex'))).size, 1)
-  assert.deepEqual(await direct(`select version, oldest from ${schema}.edition`), [{ version: 1, oldest: 1 }])
+  assert.deepEqual(await direct(`select version, oldest from ${schema}.edition`), [{ version: 2, oldest: 2 }])
 })
 
 test('nothing is made where nothing may be', async t => {
@@ -170,10 +176,26 @@ test('tables that only a newer version can live with are left alone, also by who
   await direct(`update ${schema}.edition set version = 3`)
   assert.equal((await running.find('alice'))?.name, 'alice')
   assert.equal((await (await opener(t, schema)()).find('alice'))?.name, 'alice')
-  await direct(`update ${schema}.edition set oldest = 2`)
+  await direct(`update ${schema}.edition set oldest = 3`)
   await assert.rejects(running.find('alice'), { code: 'accounts.newer_schema' })
   await assert.rejects(running.find('bob'), { code: 'accounts.newer_schema' })
   await assert.rejects((await opener(t, schema)()).find('alice'), { code: 'accounts.newer_schema' })
+})
+
+test('tables of version 1 are brought up to date, and each password gets a version of its own', async t => {
+  const schema = freshSchema()
+  const before = await opener(t, schema)()
+  for (const name of ['alice', 'bob']) await before.add({ ...alice, name })
+  await direct(`
+    drop table ${schema}.hashed_name;
+    drop index ${schema}.account_with_password;
+    alter table ${schema}.account drop column digest, drop column credential;
+    update ${schema}.edition set version = 1, oldest = 1`)
+  const [one, other] = [await opener(t, schema)(), await opener(t, schema)()]
+  const [first, second] = await Promise.all([one.find('alice'), other.find('bob')])
+  assert(first?.credential !== undefined && !first.credential.isSame(second?.credential))
+  assert.equal(first.credential.isSame((await other.find('alice'))?.credential), true)
+  assert.deepEqual(await direct(`select version, oldest from ${schema}.edition`), [{ version: 2, oldest: 2 }])
 })
 
 test('a damaged row, a lost secret and lost tables are a store that failed', async t => {

@@ -1,6 +1,14 @@
 import type pg from 'pg'
-import { nobodyColumns, parseAccountColumns, requireAccountName, roleColumn, verifierColumns } from './account-row.ts'
+import {
+  newCredential,
+  nobodyColumns,
+  parseAccountColumns,
+  requireAccountName,
+  roleColumn,
+  verifierColumns,
+} from './account-row.ts'
 import { nameTaken } from './administration-rules.ts'
+import { hashedNames } from './digest-verifier.ts'
 import type { Administration } from './grant.ts'
 import { type Ask, connectPostgres, type PostgresTarget } from './postgres-connection.ts'
 import { createPostgresAdministration } from './postgres-grants.ts'
@@ -30,18 +38,29 @@ export function openPostgresAccounts(options: PostgresAccountsOptions): Postgres
   const schema = quoteSchema(options.schema)
   const tables = connectPostgres(options)
   const hierarchyOf = createPostgresHierarchy(name, schema, tables)
+  const nobodyCredential = newCredential()
   const columns = `name, scram, password, roles, locked, created::float8 AS created, password_changed::float8 AS password_changed,
-    ${grantsVersion(schema)} AS version`
+    digest, credential, ${grantsVersion(schema)} AS version`
 
   const changed = (user: string, { rowCount }: pg.QueryResult): void => {
     if (rowCount === 0)
       throw new AccountError('accounts.not_found', `account store ${name} has no such account: ${JSON.stringify(user)}`)
   }
   const parse = (row: Readonly<Record<string, unknown>>, hierarchy: RoleHierarchy): StoredAccount => {
-    const { name: user, scram, password, roles, locked, created, password_changed: passwordChanged } = row
+    const { name: user, scram, password, digest, credential, roles, locked, created } = row
     return parseAccountColumns(
       name,
-      { name: user, scram, password, roles, locked, created, passwordChanged },
+      {
+        name: user,
+        scram,
+        password,
+        digest,
+        credential,
+        roles,
+        locked,
+        created,
+        passwordChanged: row['password_changed'],
+      },
       hierarchy,
     )
   }
@@ -61,6 +80,17 @@ export function openPostgresAccounts(options: PostgresAccountsOptions): Postgres
       await ask(lockGrants(schema))
       return work(ask)
     })
+
+  /** Within a transaction. */
+  const setHashedNames = async (ask: Ask, user: string, digest: string | undefined): Promise<void> => {
+    await ask(`DELETE FROM ${schema}.hashed_name WHERE name = $1`, [user])
+    const hashes = hashedNames(user, digest)
+    if (hashes.length === 0) return
+    await ask(`INSERT INTO ${schema}.hashed_name (hash, name) SELECT unnest($1::text[]), $2 ON CONFLICT DO NOTHING`, [
+      hashes,
+      user,
+    ])
+  }
 
   let secret: Uint8Array | undefined
   const store: WritableAccountStore = {
@@ -86,7 +116,7 @@ export function openPostgresAccounts(options: PostgresAccountsOptions): Postgres
               FROM ${schema}.account WHERE name >= $1 ORDER BY name LIMIT 1)
            UNION ALL
            SELECT '', '${nobodyColumns.scram}', '${nobodyColumns.password}', '{${nobodyColumns.role}}', true, 0, 0,
-             ${grantsVersion(schema)}, 2, (SELECT oldest FROM ${schema}.edition)
+             '${nobodyColumns.digest}', '${nobodyCredential}', ${grantsVersion(schema)}, 2, (SELECT oldest FROM ${schema}.edition)
            ORDER BY place LIMIT 1`,
           [wanted],
         )
@@ -105,45 +135,62 @@ export function openPostgresAccounts(options: PostgresAccountsOptions): Postgres
       }
     },
     async decoy(user) {
-      // The next in the order of names, as chance as the name itself.
+      // The next in the order of names that has a password, as chance as the name itself.
+      const hasPassword = '(password IS NOT NULL OR scram IS NOT NULL)'
       const [account] = await accounts(
-        `(SELECT ${columns}, 1 AS place FROM ${schema}.account WHERE name > $1 ORDER BY name LIMIT 1)
+        `(SELECT ${columns}, 1 AS place FROM ${schema}.account WHERE name > $1 AND ${hasPassword} ORDER BY name LIMIT 1)
          UNION ALL
-         (SELECT ${columns}, 2 AS place FROM ${schema}.account ORDER BY name LIMIT 1)
+         (SELECT ${columns}, 2 AS place FROM ${schema}.account WHERE ${hasPassword} ORDER BY name LIMIT 1)
          ORDER BY place LIMIT 1`,
         [searchName(user)],
       )
       return account
     },
+    async findHashed({ hash }) {
+      // A row for every hash, and no account is called nothing: as much work where it is nobody's.
+      const { rows } = await tables.read(
+        `SELECT name, 1 AS place FROM ${schema}.hashed_name WHERE hash = $1 UNION ALL SELECT '', 2 ORDER BY place LIMIT 1`,
+        [hash],
+      )
+      const user: unknown = rows[0]?.name
+      return store.find(typeof user === 'string' ? user : '')
+    },
     list: () => accounts(`SELECT ${columns} FROM ${schema}.account ORDER BY name`, []),
     async add(account) {
       requireAccountName(account.name)
-      const [scram, password] = verifierColumns(account)
+      const [scram, password, digest] = verifierColumns(account)
       const roles = roleColumn(account.roles)
-      const { rowCount } = await changeRoles(ask =>
-        ask(
-          `INSERT INTO ${schema}.account (name, scram, password, roles, locked, created, password_changed)
-           SELECT $1::text, $2, $3, $4, $5, $6, $6 WHERE NOT EXISTS (SELECT FROM ${schema}.role WHERE name = $1)
+      await changeRoles(async ask => {
+        const { rowCount } = await ask(
+          `INSERT INTO ${schema}.account (name, scram, password, roles, locked, created, password_changed, digest, credential)
+           SELECT $1::text, $2, $3, $4, $5, $6, $6, $7, $8 WHERE NOT EXISTS (SELECT FROM ${schema}.role WHERE name = $1)
            ON CONFLICT DO NOTHING`,
-          [account.name, scram, password, roles, account.locked, clock()],
-        ),
-      )
-      if (rowCount === 0) throw nameTaken(account.name)
+          [account.name, scram, password, roles, account.locked, clock(), digest, newCredential()],
+        )
+        if (rowCount === 0) throw nameTaken(account.name)
+        await setHashedNames(ask, account.name, account.digest)
+      })
     },
     async setVerifier(user, verifiers) {
-      const sql = `UPDATE ${schema}.account SET scram = $2, password = $3, password_changed = $4 WHERE name = $1`
-      await change(user, sql, [searchName(user), ...verifierColumns(verifiers), clock()])
+      const sql = `UPDATE ${schema}.account SET scram = $2, password = $3, digest = $4, password_changed = $5, credential = $6
+        WHERE name = $1`
+      await tables.change(async ask => {
+        changed(user, await ask(sql, [searchName(user), ...verifierColumns(verifiers), clock(), newCredential()]))
+        await setHashedNames(ask, user, verifiers.digest)
+      })
     },
     async upgrade(account, verifiers) {
       const [before, after] = [verifierColumns(account), verifierColumns(verifiers)]
-      const { rowCount } = await tables.change(ask =>
-        ask(
-          `UPDATE ${schema}.account SET scram = $2, password = $3
-           WHERE name = $1 AND scram IS NOT DISTINCT FROM $4 AND password IS NOT DISTINCT FROM $5`,
+      return tables.change(async ask => {
+        const { rowCount } = await ask(
+          `UPDATE ${schema}.account SET scram = $2, password = $3, digest = $4 WHERE name = $1
+           AND scram IS NOT DISTINCT FROM $5 AND password IS NOT DISTINCT FROM $6 AND digest IS NOT DISTINCT FROM $7`,
           [account.name, ...after, ...before],
-        ),
-      )
-      return rowCount === 1
+        )
+        if (rowCount !== 1) return false
+        await setHashedNames(ask, account.name, verifiers.digest)
+        return true
+      })
     },
     async setRoles(user, roles) {
       const values = [searchName(user), roleColumn(roles)]
@@ -151,7 +198,8 @@ export function openPostgresAccounts(options: PostgresAccountsOptions): Postgres
       changed(user, await changeRoles(ask => ask(sql, values)))
     },
     async setLocked(user, locked) {
-      await change(user, `UPDATE ${schema}.account SET locked = $2 WHERE name = $1`, [searchName(user), locked])
+      const sql = `UPDATE ${schema}.account SET locked = $2, credential = CASE WHEN $2 THEN $3 ELSE credential END WHERE name = $1`
+      await change(user, sql, [searchName(user), locked, newCredential()])
     },
     async remove(user) {
       changed(

@@ -52,7 +52,7 @@ test('a file of version 2 keeps its accounts and their roles, and gets roles and
     await store.close()
   }
   const now = new DatabaseSync(path)
-  assert.equal(now.prepare('PRAGMA user_version').get()?.['user_version'], 3)
+  assert.equal(now.prepare('PRAGMA user_version').get()?.['user_version'], 4)
   now.close()
 })
 

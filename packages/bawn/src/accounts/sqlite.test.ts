@@ -19,6 +19,7 @@ storeBehaviours({
   kind: 'sqlite',
   keepsTimes: true,
   updatesAtOnce: true,
+  keepsDigest: true,
   async empty(t) {
     const path = freshPath()
     return async (clock = Date.now) => {
@@ -54,7 +55,7 @@ test('a file of a newer version is refused and left alone', async () => {
   const path = freshPath()
   await open(path).close()
   const database = new DatabaseSync(path)
-  database.exec('PRAGMA user_version = 4')
+  database.exec('PRAGMA user_version = 99')
   database.close()
   assert.throws(() => open(path), { code: 'accounts.newer_schema' })
 })
@@ -130,4 +131,27 @@ test('a file of version 1 keeps its accounts, and gets what version 2 has', asyn
     assert.equal(await isPasswordOf(alice?.scram ?? verifier, 'pencil'), true)
     await store.close()
   }
+})
+
+test('a file of version 2 gets versions of its passwords, each another', async () => {
+  const path = freshPath()
+  await open(path).close()
+  rmSync(path)
+  const old = new DatabaseSync(path)
+  old.exec(`
+    CREATE TABLE account (name TEXT PRIMARY KEY, scram TEXT, roles TEXT NOT NULL, locked INTEGER NOT NULL CHECK (locked IN (0, 1)), password TEXT, created INTEGER, password_changed INTEGER) STRICT, WITHOUT ROWID;
+    CREATE TABLE secret (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO secret VALUES ('decoy', x'${'07'.repeat(32)}');
+    INSERT INTO account VALUES ('alice', '${formatScramVerifier(verifier)}', '["support"]', 0, NULL, 1, 2), ('bob', NULL, '[]', 0, NULL, 1, 2);
+    PRAGMA user_version = 2;
+  `)
+  old.close()
+  const store = open(path)
+  const [one, two] = [await store.find('alice'), await store.find('bob')]
+  assert(one?.credential !== undefined && !one.credential.isSame(two?.credential))
+  assert.deepEqual([one.passwordChangedAt, one.digest], [2, undefined])
+  await store.close()
+  const again = open(path)
+  assert.equal(one.credential.isSame((await again.find('alice'))?.credential), true)
+  await again.close()
 })

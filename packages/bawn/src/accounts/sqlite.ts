@@ -1,9 +1,16 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { inTransaction } from '../sqlite-database.ts'
-import { nobodyColumns, parseAccountColumns, requireAccountName, verifierColumns } from './account-row.ts'
+import {
+  newCredential,
+  nobodyColumns,
+  parseAccountColumns,
+  requireAccountName,
+  verifierColumns,
+} from './account-row.ts'
 import { nameTaken } from './administration-rules.ts'
 import type { Administration } from './grant.ts'
 import type { RoleHierarchy } from './role-hierarchy.ts'
+import { createHashedNameIndex } from './sqlite-digest.ts'
 import { openAccountFile } from './sqlite-file.ts'
 import { createSqliteAdministration } from './sqlite-grants.ts'
 import { createHierarchyReader, formatRoles, grantsVersion, parseRoles } from './sqlite-roles.ts'
@@ -55,29 +62,35 @@ function createStore(
   clock: () => number,
   guarded: <Result>(work: () => Result) => Result,
 ): SqliteAccountStore {
-  const columns = 'name, scram, roles, locked, password, created, password_changed'
+  const columns = 'name, scram, roles, locked, password, created, password_changed, digest, credential'
   const read = `${columns}, ${grantsVersion} AS version`
   // A row for every name, and every row is read to its end: what is read of an account only shows in the time of a failed login.
   const select = database.prepare(
     `SELECT ${read}, 1 AS found FROM account WHERE name = ?
      UNION ALL
-     SELECT '${nobodyColumns.name}', '${nobodyColumns.scram}', '["${nobodyColumns.role}"]', 1, '${nobodyColumns.password}', 0, 0, ${grantsVersion}, 0
+     SELECT '${nobodyColumns.name}', '${nobodyColumns.scram}', '["${nobodyColumns.role}"]', 1, '${nobodyColumns.password}', 0, 0,
+       '${nobodyColumns.digest}', '${newCredential()}', ${grantsVersion}, 0
      LIMIT 1`,
   )
-  const selectNext = database.prepare(`SELECT ${read} FROM account WHERE name > ? ORDER BY name LIMIT 1`)
+  const selectNext = database.prepare(
+    `SELECT ${read} FROM account WHERE name > ? AND (password IS NOT NULL OR scram IS NOT NULL) ORDER BY name LIMIT 1`,
+  )
   const selectAll = database.prepare(`SELECT ${read} FROM account ORDER BY name`)
   const insert = database.prepare(
-    `INSERT INTO account (${columns}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+    `INSERT INTO account (${columns}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
      WHERE NOT EXISTS (SELECT 1 FROM role WHERE name = ?1) ON CONFLICT DO NOTHING`,
   )
   const updateVerifiers = database.prepare(
-    'UPDATE account SET scram = ?, password = ?, password_changed = ? WHERE name = ?',
+    'UPDATE account SET scram = ?, password = ?, digest = ?, password_changed = ?, credential = ? WHERE name = ?',
   )
   const upgradeVerifiers = database.prepare(
-    'UPDATE account SET scram = ?, password = ? WHERE name = ? AND scram IS ? AND password IS ?',
+    `UPDATE account SET scram = ?, password = ?, digest = ?
+     WHERE name = ? AND scram IS ? AND password IS ? AND digest IS ?`,
   )
   const updateRoles = database.prepare('UPDATE account SET roles = ? WHERE name = ?')
-  const updateLocked = database.prepare('UPDATE account SET locked = ? WHERE name = ?')
+  const updateLocked = database.prepare(
+    'UPDATE account SET locked = ?1, credential = iif(?1, ?2, credential) WHERE name = ?3',
+  )
   const deleteOne = database.prepare('DELETE FROM account WHERE name = ?')
   const deleteEntries = database.prepare('DELETE FROM privilege WHERE grantee = ?')
   const secret = database.prepare("SELECT value FROM secret WHERE name = 'decoy'").get()?.['value']
@@ -103,6 +116,9 @@ function createStore(
     }
   }
 
+  const hashed = createHashedNameIndex(database)
+  const transacted = <Result>(work: () => Result): Result => guarded(() => inTransaction(database, work))
+
   const store: Omit<SqliteAccountStore, 'administration'> = {
     name,
     decoySecret: async () => secret,
@@ -117,30 +133,37 @@ function createStore(
         })
         return isFound ? account : undefined
       }),
-    // The next in the order of names, as chance as the name itself.
+    // The next in the order of names that has a password, as chance as the name itself.
     decoy: async user => guarded(() => accountsOf(() => [selectNext.get(user) ?? selectNext.get('')])[0]),
+    // No account is called so: the second look costs the same.
+    findHashed: async ({ hash }) => store.find(guarded(() => hashed.find(hash)) ?? '\0'),
     list: async () => guarded(() => accountsOf(() => selectAll.all()).flatMap(account => account ?? [])),
     add: async account => {
       requireAccountName(account.name)
-      const [scram, password] = verifierColumns(account)
+      const [scram, password, digest] = verifierColumns(account)
       const roles = formatRoles(account.roles)
       const at = clock()
-      const { changes } = guarded(() =>
-        insert.run(account.name, scram, roles, account.locked ? 1 : 0, password, at, at),
-      )
-      if (Number(changes) === 0) throw nameTaken(account.name)
+      const { name: user, locked } = account
+      transacted(() => {
+        const row = [user, scram, roles, locked ? 1 : 0, password, at, at, digest, newCredential()] as const
+        if (Number(insert.run(...row).changes) === 0) throw nameTaken(user)
+        hashed.set(user, account.digest)
+      })
     },
     setVerifier: async (user, verifiers) => {
-      const columnsOfBoth = verifierColumns(verifiers)
-      changed(
-        user,
-        guarded(() => updateVerifiers.run(...columnsOfBoth, clock(), user)),
-      )
+      const columnsOfAll = verifierColumns(verifiers)
+      transacted(() => {
+        changed(user, updateVerifiers.run(...columnsOfAll, clock(), newCredential(), user))
+        hashed.set(user, verifiers.digest)
+      })
     },
     upgrade: async (account, verifiers) => {
       const [before, after] = [verifierColumns(account), verifierColumns(verifiers)]
-      const { changes } = guarded(() => upgradeVerifiers.run(...after, account.name, ...before))
-      return Number(changes) > 0
+      return transacted(() => {
+        if (Number(upgradeVerifiers.run(...after, account.name, ...before).changes) === 0) return false
+        hashed.set(account.name, verifiers.digest)
+        return true
+      })
     },
     setRoles: async (user, roles) =>
       changed(
@@ -150,21 +173,15 @@ function createStore(
     setLocked: async (user, locked) =>
       changed(
         user,
-        guarded(() => updateLocked.run(locked ? 1 : 0, user)),
+        guarded(() => updateLocked.run(locked ? 1 : 0, newCredential(), user)),
       ),
     remove: async user =>
-      changed(
-        user,
-        guarded(() =>
-          inTransaction(database, () => {
-            deleteEntries.run(user)
-            const gone = deleteOne.run(user)
-            // A role of that name keeps what it has.
-            changed(user, gone)
-            return gone
-          }),
-        ),
-      ),
+      transacted(() => {
+        deleteEntries.run(user)
+        hashed.set(user, undefined)
+        // A role of that name keeps what it has.
+        changed(user, deleteOne.run(user))
+      }),
     close: async () => {
       if (database.isOpen) database.close()
     },
@@ -176,11 +193,11 @@ type Row = Record<string, SQLOutputValue>
 
 function parseRow(store: string, row: Row | undefined, hierarchy: RoleHierarchy): StoredAccount | undefined {
   if (row === undefined) return undefined
-  const { name, scram, password, locked, created, password_changed: passwordChanged } = row
+  const { name, scram, password, locked, created, password_changed: passwordChanged, digest, credential } = row
   return parseAccountColumns(
     store,
     {
-      ...{ name, scram, password, created, passwordChanged },
+      ...{ name, scram, password, digest, credential, created, passwordChanged },
       roles: parseRoles(store, row['roles']),
       locked: locked === 1 ? true : locked === 0 ? false : undefined,
     },

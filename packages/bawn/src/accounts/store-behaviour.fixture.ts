@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import type { CredentialVersion } from './credential-version.ts'
+import { deriveDigestVerifiers, digestAlgorithms, digestHash } from './digest-verifier.ts'
 import { deriveScramVerifier, isPasswordOf } from './scram-verifier.ts'
 import type { Account, ScramVerifier, WritableAccountStore } from './store.ts'
 import { deriveVerifiers, isVerifiedBy, parseVerifier, type StoredVerifier, type Verifiers } from './verifier.ts'
@@ -15,6 +17,8 @@ export interface StoreUnderTest {
   readonly keepsTimes: boolean
   /** Is an update one step for its server? FerretDB looks first and writes then. */
   readonly updatesAtOnce: boolean
+  /** Does it keep what digest needs, and know a password from the same one made anew? */
+  readonly keepsDigest: boolean
 }
 
 const weak = await deriveScramVerifier('pencil', randomBytes(16), 64)
@@ -50,7 +54,7 @@ const oddNames = [
   'a'.repeat(200_000),
 ]
 
-export function storeBehaviours({ kind, empty, keepsTimes, updatesAtOnce }: StoreUnderTest): void {
+export function storeBehaviours({ kind, empty, keepsTimes, updatesAtOnce, keepsDigest }: StoreUnderTest): void {
   const behaviour = (
     what: string,
     work: (open: (clock?: () => number) => Promise<WritableAccountStore>) => Promise<void>,
@@ -203,9 +207,78 @@ export function storeBehaviours({ kind, empty, keepsTimes, updatesAtOnce }: Stor
     const store = await open()
     assert.equal(await store.decoy('x'), undefined)
     for (const name of ['bob', 'dave']) await store.add({ ...alice, name })
+    // Who has no password costs nothing, and can be nobody's decoy.
+    for (const name of ['bert', 'carol', 'zed']) await store.add({ ...alice, ...none, name })
     const decoys = await Promise.all(['', 'bob', 'carol', 'zoe'].map(async name => (await store.decoy(name))?.name))
     assert.deepEqual(decoys, ['bob', 'dave', 'dave', 'bob'])
   })
+
+  behaviour('a password has another version after each change, and the same for all who look', async open => {
+    const [store, other] = [await open(), await open()]
+    await store.add(alice)
+    const versions: (CredentialVersion | undefined)[] = []
+    const look = async (): Promise<boolean> => {
+      const { credential } = (await other.find('alice')) ?? {}
+      assert(credential?.isSame((await store.find('alice'))?.credential))
+      const isNew = !versions.some(known => known?.isSame(credential))
+      versions.push(credential)
+      return isNew
+    }
+    const changed = { scram: undefined, password: bcrypt }
+    const steps: readonly (readonly [string, () => Promise<unknown>, boolean])[] = [
+      ['added', async () => {}, true],
+      ['read again', async () => {}, false],
+      ['other roles', () => store.setRoles('alice', ['billing']), false],
+      ['another password', () => store.setVerifier('alice', changed), true],
+      ...(keepsDigest
+        ? ([
+            ['made anew', async () => upgrade(store, (await store.find('alice')) ?? alice, strong), false],
+            ['the same one set again', () => store.setVerifier('alice', strong), true],
+            ['locked', () => store.setLocked('alice', true), true],
+            ['let in again', () => store.setLocked('alice', false), false],
+            ['removed, and added again', () => store.remove('alice').then(() => store.add(alice)), true],
+          ] as const)
+        : []),
+    ]
+    for (const [name, step, isNew] of steps) {
+      await step()
+      assert.equal(await look(), isNew, name)
+    }
+  })
+
+  if (keepsDigest) {
+    const realm = { realm: 'bawn', algorithms: digestAlgorithms }
+    const digestOf = (name: string, password: string) => deriveDigestVerifiers(name, password, realm)
+
+    behaviour('what digest needs comes and goes with the password; names are found by their hashes', async open => {
+      const store = await open()
+      const names = (name: string) => digestAlgorithms.map(one => digestHash(one, `${name}:bawn`))
+      const find = async (hash: string) =>
+        (await store.findHashed?.({ hash, realm: 'bawn', algorithm: 'SHA-256' }))?.name
+      await store.add({ ...alice, digest: digestOf('alice', 'pencil') })
+      await store.add({ ...alice, name: 'bob' })
+      assert.deepEqual(await Promise.all(names('alice').map(find)), ['alice', 'alice', 'alice'])
+      const others = [...names('bob'), ...names('nobody'), '', "' OR 1=1 --"]
+      assert.deepEqual(await Promise.all(others.map(find)), Array(8).fill(undefined))
+      const found = await store.find('alice')
+      assert.equal(found?.digest, digestOf('alice', 'pencil'))
+      assert(found)
+      const made = { scram: weak, password: undefined, digest: digestOf('alice', 'crayon') }
+      assert.equal(await upgrade(store, found, made), true)
+      assert.equal((await store.find('alice'))?.digest, made.digest)
+      assert.equal(await upgrade(store, found, made), false, 'changed meanwhile')
+      await store.setVerifier('alice', { scram: weak, password: undefined })
+      assert.equal((await store.find('alice'))?.digest, undefined, 'of the former password')
+      assert.deepEqual(await Promise.all(names('alice').map(find)), [undefined, undefined, undefined])
+      await store.setVerifier('bob', { ...none, digest: digestOf('bob', 'x') })
+      assert.equal(await find(names('bob')[0] ?? ''), 'bob')
+      await store.remove('bob')
+      assert.equal(await find(names('bob')[0] ?? ''), undefined)
+      const taken = { ...alice, digest: digestOf('alice', 'x') }
+      await assert.rejects(store.add(taken), { code: 'accounts.exists' })
+      assert.equal(await find(names('alice')[0] ?? ''), undefined, 'nothing of it is left')
+    })
+  }
 
   behaviour('a hundred questions at once are all answered', async open => {
     const store = await open()

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { GatewayError } from '../error.ts'
 import { name } from '../option.ts'
+import type { CredentialVersion } from './credential-version.ts'
+import type { HashedName } from './digest-verifier.ts'
 import type { Administration } from './grant.ts'
 import type { PasswordVerifier, Verifiers } from './verifier.ts'
 
@@ -25,6 +27,10 @@ export interface Account {
   readonly scram: ScramVerifier | undefined
   /** Checks a password that comes in clear; where there is none, `scram` does. */
   readonly password?: PasswordVerifier | undefined
+  /** Which password it has; `undefined` where the store cannot say. */
+  readonly credential?: CredentialVersion | undefined
+  /** What digest needs, where somebody asked for it: as `deriveDigestVerifiers` makes it. As good as the password. */
+  readonly digest?: string | undefined
   readonly locked: boolean
 }
 
@@ -70,8 +76,13 @@ export interface AccountStore {
   readonly name: string
   find(user: string): Promise<Account | undefined>
   /**
-   * Some account, chosen by the name alone and always the same while the accounts are: an unknown name is checked against its verifier,
-   * so that it costs what known names cost. What the check says is not looked at.
+   * The account whose name has this hash, by which digest may hide it. Absent where the store keeps nothing that digest needs; the same
+   * work for a hash that no name has.
+   */
+  findHashed?(name: HashedName): Promise<Account | undefined>
+  /**
+   * Some account that has a password, chosen by the name alone and always the same while the accounts are: a name that is unknown, or has
+   * no password, is checked against its verifier, so that it costs what others cost. What the check says is not looked at.
    */
   decoy?(user: string): Promise<Account | undefined>
   /**
@@ -84,7 +95,7 @@ export interface AccountStore {
   readonly administration?: Administration
   /** @throws {AccountError} `accounts.exists` when the name is taken, `accounts.read_only` */
   add(account: Account): Promise<void>
-  /** Takes effect for the next login, whatever is cached. @throws {AccountError} `accounts.not_found`, `accounts.read_only` */
+  /** Takes effect for the next login, whatever is cached, and ends what the former password proved (`Account.credential`). @throws {AccountError} `accounts.not_found`, `accounts.read_only` */
   setVerifier(user: string, verifiers: Verifiers): Promise<void>
   /**
    * Replaces the verifiers of `account` if they are still the ones that it has: a password that was changed meanwhile stays. Absent where

@@ -1,21 +1,36 @@
 import { hash } from 'node:crypto'
-import { isIPv6 } from 'node:net'
+import { type BucketLimit, type Buckets, createBuckets, dropOldest } from '../limits/bucket.ts'
+import { networkOf, siteLimit, siteOf } from '../limits/network.ts'
 
 /**
- * Slows guessing down, before anything is hashed. A try is taken from three buckets and given back when it succeeds: one of the account
- * from this network, one of the account from anywhere, one of the network. Unknown names have buckets like known ones.
+ * Slows the guessing of passwords down, before anything is hashed (docs/decisions/0020). A try is taken from three buckets and given back
+ * when it succeeds: one of the account from this network, one of the account from anywhere, one of the network. Where the network is one of
+ * the 65,536 that an IPv6 site has, the site has buckets too. Unknown names have buckets like known ones.
  *
- * Whoever logged in lately from a network is not shut out by strangers: only the first bucket counts there.
+ * Whoever logged in lately from a network is not shut out by strangers: only the first bucket counts there. What failed before and is sent
+ * again is no other guess: a program with an old password shuts nobody out.
  */
 export interface LoginThrottle {
   /**
    * Takes one try.
    *
-   * @param user as stated; `undefined` where the credential names nobody before it is verified (a token)
+   * @param user as stated
    * @param address of the caller, as text
    */
-  attempt(user: string | undefined, address: string): LoginAttempt
+  attempt(user: string, address: string): LoginAttempt
+  /**
+   * Takes one try with something that names nobody before it is judged. Each kind has a bucket a network of its own: guesses of keys keep
+   * nobody from logging in by password.
+   *
+   * @param kind name of the mechanism
+   */
+  attemptNameless(kind: string, address: string): LoginAttempt
+  /** Why this guess failed lately for this user from this network: nothing need be hashed then, and no try taken. `undefined`: it did not. */
+  failureOf(user: string, address: string, guess: string): LoginFailureReason | undefined
 }
+
+/** For the log and the trail only. */
+export type LoginFailureReason = 'unknown-user' | 'wrong-password' | 'locked'
 
 export type LoginAttempt =
   | {
@@ -24,21 +39,27 @@ export type LoginAttempt =
       succeeded(): void
       /** It could not be judged: the try is given back too, and proves nothing. */
       undecided(): void
+      /**
+       * It was wrong. Need not be called: without it the try stays taken.
+       *
+       * @param guess the same for the same wrong credential, and nothing from which that could be told; one that failed lately gives its
+       *   try back
+       */
+      failed(guess: string, reason: LoginFailureReason): void
     }
   | { readonly kind: 'throttled'; readonly retryAfterMs: number }
-
-/** `burst` tries at once, and one more each `intervalMs`. */
-export interface TryLimit {
-  readonly burst: number
-  readonly intervalMs: number
-}
 
 export interface ThrottleOptions {
   /** Monotonic, in ms: `performance.now`. */
   readonly now: () => number
-  readonly accountAndNetwork?: TryLimit
-  readonly account?: TryLimit
-  readonly network?: TryLimit
+  /** From 0 to 1; `Math.random`. */
+  readonly random?: () => number
+  readonly accountAndNetwork?: BucketLimit
+  /** Slower than `account`: one site must not be able to use all of its tries up. */
+  readonly accountAndSite?: BucketLimit
+  readonly account?: BucketLimit
+  readonly network?: BucketLimit
+  readonly nameless?: BucketLimit
   /** Of each kind of bucket; the one that was used longest ago makes room. */
   readonly maxBuckets?: number
 }
@@ -46,107 +67,104 @@ export interface ThrottleOptions {
 /** How long a success speaks for a network. */
 const trustMs = 7 * 86_400_000
 
+/**
+ * How long at most a failed guess is known. Each for another time: were it the same for all, a repeated guess that is hashed again too
+ * early would tell that there is an account and that its password was changed.
+ */
+const failureMs = 120_000
+
 export function createLoginThrottle({
   now,
+  random = Math.random,
   accountAndNetwork = { burst: 5, intervalMs: 10_000 },
+  accountAndSite = { burst: 10, intervalMs: 20_000 },
   account = { burst: 20, intervalMs: 10_000 },
   network = { burst: 50, intervalMs: 1_000 },
+  nameless = { burst: 50, intervalMs: 1_000 },
   maxBuckets = 50_000,
 }: ThrottleOptions): LoginThrottle {
-  const pairs = createBuckets(accountAndNetwork, maxBuckets)
-  const accounts = createBuckets(account, maxBuckets)
-  const networks = createBuckets(network, maxBuckets)
+  const pairs = createBuckets(maxBuckets)
+  const accounts = createBuckets(maxBuckets)
+  const networks = createBuckets(maxBuckets)
+  const namelessNetworks = createBuckets(maxBuckets)
   /** Until when a pair is trusted. */
   const trusted = new Map<string, number>()
+  /** Guesses of a pair that are known to be wrong. */
+  const failures = new Map<string, { readonly until: number; readonly reason: LoginFailureReason }>()
 
-  const trust = (pair: string, until: number): void => {
-    trusted.delete(pair)
-    trusted.set(pair, until)
-    dropOldest(trusted, maxBuckets)
+  const remember = <Value>(map: Map<string, Value>, key: string, value: Value): void => {
+    map.delete(key)
+    map.set(key, value)
+    dropOldest(map, maxBuckets)
+  }
+  // Names and guesses have any length: a digest keeps the memory bounded.
+  const digestOf = (text: string): string => hash('sha256', text, 'base64')
+  const pairOf = (user: string, address: string): string => `${digestOf(user)} ${networkOf(address)}`
+  const failureKey = (pair: string, guess: string): string => `${pair} ${digestOf(guess)}`
+  const known = (key: string): LoginFailureReason | undefined => {
+    const failure = failures.get(key)
+    return failure !== undefined && failure.until > now() ? failure.reason : undefined
+  }
+
+  const take = (taken: readonly Taken[], at: number): { readonly giveBack: () => void } | number => {
+    const retryAfterMs = Math.max(...taken.map(({ buckets, key, limit }) => buckets.wait(key, limit, at)))
+    if (retryAfterMs > 0) return retryAfterMs
+    for (const { buckets, key, limit } of taken) buckets.take(key, limit, at)
+    let open = true
+    return {
+      giveBack: () => {
+        if (open) for (const { buckets, key, limit } of taken) buckets.giveBack(key, limit)
+        open = false
+      },
+    }
   }
 
   return {
     attempt(user, address) {
       const at = now()
-      const from = networkOf(address)
-      // Names have any length: a digest keeps the memory bounded.
-      const name = user === undefined ? undefined : hash('sha256', user, 'base64')
-      const pair = name === undefined ? undefined : `${name} ${from}`
-      const isTrusted = pair !== undefined && (trusted.get(pair) ?? 0) > at
-      const taken: { readonly buckets: Buckets; readonly key: string }[] = []
-      if (pair !== undefined) taken.push({ buckets: pairs, key: pair })
-      if (name !== undefined && !isTrusted) taken.push({ buckets: accounts, key: name })
-      if (!isTrusted) taken.push({ buckets: networks, key: from })
-
-      const retryAfterMs = Math.max(...taken.map(({ buckets, key }) => buckets.wait(key, at)))
-      if (retryAfterMs > 0) return { kind: 'throttled', retryAfterMs }
-      for (const { buckets, key } of taken) buckets.take(key, at)
-      let open = true
-      const giveBack = (): void => {
-        if (open) for (const { buckets, key } of taken) buckets.giveBack(key)
-        open = false
+      const pair = pairOf(user, address)
+      const taken: Taken[] = [{ buckets: pairs, key: pair, limit: accountAndNetwork }]
+      if ((trusted.get(pair) ?? 0) <= at) {
+        taken.push({ buckets: accounts, key: digestOf(user), limit: account })
+        taken.push({ buckets: networks, key: networkOf(address), limit: network })
+        const site = siteOf(address)
+        if (site !== undefined) {
+          taken.push({ buckets: pairs, key: `${digestOf(user)} ${site}`, limit: accountAndSite })
+          taken.push({ buckets: networks, key: site, limit: siteLimit(network) })
+        }
       }
+      const took = take(taken, at)
+      if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
       return {
         kind: 'permitted',
         succeeded() {
-          giveBack()
-          if (pair !== undefined) trust(pair, now() + trustMs)
+          took.giveBack()
+          remember(trusted, pair, now() + trustMs)
         },
-        undecided: giveBack,
+        undecided: took.giveBack,
+        failed(guess, reason) {
+          const failure = failureKey(pair, guess)
+          if (known(failure) !== undefined) took.giveBack()
+          else remember(failures, failure, { until: now() + failureMs * random(), reason })
+        },
       }
     },
-  }
-}
-
-interface Buckets {
-  /** Ms until a try may be taken; 0: at once. */
-  wait(key: string, at: number): number
-  take(key: string, at: number): void
-  giveBack(key: string): void
-}
-
-/** One number a bucket: when it would be full again if nobody took from it (the generic cell rate algorithm of ITU-T I.371). */
-function createBuckets({ burst, intervalMs }: TryLimit, maxBuckets: number): Buckets {
-  const fullAt = new Map<string, number>()
-  return {
-    wait: (key, at) => Math.max(0, Math.ceil((fullAt.get(key) ?? at) - at - (burst - 1) * intervalMs)),
-    take(key, at) {
-      const full = Math.max(fullAt.get(key) ?? at, at) + intervalMs
-      // Deleted first, so that the map stays in order of use.
-      fullAt.delete(key)
-      fullAt.set(key, full)
-      dropOldest(fullAt, maxBuckets)
+    attemptNameless(kind, address) {
+      const taken: Taken[] = [{ buckets: namelessNetworks, key: `${kind} ${networkOf(address)}`, limit: nameless }]
+      const site = siteOf(address)
+      if (site !== undefined) {
+        taken.push({ buckets: namelessNetworks, key: `${kind} ${site}`, limit: siteLimit(nameless) })
+      }
+      const took = take(taken, now())
+      if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
+      return { kind: 'permitted', succeeded: took.giveBack, undecided: took.giveBack, failed: () => {} }
     },
-    giveBack(key) {
-      const full = fullAt.get(key)
-      if (full !== undefined) fullAt.set(key, full - intervalMs)
-    },
+    failureOf: (user, address, guess) => known(failureKey(pairOf(user, address), guess)),
   }
 }
 
-function dropOldest(map: Map<string, number>, max: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= max) return
-    map.delete(key)
-  }
-}
-
-/** The address, or the /64 that one IPv6 customer has; IPv4 mapped into IPv6 is IPv4. */
-export function networkOf(address: string): string {
-  const plain = address
-    .toLowerCase()
-    .replace(/%.*$/, '')
-    .replace(/^::ffff:(?=[0-9.]+$)/, '')
-  if (!isIPv6(plain)) return plain
-  const [head = '', tail] = plain.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  if (tail !== undefined) {
-    const after = tail === '' ? 0 : tail.split(':').length + (tail.includes('.') ? 1 : 0)
-    while (groups.length + after < 8) groups.push('0')
-    groups.push(...tail.split(':'))
-  }
-  return `${groups
-    .slice(0, 4)
-    .map(group => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`
+interface Taken {
+  readonly buckets: Buckets
+  readonly key: string
+  readonly limit: BucketLimit
 }

@@ -9,6 +9,7 @@ import {
   parseArgon2idVerifier,
 } from './argon2id.ts'
 import { type BcryptVerifier, formatBcryptVerifier, parseBcryptVerifier } from './bcrypt.ts'
+import { type DigestRealm, deriveDigestVerifiers } from './digest-verifier.ts'
 import type { HashThread } from './hash-thread.ts'
 import { formatSha1Verifier, isSha1Password, parseSha1Verifier, type Sha1Verifier } from './htpasswd-sha1.ts'
 import { formatPbkdf2Verifier, isPbkdf2Password, type Pbkdf2Verifier, parsePbkdf2Verifier } from './pbkdf2-sha512.ts'
@@ -26,6 +27,8 @@ export type PasswordVerifier = StoredVerifier | PlainPassword
 export interface Verifiers {
   readonly scram: ScramVerifier | undefined
   readonly password: PasswordVerifier | undefined
+  /** For digest, as `deriveDigestVerifiers` makes it; `undefined`: the account can do without. */
+  readonly digest?: string | undefined
 }
 
 /** What bcrypt looks at is 72 bytes; in some implementations a NUL at the end is one of them. */
@@ -79,10 +82,21 @@ export function verifiersText({ scram, password }: Partial<Verifiers>): string {
   return `${scram === undefined ? '' : formatScramVerifier(scram)}\n${clear}`
 }
 
-/** The verifiers of a new password: argon2id and SCRAM. About 50 ms in the thread pool, one after the other. */
-export async function deriveVerifiers(password: string): Promise<Verifiers> {
+/**
+ * The verifiers of a new password: argon2id and SCRAM, and for digest where that is asked for. About 50 ms in the thread pool, one after the
+ * other.
+ */
+export async function deriveVerifiers(
+  password: string,
+  digest?: DigestRealm & { readonly name: string },
+): Promise<Verifiers> {
   const argon = await deriveArgon2idVerifier(password)
-  return { password: argon, scram: await deriveScramVerifier(password, randomBytes(16)) }
+  const scram = await deriveScramVerifier(password, randomBytes(16))
+  return {
+    password: argon,
+    scram,
+    digest: digest && deriveDigestVerifiers(digest.name, password, digest),
+  }
 }
 
 /**

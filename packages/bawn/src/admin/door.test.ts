@@ -30,6 +30,8 @@ async function open(source: Partial<AdminSource> = {}, onError?: (error: unknown
       metrics: () => 'bawn_up 1\n',
       head: () => 'ab'.repeat(32),
       reload: async () => reloaded,
+      sessions: () => [],
+      killSessions: () => [],
       ...source,
     },
   )
@@ -217,7 +219,15 @@ test('after close nobody listens', async () => {
 })
 
 function sourceOf(): AdminSource {
-  return { health: () => ({}), ready: () => [], metrics: () => '', head: () => '', reload: async () => reloaded }
+  return {
+    health: () => ({}),
+    ready: () => [],
+    metrics: () => '',
+    head: () => '',
+    reload: async () => reloaded,
+    sessions: () => [],
+    killSessions: () => [],
+  }
 }
 
 test('a port that is taken, and a token file that cannot be written, stop the start', async () => {
@@ -228,6 +238,29 @@ test('a port that is taken, and a token file that cannot be written, stop the st
   await assert.rejects(createAdminDoor({ address: '127.0.0.1:0', tokenFile: inFile }, sourceOf()), {
     code: 'admin.token_file',
   })
+})
+
+test('sessions are listed and ended for whoever has the token, and only where it is said which', async () => {
+  const asked: unknown[] = []
+  const own = await open({
+    killSessions: (choice, by) => {
+      asked.push([choice, by.name])
+      return [{ id: 's', user: 'billy', database: 'shop' }]
+    },
+  })
+  const headers = { authorization: `Bearer ${readAdminToken(tokenFile)}`, 'x-bawn-operator': 'ren%C3%A9' }
+  assert.equal((await ask(own, '/sessions')).status, 401)
+  assert.equal((await ask(own, '/sessions/kill?user=billy', { method: 'POST' })).status, 401)
+  assert.equal((await ask(own, '/sessions', { headers })).body, '{"sessions":[]}\n')
+  for (const query of ['', '?', '?user=', '?usr=billy', '?user=billy&user=sue', '?user=billy&all=1']) {
+    const answer = await ask(own, `/sessions/kill${query}`, { method: 'POST', headers })
+    assert.equal(answer.status, 400, query)
+    assert.match(answer.body, /"admin\.choice"/)
+  }
+  assert.deepEqual(asked, [])
+  const answer = await ask(own, '/sessions/kill?user=billy&database=shop', { method: 'POST', headers })
+  assert.equal(answer.body, '{"killed":[{"id":"s","user":"billy","database":"shop"}]}\n')
+  assert.deepEqual(asked, [[{ id: undefined, user: 'billy', database: 'shop' }, 'rené']])
 })
 
 test('the token file is replaced as a whole', () => {

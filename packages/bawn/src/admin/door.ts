@@ -6,6 +6,7 @@ import { parseHostPort } from '../option.ts'
 import { type AdminCode, AdminError } from './error.ts'
 import { createHostCheck } from './host.ts'
 import type { ReloadResult } from './reload.ts'
+import { choiceOf, type KilledSession, operatorOf, type SessionChoice, type SessionRow } from './sessions.ts'
 import { createAdminToken, createTokenCheck, writeAdminToken } from './token.ts'
 
 /** One thing that must hold before traffic may come. `detail` is for operators and holds no secret. */
@@ -26,6 +27,16 @@ export interface AdminSource {
   /** Hash of the last audit line, hex. */
   head(): string
   reload(): Promise<ReloadResult>
+  /** Open sessions at the PostgreSQL door, the oldest first. */
+  sessions(): readonly SessionRow[]
+  /** Ends every session that fits. It is in the trail before the first one ends. */
+  killSessions(choice: SessionChoice, by: Operator): readonly KilledSession[]
+}
+
+/** Who says so: whoever has the token, by the name that is stated. */
+export interface Operator {
+  readonly name: string | undefined
+  readonly address: string | undefined
 }
 
 export interface AdminDoor {
@@ -89,6 +100,16 @@ function createRoutes(source: AdminSource, isToken: (text: string) => boolean): 
     return next
   }
   const get = (answer: Route['answer']): Route => ({ method: 'GET', answer })
+  const withToken = ({ method, answer }: Route): Route => ({
+    method,
+    answer: request => {
+      const [, presented] = /^Bearer +([A-Za-z0-9._~+/=-]{1,256})$/i.exec(request.headers.authorization ?? '') ?? []
+      if (presented === undefined || !isToken(presented)) {
+        throw new AdminError('admin.unauthorized', 'a request without the admin token')
+      }
+      return answer(request)
+    },
+  })
   return new Map<string, Route>([
     ['/healthz', get(() => json(200, { status: 'ok', ...source.health() }))],
     [
@@ -108,18 +129,18 @@ function createRoutes(source: AdminSource, isToken: (text: string) => boolean): 
       })),
     ],
     ['/audit/head', get(() => json(200, { head: source.head() }))],
+    ['/reload', withToken({ method: 'POST', answer: async () => reloadAnswer(await reload()) })],
+    ['/sessions', withToken(get(() => json(200, { sessions: source.sessions() })))],
     [
-      '/reload',
-      {
+      '/sessions/kill',
+      withToken({
         method: 'POST',
-        answer: async request => {
-          const [, presented] = /^Bearer +([A-Za-z0-9._~+/=-]{1,256})$/i.exec(request.headers.authorization ?? '') ?? []
-          if (presented === undefined || !isToken(presented)) {
-            throw new AdminError('admin.unauthorized', 'POST /reload without the admin token')
-          }
-          return reloadAnswer(await reload())
+        answer: request => {
+          const choice = choiceOf(request.url ?? '')
+          const by = { name: operatorOf(request.headers), address: request.socket.remoteAddress }
+          return json(200, { killed: source.killSessions(choice, by) })
         },
-      },
+      }),
     ],
   ])
 }

@@ -80,12 +80,23 @@ test('what it carries goes no further', () => {
   })
 })
 
-test('guessing is slowed down, and the right one gives its try back', () => {
-  const mechanism = createApiKeyMechanism(apiKeyOptions.parse({ keys }), createLoginThrottle({ now: () => 0 }))
-  const ask = (key: string) => summary(mechanism.authenticate(credentials({ headers: { 'x-api-key': key } })))
-  for (let round = 0; round < 100; round++) assert.equal(ask(next), 'billing')
+test('guessing is slowed down; a key that nobody can guess is believed all the same', () => {
+  const made = [...keys, { name: 'vault', hash: apiKeyHash('4f9c1d2e-77aa-4d0e-9d3b-1c2f3a4b5c6d'), unguessable: true }]
+  const mechanism = createApiKeyMechanism(apiKeyOptions.parse({ keys: made }), createLoginThrottle({ now: () => 0 }))
+  const ask = (key: string, address?: string) =>
+    summary(mechanism.authenticate(credentials({ headers: { 'x-api-key': key }, ...(address ? { address } : {}) })))
+  for (let round = 0; round < 100; round++) assert.deepEqual([ask(next), ask(other)], ['billing', 'import'])
   const found = Array.from({ length: 60 }, (_, at) => ask(`guess ${at}`))
-  assert.deepEqual([found.indexOf('throttled'), found.at(-1), ask(next)], [50, 'throttled', 'throttled'])
+  assert.deepEqual([found.indexOf('throttled'), found.at(-1)], [50, 'throttled'])
+  const rows = [
+    ['one of ours', next, 'billing'],
+    ['one of ours that has expired', expired, 'expired'],
+    ['one that is said to be unguessable', '4f9c1d2e-77aa-4d0e-9d3b-1c2f3a4b5c6d', 'vault'],
+    ['one that may be short waits with the guesses', other, 'throttled'],
+    ['a guess in the form of ours', generateApiKey(), 'throttled'],
+  ] as const
+  for (const [name, key, expected] of rows) assert.equal(ask(key), expected, name)
+  assert.equal(ask(other, '203.0.113.9'), 'import', 'elsewhere nobody guesses')
 })
 
 test('guesses as Bearer count too, where nobody else would judge them', () => {

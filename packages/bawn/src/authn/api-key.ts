@@ -16,14 +16,20 @@ export function apiKeyHash(key: string): string {
   return `sha256:${hash('sha256', key, 'hex')}`
 }
 
+/** What `generateApiKey` makes. */
+const ownForm = /^bawn_[A-Za-z0-9_-]{43}$/
+
 interface KnownKey {
   readonly hash: Buffer
+  readonly unguessable: boolean
   readonly identity: Identity
   /** ms since 1970 */
   readonly expiresAt: number
 }
 
 const maxKeyLength = 1_024
+/** What is compared where there is no key: the digest of nothing, and of the same length. */
+const nobodys = Buffer.from(`sha256:${'0'.repeat(64)}`)
 const absent: HttpOutcome = { kind: 'absent' }
 const malformed: HttpOutcome = { kind: 'rejected', reason: 'malformed' }
 
@@ -45,28 +51,35 @@ export function createApiKeyMechanism(
     const expiresAt = key.expires === undefined ? undefined : Date.parse(key.expires)
     const proof = { claims: noClaims, clientId: undefined, mechanism: 'api-key', source: 'api-key' } as const
     const identity = createIdentity({ ...proof, id: key.name, roles: key.roles, expiresAt })
-    const known = { hash: Buffer.from(key.hash), identity, expiresAt: expiresAt ?? Number.POSITIVE_INFINITY }
+    const { unguessable } = key
+    const known = {
+      hash: Buffer.from(key.hash),
+      unguessable,
+      identity,
+      expiresAt: expiresAt ?? Number.POSITIVE_INFINITY,
+    }
     byHash.set(key.hash, known)
   }
 
-  const judge = (key: string, credentials: HttpCredentials): HttpOutcome => {
-    // Ours cannot be guessed; what somebody brought along from elsewhere may be short.
-    const attempt = throttle.attempt(undefined, credentials.address)
-    if (attempt.kind === 'throttled') return attempt
-    const outcome = compare(key, credentials.now)
-    if (outcome.kind === 'identified') attempt.succeeded()
-    return outcome
+  /** The key that a text is. Takes the same time whether there is one: a text that is limited tells nothing. */
+  const find = (key: string): KnownKey | undefined => {
+    const digest = apiKeyHash(key)
+    const known = byHash.get(digest)
+    // Whoever could measure the look-up learns of hashes that they cannot choose; the comparison decides.
+    return timingSafeEqual(known?.hash ?? nobodys, Buffer.from(digest)) ? known : undefined
   }
 
-  const compare = (key: string, now: number): HttpOutcome => {
+  const judge = (key: string, credentials: HttpCredentials): HttpOutcome => {
     if (key === '' || key.length > maxKeyLength) return malformed
-    const digest = apiKeyHash(key)
-    // Whoever could measure this look-up learns of hashes that they cannot choose; the comparison decides, and takes the same time.
-    const known = byHash.get(digest)
-    if (known === undefined || !timingSafeEqual(known.hash, Buffer.from(digest)))
-      return { kind: 'rejected', reason: 'untrusted' }
-    if (now >= known.expiresAt) return { kind: 'rejected', reason: 'expired', claimedName: known.identity.id }
-    return { kind: 'identified', identity: known.identity }
+    const known = find(key)
+    // 256 random bits are nobody's guess, so the guesses of others have no say. What came from elsewhere may be short, and waits.
+    const isGuess = known === undefined || !(known.unguessable || ownForm.test(key))
+    const attempt = isGuess ? throttle.attemptNameless('api-key', credentials.address) : undefined
+    if (attempt?.kind === 'throttled') return attempt
+    if (known === undefined) return { kind: 'rejected', reason: 'untrusted' }
+    attempt?.succeeded()
+    if (credentials.now < known.expiresAt) return { kind: 'identified', identity: known.identity }
+    return { kind: 'rejected', reason: 'expired', claimedName: known.identity.id }
   }
 
   const inAuthorization = (credentials: HttpCredentials): HttpOutcome => {

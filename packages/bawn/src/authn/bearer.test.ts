@@ -76,6 +76,38 @@ test('base64 around a token is taken off where the options say so, and nowhere e
   assert.deepEqual(seen, [])
 })
 
+test('a token that was verified before is not looked at again; any other is', () => {
+  const seen: string[] = []
+  const remembering = {
+    authenticate(token: string): Outcome {
+      seen.push(token)
+      return judge.authenticate(token)
+    },
+    recall: (token: string): Outcome | undefined =>
+      token === 'good.known'
+        ? judge.authenticate(token)
+        : token === 'early'
+          ? { kind: 'rejected', reason: 'not-yet-valid' }
+          : undefined,
+  }
+  const mechanism = createBearerMechanism(remembering, jwtHttpOptions.parse({ cookie: 'session' }), true)
+  const rows = [
+    ['Bearer good.known', 'good.known', []],
+    ['bearer good.known', 'good.known', []],
+    ['Bearer early', 'not-yet-valid', []],
+    ['Bearer good.new.token', 'good.new.token', ['good.new.token']],
+    ['Bearer good.known ', 'malformed', []],
+    ['Bearer bad.new.token', 'untrusted', ['bad.new.token']],
+    ['Bearer opaque', 'absent', []],
+    ['Basic good.known', 'absent', []],
+  ] as const
+  for (const [authorization, expected, judged] of rows) {
+    const outcome = mechanism.authenticate(credentials({ headers: { authorization } }))
+    assert.equal(summary(outcome), expected, authorization)
+    assert.deepEqual(seen.splice(0), judged, authorization)
+  }
+})
+
 test('a cookie counts for nothing that a page of another site changes', () => {
   const mechanism = createBearerMechanism(judge, jwtHttpOptions.parse({ header: 'X-Token', cookie: 'session' }))
   const ask = (method: string, headers: Readonly<Record<string, string>>) =>

@@ -32,6 +32,8 @@ export const insufficientScope = 'Bearer realm="bawn", error="insufficient_scope
 /** What this needs of `authn/jwt.ts`. A throw or a rejection means "cannot decide": 503. */
 export interface TokenJudge {
   authenticate(token: string): Outcome | Promise<Outcome>
+  /** What it said of this very text before, where that still holds. */
+  recall?(token: string): Outcome | undefined
 }
 
 /**
@@ -59,6 +61,11 @@ export function createBearerMechanism(judge: TokenJudge, options: JwtHttpOptions
     if (value !== undefined && !isFromOwnPage(credentials, ['same-origin', 'same-site'])) return 'foreign'
     return value === undefined || bearerToken.test(value) ? value : 'malformed'
   }
+  /** What was verified has the form of a token: looking at its form again costs more than finding it. */
+  const recalled = ({ authorization }: HttpCredentials): Outcome | undefined => {
+    const text = authorization[0] === undefined ? undefined : afterScheme(authorization[0], 'bearer')
+    return text === undefined || options.base64 ? undefined : judge.recall?.(text)
+  }
   return {
     name: 'jwt',
     carries: {
@@ -67,6 +74,8 @@ export function createBearerMechanism(judge: TokenJudge, options: JwtHttpOptions
       cookies: cookie === undefined ? [] : [cookie],
     },
     authenticate(credentials): HttpOutcome | Promise<HttpOutcome> {
+      const known = recalled(credentials)
+      if (known !== undefined) return found(known)
       // Authorization goes first: a browser sends its cookies by itself, and the header by intent.
       const token = credentials.authorization.length > 0 ? readBearer(credentials) : otherPlace(credentials)
       if (token === undefined) return absent

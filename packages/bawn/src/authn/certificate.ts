@@ -51,21 +51,24 @@ export function createCertificateMechanism(
     index.set(key, { name, commonName: service.common_name, roles: service.roles })
   }
 
+  /** By certificate of a connection: what it says does not change, and reading it costs more than a request. */
+  const readings = new WeakMap<X509Certificate, Reading>()
   return {
     authenticate(peer, statedUser, now) {
-      const read = readPeer(peer, clientIdSource)
+      const read = readings.get(peer) ?? readPeer(peer, clientIdSource)
       if (read === undefined) return rejected('malformed')
-      const { parts, clientId } = read
+      readings.set(peer, read)
+      const { parts, clientId, validFrom, validTo } = read
       if (!mayIdentify(parts)) return rejected('untrusted')
-      if (now < peer.validFromDate.getTime()) return rejected('not-yet-valid')
-      if (now > peer.validToDate.getTime()) return rejected('expired')
+      if (now < validFrom) return rejected('not-yet-valid')
+      if (now > validTo) return rejected('expired')
 
       const cn = onlyCommonName(parts)
       const proof = {
         claims: noClaims,
         clientId,
         mechanism: 'certificate',
-        expiresAt: peer.validToDate.getTime(),
+        expiresAt: validTo,
       } as const
       const named = byClientId.get(clientId)
       // A client id stands for the whole subject; where a service names its CN too, both must be right.
@@ -82,7 +85,8 @@ export function createCertificateMechanism(
       return findAccount(stores, cn).then(found => {
         if (found === undefined) return rejected('unknown-user')
         if (found.account.locked) return rejected('locked')
-        const identity = createIdentity({ ...proof, id: cn, roles: found.account.roles, source: found.source })
+        const { roles, credential } = found.account
+        const identity = createIdentity({ ...proof, id: cn, roles, source: found.source, credential })
         return { kind: 'identified', identity }
       })
     },
@@ -95,12 +99,18 @@ interface Service {
   readonly roles: readonly string[]
 }
 
-function readPeer(
-  peer: X509Certificate,
-  source: ClientIdSource,
-): { parts: CertificateParts; clientId: string } | undefined {
+interface Reading {
+  readonly parts: CertificateParts
+  readonly clientId: string
+  /** ms since 1970 */
+  readonly validFrom: number
+  readonly validTo: number
+}
+
+function readPeer(peer: X509Certificate, source: ClientIdSource): Reading | undefined {
   try {
-    return { parts: parseCertificate(peer.raw), clientId: clientIdOf(peer, source) }
+    const [validFrom, validTo] = [peer.validFromDate.getTime(), peer.validToDate.getTime()]
+    return { parts: parseCertificate(peer.raw), clientId: clientIdOf(peer, source), validFrom, validTo }
   } catch (error) {
     if (error instanceof AuthnError) return undefined
     throw error

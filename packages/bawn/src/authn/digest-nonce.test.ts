@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createDigestNonces } from './digest-nonce.ts'
+import { createDigestNonces, parseNonceKey } from './digest-nonce.ts'
 
 const now = Date.UTC(2027, 0, 1)
 
@@ -70,4 +70,63 @@ test('what had to be forgotten is stale, not new', () => {
   assert.equal(nonces.use(unused, 1, now + 10), 'stale', 'as old as one that is forgotten')
   assert.equal(nonces.use(third, 1, now + 10), 'replayed')
   assert.equal(nonces.use(nonces.issue(now + 11), 1, now + 11), 'fresh')
+})
+
+test('near its end a nonce has one successor, whoever asks, and is itself good to its end', () => {
+  const nonces = createDigestNonces({ lifetimeMs: 60_000 })
+  const nonce = nonces.issue(now)
+  assert.equal(nonces.successor(nonce, 1, now + 50_000), undefined, 'never used')
+  nonces.use(nonce, 1, now)
+  assert.equal(nonces.successor(nonce, 1, now + 44_999), undefined)
+  const next = nonces.successor(nonce, 1, now + 45_000)
+  assert(next !== undefined)
+  assert.equal(nonces.successor(nonce, 7, now + 59_000), next)
+  assert.equal(nonces.use(nonce, 2, now + 60_000), 'fresh')
+  assert.equal(nonces.use(next, 1, now + 60_000), 'fresh')
+  assert.equal(nonces.use(next, 2, now + 105_000), 'fresh', 'its own time begins with it')
+  const other = nonces.issue(now)
+  nonces.use(other, 0xffff_0000, now)
+  assert.notEqual(nonces.successor(other, 0xffff_0000, now), undefined, 'counts run out too')
+})
+
+const secret = Buffer.alloc(32, 7).toString('base64')
+const shared = (startedAt: number, realm = 'bawn') =>
+  createDigestNonces({ lifetimeMs: 60_000, key: parseNonceKey(secret, realm), startedAt })
+
+test('nodes with one key believe each other’s nonces; each counts for itself', () => {
+  const [one, other] = [shared(now - 60_000), shared(now - 60_000)]
+  const nonce = one.issue(now)
+  assert.deepEqual([one.use(nonce, 1, now), other.use(nonce, 1, now)], ['fresh', 'fresh'])
+  assert.deepEqual([one.use(nonce, 1, now), other.use(nonce, 1, now)], ['replayed', 'replayed'])
+  assert.equal(other.use(nonce, 2, now + 60_001), 'stale')
+  assert.equal(shared(now - 60_000, 'other').use(nonce, 1, now), 'stale', 'another realm has another key')
+  assert.equal(createDigestNonces({ lifetimeMs: 60_000 }).use(nonce, 1, now), 'stale')
+})
+
+test('clocks of nodes may differ a little', () => {
+  const [ahead, behind] = [shared(now - 60_000), shared(now - 60_000)]
+  assert.equal(behind.use(ahead.issue(now + 9_000), 1, now), 'fresh')
+  assert.equal(behind.use(ahead.issue(now + 11_000), 1, now), 'stale')
+  assert.equal(ahead.use(ahead.issue(now), 1, now - 1), 'stale', 'its own clock it knows')
+})
+
+test('what was used before a node was started it does not know, and takes no nonce that is as old', () => {
+  const before = shared(now - 60_000)
+  const nonce = before.issue(now - 5_000)
+  assert.equal(before.use(nonce, 1, now), 'fresh')
+  const restarted = shared(now)
+  assert.equal(restarted.use(nonce, 1, now + 1), 'stale', 'it would be a replay')
+  assert.equal(restarted.use(before.issue(now + 9_000), 1, now + 9_000), 'stale', 'by the other clock it may be as old')
+  assert.equal(restarted.use(before.issue(now + 11_000), 1, now + 11_000), 'fresh')
+  assert.equal(restarted.use(restarted.issue(now), 1, now), 'fresh', 'its own are good at once')
+})
+
+test('a key that is none stops the start, and is not in the message', () => {
+  for (const text of ['', 'short', Buffer.alloc(31, 7).toString('base64'), `${secret}!`, 'x'.repeat(2_000)]) {
+    assert.throws(
+      () => parseNonceKey(text, 'bawn'),
+      (error: Error) => 'code' in error && error.code === 'authn.bad_nonce_key' && !error.message.includes('BwcH'),
+      text.slice(0, 20),
+    )
+  }
 })

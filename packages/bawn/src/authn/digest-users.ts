@@ -1,6 +1,7 @@
+import type { DigestAlgorithm } from '../accounts/digest-verifier.ts'
 import type { DigestUser } from './digest.ts'
 import { AuthnError } from './error.ts'
-import type { DigestAlgorithm, DigestOptions } from './option.ts'
+import type { DigestOptions } from './option.ts'
 
 const digits: Readonly<Record<DigestAlgorithm, number>> = { 'SHA-256': 64, 'SHA-512-256': 64, MD5: 32 }
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { type DigestAlgorithm, digestHash } from '../accounts/digest-verifier.ts'
 import { createLoginThrottle } from '../accounts/throttle.ts'
 import { parseAuthParams } from './auth-params.ts'
-import { createDigestMechanism, digestHash, digestResponse } from './digest.ts'
+import { createDigestMechanism, digestResponse } from './digest.ts'
 import { calm, credentials, summary } from './http-credentials.fixture.ts'
-import type { DigestAlgorithm } from './option.ts'
 
 const now = Date.UTC(2027, 0, 1)
 
@@ -121,6 +121,9 @@ test('everything else is rejected', () => {
     ['auth-int', {}, { qop: 'auth-int' }, 'malformed'],
     ['no client nonce', {}, { cnonce: undefined }, 'malformed'],
     ['an empty client nonce', {}, { cnonce: '' }, 'malformed'],
+    ['a client nonce that no header of ours may hold', {}, { cnonce: 'caf\u00e9' }, 'malformed'],
+    ['a name with a NUL', {}, { username: undefined, 'username*': "UTF-8''alice%00" }, 'malformed'],
+    ['a name with a line feed', {}, { username: undefined, 'username*': "UTF-8''alice%0a" }, 'malformed'],
     ['no count', {}, { nc: undefined }, 'malformed'],
     ['a count of seven digits', {}, { nc: '0000001' }, 'malformed'],
     ['no response', {}, { response: undefined }, 'malformed'],
@@ -246,4 +249,56 @@ test('guessing is slowed down, and the right one gives its try back', () => {
     const found = Array.from({ length: 7 }, () => guess(name))
     assert.deepEqual(found, [...Array<string>(5).fill(reason), 'throttled', 'throttled'], name)
   }
+})
+
+/** What an identified caller is told besides. */
+function infoOf(outcome: ReturnType<Mechanism['authenticate']>): ReadonlyMap<string, string> {
+  assert(!(outcome instanceof Promise) && outcome.kind === 'identified')
+  const [name, value = ''] = outcome.headers ?? []
+  assert.equal(name, 'Authentication-Info')
+  return parseAuthParams(value) ?? new Map()
+}
+
+test('Authentication-Info proves that we know the password as well', () => {
+  const mechanism = create()
+  const names = { 'SHA-256': 'sha256', 'SHA-512-256': 'sha512-256', MD5: 'md5' } as const
+  for (const algorithm of algorithms) {
+    const h = (text: string) => hash(names[algorithm], text, 'hex')
+    const nonce = nonceOf(mechanism)
+    const outcome = mechanism.authenticate(sent(answer(nonce, { algorithm, nc: '0000000a' })))
+    // RFC 7616 section 3.5: A2 is ":" and the target.
+    const rspauth = h(`${h(`alice:${realm}:${password}`)}:${nonce}:0000000a:Y25vbmNl:auth:${h(':/a?b=c')}`)
+    assert.deepEqual(
+      Object.fromEntries(infoOf(outcome)),
+      { rspauth, cnonce: 'Y25vbmNl', nc: '0000000a', qop: 'auth' },
+      algorithm,
+    )
+    assert(!(outcome instanceof Promise) && outcome.kind === 'identified')
+    assert.equal(outcome.headers?.[1], `rspauth="${rspauth}", cnonce="Y25vbmNl", nc=0000000a, qop=auth`)
+  }
+  const quoted = mechanism.authenticate(sent(requoted(nonceOf(mechanism))))
+  assert.equal(infoOf(quoted).get('cnonce'), 'a "quoted" \\ one')
+})
+
+/** A client nonce with what has to be escaped. */
+function requoted(nonce: string): string {
+  const cnonce = 'a "quoted" \\ one'
+  const ha1 = digestHash('SHA-256', `alice:${realm}:${password}`)
+  const response = digestResponse('SHA-256', ha1, { method: 'GET', uri: '/a?b=c', nonce, nc: '00000001', cnonce })
+  return answer(nonce, {}, { cnonce, response })
+}
+
+test('a nonce near its end names its successor, and requests side by side go on with either', () => {
+  const mechanism = create()
+  const nonce = nonceOf(mechanism)
+  const ask = (of: string, nc: number, at: number) =>
+    mechanism.authenticate(sent(answer(of, { nc: nc.toString(16).padStart(8, '0') }), '/a?b=c', at))
+  assert.equal(infoOf(ask(nonce, 1, now)).get('nextnonce'), undefined)
+  const late = [5, 2, 4, 3].map(nc => infoOf(ask(nonce, nc, now + 50_000)).get('nextnonce'))
+  const [next] = late
+  assert(next !== undefined)
+  assert.deepEqual(late, [next, next, next, next])
+  assert.equal(summary(ask(next, 1, now + 50_000)), 'alice')
+  assert.equal(summary(ask(nonce, 6, now + 60_000)), 'alice', 'who has not seen it yet')
+  assert.equal(infoOf(ask(next, 2, now + 60_000)).get('nextnonce'), undefined)
 })

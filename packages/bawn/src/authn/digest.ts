@@ -1,10 +1,11 @@
-import { hash, timingSafeEqual } from 'node:crypto'
+import { type KeyObject, timingSafeEqual } from 'node:crypto'
+import { type DigestAlgorithm, decoyHa1, digestAlgorithms, digestHash, ha1Of } from '../accounts/digest-verifier.ts'
+import type { AccountStore } from '../accounts/store.ts'
 import type { LoginThrottle } from '../accounts/throttle.ts'
 import { type AuthParams, afterScheme, parseAuthParams, quotedString } from './auth-params.ts'
 import { createDigestNonces } from './digest-nonce.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
-import { createIdentity, type Identity, noClaims } from './identity.ts'
-import type { DigestAlgorithm } from './option.ts'
+import { createIdentity, type Identity, identityOfAccount, noClaims } from './identity.ts'
 
 /** A user that may prove a password by digest. */
 export interface DigestUser {
@@ -21,15 +22,14 @@ export interface DigestSettings {
   readonly nonceLifetimeMs: number
   /** Shared with every other mechanism, so that a guesser gains nothing by changing it. */
   readonly throttle: LoginThrottle
+  /** Asked for users besides those that are named, in order: the first that knows the name decides. All are asked for every name. */
+  readonly stores?: readonly AccountStore[]
   /** Nonces whose counts are kept. */
   readonly maxNonces?: number
-}
-
-const hashes = { 'SHA-256': 'sha256', 'SHA-512-256': 'sha512-256', MD5: 'md5' } as const
-
-/** H of RFC 7616 section 3.4: lower-case hex. */
-export function digestHash(algorithm: DigestAlgorithm, text: string): string {
-  return hash(hashes[algorithm], text, 'hex')
+  /** Of nonces, shared with other nodes; `undefined`: the process's own. */
+  readonly nonceKey?: KeyObject | undefined
+  /** ms since 1970: what was used at other nodes before is not known. */
+  readonly startedAt?: number
 }
 
 /** What `response` must be (RFC 7616 section 3.4.1), for qop=auth. Lower-case hex. */
@@ -44,8 +44,34 @@ export function digestResponse(
     readonly cnonce: string
   },
 ): string {
-  const ha2 = digestHash(algorithm, `${of.method}:${of.uri}`)
-  return digestHash(algorithm, `${ha1}:${of.nonce}:${of.nc}:${of.cnonce}:auth:${ha2}`)
+  return proofOf(algorithm, ha1, `${of.method}:${of.uri}`, of)
+}
+
+/** What proves to the client that we know its password too: as `response`, without a method (RFC 7616 section 3.5). Lower-case hex. */
+export function digestRspauth(
+  algorithm: DigestAlgorithm,
+  ha1: string,
+  of: { readonly uri: string; readonly nonce: string; readonly nc: string; readonly cnonce: string },
+): string {
+  return proofOf(algorithm, ha1, `:${of.uri}`, of)
+}
+
+function proofOf(
+  algorithm: DigestAlgorithm,
+  ha1: string,
+  a2: string,
+  { nonce, nc, cnonce }: { readonly nonce: string; readonly nc: string; readonly cnonce: string },
+): string {
+  return digestHash(algorithm, `${ha1}:${nonce}:${nc}:${cnonce}:auth:${digestHash(algorithm, a2)}`)
+}
+
+/** Somebody of that name, and what the password would have to prove. */
+interface Candidate {
+  readonly ha1: string
+  /** False: the account keeps nothing for digest, and `ha1` is nobody's. */
+  readonly isOwn: boolean
+  readonly locked: boolean
+  identify(): Identity
 }
 
 /**
@@ -53,10 +79,12 @@ export function digestResponse(
  * -sess algorithms are not taken.
  */
 export function createDigestMechanism(users: readonly DigestUser[], settings: DigestSettings): HttpMechanism {
-  const { realm, algorithms, userhash } = settings
+  const { realm, algorithms, userhash, stores = [] } = settings
   const nonces = createDigestNonces({
     lifetimeMs: settings.nonceLifetimeMs,
+    key: settings.nonceKey,
     ...(settings.maxNonces === undefined ? {} : { maxNonces: settings.maxNonces }),
+    ...(settings.startedAt === undefined ? {} : { startedAt: settings.startedAt }),
   })
   const byName = new Map(users.map(user => [user.name, user]))
   const byHash = new Map(
@@ -68,12 +96,6 @@ export function createDigestMechanism(users: readonly DigestUser[], settings: Di
       return [user, createIdentity({ ...proof, id: user.name, roles: user.roles, source: 'digest' })]
     }),
   )
-  /** As long as real ones, so that a hash over them takes as long. */
-  const decoys: Readonly<Record<DigestAlgorithm, string>> = {
-    'SHA-256': '0'.repeat(64),
-    'SHA-512-256': '0'.repeat(64),
-    MD5: '0'.repeat(32),
-  }
   /** Requests that knew the password and used an old nonce. */
   const stale = new WeakSet<HttpCredentials>()
 
@@ -83,31 +105,75 @@ export function createDigestMechanism(users: readonly DigestUser[], settings: Di
     return hashed ? user.toLowerCase() : digestHash(algorithm, `${user}:${realm}`)
   }
 
-  const judge = (credentials: HttpCredentials, params: AuthParams): HttpOutcome => {
+  const named = ({ user, hashed, algorithm }: Claim): Candidate | undefined => {
+    const found = (hashed ? byHash : byName).get(hashed ? user.toLowerCase() : user)
+    const ha1 = found?.ha1[algorithm]
+    const identity = found && identities.get(found)
+    return ha1 === undefined || identity === undefined
+      ? undefined
+      : { ha1, isOwn: true, locked: false, identify: () => identity }
+  }
+
+  /** As much work for a name that nobody has. */
+  const find = ({ user, hashed, algorithm }: Claim): Promise<Candidate | undefined> =>
+    Promise.all(
+      stores.map(store =>
+        hashed ? store.findHashed?.({ hash: user.toLowerCase(), realm, algorithm }) : store.find(user),
+      ),
+    ).then(found => {
+      const at = found.findIndex(account => account !== undefined)
+      const account = found[at]
+      const { ha1, isOwn } = ha1Of(account, realm, algorithm)
+      const source = stores[at]?.name
+      if (account === undefined) return undefined
+      return { ha1, isOwn, locked: account.locked, identify: () => identityOfAccount(account, source, 'digest') }
+    })
+
+  const judge = (credentials: HttpCredentials, params: AuthParams): HttpOutcome | Promise<HttpOutcome> => {
     const claim = readClaim(params)
     if (claim === undefined) return { kind: 'rejected', reason: 'malformed' }
     const { algorithm, claimedName } = claim
-    const rejected = (
-      reason: 'malformed' | 'wrong-password' | 'unknown-user' | 'expired' | 'untrusted',
-    ): HttpOutcome => ({ kind: 'rejected', reason, claimedName })
-    if (!algorithms.includes(algorithm) || claim.realm !== realm) return rejected('untrusted')
+    if (!algorithms.includes(algorithm) || claim.realm !== realm)
+      return { kind: 'rejected', reason: 'untrusted', claimedName }
     // RFC 7616 section 3.4.6: another target than the one that was proven for is somebody else's request.
-    if (claim.uri !== credentials.target) return rejected('malformed')
-    if (claim.hashed && !userhash) return rejected('malformed')
-    const user = (claim.hashed ? byHash : byName).get(claim.hashed ? claim.user.toLowerCase() : claim.user)
-    const ha1 = user?.ha1[algorithm]
+    if (claim.uri !== credentials.target || (claim.hashed && !userhash))
+      return { kind: 'rejected', reason: 'malformed', claimedName }
+    const own = named(claim)
+    if (stores.length === 0) return compare(credentials, claim, own)
+    return find(claim).then(account => compare(credentials, claim, own ?? account))
+  }
+
+  const compare = (credentials: HttpCredentials, claim: Claim, user: Candidate | undefined): HttpOutcome => {
+    const { algorithm, claimedName, nonce } = claim
+    const rejected = (reason: 'wrong-password' | 'unknown-user' | 'locked' | 'expired'): HttpOutcome => ({
+      kind: 'rejected',
+      reason,
+      claimedName,
+    })
     const attempt = settings.throttle.attempt(triesOf(claim), credentials.address)
     if (attempt.kind === 'throttled') return { ...attempt, claimedName }
     // The same work for a name that nobody has.
-    const expected = digestResponse(algorithm, ha1 ?? decoys[algorithm], { method: credentials.method, ...claim })
+    const ha1 = user?.ha1 ?? decoyHa1[algorithm]
+    const expected = digestResponse(algorithm, ha1, { method: credentials.method, ...claim })
     const isRight = equalText(expected, claim.response)
-    if (user === undefined || ha1 === undefined) return rejected('unknown-user')
-    if (!isRight) return rejected('wrong-password')
-    switch (nonces.use(claim.nonce, Number.parseInt(claim.nc, 16), credentials.now)) {
+    if (user === undefined) return rejected('unknown-user')
+    if (!isRight || !user.isOwn) return rejected('wrong-password')
+    // Said only of the right password, and to the log alone.
+    if (user.locked) return rejected('locked')
+    const count = Number.parseInt(claim.nc, 16)
+    switch (nonces.use(nonce, count, credentials.now)) {
       case 'fresh': {
         attempt.succeeded()
-        const identity = identities.get(user)
-        return identity === undefined ? rejected('unknown-user') : { kind: 'identified', identity }
+        const next = nonces.successor(nonce, count, credentials.now)
+        // RFC 7616 section 3.5: which of them are quoted is for historical reasons.
+        const info = [
+          `rspauth="${digestRspauth(algorithm, ha1, claim)}"`,
+          `cnonce=${quotedString(claim.cnonce)}`,
+          `nc=${claim.nc}`,
+          'qop=auth',
+          ...(next === undefined ? [] : [`nextnonce="${next}"`]),
+        ]
+        return { kind: 'identified', identity: user.identify(), headers: ['Authentication-Info', info.join(', ')] }
       }
       case 'stale':
       case 'replayed':
@@ -167,10 +233,11 @@ function readClaim(params: AuthParams): Claim | undefined {
   if (user === undefined || realm === undefined || nonce === undefined || uri === undefined) return undefined
   if (response === undefined || cnonce === undefined || nc === undefined || params.get('qop') !== 'auth')
     return undefined
-  if (cnonce === '' || !/^[0-9a-f]{8}$/i.test(nc) || !/^[0-9a-f]{32,64}$/i.test(response)) return undefined
+  // It goes back in Authentication-Info: visible ASCII and blanks.
+  if (!/^[ -~]+$/.test(cnonce) || !/^[0-9a-f]{8}$/i.test(nc) || !/^[0-9a-f]{32,64}$/i.test(response)) return undefined
   // RFC 7616 section 3.3: MD5 when it is not said.
   const named = (params.get('algorithm') ?? 'MD5').toUpperCase()
-  const algorithm = (Object.keys(hashes) as DigestAlgorithm[]).find(known => known === named)
+  const algorithm = digestAlgorithms.find(known => known === named)
   if (algorithm === undefined) return undefined
   const claimedName = hashed ? undefined : user
   return { user, hashed, claimedName, realm, nonce, uri, response: response.toLowerCase(), cnonce, nc, algorithm }
@@ -178,18 +245,29 @@ function readClaim(params: AuthParams): Claim | undefined {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: nobody's name has any, and Basic takes none either (RFC 7617 section 2)
+const control = /[\x00-\x1f\x7f-\x9f]/
+
 /** `username`, whose bytes came as Latin-1 and are UTF-8, or `username*` (RFC 5987), never both (RFC 7616 section 3.4.4). */
 function readUser(params: AuthParams, hashed: boolean): string | undefined {
   const plain = params.get('username')
   const extended = params.get('username*')
+  if (plain !== undefined && extended !== undefined) return undefined
   try {
-    if (extended === undefined) return plain === undefined ? undefined : utf8.decode(Buffer.from(plain, 'latin1'))
-    if (plain !== undefined || hashed) return undefined
-    const encoded = /^utf-8'[A-Za-z0-9-]*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*)$/i.exec(extended)?.[1]
-    return encoded === undefined ? undefined : decodeURIComponent(encoded)
+    const name = extended === undefined ? decodePlain(plain) : hashed ? undefined : decodeExtended(extended)
+    return name === undefined || control.test(name) ? undefined : name
   } catch {
     return undefined
   }
+}
+
+function decodePlain(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : utf8.decode(Buffer.from(text, 'latin1'))
+}
+
+function decodeExtended(text: string): string | undefined {
+  const encoded = /^utf-8'[A-Za-z0-9-]*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*)$/i.exec(text)?.[1]
+  return encoded === undefined ? undefined : decodeURIComponent(encoded)
 }
 
 /** In a time that tells nothing of where they differ. */

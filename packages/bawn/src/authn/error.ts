@@ -17,6 +17,7 @@ export class AuthnError extends GatewayError<
   | 'authn.other_verifier'
   | 'authn.introspection_unreachable'
   | 'authn.bad_digest_user'
+  | 'authn.bad_nonce_key'
   | 'authn.foreign_page'
   | 'authn.login_expired'
   | 'authn.login_refused'

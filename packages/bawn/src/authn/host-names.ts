@@ -1,6 +1,6 @@
 import { setTimeout as later } from 'node:timers/promises'
+import { createTokenCache } from '../tokens/token-cache.ts'
 import { formatAddress, parseAddress } from './address.ts'
-import { createTokenCache } from './token-cache.ts'
 
 /** What is needed of DNS: `Resolver` of node:dns/promises has it. Rejections carry c-ares codes in `code`. */
 export interface NameResolver {

@@ -52,4 +52,11 @@ export function summary(outcome: HttpOutcome | Promise<HttpOutcome>): string {
 
 const limit = { burst: 100_000, intervalMs: 1 }
 /** Slows nobody down. */
-export const calm = createLoginThrottle({ now: () => 0, accountAndNetwork: limit, account: limit, network: limit })
+export const calm = createLoginThrottle({
+  now: () => 0,
+  accountAndNetwork: limit,
+  accountAndSite: limit,
+  account: limit,
+  network: limit,
+  nameless: limit,
+})

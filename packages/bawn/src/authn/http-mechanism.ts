@@ -24,7 +24,10 @@ export interface HttpCredentials {
 
 /** What an HTTP mechanism answers: an `Outcome`, and what only HTTP can tell a caller. */
 export type HttpOutcome =
-  | Extract<Outcome, { readonly kind: 'identified' }>
+  | (Extract<Outcome, { readonly kind: 'identified' }> & {
+      /** What every answer to this request carries, flat: our own part of the proof. */
+      readonly headers?: readonly string[]
+    })
   | (Extract<Outcome, { readonly kind: 'absent' }> & {
       /** There was a cookie, and a page of another origin made the browser send it: nobody is identified by that. */
       readonly foreignPage?: boolean

@@ -1,3 +1,4 @@
+import type { CredentialVersion } from '../accounts/credential-version.ts'
 import type { Account } from '../accounts/store.ts'
 import { isMechanism, type PluggedMechanism, type UsableMechanism } from './option.ts'
 
@@ -19,6 +20,8 @@ export interface Identity {
   readonly mechanism: MechanismName
   /** Name of the account store or issuer that knows this identity. */
   readonly source: string | undefined
+  /** Which password the account had when this was proven: what is no longer that one's has ended. */
+  readonly credential?: CredentialVersion | undefined
   /** When the proof runs out, in ms since 1970; `undefined` when it does not. */
   readonly expiresAt: number | undefined
 }
@@ -43,6 +46,8 @@ export type RejectionReason =
   | 'wrong-password'
   | 'unknown-user'
   | 'locked'
+  /** The password was changed, or the account locked, since it was proven. */
+  | 'superseded'
   | 'name-mismatch'
   | 'no-roles'
   /** A check of the issuer's has refused the token. */
@@ -66,6 +71,7 @@ const ofAccounts: ReadonlySet<MechanismName> = new Set([
   'password',
   'certificate',
   'basic',
+  'digest',
   'scram',
   'token',
   'pass-through',
@@ -94,6 +100,7 @@ export function identityOfAccount(account: Account, source: string | undefined, 
     clientId: undefined,
     mechanism,
     source,
+    credential: account.credential,
     expiresAt: undefined,
   })
 }

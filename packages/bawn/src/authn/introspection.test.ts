@@ -3,8 +3,9 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { createLoginThrottle, type LoginThrottle } from '../accounts/throttle.ts'
 import { AuthnError } from './error.ts'
-import { credentials } from './http-credentials.fixture.ts'
+import { calm, credentials } from './http-credentials.fixture.ts'
 import type { HttpOutcome } from './http-mechanism.ts'
 import { createIntrospectionMechanism } from './introspection.ts'
 import { introspectionOptions } from './option.ts'
@@ -12,7 +13,12 @@ import { introspectionOptions } from './option.ts'
 const now = Date.UTC(2027, 0, 1)
 const seconds = now / 1000
 
-async function start(t: TestContext, answer: (token: string) => readonly [number, string | Buffer], more: object = {}) {
+async function start(
+  t: TestContext,
+  answer: (token: string) => readonly [number, string | Buffer] | Promise<readonly [number, string | Buffer]>,
+  more: object = {},
+  throttle: LoginThrottle = calm,
+) {
   const asked: { readonly token: string; readonly authorization: string | undefined }[] = []
   const server = createServer((request, response) => {
     let body = ''
@@ -22,8 +28,9 @@ async function start(t: TestContext, answer: (token: string) => readonly [number
     request.on('end', () => {
       const token = new URLSearchParams(body).get('token') ?? ''
       asked.push({ token, authorization: request.headers.authorization })
-      const [status, text] = answer(token)
-      response.writeHead(status, { 'content-type': 'application/json' }).end(text)
+      void Promise.resolve(answer(token)).then(([status, text]) =>
+        response.writeHead(status, { 'content-type': 'application/json' }).end(text),
+      )
     })
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -40,10 +47,10 @@ async function start(t: TestContext, answer: (token: string) => readonly [number
       client_secret: 'env:X',
       ...more,
     }),
-    { fetch, clock: () => clock.now, clientSecret: 'a secret' },
+    { fetch, clock: () => clock.now, clientSecret: 'a secret', throttle },
   )
-  const ask = async (token: string): Promise<string> =>
-    summary(await mechanism.authenticate(credentials({ headers: { authorization: `Bearer ${token}` } })))
+  const ask = async (token: string, address = '10.0.0.7'): Promise<string> =>
+    summary(await mechanism.authenticate(credentials({ headers: { authorization: `Bearer ${token}` }, address })))
   return { asked, clock, mechanism, ask }
 }
 
@@ -157,4 +164,62 @@ test('other schemes are others’', async t => {
   })
   assert.deepEqual(mechanism.authenticate(credentials()), { kind: 'absent' })
   assert.equal(asked.length, 0)
+})
+
+test('who invents tokens has fifty questions, then one a second; tokens that were active go on', async t => {
+  let at = 0
+  const throttle = createLoginThrottle({ now: () => at })
+  const { ask, asked, clock } = await start(
+    t,
+    token => [200, JSON.stringify(token.startsWith('good') ? { active: true, sub: 'alice' } : { active: false })],
+    {},
+    throttle,
+  )
+  assert.equal(await ask('good-1'), 'alice ')
+  const found: string[] = []
+  for (let n = 0; n < 70; n += 1) found.push(await ask(`invented-${n}`))
+  assert.deepEqual([found.indexOf('throttled'), found.at(-1), asked.length], [50, 'throttled', 51])
+  assert.equal(await ask('good-2'), 'throttled', 'nobody knows it yet')
+  assert.equal(await ask('good-2', '203.0.113.9'), 'alice ', 'elsewhere nobody invents any')
+  assert.equal(await ask('good-2'), 'alice ', 'now it is known')
+  clock.now += 60_000
+  assert.equal(await ask('good-1'), 'alice ', 'asked again, without a try')
+  assert.equal(await ask('invented-1'), 'throttled')
+  at = 2_000
+  assert.deepEqual(
+    [await ask('invented-1'), await ask('good-3'), await ask('x'), await ask('y')],
+    ['untrusted', 'alice ', 'untrusted', 'throttled'],
+  )
+})
+
+test('active tokens give their tries back: hundreds of new ones from one address are no flood', async t => {
+  const throttle = createLoginThrottle({ now: () => 0 })
+  const { ask } = await start(t, () => [200, '{"active":true,"sub":"alice"}'], {}, throttle)
+  for (let n = 0; n < 200; n += 1) assert.equal(await ask(`new-${n}`), 'alice ')
+})
+
+test('an endpoint that fails is nobody’s guess', async t => {
+  const throttle = createLoginThrottle({ now: () => 0 })
+  const { ask } = await start(t, () => [500, ''], {}, throttle)
+  for (let n = 0; n < 60; n += 1) await assert.rejects(ask(`t${n}`), AuthnError)
+})
+
+test('a flood of invented tokens takes no place of answers about active ones, and leaves room for questions', async t => {
+  let release = (): void => {}
+  const held = new Promise<void>(resolve => {
+    release = resolve
+  })
+  const { ask, asked, clock } = await start(t, async token => {
+    if (token.startsWith('slow')) await held
+    return [200, JSON.stringify(token === 'good' ? { active: true, sub: 'alice' } : { active: false })]
+  })
+  assert.equal(await ask('good'), 'alice ')
+  clock.now += 60_000
+  const slow = Array.from({ length: 128 }, (_, n) => ask(`slow-${n}`))
+  await assert.rejects(ask('one-more'), { code: 'authn.introspection_unreachable' })
+  assert.equal(await ask('good'), 'alice ', 'room for what was active before')
+  release()
+  assert.deepEqual(new Set(await Promise.all(slow)), new Set(['untrusted']))
+  assert.equal(await ask('one-more'), 'untrusted', 'room again')
+  assert.equal(asked.filter(({ token }) => token === 'good').length, 2)
 })

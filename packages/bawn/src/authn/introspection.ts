@@ -1,6 +1,8 @@
 import { isAccountName } from '../accounts/store.ts'
+import type { LoginAttempt, LoginThrottle } from '../accounts/throttle.ts'
 import { readAnswerBody } from '../answer-body.ts'
 import { clientBasic } from '../oauth.ts'
+import { createTokenCache } from '../tokens/token-cache.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import { AuthnError } from './error.ts'
 import type { HttpMechanism } from './http-mechanism.ts'
@@ -8,7 +10,6 @@ import { createIdentity, type Outcome, type RejectionReason } from './identity.t
 import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import { claimAt, readAudience, readDate, readRoles } from './jwt-claims.ts'
 import type { IntrospectionOptions } from './option.ts'
-import { createTokenCache } from './token-cache.ts'
 
 export interface IntrospectionSurroundings {
   readonly fetch: typeof fetch
@@ -16,7 +17,10 @@ export interface IntrospectionSurroundings {
   readonly clock: () => number
   /** Of the endpoint; resolved from its reference. */
   readonly clientSecret: string
+  readonly throttle: LoginThrottle
 }
+
+type PermittedAttempt = Extract<LoginAttempt, { readonly kind: 'permitted' }>
 
 interface Answer {
   readonly outcome: Outcome
@@ -27,20 +31,28 @@ interface Answer {
 const maxAnswerBytes = 65_536
 /** Questions under way at once; more are "cannot decide". */
 const maxPending = 256
+/** Of them, about tokens that were never active here: who invents tokens leaves room for those who have one. */
+const maxUnknownPending = 128
 /** A token that is not active now is asked about again soon: it may just have been made. */
 const inactiveMs = 5_000
 
 /**
  * Bearer tokens that their issuer is asked about (RFC 7662). Answers are kept for a short while by the token's digest; for one token there
  * is never more than one question under way.
+ *
+ * Whoever invents tokens would make us ask for each. So a question takes a try of the caller's network, which is given back when the token
+ * is active. A token that was active before is asked about again without one, whatever others invent.
  */
 export function createIntrospectionMechanism(
   options: IntrospectionOptions,
   surroundings: IntrospectionSurroundings,
 ): HttpMechanism {
-  const { clock } = surroundings
-  const cache = createTokenCache<Answer>({ maxEntries: 10_000, maxWeight: 16 * 1_048_576 })
+  const { clock, throttle } = surroundings
+  /** Also what is no longer fresh: it has been active. Apart from the others, so that nothing invented takes its place. */
+  const active = createTokenCache<Answer>({ maxEntries: 10_000, maxWeight: 16 * 1_048_576 })
+  const inactive = createTokenCache<Answer>({ maxEntries: 10_000, maxWeight: 16 * 1_048_576 })
   const pending = new Map<string, Promise<Outcome>>()
+  let unknownPending = 0
   const authorization = clientBasic(options.client_id, surroundings.clientSecret)
 
   const ask = async (token: string, digest: string): Promise<Outcome> => {
@@ -59,12 +71,43 @@ export function createIntrospectionMechanism(
       throw new AuthnError('authn.introspection_unreachable', 'the introspection endpoint answers with something else')
     }
     const outcome = judge(answer, options, clock())
-    const until =
-      outcome.kind === 'identified'
-        ? Math.min(askedAt + options.cache, outcome.identity.expiresAt ?? Infinity)
-        : askedAt + Math.min(options.cache, inactiveMs)
-    cache.set(digest, { outcome, until }, 512 + 4 * body.length)
+    if (outcome.kind === 'identified') {
+      const until = Math.min(askedAt + options.cache, outcome.identity.expiresAt ?? Infinity)
+      inactive.delete(digest)
+      active.set(digest, { outcome, until }, 512 + 4 * body.length)
+    } else {
+      active.delete(digest)
+      inactive.set(digest, { outcome, until: askedAt + Math.min(options.cache, inactiveMs) }, 512)
+    }
     return outcome
+  }
+
+  const askWithin = (token: string, digest: string, attempt: PermittedAttempt | undefined): Promise<Outcome> => {
+    if (pending.size >= maxPending || (attempt !== undefined && unknownPending >= maxUnknownPending)) {
+      attempt?.undecided()
+      throw new AuthnError(
+        'authn.introspection_unreachable',
+        `${pending.size} questions wait for the introspection endpoint`,
+      )
+    }
+    if (attempt !== undefined) unknownPending += 1
+    const question = ask(token, digest)
+      .then(
+        outcome => {
+          if (outcome.kind === 'identified') attempt?.succeeded()
+          return outcome
+        },
+        cause => {
+          attempt?.undecided()
+          throw cause
+        },
+      )
+      .finally(() => {
+        pending.delete(digest)
+        if (attempt !== undefined) unknownPending -= 1
+      })
+    pending.set(digest, question)
+    return question
   }
 
   const challenges = {
@@ -78,20 +121,15 @@ export function createIntrospectionMechanism(
       const token = readBearer(credentials)
       if (token === undefined) return { kind: 'absent' }
       if (token === 'malformed') return { kind: 'rejected', reason: 'malformed' }
-      const digest = cache.digestOf(token)
-      const known = cache.get(digest)
+      const digest = active.digestOf(token)
+      const wasActive = active.get(digest)
+      const known = wasActive ?? inactive.get(digest)
       if (known !== undefined && clock() < known.until) return known.outcome
       const underWay = pending.get(digest)
       if (underWay !== undefined) return underWay
-      if (pending.size >= maxPending) {
-        throw new AuthnError(
-          'authn.introspection_unreachable',
-          `${maxPending} questions wait for the introspection endpoint`,
-        )
-      }
-      const question = ask(token, digest).finally(() => pending.delete(digest))
-      pending.set(digest, question)
-      return question
+      if (wasActive !== undefined) return askWithin(token, digest, undefined)
+      const attempt = throttle.attemptNameless('introspection', credentials.address)
+      return attempt.kind === 'throttled' ? attempt : askWithin(token, digest, attempt)
     },
     challenge: (_credentials, outcome) => challenges[outcome],
   }

@@ -1,3 +1,4 @@
+import { createTokenCache } from '../tokens/token-cache.ts'
 import { AuthnError } from './error.ts'
 import type { Identity, Outcome, RejectionReason } from './identity.ts'
 import { algorithmsOf, type IssuerOptions, type SignatureAlgorithm } from './issuer-option.ts'
@@ -8,7 +9,6 @@ import { createKeySet, type KeySet, type KeySetStatus, type KeySetSurroundings, 
 import { type CompactJws, isSignatureOf, maxTokenLength, parseCompactJws } from './jws.ts'
 import { checkClaims } from './jwt-claims.ts'
 import { createSecretKeySet } from './shared-secret.ts'
-import { createTokenCache } from './token-cache.ts'
 import type { TokenCheck } from './token-check.ts'
 import { createTokenDecryption, type OpenedToken, repeatsClaims } from './token-decryption.ts'
 
@@ -26,6 +26,8 @@ export interface JwtMechanism {
    * @throws {AuthnError} (rejects with) `authn.issuer_unreachable`: whether the token is good cannot be known
    */
   authenticate(token: string): Outcome | Promise<Outcome>
+  /** What `authenticate` would say, where that is known without parsing or verifying anything. @param token any text */
+  recall(token: string): Outcome | undefined
   /**
    * The claims of a token of another kind than access tokens that one issuer has signed; what they are worth is for the asker to judge.
    *
@@ -97,7 +99,7 @@ export function createJwtMechanism(
   const cache = createTokenCache<VerifiedToken>({ maxEntries: 10_000, maxWeight: 64 * 1_048_576 })
 
   /** `undefined`: look at the token itself. */
-  const recall = (digest: string): Outcome | undefined => {
+  const recallBy = (digest: string): Outcome | undefined => {
     const known = cache.get(digest)
     if (known === undefined) return undefined
     const now = clock()
@@ -179,7 +181,7 @@ export function createJwtMechanism(
     authenticate(text) {
       if (text.length > maxTokenLength) return rejected('malformed')
       const digest = cache.digestOf(text)
-      const known = recall(digest)
+      const known = recallBy(digest)
       if (known !== undefined) return known
       if (decryption === undefined || !hasJweForm(text)) return judge(text, digest)
       const underWay = opening.get(digest)
@@ -188,6 +190,7 @@ export function createJwtMechanism(
       opening.set(digest, outcome)
       return outcome
     },
+    recall: text => (text.length > maxTokenLength ? undefined : recallBy(cache.digestOf(text))),
     async claimsOf(text, name, typs) {
       const token = readToken(text, byIssuer, typs)
       if (token.kind === 'rejected') return token

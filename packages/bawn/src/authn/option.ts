@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { digestAlgorithms } from '../accounts/digest-verifier.ts'
 import { duration, type Frozen, name, oneOrMany, secretReference, timeLimit } from '../option.ts'
 import { parseAddressCondition } from './address.ts'
 
@@ -80,9 +81,6 @@ export const jwtHttpOptions = z.strictObject({
 })
 export type JwtHttpOptions = Frozen<z.output<typeof jwtHttpOptions>>
 
-export const digestAlgorithms = ['SHA-256', 'SHA-512-256', 'MD5'] as const
-export type DigestAlgorithm = (typeof digestAlgorithms)[number]
-
 const ha1 = (digest: string) => secretReference.optional().describe(`hex of ${digest}(name:realm:password)`)
 const digestUserOptions = z
   .strictObject({
@@ -101,12 +99,28 @@ export const digestOptions = z.strictObject({
     .describe('one challenge each, in this order; MD5 is weak and for clients that know nothing else'),
   userhash: z.boolean().default(false).describe('offer clients to hide the name'),
   nonce_lifetime: duration.default(300_000).describe('until a client is asked to use a new nonce'),
+  nonce_key: secretReference
+    .optional()
+    .describe(
+      'base64 of 32 bytes and more that nodes share, to believe each other’s nonces; default: the process’s own',
+    ),
   users: z
     .record(z.string().min(1).max(128), digestUserOptions)
-    .refine(users => Object.keys(users).length > 0, 'needs at least one user')
-    .describe('by name'),
+    .default({})
+    .describe('by name, besides those of accounts'),
+  accounts: z
+    .boolean()
+    .optional()
+    .describe(
+      'ask the account stores, and have them keep what digest needs of each new password; default: where no users stand here',
+    ),
 })
 export type DigestOptions = Frozen<z.output<typeof digestOptions>>
+
+/** Whether the account stores are asked for users of digest, and keep what it needs. */
+export function asksAccounts({ users, accounts }: DigestOptions): boolean {
+  return accounts ?? Object.keys(users).length === 0
+}
 
 export const apiKeyOptions = z.strictObject({
   header: z
@@ -140,6 +154,12 @@ export const apiKeyOptions = z.strictObject({
           .datetime({ offset: true })
           .optional()
           .describe('instant after which it is refused: 2027-01-31T00:00:00Z'),
+        unguessable: z
+          .boolean()
+          .default(false)
+          .describe(
+            'made elsewhere, of at least 128 random bits: believed however often others guess from the same address, as bawn’s own are',
+          ),
       }),
     )
     .min(1)

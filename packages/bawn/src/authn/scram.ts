@@ -125,13 +125,14 @@ export function createScramExchange(options: {
       const clientKey = createHmac('sha256', storedKey).update(authMessage).digest()
       for (let index = 0; index < clientKey.length; index++)
         clientKey[index] = (clientKey[index] ?? 0) ^ (proof[index] ?? 0)
-      const serverSignature = createHmac('sha256', serverKey).update(authMessage).digest()
+      // Made whether it is given or not: a right proof of somebody who is locked must cost what others cost.
+      const signature = createHmac('sha256', serverKey).update(authMessage).digest()
+      const serverFinal = Buffer.from(`v=${base64(signature)}`, 'latin1')
       const proven = timingSafeEqual(hash('sha256', clientKey, 'buffer'), verifier.storedKey)
       const kept = proven && !decoy && options.keepClientKey === true
       if (!kept) clientKey.fill(0)
       if (decoy) return { kind: 'rejected', reason: 'unknown-user', detail: 'no such account' }
       if (!proven) return { kind: 'rejected', reason: 'wrong-password', detail: 'the proof does not fit the verifier' }
-      const serverFinal = Buffer.from(`v=${base64(serverSignature)}`, 'latin1')
       return { kind: 'identified', serverFinal, clientKey: kept ? clientKey : undefined }
     },
   }

@@ -1,4 +1,4 @@
-import type { AccountStore } from '../accounts/store.ts'
+import type { Account, AccountStore } from '../accounts/store.ts'
 import type { TokenManager, TokenSubject, VerifiedToken } from '../tokens/token-manager.ts'
 import { readBasic } from './basic-credentials.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
@@ -23,7 +23,7 @@ export interface TokenMechanismOptions extends TokenJudgeOptions {
 
 /** What decides whether a token that is good still speaks for somebody. */
 export interface TokenJudgeOptions {
-  /** An identity that one of these knew is looked up again: locked or removed, its tokens are worth nothing; its roles are those of now. */
+  /** An identity that one of these knew is looked up again: locked, removed or with another password, its tokens are worth nothing; its roles are those of now. */
   readonly stores: readonly AccountStore[]
   /** Whether the configuration still gives a subject that no store knows what its token says. */
   readonly isConfigured: (subject: TokenSubject) => boolean
@@ -60,24 +60,27 @@ export function createPresentedTokenJudge(
   tokens: Pick<TokenManager, 'verify'>,
   { stores, isConfigured, onRenewed }: TokenJudgeOptions,
 ): PresentedTokenJudge {
-  const rolesNow = async ({ subject }: VerifiedToken): Promise<readonly string[] | RejectionReason> => {
+  const subjectNow = async (found: VerifiedToken): Promise<Pick<Account, 'roles' | 'credential'> | RejectionReason> => {
+    const { subject } = found
     const store = stores.find(({ name }) => name === subject.source)
-    if (store === undefined) return isConfigured(subject) ? subject.roles : 'unknown-user'
+    if (store === undefined) return isConfigured(subject) ? { roles: subject.roles } : 'unknown-user'
     const account = await store.find(subject.id)
     if (account === undefined) return 'unknown-user'
-    return account.locked ? 'locked' : account.roles
+    if (account.locked) return 'locked'
+    const { roles, credential } = account
+    return found.isIssuedFor(credential) ? { roles, credential } : 'superseded'
   }
 
   return async (presented, address) => {
     const claimedName = presented.user
     const found = await tokens.verify(presented.token, presented.user)
     if (found === undefined) return { kind: 'rejected', reason: 'untrusted', claimedName }
-    const roles = await rolesNow(found)
-    if (typeof roles === 'string') return { kind: 'rejected', reason: roles, claimedName }
+    const now = await subjectNow(found)
+    if (typeof now === 'string') return { kind: 'rejected', reason: now, claimedName }
     if (found.renewed) onRenewed(found.subject, address)
     const { id, source, clientId } = found.subject
     const proof = { claims: noClaims, mechanism: 'token', source, clientId, expiresAt: found.validUntil } as const
-    return { kind: 'identified', identity: createIdentity({ ...proof, id, roles }) }
+    return { kind: 'identified', identity: createIdentity({ ...proof, id, ...now }) }
   }
 }
 

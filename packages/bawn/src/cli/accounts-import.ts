@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import type { DigestRealm } from '../accounts/digest-verifier.ts'
 import { parseUserFile } from '../accounts/file.ts'
 import type { WritableAccountStore } from '../accounts/store.ts'
 import type { UserEntry } from '../accounts/user-entry.ts'
 import type { Verifiers } from '../accounts/verifier.ts'
 import { storeOption, withWritableStore } from './account-store.ts'
 import type { Command, Input } from './command.ts'
+import { digestOption, digestRealmOf, withDigest } from './digest-option.ts'
 import { CliError } from './error.ts'
 
 const formats = ['users_yml', 'htpasswd'] as const
@@ -29,8 +31,13 @@ function readEntries(input: Input): readonly UserEntry[] {
 }
 
 /** A password in clear is hashed; a hash stays what it is, and is made anew when its user logs in. */
-async function verifiersOf({ password }: UserEntry, store: WritableAccountStore): Promise<Verifiers> {
-  if (password?.kind === 'plain') return store.derive(password.password)
+async function verifiersOf(
+  { name, password }: UserEntry,
+  store: WritableAccountStore,
+  digest: DigestRealm | undefined,
+): Promise<Verifiers> {
+  if (password?.kind === 'plain')
+    return withDigest(await store.derive(password.password), name, password.password, digest)
   return { scram: undefined, password }
 }
 
@@ -40,20 +47,28 @@ export const importAccounts: Command = {
   positionals: ['FILE'],
   options: {
     ...storeOption,
+    ...digestOption,
     format: { value: 'FORMAT', help: 'users_yml or htpasswd' },
     role: { value: 'ROLE', many: true, help: 'a role of all users of an htpasswd file, which has none' },
   },
   notes: [
     'Users that the store has already stay as they are, so an import that was interrupted can be run again.',
     'Nothing is imported from a file with a mistake in it.',
+    'What digest needs can be kept of passwords in clear only; of others it is made when their user logs in by Basic.',
   ],
   run: input =>
     withWritableStore(input, async store => {
       const entries = readEntries(input)
+      const digest = await digestRealmOf(input, store)
       let added = 0
       for (const entry of entries) {
         if ((await store.find(entry.name)) !== undefined) continue
-        await store.add({ name: entry.name, roles: entry.roles, ...(await verifiersOf(entry, store)), locked: false })
+        await store.add({
+          name: entry.name,
+          roles: entry.roles,
+          ...(await verifiersOf(entry, store, digest)),
+          locked: false,
+        })
         added += 1
         if (added % 100 === 0) input.terminal.err(`${added} of ${entries.length} users\n`)
       }

@@ -1,3 +1,4 @@
+import { describeDigestVerifiers } from '../accounts/digest-verifier.ts'
 import type { Principal } from '../accounts/grant.ts'
 import {
   type Account,
@@ -11,6 +12,7 @@ import { storeOption, withStore, withWritableStore } from './account-store.ts'
 import { entryRow, entryTable, grantCommands, grantedTo } from './accounts-grants.ts'
 import { importAccounts } from './accounts-import.ts'
 import { type Command, type Input, jsonOption } from './command.ts'
+import { digestNote, digestOption, digestRealmOf, withDigest } from './digest-option.ts'
 import { CliError } from './error.ts'
 import { readPipe, readSecret } from './secret-input.ts'
 import { printable } from './terminal-text.ts'
@@ -21,12 +23,13 @@ const passwordOption = {
 
 async function newVerifiers(input: Input, store: WritableAccountStore): Promise<Verifiers> {
   const { terminal } = input
+  const digest = await digestRealmOf(input, store)
   const password = input.flag('password-stdin')
     ? await readPipe(terminal)
     : await readSecret(terminal, 'Password', true)
   const fault = whyNoPassword(password)
   if (fault !== undefined) throw new CliError('cli.failed', fault)
-  return store.derive(password)
+  return withDigest(await store.derive(password), nameOf(input), password, digest)
 }
 
 const nameOf = (input: Input): string => input.positionals[0] ?? ''
@@ -46,10 +49,11 @@ const add: Command = {
   options: {
     ...storeOption,
     ...passwordOption,
+    ...digestOption,
     role: { value: 'ROLE', many: true, help: 'a role of the user' },
     'no-password': { help: 'for a user who logs in with a certificate only' },
   },
-  notes: [passwordNote],
+  notes: [passwordNote, digestNote],
   run: input =>
     withWritableStore(input, async store => {
       const name = nameOf(input)
@@ -110,7 +114,7 @@ const list: Command = {
 }
 
 /** What an account is checked by, in words; what it is checked against is nobody's business. */
-function describeVerifiers({ scram, password }: Account): readonly string[] {
+function describeVerifiers({ scram, password, digest }: Account): readonly string[] {
   const clear = (): string | undefined => {
     switch (password?.kind) {
       case 'argon2id':
@@ -129,7 +133,14 @@ function describeVerifiers({ scram, password }: Account): readonly string[] {
         return undefined
     }
   }
-  const texts = [clear(), scram && `SCRAM-SHA-256 (${scram.iterations} iterations)`]
+  const digests = digest === undefined ? [] : describeDigestVerifiers(digest)
+  const texts = [
+    clear(),
+    scram && `SCRAM-SHA-256 (${scram.iterations} iterations)`,
+    ...digests.map(
+      ({ algorithm, realm }) => `digest ${algorithm} for realm "${realm}" (as good as the password there)`,
+    ),
+  ]
   return texts.filter(text => text !== undefined)
 }
 
@@ -205,8 +216,8 @@ const passwd: Command = {
   name: 'accounts passwd',
   summary: 'give a user a new password',
   positionals: ['NAME'],
-  options: { ...storeOption, ...passwordOption },
-  notes: [passwordNote],
+  options: { ...storeOption, ...passwordOption, ...digestOption },
+  notes: [passwordNote, digestNote, 'Tokens and open sessions of the user end.'],
   run: input =>
     withWritableStore(input, async store => {
       await known(store, nameOf(input))

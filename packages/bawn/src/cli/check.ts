@@ -32,7 +32,9 @@ export const check: Command = {
     // What has no line of its own: it shows when the parts are put together.
     const secret = (reference: string): string => resolveSecret(reference, terminal.env).value
     const unbuildable =
-      loaded.kind === 'ok' ? rehearse(loaded.config, loaded.kinds, input.flag('no-files') ? undefined : secret) : []
+      loaded.kind === 'ok'
+        ? await rehearse(loaded.config, loaded.kinds, input.flag('no-files') ? undefined : secret)
+        : []
     const errors = wrong + unbuildable.length
     if (input.flag('json')) {
       terminal.out(

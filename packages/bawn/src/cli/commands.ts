@@ -15,6 +15,9 @@ export const nouns: Readonly<Record<string, () => Promise<readonly Command[]>>> 
   'api-keys': async () => (await import('./api-keys.ts')).commands,
   token: async () => (await import('./token.ts')).commands,
   tokens: async () => (await import('./tokens.ts')).commands,
+  sessions: async () => (await import('./sessions.ts')).commands,
+  firewall: async () => (await import('./firewall.ts')).commands,
+  rls: async () => (await import('./rls.ts')).commands,
   sql: async () => (await import('./sql.ts')).commands,
   audit: async () => (await import('./audit.ts')).commands,
 }

@@ -12,6 +12,7 @@ import type { Config } from '../config/load.ts'
 import { resolveSecret } from '../config/secret.ts'
 import { type Asking, type ExplainSurroundings, explainLogin, explainRequest } from '../explain.ts'
 import { explainGrant } from '../explain-grant.ts'
+import { explainSql } from '../explain-sql.ts'
 import type { Explanation } from '../explanation.ts'
 import type { Kinds } from '../kinds.ts'
 import { suggest } from '../nearest.ts'
@@ -19,7 +20,7 @@ import { createGrantGate, type OpenGrantGate } from '../policy/grant-gate.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
 import { needConfiguration } from './config.ts'
 import { CliError } from './error.ts'
-import { privilegesOf, targetNote, targetOf, targetOptions } from './grant-target.ts'
+import { databaseOf, privilegesOf, targetNote, targetOf, targetOptions } from './grant-target.ts'
 import { partsFor } from './kinds.ts'
 import { printable } from './terminal-text.ts'
 
@@ -250,4 +251,39 @@ const grant: Command = {
   },
 }
 
-export const commands: readonly Command[] = [request, login, grant]
+const sql: Command = {
+  name: 'explain sql',
+  summary: 'which rule of a database’s firewall decides over a statement',
+  positionals: ['STATEMENT'],
+  options: {
+    ...configOption,
+    ...jsonOption,
+    database: { value: 'NAME', short: 'd', help: 'a database of the configuration (default: the only one)' },
+    user: { value: 'NAME', short: 'u', help: 'an account, with its roles' },
+    token: { value: 'TOKEN', help: 'file with the caller’s token, or env:NAME, file:path, or the token' },
+    role: { value: 'ROLE', many: true, help: 'suppose a caller with this role instead' },
+    connect: { help: 'ask the database which tables the names in the statement mean' },
+  },
+  notes: ['Nothing is run: the statement is read, as the door would. Exit status 1 when it would be refused.'],
+  async run(input) {
+    const { config, kinds } = await needConfiguration(input)
+    const database = databaseOf(input, Object.keys(config.databases))
+    const [user, asking] = [input.text('user'), askingOf(input)]
+    if (user === undefined && asking.kind === 'nobody')
+      throw new CliError('cli.usage', 'who asks? --user, or --role, or --token')
+    const parts = partsFor(input, kinds)
+    const { terminal } = input
+    const databases = {
+      clock: terminal.now,
+      log: ({ message }: { readonly message: string }) => terminal.err(`${message}\n`),
+      secret: (reference: string) => resolveSecret(reference, terminal.env).value,
+    }
+    const question = { database, sql: input.positionals[0] ?? '', user, asking, connect: input.flag('connect') }
+    const explanation = await withGrants(config, parts, open =>
+      explainSql(config, question, { ...surroundingsOf(config, parts, undefined), grants: open?.gate, databases }),
+    )
+    return show(input, `a statement at database ${printable(database)}`, explanation)
+  },
+}
+
+export const commands: readonly Command[] = [request, login, grant, sql]

@@ -41,7 +41,8 @@ export function targetOf(input: Input, config: Config): GrantTarget {
   return target
 }
 
-function databaseOf(input: Input, names: readonly string[]): string {
+/** The database that is named, or the only one. @throws {CliError} `cli.usage` */
+export function databaseOf(input: Input, names: readonly string[]): string {
   const name = input.text('database') ?? (names.length === 1 ? names[0] : undefined)
   if (name === undefined) {
     throw new CliError('cli.usage', `which database? Add --database: one of ${names.join(', ')}`)

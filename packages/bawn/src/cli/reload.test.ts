@@ -37,7 +37,15 @@ test('reload tells the running gateway, and prints what came of it', async () =>
   let result: ReloadResult = { kind: 'reloaded', changes: ['route GET /a was added'], warnings: [] }
   const door = await createAdminDoor(
     { address: '127.0.0.1:0', tokenFile: join(cwd, 'admin.token') },
-    { health: () => ({}), ready: () => [], metrics: () => '', head: () => '', reload: async () => result },
+    {
+      health: () => ({}),
+      ready: () => [],
+      metrics: () => '',
+      head: () => '',
+      reload: async () => result,
+      sessions: () => [],
+      killSessions: () => [],
+    },
   )
   try {
     const address = ['--address', door.address]

@@ -1,6 +1,9 @@
+import type { CredentialVersion } from '../accounts/credential-version.ts'
+import { AccountError } from '../accounts/store.ts'
 import { composeTokens } from '../compose.ts'
+import { openAccountStore } from '../compose-accounts.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
-import { needConfig, needConfiguration } from './config.ts'
+import { needConfiguration } from './config.ts'
 import { CliError } from './error.ts'
 import { partsFor } from './kinds.ts'
 import { printable } from './terminal-text.ts'
@@ -28,6 +31,23 @@ async function withTokens(input: Input, work: (manager: Manager) => Promise<stri
   return 0
 }
 
+/** Which password an account has: its tokens end with it. */
+async function credentialOf(input: Input, source: string, user: string): Promise<CredentialVersion | undefined> {
+  const { config, kinds } = await needConfiguration(input)
+  const options = Object.hasOwn(config.accounts, source) ? config.accounts[source] : undefined
+  if (options === undefined) throw new CliError('cli.usage', `no account store is called "${source}"`)
+  const store = await openAccountStore(source, options, partsFor(input, kinds))
+  try {
+    const account = await store.find(user)
+    if (account === undefined) {
+      throw new AccountError('accounts.not_found', `account store ${source} has no account "${printable(user)}"`)
+    }
+    return account.credential
+  } finally {
+    await store.close()
+  }
+}
+
 const issue: Command = {
   name: 'tokens issue',
   summary: 'issue a token for somebody and print it',
@@ -42,12 +62,9 @@ const issue: Command = {
     withTokens(input, async manager => {
       const id = input.positionals[0] ?? ''
       const source = input.text('source')
-      const { accounts } = await needConfig(input)
-      if (source !== undefined && !Object.hasOwn(accounts, source)) {
-        throw new CliError('cli.usage', `no account store is called "${source}"`)
-      }
+      const credential = source === undefined ? undefined : await credentialOf(input, source, id)
       const subject = { id, roles: input.list('role'), source, clientId: undefined, notAfter: undefined }
-      const { token, validUntil } = await manager.issue(subject)
+      const { token, validUntil } = await manager.issue(subject, credential)
       input.terminal.err(`valid until ${new Date(validUntil).toISOString()}\n`)
       return `${token}\n`
     }),

@@ -32,6 +32,38 @@ const rows: readonly (readonly [name: string, found: readonly string[], wanted: 
     problems('tls: { certificate: a, key: b, channel_binding: require }, login: { user: gateway }'),
     /channel binding is a part of logging in by password/,
   ],
+  [
+    'row filters without settings to go by',
+    problems(
+      `${login}, row_filters: [{ name: own, table: public.t, rows: [{ for: [authenticated], where: "true" }] }]`,
+    ),
+    /row_filters need identity with setting and roles_setting/,
+  ],
+  [
+    'row filters, and users with roles of their own',
+    problems(
+      `${login.replace('{', '{ kind: verifier,')}, identity: { setting: a.b, roles_setting: a.c }, row_filters: [{ name: own, table: public.t, rows: [{ for: [authenticated], where: "true" }] }]`,
+      scram,
+    ),
+    /users have a role of their own, which may go past a filter/,
+  ],
+  [
+    'a firewall that refuses everything',
+    problems(`${login}, firewall: {}`),
+    /a firewall without rules refuses every statement/,
+  ],
+  [
+    'rules behind one that is for everything',
+    problems(`${login}, firewall: { rules: [{ name: a, action: allow }, { name: b, action: deny }] }`),
+    /rule a has no condition: the rules behind it are never asked/,
+  ],
+  [
+    'a rule about columns for a policy that there is not',
+    problems(
+      `${login}, firewall: { default: allow, columns: [{ name: a, table: public.t, columns: [b], read: [nobody] }] }`,
+    ),
+    /no policy is called "nobody"/,
+  ],
   ['a misspelt binding', problems(`tls: { channel_binding: must }, ${login}`), /is not one of|expected|fits/],
   ['an unknown kind of login', problems('login: { kind: proxy, user: u, password: env:P }'), /"proxy" is not one of/],
   ['verifiers, and scram for them', problems(login.replace('{', '{ kind: verifier,'), scram), undefined],
@@ -39,6 +71,17 @@ const rows: readonly (readonly [name: string, found: readonly string[], wanted: 
     'verifiers, and a rule without scram',
     problems(login.replace('{', '{ kind: verifier,'), scram.replace('scram', 'certificate')),
     /takes logins by scram only/,
+  ],
+  ['replication', problems(`replication: [authenticated], ${login}`), /^databases\.shop\.replication: UNSAFE/],
+  [
+    'replication by no policy',
+    problems(`replication: [nobody], ${login}`),
+    /no policy named nobody|unknown policy|nobody/,
+  ],
+  [
+    'replication beside an identity',
+    problems(`replication: [authenticated], identity: { setting: app.user }, ${login}`),
+    /nothing would keep the identity/,
   ],
   ['logins that are passed on', problems(passed, through), undefined],
   ['roles for them', problems(passed.replace('}', ', roles: { alice: [support] } }'), through), undefined],

@@ -81,6 +81,69 @@ function checkIdentity(
   }
 }
 
+/** Rules of the firewall: whom they are for, and what they are called. */
+function checkFirewall(
+  report: Report,
+  path: ConfigPath,
+  { rules, columns, default: otherwise, learn, mode }: NonNullable<DatabaseOptions['firewall']>,
+  policies: readonly string[],
+): void {
+  for (const [index, { name, for: who, action, ...conditions }] of rules.entries()) {
+    const at = [...path, 'rules', index]
+    if (rules.findIndex(other => other.name === name) < index || columns.some(other => other.name === name)) {
+      report('error', [...at, 'name'], 'value', `two rules are called ${name}`, 'give each a name of its own')
+    }
+    if (who !== undefined) checkNames(report, [...at, 'for'], who, policies, 'policy')
+    const isForAll = who === undefined && Object.values(conditions).every(value => value === undefined)
+    if (isForAll && index < rules.length - 1) {
+      const message = `rule ${name} has no condition: the rules behind it are never asked`
+      report('warning', at, 'value', message, `put it last, or say default: ${action}`)
+    }
+  }
+  for (const [index, { name, read, write }] of columns.entries()) {
+    const at = [...path, 'columns', index]
+    if (columns.findIndex(other => other.name === name) < index) {
+      report('error', [...at, 'name'], 'value', `two rules are called ${name}`, 'give each a name of its own')
+    }
+    checkNames(report, [...at, 'read'], read, policies, 'policy')
+    if (write !== undefined) checkNames(report, [...at, 'write'], write, policies, 'policy')
+  }
+  if (rules.length === 0 && otherwise === 'deny' && mode === 'enforce') {
+    const message = 'a firewall without rules refuses every statement'
+    const suggestion = learn === undefined ? 'add rules, or default: allow' : 'add mode: observe while it learns'
+    report('warning', path, 'key', message, suggestion)
+  }
+}
+
+/** Row filters rest on settings that the gateway makes, in sessions of its own login. */
+function checkRowFilters(
+  report: Report,
+  path: ConfigPath,
+  { row_filters: filters = [], identity, login }: DatabaseOptions,
+  policies: readonly string[],
+): void {
+  const at = [...path, 'row_filters']
+  if (identity?.setting === undefined || identity.roles_setting === undefined) {
+    const suggestion = 'add identity: { setting: app.user, roles_setting: app.roles }'
+    report('error', at, 'key', 'row_filters need identity with setting and roles_setting', suggestion)
+  }
+  if (login.kind !== 'broker') {
+    const message = `with login of kind ${login.kind} users have a role of their own, which may go past a filter`
+    report('error', at, 'key', message, 'use login: { kind: broker }, or write policies for these roles in PostgreSQL')
+  }
+  for (const [index, { name, rows, table }] of filters.entries()) {
+    if (filters.findIndex(other => other.name === name) < index) {
+      report('error', [...at, index, 'name'], 'value', `two row filters are called ${name}`)
+    }
+    if (filters.findIndex(other => other.table.schema === table.schema && other.table.name === table.name) < index) {
+      report('error', [...at, index, 'table'], 'value', 'another filter is for this table: write them as one')
+    }
+    for (const [place, { for: who }] of rows.entries()) {
+      checkNames(report, [...at, index, 'rows', place, 'for'], who, policies, 'policy')
+    }
+  }
+}
+
 /** A login can be passed on only where it is said where to, and nothing else can be asked for beside it. */
 function checkPassThrough(draft: Draft, report: Report): void {
   for (const [index, rule] of draft.host_rules.entries()) {
@@ -116,10 +179,19 @@ export function checkDatabases(draft: Draft, report: Report): void {
   for (const [name, database] of draft.databases) {
     if (!database) continue
     checkNames(report, ['databases', name, 'allow'], database.allow, policies, 'policy')
+    checkNames(report, ['databases', name, 'replication'], database.replication ?? [], policies, 'policy')
+    if (database.replication !== undefined && database.identity !== undefined) {
+      const message = 'replication is unread, so nothing would keep the identity that sessions have by identity'
+      report('error', ['databases', name, 'replication'], 'key', message, 'make an entry of its own for replication')
+    }
     checkServer(report, ['databases', name], database)
     const { kind, roles } = database.login
     if (kind !== 'broker') checkKind(draft, report, name, kind)
     if (database.identity !== undefined) checkIdentity(report, ['databases', name, 'identity'], kind, database.identity)
+    if (database.firewall !== undefined) {
+      checkFirewall(report, ['databases', name, 'firewall'], database.firewall, policies)
+    }
+    if (database.row_filters !== undefined) checkRowFilters(report, ['databases', name], database, policies)
     if (kind !== 'pass-through' && roles !== undefined) {
       const message = `roles are for logins of kind pass-through: here they come with the ${kind === 'verifier' ? 'account' : 'identity'}`
       report('error', ['databases', name, 'login', 'roles'], 'key', message)

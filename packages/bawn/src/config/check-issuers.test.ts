@@ -90,7 +90,7 @@ test('files and secrets of an issuer are found beside the configuration, and loo
   )
 })
 
-test('what only building finds shows before a start: weak secrets, keys that are none', () => {
+test('what only building finds shows before a start: weak secrets, keys that are none', async () => {
   const secrets: Readonly<Record<string, string>> = { 'env:SHORT': 'AAAA', 'env:KEY': 'AAAA' }
   const rows = [
     ['secret: env:SHORT', 'authn.weak_secret'],
@@ -100,12 +100,12 @@ test('what only building finds shows before a start: weak secrets, keys that are
   for (const [issuer, code] of rows) {
     const loaded = parse(issuer)
     assert.ok(loaded.kind === 'ok', JSON.stringify(loaded))
-    const found = rehearse(loaded.config, plainKinds, reference => secrets[reference] ?? assert.fail(reference))
+    const found = await rehearse(loaded.config, plainKinds, reference => secrets[reference] ?? assert.fail(reference))
     assert.deepEqual(
       found.map(error => error.code),
       [code],
     )
     // Without secrets, only what needs none is built.
-    assert.equal(rehearse(loaded.config, plainKinds).length, code === 'authn.bad_issuer' ? 1 : 0)
+    assert.equal((await rehearse(loaded.config, plainKinds)).length, code === 'authn.bad_issuer' ? 1 : 0)
   }
 })

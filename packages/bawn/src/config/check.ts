@@ -1,3 +1,4 @@
+import { asksAccounts, type DigestOptions } from '../authn/option.ts'
 import { suggest } from '../nearest.ts'
 import { parseHostPort } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
@@ -115,11 +116,32 @@ function checkMechanisms(draft: Draft, report: Report): void {
       report('error', ['mechanisms', 'digest', 'users', name], 'key', message)
     }
   }
+  if (digest !== undefined) checkDigestAccounts(draft, digest, report)
   const seen = new Set<string>()
   for (const [index, { hash }] of (draft.mechanisms?.['api-key']?.keys ?? []).entries()) {
     const path = ['mechanisms', 'api-key', 'keys', index, 'hash']
     if (seen.has(hash)) report('error', path, 'value', 'this key is listed already: whose it is would be chance')
     seen.add(hash)
+  }
+}
+
+function checkDigestAccounts(draft: Draft, digest: DigestOptions, report: Report): void {
+  const path = ['mechanisms', 'digest']
+  if (!asksAccounts(digest)) {
+    if (Object.keys(digest.users).length > 0) return
+    report('error', path, 'key', 'digest has nobody: there are no users, and accounts are not asked', 'add users')
+    return
+  }
+  if (draft.accounts.size === 0) {
+    const suggestion = 'add users, or an account store: accounts: { staff: { kind: sqlite, path: data/accounts.db } }'
+    report('error', path, 'key', 'digest asks the account stores, and there are none', suggestion)
+    return
+  }
+  const stores = [...draft.accounts.values()]
+  if (stores.every(store => store?.kind === 'file' && store.format === 'htpasswd')) {
+    const message = 'digest lets nobody of the accounts in: htpasswd holds nothing that it needs'
+    const suggestion = 'import the file into a store of kind sqlite: bawn accounts import'
+    report('warning', path, 'key', message, suggestion)
   }
 }
 

@@ -444,6 +444,18 @@ const rows: readonly Row[] = [
     says: 'dora cannot log in with MD5: ha1_md5 is missing',
   },
   {
+    name: 'digest without anybody',
+    replace: 'host_rules:',
+    by: 'mechanisms:\n  »digest: { accounts: false }\nhost_rules:',
+    says: 'digest has nobody: there are no users, and accounts are not asked',
+  },
+  {
+    name: 'digest that asks accounts, and there are none',
+    replace: example.slice(example.indexOf('accounts:'), example.indexOf('host_rules:')),
+    by: 'mechanisms:\n  »digest: {}\n',
+    says: 'digest asks the account stores, and there are none',
+  },
+  {
     name: 'one API key twice',
     replace: 'host_rules:',
     by: `mechanisms:\n  api-key: { keys: [{ name: a, hash: "sha256:${'0'.repeat(64)}" }, { name: b, hash: »"sha256:${'0'.repeat(64)}" }] }\nhost_rules:`,

@@ -33,6 +33,10 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
           ? entry.tls
           : { ...databaseTlsPaths(entry.tls, path), revocation: revocationPaths(entry.tls.revocation, path) },
       login: { ...entry.login, password: entry.login.password && reference(entry.login.password) },
+      firewall: entry.firewall && {
+        ...entry.firewall,
+        learn: entry.firewall.learn && { ...entry.firewall.learn, file: path(entry.firewall.learn.file) },
+      },
     })),
     upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
     accounts: each(config.accounts, entry => (entry.kind === 'plugin' ? entry : accountPaths(entry, path, reference))),
@@ -158,7 +162,7 @@ function mechanismPaths(mechanisms: MechanismsOptions, reference: (text: string)
   ])
   return {
     ...mechanisms,
-    digest: digest && { ...digest, users: Object.fromEntries(users) },
+    digest: digest && { ...digest, nonce_key: optional(digest.nonce_key), users: Object.fromEntries(users) },
     introspection: introspection && { ...introspection, client_secret: reference(introspection.client_secret) },
     oidc: oidc && {
       ...oidc,

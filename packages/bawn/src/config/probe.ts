@@ -109,6 +109,7 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     const reference = oidc?.[key]
     if (reference !== undefined) secret(['mechanisms', 'oidc', key], reference)
   }
+  if (digest?.nonce_key !== undefined) secret(['mechanisms', 'digest', 'nonce_key'], digest.nonce_key)
   for (const [name, user] of Object.entries(digest?.users ?? {})) {
     for (const key of ['ha1_sha256', 'ha1_sha512_256', 'ha1_md5'] as const) {
       if (user[key] !== undefined) secret(['mechanisms', 'digest', 'users', name, key], user[key])

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { asksAccounts } from '../authn/option.ts'
 import { parseHostPort } from '../option.ts'
 import { mongoHosts } from './check-accounts.ts'
 import { doorsOf } from './check-host-rules.ts'
@@ -101,6 +102,10 @@ function unsafePolicies(draft: Draft, report: Report): void {
     report('warning', ['routes', index, 'allow', place], 'value', message)
   }
   for (const [name, database] of draft.databases) {
+    if (database?.replication !== undefined) {
+      const message = `UNSAFE: whoever may replicate database ${name} reads all of it as it is stored, past fields, grants and the trail`
+      report('warning', ['databases', name, 'replication'], 'key', message, 'permit one role of its own, for a service')
+    }
     const place = database?.allow.indexOf('anyone') ?? -1
     if (place < 0) continue
     const message = `anyone who can identify may connect to ${name}`
@@ -120,6 +125,13 @@ function unsafeMechanisms(draft: Draft, report: Report): void {
   }
   if (oidc?.insecure_http) {
     report('warning', at('oidc', 'insecure_http'), 'key', 'UNSAFE: whoever is on the way gets every session')
+  }
+  if (digest !== undefined && asksAccounts(digest)) {
+    for (const [name, store] of draft.accounts) {
+      if (store?.kind !== 'sqlite' && store?.kind !== 'postgres') continue
+      const message = `UNSAFE: accounts.${name} keeps hashes that are as good as the passwords for realm "${digest.realm}", and quickly guessed from`
+      report('warning', at('digest'), 'key', message, 'use basic or scram where clients can')
+    }
   }
   if (digest?.algorithms.includes('MD5')) {
     report(

@@ -16,6 +16,7 @@ import { sendToLogin } from './login/begin.ts'
 import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
 import { isNavigation } from './login/navigation.ts'
 import { parsePath, type RequestPath } from './path.ts'
+import { withinRate } from './rate.ts'
 import { parseRequestHead, type RequestHead } from './request-head.ts'
 import type { Route } from './routes.ts'
 import type { HostRuleFinding } from './state.ts'
@@ -49,13 +50,13 @@ export interface AdmittedToLogin {
 export type AnyAdmitted = Admitted | AdmittedToTokens | AdmittedToLogin
 
 /**
- * The way in, in this order: a well-formed request, a route, a host rule, a mechanism, the route's policies. Whether a path has a route is
- * told to anybody: routes are the published interface, what they guard is not.
+ * The way in, in this order: a well-formed request, the listener's rate, a route, its rate, a host rule, a mechanism, the route's policies.
+ * Whether a path has a route is told to anybody: routes are the published interface, what they guard is not.
  *
  * @returns undefined when the request was refused; the turn has answered. At once, unless a mechanism has to wait for something
  */
 export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted | undefined> {
-  const { request, state } = turn
+  const { request } = turn
   const outcome = parseRequestHead(request.method, request.target, request.httpVersion, request.rawHeaders)
   if (outcome.kind === 'refused') {
     turn.refuse({
@@ -67,6 +68,20 @@ export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted
     return undefined
   }
   const { head } = outcome
+  return whenTrue(withinRate(turn, turn.rateLimit), () => findTarget(turn, head))
+}
+
+/** Goes on at once where it is known at once. */
+function whenTrue<Result>(
+  condition: boolean | Promise<boolean>,
+  goOn: () => Result | undefined | Promise<Result | undefined>,
+): Result | undefined | Promise<Result | undefined> {
+  if (condition instanceof Promise) return condition.then(holds => (holds ? goOn() : undefined))
+  return condition ? goOn() : undefined
+}
+
+function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Promise<AnyAdmitted | undefined> {
+  const { request, state } = turn
   const path = parsePath(head.target)
   if (path === undefined) {
     turn.refuse({ code: 'http.bad_path', rule: 'well-formed path', decision: 'error' })
@@ -98,7 +113,7 @@ export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted
     return undefined
   }
   turn.resource = route.pattern.text
-  return identify(turn, { kind: 'route', head, path, route })
+  return whenTrue(withinRate(turn, route.rateLimit), () => identify(turn, { kind: 'route', head, path, route }))
 }
 
 function admitToLogin(turn: Turn, head: RequestHead, path: RequestPath, target: LoginTarget): Entry {
@@ -210,7 +225,10 @@ interface Asking {
 
 function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined | Promise<undefined> {
   if (who.kind === 'refused') return refuse(asking, who)
-  if (who.kind === 'identified') return decide(asking, who.identity, false)
+  if (who.kind === 'identified') {
+    if (who.headers !== undefined) asking.turn.headers.push(...who.headers)
+    return decide(asking, who.identity, false)
+  }
   return decide(asking, undefined, who.foreignPage)
 }
 

@@ -15,6 +15,7 @@ const cacheRules =
  * @param replaced the body is ours now (a route with fields): what refers to the bytes of the upstream's body goes as well, and no
  *   cache may keep what was opened for one caller
  * @param token headers with the caller's token, flat: the upstream's own of these names go, and no cache may keep the answer either
+ * @param own what every answer to this request carries, flat. What the upstream says of an authentication is then not of this one
  */
 export function answerHeaders(
   raw: readonly string[],
@@ -22,6 +23,7 @@ export function answerHeaders(
   length: number | undefined,
   replaced: boolean,
   token: readonly string[] = [],
+  own: readonly string[] = [],
 ): string[] {
   let named: string[] | undefined
   for (let at = 0; at < raw.length; at += 2) {
@@ -37,11 +39,12 @@ export function answerHeaders(
     if (header.kind === 'hop' || header.kind === 'framing' || header.name === 'x-request-id') continue
     if (named?.includes(header.name)) continue
     if (token.length > 0 && tokenNames.has(header.name)) continue
+    if (header.name === 'authentication-info' && own.includes('Authentication-Info')) continue
     if ((replaced || token.length > 0) && cacheRules.test(header.name)) continue
     if (replaced && (header.kind === 'validator' || header.name === 'content-encoding')) continue
     headers.push(name, raw[at + 1] ?? '')
   }
-  headers.push(...token)
+  headers.push(...token, ...own)
   if (replaced || token.length > 0) headers.push('Cache-Control', 'private, no-store')
   if (length !== undefined) headers.push('Content-Length', String(length))
   headers.push('X-Request-Id', requestId)

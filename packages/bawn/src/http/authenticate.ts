@@ -5,7 +5,12 @@ import { bringsCredential, type Carriers, type RequestCredentials, wantsNoChalle
 
 /** What the door does with a caller's credential. */
 export type Authentication =
-  | { readonly kind: 'identified'; readonly identity: Identity }
+  | {
+      readonly kind: 'identified'
+      readonly identity: Identity
+      /** What every answer to this request carries, flat. */
+      readonly headers?: readonly string[]
+    }
   /** No credential. @property foreignPage there was a cookie, and a page of another origin made the browser send it */
   | { readonly kind: 'absent'; readonly foreignPage: boolean }
   | RefusedAuthentication

@@ -1,4 +1,7 @@
+import { AuthnError } from '../authn/error.ts'
+import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
+import type { RateLimit } from '../limits/rate-limit.ts'
 import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
 import { createFindClient } from './client-address.ts'
 import { RequestCredentials } from './credentials.ts'
@@ -23,6 +26,7 @@ export interface HttpDoorOptions {
   /** As in the configuration; its TLS files are read by whoever composes. */
   readonly listener: Omit<HttpListenerOptions, 'tls' | 'door'>
   readonly tls: HttpDoorTls | undefined
+  readonly rateLimit?: RateLimit | undefined
   /** How long a client may leave a written piece unread; default 30 s. */
   readonly writeTimeoutMs?: number
 }
@@ -40,6 +44,10 @@ export interface HttpDoor {
   listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>
   /** For every request that begins from now on; those under way end on the state that they began with. */
   swap(next: HttpState): void
+  /** Who is being sent an answer that takes as long as its upstream. */
+  streams(): Iterable<Identity>
+  /** Cuts every such answer of exactly this identity: the client sees that it is not whole. */
+  endStreams(identity: Identity): void
   /** For connections from now on. */
   renewTls(tls: HttpDoorTls): void
   /** Takes no new connections and waits for the requests under way; what is left after the time is cut. */
@@ -52,9 +60,12 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const { listener } = options
   const clock = deps.clock ?? (() => performance.now())
   let revocation = options.tls?.revocation
+  const streams = new Set<Turn>()
   const turnDeps: TurnDeps = {
     clock,
     log: deps.log,
+    streams,
+    rateLimit: options.rateLimit,
     get revocation() {
       return revocation
     },
@@ -114,6 +125,15 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
       const before = current
       current = next
       for (const upstream of before.upstreams) if (!next.upstreams.includes(upstream)) upstream.retire()
+    },
+    streams: () => [...streams].flatMap(({ identity }) => identity ?? []),
+    endStreams: gone => {
+      for (const turn of streams) {
+        if (turn.identity !== gone) continue
+        streams.delete(turn)
+        turn.log('an answer was cut', new AuthnError('authn.failed', `${gone.id} could not log in as the same today`))
+        turn.cut()
+      }
     },
     renewTls: tls => {
       revocation = tls.revocation

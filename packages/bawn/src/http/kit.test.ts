@@ -9,6 +9,7 @@ import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import { createIdentity, type Identity } from '../authn/identity.ts'
 import { GatewayError } from '../error.ts'
 import type { Catalogue, Field, FieldView, JsonPlace } from '../fields/field.ts'
+import { createRateLimiter, type RateLimit } from '../limits/rate-limit.ts'
 import type { OutboundCredentials } from '../outbound/credentials.ts'
 import type { Gate } from '../policy/policy.ts'
 import { createHttpDoor, type HttpDoor } from './door.ts'
@@ -122,6 +123,10 @@ export interface KitOptions {
   readonly use?: readonly string[]
   readonly tls?: FrontTls
   readonly commit?: () => void
+  /** Monotonic, in ms: of rate limits. */
+  readonly now?: () => number
+  /** Of the listener. */
+  readonly rateLimit?: RateLimit
 }
 
 export interface Kit {
@@ -163,6 +168,7 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
       gate,
       catalogue: fields,
       carriers: mechanisms.carriers,
+      limiter: createRateLimiter({ now: options.now ?? (() => performance.now()) }),
     }),
     upstreams: [upstream],
     hostRules: options.hostRules ?? { match: () => ({ kind: 'matched', rule: 'host_rules.0', use }) },
@@ -203,6 +209,7 @@ export async function startDoor(t: TestContext, options: KitOptions): Promise<Ki
     {
       listener,
       tls: options.tls,
+      rateLimit: options.rateLimit,
       ...(options.writeTimeoutMs === undefined ? {} : { writeTimeoutMs: options.writeTimeoutMs }),
     },
     state,

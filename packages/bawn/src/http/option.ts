@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { parseAddressRange } from '../authn/address.ts'
+import { rateLimitOptions } from '../limits/option.ts'
 import { type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
 import { outboundCredentialsOptions } from '../outbound/option.ts'
 
@@ -37,6 +38,7 @@ export const httpListenerOptions = z.strictObject({
   request_timeout: timeLimit.default(60_000).describe('until the whole request is there'),
   keep_alive_timeout: timeLimit.default(65_000).describe('how long an idle connection is kept'),
   max_connections: z.int().min(1).default(10_000).describe('of clients; more are closed at once'),
+  rate_limit: rateLimitOptions.optional().describe('requests to this listener, before anybody is identified'),
 })
 export type HttpListenerOptions = Frozen<z.output<typeof httpListenerOptions>>
 
@@ -93,5 +95,8 @@ export const routeOptions = z.strictObject({
     .optional()
     .describe('headers in which the upstream learns who is asking; a caller’s own are always removed'),
   max_json_bytes: z.int().min(1).default(8_388_608).describe('of a body in which fields are opened'),
+  rate_limit: rateLimitOptions
+    .optional()
+    .describe('requests to this route, before anybody is identified; besides that of the listener'),
 })
 export type RouteOptions = Frozen<z.output<typeof routeOptions>>

@@ -38,19 +38,24 @@ function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
     const length = empty ? (head.status === 204 ? undefined : head.length) : whole.length
     answer.send(
       head.status,
-      answerHeaders(head.headers, requestId, length, false, turn.tokenHeaders),
+      answerHeaders(head.headers, requestId, length, false, turn.tokenHeaders, turn.headers),
       empty ? undefined : whole,
     )
     return
   }
-  answer.head(head.status, answerHeaders(head.headers, requestId, head.length, false, turn.tokenHeaders))
+  answer.head(head.status, answerHeaders(head.headers, requestId, head.length, false, turn.tokenHeaders, turn.headers))
+  const over = turn.streaming()
   pump(
     body,
     answer,
     cause => {
+      over()
       if (cause !== undefined) turn.brokeOff(cause)
     },
-    () => turn.giveUp?.(),
+    () => {
+      over()
+      turn.giveUp?.()
+    },
   )
 }
 
@@ -61,7 +66,7 @@ function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, docume
     send(
       turn,
       head.status,
-      answerHeaders(head.headers, turn.requestId, length, true, turn.tokenHeaders),
+      answerHeaders(head.headers, turn.requestId, length, true, turn.tokenHeaders, turn.headers),
       undefined,
       forwarded.sealed,
     )
@@ -69,7 +74,14 @@ function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, docume
   }
   const opened = open(turn, head, document, plan)
   if (opened !== undefined) {
-    const headers = answerHeaders(head.headers, turn.requestId, opened.bytes.length, true, turn.tokenHeaders)
+    const headers = answerHeaders(
+      head.headers,
+      turn.requestId,
+      opened.bytes.length,
+      true,
+      turn.tokenHeaders,
+      turn.headers,
+    )
     send(turn, head.status, headers, opened.bytes, [...forwarded.sealed, ...opened.uses])
     return
   }
@@ -80,7 +92,7 @@ function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, docume
     if (headerClass(head.headers[at] ?? '').kind !== 'content')
       kept.push(head.headers[at] ?? '', head.headers[at + 1] ?? '')
   }
-  const headers = answerHeaders(kept, turn.requestId, instead.body.length, true, turn.tokenHeaders)
+  const headers = answerHeaders(kept, turn.requestId, instead.body.length, true, turn.tokenHeaders, turn.headers)
   send(turn, head.status, [...headers, 'Content-Type', 'application/problem+json'], instead.body, forwarded.sealed)
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createRateLimiter } from '../limits/rate-limit.ts'
 import { carriersOf } from './credentials.ts'
 import { catalogue, field, gate } from './kit.test.ts'
 import { routeOptions } from './option.ts'
@@ -20,7 +21,13 @@ const upstream: Upstream = {
 function compile(routes: readonly Record<string, unknown>[], fields: Parameters<typeof catalogue>[0] = []): RouteTable {
   return compileRoutes(
     routes.map(route => routeOptions.parse({ methods: ['GET'], upstream: 'main', allow: ['anyone'], ...route })),
-    { upstreams: new Map([['main', upstream]]), gate, catalogue: catalogue(fields), carriers: carriersOf([]) },
+    {
+      upstreams: new Map([['main', upstream]]),
+      gate,
+      catalogue: catalogue(fields),
+      carriers: carriersOf([]),
+      limiter: createRateLimiter({ now: () => 0 }),
+    },
   )
 }
 

@@ -1,4 +1,5 @@
 import type { Catalogue } from '../fields/field.ts'
+import type { RateLimit, RateLimiter } from '../limits/rate-limit.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { Carriers } from './credentials.ts'
 import { compileFieldPlans, type FieldPlan } from './field-plan.ts'
@@ -18,6 +19,8 @@ export interface Route {
   /** Nobody is to be identified here: `anyone` may come, and the credential is the upstream's own (delegated). */
   readonly delegated: boolean
   readonly maxJsonBytes: number
+  /** Before anybody is asked who they are. */
+  readonly rateLimit: RateLimit | undefined
   /** What of this route's bodies is protected, for the path of a request; `undefined` when nothing is. */
   fields(segments: readonly string[]): FieldPlan | undefined
 }
@@ -43,6 +46,7 @@ export interface RouteContext {
   /** Where the gateway's own mechanisms look for credentials. */
   readonly carriers: Carriers
   readonly catalogue: Catalogue
+  readonly limiter: RateLimiter
 }
 
 interface Node {
@@ -145,6 +149,8 @@ function compile(
     },
     delegated,
     maxJsonBytes: option.max_json_bytes,
+    rateLimit:
+      option.rate_limit && context.limiter.limit(`route ${option.methods} ${option.path}`, 'route', option.rate_limit),
     fields,
   })
 }

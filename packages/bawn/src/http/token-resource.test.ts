@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { deriveArgon2idVerifier } from '../accounts/argon2id.ts'
 import { openSqliteAccounts } from '../accounts/sqlite.ts'
 import { createIdentity } from '../authn/identity.ts'
 import { generateAuditKey, generateKeys } from '../keys/generate.ts'
@@ -80,7 +81,7 @@ upstreams: { main: { url: "${upstream}" } }
 issuers: { corp: { issuer: "https://id.example", audience: [shop], jwks: jwks.json } }
 accounts: { corp2: { kind: sqlite, path: accounts.db } }
 ${section}
-host_rules: [{ door: http, use: [token, jwt] }]
+host_rules: [{ door: http, use: [token, jwt, basic] }]
 policies: { staff: { roles: [staff] } }
 routes:
   - { path: /who, methods: [GET, POST], upstream: main, allow: [staff], identity_headers: { id: X-User } }
@@ -288,35 +289,69 @@ test('memory: a reload keeps the tokens', async t => {
   assert.equal((await get(port, '/who', [bearer(token)])).status, 200)
 })
 
-test('an account that is locked, removed, or loses a role takes its tokens along', async t => {
-  const place = await site(t, 'tokens: { kind: sqlite, path: data/tokens.db }')
-  const { port } = await place.start()
-  const accounts = openSqliteAccounts({ name: 'corp2', path: join(place.folder, 'accounts.db') })
-  t.after(() => accounts.close())
-  await accounts.add({ name: 'carol', roles: ['staff'], scram: undefined, locked: false })
-  mkdirSync(join(place.folder, 'data'), { recursive: true })
-  const { openSqliteTokens } = await import('../tokens/sqlite.ts')
-  const { createRandomTokens } = await import('../tokens/random.ts')
-  const limits = { perSubject: 9, inAll: 9 }
-  const manager = createRandomTokens(
-    { name: 'sqlite', ttlMs: 900_000, renew: false, lifetimeMs: 900_000, limits },
-    openSqliteTokens(join(place.folder, 'data/tokens.db'), Date.now()),
-    Date.now,
-  )
-  t.after(() => manager.close())
-  const subject = { id: 'carol', roles: ['staff'], source: 'corp2', clientId: undefined, notAfter: undefined }
-  const { token } = await manager.issue(subject)
-  const status = async () => (await get(port, '/who', [bearer(token)])).status
-  assert.equal(await status(), 200)
-  await accounts.setLocked('carol', true)
-  assert.equal(await status(), 401)
-  await accounts.setLocked('carol', false)
-  assert.equal(await status(), 200)
-  await accounts.setRoles('carol', [])
-  assert.equal(await status(), 403)
-  await accounts.remove('carol')
-  assert.equal(await status(), 401)
-})
+const kinds = {
+  memory: 'tokens: { kind: memory, renew: true }',
+  sqlite: 'tokens: { kind: sqlite, path: data/tokens.db, renew: true }',
+  signed: 'tokens: { kind: signed, key: file:token.key, revocations: { kind: sqlite, path: data/revocations.db } }',
+} as const
+
+for (const [kind, tokens] of Object.entries(kinds)) {
+  test(`${kind}: an account that is locked, removed or gets another password takes its tokens along, at every node`, async t => {
+    const place = await site(t, tokens)
+    // A memory is one process's own.
+    const nodes = kind === 'memory' ? [await place.start()] : [await place.start(), await place.start()]
+    const accounts = openSqliteAccounts({ name: 'corp2', path: join(place.folder, 'accounts.db') })
+    t.after(() => accounts.close())
+    const verifiers = (text: string) => deriveArgon2idVerifier(text, { memoryKib: 64, passes: 1, parallelism: 1 })
+    await accounts.add({
+      name: 'carol',
+      roles: ['staff'],
+      scram: undefined,
+      password: await verifiers('pencil'),
+      locked: false,
+    })
+    const login = async (text: string): Promise<string> => {
+      const answer = await get(nodes[0]?.port ?? 0, '/who', [basic('carol', text)])
+      assert.equal(answer.status, 200, answer.body)
+      return answer.headers.get('auth-token') ?? ''
+    }
+    const status = async (token: string): Promise<readonly number[]> =>
+      Promise.all(nodes.map(async ({ port }) => (await get(port, '/who', [bearer(token)])).status))
+    const all = (code: number) => nodes.map(() => code)
+
+    const first = await login('pencil')
+    assert.deepEqual(await status(first), all(200))
+    assert.equal(await login('pencil'), first)
+    await accounts.setVerifier('carol', { scram: undefined, password: await verifiers('crayon') })
+    assert.deepEqual(await status(first), all(401))
+    const trail = nodes[0]?.trail() ?? []
+    assert.deepEqual([trail.at(-1)?.['code'], trail.at(-1)?.['decision']], ['superseded', 'deny'])
+    const second = await login('crayon')
+    assert.notEqual(second, first)
+    assert.deepEqual(await status(second), all(200))
+
+    await accounts.setLocked('carol', true)
+    assert.deepEqual(await status(second), all(401))
+    await accounts.setLocked('carol', false)
+    assert.deepEqual(await status(second), all(401), 'who was let in again logs in again')
+    const third = await login('crayon')
+    await accounts.setRoles('carol', [])
+    assert.deepEqual(await status(third), all(403), 'roles are those of now')
+    await accounts.setRoles('carol', ['staff'])
+    assert.deepEqual(await status(third), all(200))
+
+    await accounts.remove('carol')
+    assert.deepEqual(await status(third), all(401))
+    await accounts.add({
+      name: 'carol',
+      roles: ['staff'],
+      scram: undefined,
+      password: await verifiers('crayon'),
+      locked: false,
+    })
+    assert.deepEqual(await status(third), all(401), 'another Carol')
+  })
+}
 
 test('a line that others can read carries no token of who proves a password by digest', () => {
   const proof = { id: 'dora', roles: [], claims: {}, clientId: undefined, source: undefined, expiresAt: undefined }

@@ -192,7 +192,7 @@ async function currentToken(
     return { token: presented.token, validUntil: identity.expiresAt }
   }
   const { id, roles, source, clientId, expiresAt } = identity
-  const issued = await door.manager.issue({ id, roles, source, clientId, notAfter: expiresAt })
+  const issued = await door.manager.issue({ id, roles, source, clientId, notAfter: expiresAt }, identity.credential)
   if (issued.isNew) tellLogin(turn, identity, { action: 'token issue', ...byOwner })
   return issued
 }
@@ -237,5 +237,5 @@ function give(turn: Turn, status: number, headers: readonly string[], body: Buff
   const content = body === undefined ? [] : ['Content-Type', 'application/json', 'Content-Length', String(body.length)]
   // RFC 6749 section 5.1.
   const fixed = ['Cache-Control', 'no-store', 'Pragma', 'no-cache', 'X-Request-Id', turn.requestId]
-  turn.answer.send(status, [...content, ...fixed, ...headers], body)
+  turn.answer.send(status, [...content, ...fixed, ...turn.headers, ...headers], body)
 }

@@ -2,14 +2,19 @@ import type { FieldUse } from '../audit/event.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import { type ErrorCode, errors, GatewayError } from '../error.ts'
+import type { RateLimit } from '../limits/rate-limit.ts'
 import type { AnswerWatcher, FrontAnswer, FrontRequest } from './engine.ts'
 import { type HttpCode, isForTheLog, type Problem, problem } from './problem.ts'
 import type { HttpLog, HttpState } from './state.ts'
 
 export interface TurnDeps {
+  /** Of the listener, for every request. */
+  readonly rateLimit: RateLimit | undefined
   /** Monotonic, in ms. */
   readonly clock: () => number
   readonly log: HttpLog
+  /** Requests with an identity whose answer is under way and may take long. */
+  readonly streams: Set<Turn>
   /** Where the listener wants its clients' certificates looked up: nobody gets in with one that is not good. */
   readonly revocation: RevocationCheck | undefined
 }
@@ -40,8 +45,12 @@ export class Turn implements AnswerWatcher {
   identity: Identity | undefined
   /** The name that a refused credential stated. */
   claimedName: string | undefined
+  /** What every answer to this request carries, flat: what is left of a rate, and our part of the proof of who asks. */
+  readonly headers: string[] = []
   /** What the answer of an upstream carries besides its own headers, flat: the caller's token. */
   tokenHeaders: readonly string[] = []
+  /** Of the listener. */
+  readonly rateLimit: RateLimit | undefined
   resource = 'none'
   rule = 'none'
   /** Gives up what is under way at the upstream. */
@@ -57,6 +66,7 @@ export class Turn implements AnswerWatcher {
     this.request = request
     this.answer = answer
     this.revocation = deps.revocation
+    this.rateLimit = deps.rateLimit
     this.#deps = deps
     this.#begun = deps.clock()
     answer.watch(this)
@@ -108,7 +118,8 @@ export class Turn implements AnswerWatcher {
 
   refuse(refusal: Refusal): void {
     this.rule = refusal.rule
-    const document = refusal.document ?? problem(refusal.code, this.requestId, refusal.headers)
+    const document =
+      refusal.document ?? problem(refusal.code, this.requestId, [...this.headers, ...(refusal.headers ?? [])])
     this.record(refusal.decision, document.status, refusal.reason ?? refusal.code)
     if (refusal.malformed !== true) this.#send(document)
     else if (this.claimAnswer()) this.answer.refuse(document)
@@ -119,13 +130,20 @@ export class Turn implements AnswerWatcher {
     const code = error instanceof GatewayError ? error.code : 'gateway.bug'
     if (isForTheLog(error)) this.log('a request failed', error)
     this.giveUp?.()
-    const document = problem(code, this.requestId)
+    const document = problem(code, this.requestId, this.headers)
     try {
       this.record('error', document.status, code)
     } catch (cause) {
       this.log('the audit trail cannot be written', cause)
     }
     this.#send(document)
+  }
+
+  /** An answer has begun that takes as long as its upstream: it ends with its identity. @returns to be called when it is over */
+  streaming(): () => void {
+    const { streams } = this.#deps
+    if (this.identity !== undefined) streams.add(this)
+    return () => streams.delete(this)
   }
 
   /** Ends an answer that has begun: the client sees that it is cut. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CredentialVersion } from '../accounts/credential-version.ts'
 import { deriveScramVerifier, formatScramVerifier } from '../accounts/scram-verifier.ts'
 import { deriveVerifiers, formatVerifier } from '../accounts/verifier.ts'
 import type { AccountSource } from '../plugin.ts'
@@ -27,14 +28,24 @@ test('an account is read with what its password is checked by', async () => {
     locked: true,
     password,
     scram: { ...scram, salt: Buffer.alloc(16, 1) },
+    credential: new CredentialVersion(''),
   })
   assert.deepEqual(await (await finding(olga)).find('olga'), {
     ...olga,
     locked: false,
     scram: undefined,
     password: undefined,
+    credential: new CredentialVersion(''),
   })
   assert.equal(await (await finding(undefined)).find('olga'), undefined)
+})
+
+test('an account has another version when it has other verifiers', async () => {
+  const version = async (verifiers: readonly string[]) =>
+    (await (await finding({ ...olga, verifiers })).find('olga'))?.credential
+  const before = await version(texts)
+  assert.equal(before?.isSame(await version(texts)), true)
+  for (const other of [[], texts.slice(1), [`${texts[0]}`]]) assert.equal(before?.isSame(await version(other)), false)
 })
 
 const rows: readonly (readonly [name: string, account: unknown])[] = [

@@ -1,6 +1,7 @@
+import { CredentialVersion } from '../accounts/credential-version.ts'
 import { parseScramVerifier } from '../accounts/scram-verifier.ts'
 import { type Account, AccountError, type AccountStore } from '../accounts/store.ts'
-import { parseVerifier, type Verifiers } from '../accounts/verifier.ts'
+import { parseVerifier, type Verifiers, verifiersText } from '../accounts/verifier.ts'
 import type { AccountStoreKind } from '../plugin.ts'
 import { isName, readRoles } from './answer.ts'
 import { type Border, isObject, methodOf, narrowSurroundings, parseOptions } from './border.ts'
@@ -90,7 +91,9 @@ function readAccount(value: unknown): Account | string {
   if (list === undefined) return 'found an account without a list of roles'
   if (typeof locked !== 'boolean') return 'found an account that is neither locked nor not'
   const read = readVerifiers(verifiers)
-  return typeof read === 'string' ? read : { name, roles: list, locked, ...read }
+  if (typeof read === 'string') return read
+  // What was logged in with another password ends: nothing but the verifiers tells.
+  return { name, roles: list, locked, ...read, credential: new CredentialVersion(verifiersText(read)) }
 }
 
 function readVerifiers(texts: unknown): Verifiers | string {

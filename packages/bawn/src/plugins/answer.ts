@@ -28,6 +28,7 @@ const reasons: Readonly<Record<RejectionReason, true>> = {
   'wrong-password': true,
   'unknown-user': true,
   locked: true,
+  superseded: true,
   'name-mismatch': true,
   'no-roles': true,
   'check-failed': true,

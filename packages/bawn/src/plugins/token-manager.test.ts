@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CredentialVersion } from '../accounts/credential-version.ts'
 import type { TokenManagerKind } from '../plugin.ts'
 import { createMemoryTokenStore } from '../tokens/memory.ts'
 import { createRandomTokens, randomTokenDefaults } from '../tokens/random.ts'
@@ -35,16 +36,52 @@ test('a manager of a plug-in issues, recognizes, verifies and revokes', async ()
   assert.equal(tokens.name, 'file')
   assert.deepEqual([tokens.recognizes(token), tokens.recognizes('x')], [true, false])
   assert.deepEqual(await tokens.issue(subject), { token, validUntil: now + 1_000, isNew: true })
-  assert.deepEqual(await tokens.verify(token, undefined), { subject, validUntil: now + 1_000, renewed: false })
+  const { isIssuedFor, ...verified } = (await tokens.verify(token, undefined)) ?? assert.fail()
+  assert.deepEqual(verified, { subject, validUntil: now + 1_000, renewed: false })
+  assert.equal(isIssuedFor(undefined), true)
   assert.deepEqual([await tokens.revoke('bea'), await tokens.revokeAll(), await tokens.list()], [1, 2, undefined])
+})
+
+test('a token is of the password that it was issued for, as the manager says; of none where it says nothing', async () => {
+  const [one, other] = [new CredentialVersion('1'), new CredentialVersion('2')]
+  let issuedFor: CredentialVersion | undefined
+  const own = await manager({
+    issue: async (_subject: unknown, credential: CredentialVersion | undefined) => {
+      issuedFor = credential
+      return { token, validUntil: now + 1_000 }
+    },
+    verify: async () => ({
+      subject,
+      validUntil: now + 1_000,
+      isIssuedFor: (credential?: CredentialVersion) => credential !== undefined && issuedFor?.isSame(credential),
+    }),
+  })
+  await own.issue(subject, one)
+  const verified = await own.verify(token, undefined)
+  assert.deepEqual([verified?.isIssuedFor(one), verified?.isIssuedFor(other)], [true, false])
+
+  const silent = await (await manager({})).verify(token, undefined)
+  assert.deepEqual([silent?.isIssuedFor(one), silent?.isIssuedFor(undefined)], [false, true])
+  for (const isIssuedFor of [() => 'yes', async () => true]) {
+    const odd = await manager({ verify: async () => ({ subject, validUntil: now + 1, isIssuedFor }) })
+    assert.equal((await odd.verify(token, undefined))?.isIssuedFor(one), false)
+  }
+  const thrower = await manager({
+    verify: async () => ({ subject, validUntil: now + 1, isIssuedFor: () => assert.fail('secret') }),
+  })
+  const thrown = await thrower.verify(token, undefined)
+  assert.throws(() => thrown?.isIssuedFor(one), { code: 'plugins.failed' })
 })
 
 test('random tokens of ours in a store of theirs are tokens of ours, with our errors', async () => {
   const store = createMemoryTokenStore()
   const tokens = await open((_options, { randomTokens }) => randomTokens(store))
-  const { token: issued } = await tokens.issue(subject)
+  const password = new CredentialVersion('1')
+  const { token: issued } = await tokens.issue(subject, password)
   assert.match(issued, /^bawn_token_/)
-  assert.equal((await tokens.verify(issued, 'bea'))?.subject.id, 'bea')
+  const verified = await tokens.verify(issued, 'bea')
+  assert.equal(verified?.subject.id, 'bea')
+  assert.deepEqual([verified?.isIssuedFor(password), verified?.isIssuedFor(undefined)], [true, false])
   assert.equal((await tokens.list())?.length, 1)
   const full = await open((_options, { randomTokens }) => randomTokens({ ...store, add: async () => 'full' }))
   await assert.rejects(full.issue(subject), { code: 'tokens.full' })

@@ -53,8 +53,8 @@ export function guardTokenManager(kind: TokenManagerKind, border: Border): Trust
       return {
         name: kind.kind,
         recognizes: isRecognized,
-        async issue(subject) {
-          const answer = await ask(() => issue(subject))
+        async issue(subject, credential) {
+          const answer = await ask(() => issue(subject, credential))
           return read(() => {
             const issued = readIssued(answer, subject)
             if (typeof issued === 'string' || isRecognized(issued.token)) return issued
@@ -68,7 +68,16 @@ export function guardTokenManager(kind: TokenManagerKind, border: Border): Trust
           const { subject, validUntil } = verified
           const end = Math.min(validUntil, subject.notAfter ?? Number.POSITIVE_INFINITY)
           if (end <= surroundings.clock()) return undefined
-          return statedUser === undefined || statedUser === subject.id ? verified : undefined
+          if (statedUser !== undefined && statedUser !== subject.id) return undefined
+          const isIssuedFor = isObject(answer) ? methodOf(answer, 'isIssuedFor') : undefined
+          return {
+            ...verified,
+            // Who does not say for which password it was issued has issued it for none.
+            isIssuedFor: credential =>
+              isIssuedFor === undefined
+                ? credential === undefined
+                : border.askNow(what, (): unknown => isIssuedFor(credential)) === true,
+          }
         },
         revoke: subjectId => counted(() => revoke(subjectId)),
         revokeAll: () => counted(() => revokeAll()),
@@ -95,7 +104,7 @@ function readIssued(answer: unknown, { notAfter }: TokenSubject): IssuedToken | 
   return { token, validUntil, isNew: isNew === true }
 }
 
-function readVerified(answer: unknown): VerifiedToken | string {
+function readVerified(answer: unknown): Omit<VerifiedToken, 'isIssuedFor'> | string {
   if (!isObject(answer)) return 'verified a token as nothing'
   const { validUntil, renewed } = answer
   const subject = readSubject(answer['subject'])

@@ -1,14 +1,18 @@
 import type { GatewayError } from '../error.ts'
+import { dispositionOf, opensDescription, rowsOf } from './answer-disposition.ts'
 import type { Conversation } from './conversation.ts'
-import { reviseError } from './error-detail.ts'
+import type { CopyStream } from './copy/stream.ts'
+import { reviseError, tellTimeout } from './error-detail.ts'
 import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
+import { copyFail, IncomingCopy } from './incoming-copy.ts'
 import { followChanges } from './object-changes.ts'
+import { isAsPlanned, otherCopy, outgoingCopy } from './outgoing-copy.ts'
 import type { Pending } from './pending.ts'
-import { logicalColumns, planRow, type RowPlan, revealRow } from './rows.ts'
+import { logicalColumns, planRow, revealRow } from './rows.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { parseErrorResponse, rebuildErrorResponse } from './wire/error-response.ts'
-import { type Disposition, FrameReader } from './wire/frame-reader.ts'
-import { back, front, status, typeOid } from './wire/message.ts'
+import { FrameReader } from './wire/frame-reader.ts'
+import { back, status, typeOid } from './wire/message.ts'
 import {
   buildParameterDescription,
   buildRowDescription,
@@ -16,8 +20,6 @@ import {
   parseRowDescription,
 } from './wire/row-description.ts'
 import { WireError } from './wire/wire-error.ts'
-
-const maxSmallBytes = 1024 * 1024
 
 /**
  * Server to client. Each message is matched with the oldest unanswered request; what cannot be matched ends the session, for then
@@ -31,6 +33,10 @@ export class Answers {
   #rowsBuffer: Buffer | undefined
   /** The pieces of the streamed frame that is arriving are thrown away. */
   #dropping = false
+  /** The COPY of protected columns whose data arrives. */
+  #outgoing: CopyStream | undefined
+  /** The pieces of the CopyData that is arriving go into it. */
+  #converting = false
   /** After an unreadable value: nothing of the statement is shown any more, until ReadyForQuery. */
   #muted = false
   /** The server ends the connection and has said why. */
@@ -38,7 +44,9 @@ export class Answers {
 
   constructor(talk: Conversation) {
     this.#talk = talk
-    this.reader = new FrameReader((type, length) => this.#decide(type, length))
+    this.reader = new FrameReader((type, length) =>
+      dispositionOf({ type, length }, talk.pending.head(), this.#muted, talk.limits.maxFrameBytes),
+    )
   }
 
   /** Takes received bytes; what they lead to is in the conversation's outputs. @throws {WireError} */
@@ -49,49 +57,24 @@ export class Answers {
     this.#rowsBuffer = undefined
   }
 
-  #decide(type: number, length: number): Disposition {
-    const head = this.#talk.pending.head()
-    switch (type) {
-      case back.copyData:
-      case back.notice:
-      case back.notification:
-      case back.functionResult:
-        return 'stream'
-      case back.dataRow:
-        if (this.#muted || head === undefined || rowsOf(head) === undefined) return 'stream'
-        break
-      case back.rowDescription:
-      case back.parameterDescription:
-        if (!opensDescription(head)) return 'stream'
-        break
-      default:
-        if (length > maxSmallBytes)
-          throw new WireError(`a message of ${length} bytes from PostgreSQL is too long for its kind`)
-        return 'open'
-    }
-    if (length > this.#talk.limits.maxFrameBytes) {
-      throw new PostgresError('postgres.too_large', 'a row with protected columns is longer than max_frame_bytes')
-    }
-    return 'open'
-  }
-
   #frame(): void {
     const { piece, type } = this.reader
+    const talk = this.#talk
+    const head = talk.pending.head()
     if (piece === 'middle' || piece === 'end') {
-      if (!this.#dropping) this.#forward()
+      if (this.#converting) this.#convert(head)
+      else if (!this.#dropping) this.#forward()
       return
     }
     this.#dropping = false
-    const talk = this.#talk
-    const head = talk.pending.head()
+    this.#converting = false
     switch (type) {
       case back.dataRow:
         this.#dataRow(this.#expect(head, 'query', 'execute'))
         return
       case back.copyData:
       case back.copyDone:
-        this.#expect(head, 'query', 'execute')
-        this.#show()
+        this.#copied(this.#expect(head, 'query', 'execute'))
         return
       case back.commandComplete:
         head?.done?.()
@@ -142,8 +125,7 @@ export class Answers {
         this.#copyIn(this.#expect(head, 'query', 'execute'))
         return
       case back.copyOut:
-        this.#expect(head, 'query', 'execute')
-        this.#show()
+        this.#copyOut(this.#expect(head, 'query', 'execute'))
         return
       case back.parameterStatus:
         this.#parameterStatus()
@@ -157,8 +139,8 @@ export class Answers {
     }
   }
 
-  #expect(head: Pending | undefined, ...kinds: readonly Pending['kind'][]): Pending {
-    if (head === undefined || !kinds.includes(head.kind))
+  #expect(head: Pending | undefined, kind: Pending['kind'], or?: Pending['kind'], else_?: Pending['kind']): Pending {
+    if (head === undefined || (head.kind !== kind && head.kind !== or && head.kind !== else_))
       throw new WireError('an answer from PostgreSQL to nothing that was asked')
     return head
   }
@@ -197,6 +179,7 @@ export class Answers {
     const { execution } = head
     const rows = rowsOf(head)
     if (execution === undefined || rows === undefined || this.#muted) {
+      this.reader.widen()
       this.#show()
       return
     }
@@ -283,7 +266,8 @@ export class Answers {
 
   #complete(head: Pending): void {
     const talk = this.#talk
-    talk.copyIn = 'no'
+    talk.endCopy()
+    this.#outgoing = undefined
     if (head.kind === 'execute') {
       if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
       this.#answered(head)
@@ -294,20 +278,60 @@ export class Answers {
     this.#show()
   }
 
+  #copied(head: Pending): void {
+    this.#converting = this.#outgoing !== undefined
+    if (this.#converting) this.#convert(head)
+    else this.reader.widen()
+    if (!this.#converting || this.reader.type === back.copyDone) this.#show()
+  }
+
+  #copyOut(head: Pending): void {
+    const { execution } = head
+    const copy = execution?.copy
+    const { buffer, start, end } = this.reader
+    if (execution !== undefined && copy !== undefined && !this.#muted) {
+      if (copy.direction === 'out' && isAsPlanned(copy, buffer, start, end))
+        this.#outgoing = outgoingCopy(this.#talk, execution, copy)
+      else this.#unreadable(head, otherCopy())
+    }
+    this.#show()
+  }
+
+  /** A piece of CopyData, or CopyDone, of a COPY of protected columns. */
+  #convert(head: Pending | undefined): void {
+    const { execution } = head ?? {}
+    if (head === undefined || execution === undefined || this.#muted) return
+    const { buffer, start, end, piece, type } = this.reader
+    try {
+      if (type === back.copyDone) this.#outgoing?.finish(this.#rows)
+      else {
+        const from = piece === 'whole' || piece === 'begin' ? start + 5 : start
+        this.#outgoing?.push(buffer.subarray(from, end), this.#rows)
+      }
+      if (execution.uses.total > 0) this.#talk.untold = execution
+    } catch (thrown) {
+      if (thrown instanceof WireError) throw thrown
+      this.#unreadable(head, toGatewayError(thrown))
+    }
+  }
+
   #copyIn(head: Pending): void {
     const talk = this.#talk
+    const { execution } = head
+    const copy = execution?.copy
+    const { buffer, start, end } = this.reader
     if (this.#muted) {
       // The client was told that the statement failed and will never send the data that the server now waits for.
       this.#dropping = true
-      talk.toServer.append(
-        new MessageBuilder().begin(front.copyFail).cstring('the statement failed at the gateway').end().take(),
-      )
+      talk.toServer.append(copyFail('the statement failed at the gateway'))
       return
     }
-    this.#expect(head, 'query', 'execute')
     talk.pending.dropSyncsInCopy()
     talk.copyIn = 'skipping-sync'
     this.#forward()
+    if (execution === undefined || copy === undefined) return
+    talk.incoming = new IncomingCopy(talk, execution, copy)
+    if (copy.direction !== 'in' || !isAsPlanned(copy, buffer, start, end)) talk.incoming.fail(otherCopy())
   }
 
   #ready(head: Pending): void {
@@ -315,7 +339,8 @@ export class Answers {
     const { buffer, start, end } = this.reader
     if (end - start !== 6) throw new WireError('ReadyForQuery of another length')
     talk.transaction = buffer.readUInt8(start + 5)
-    talk.copyIn = 'no'
+    talk.endCopy()
+    this.#outgoing = undefined
     this.#muted = false
     if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
     talk.pending.shift()
@@ -333,16 +358,21 @@ export class Answers {
     const { buffer, start, end } = this.reader
     const fields = parseErrorResponse(buffer, start + 5, end)
     const severity = fields.get('V') ?? fields.get('S') ?? ''
-    talk.copyIn = 'no'
+    talk.endCopy()
     if (severity === 'FATAL' || severity === 'PANIC') {
       this.endedByServer = true
       this.#send(rebuildErrorResponse(fields))
       return
     }
     if (head === undefined) throw new WireError('an error from PostgreSQL to nothing that was asked')
-    if (head.execution !== undefined) talk.tellEnd(head.execution, 'error', fields.get('C') ?? 'unknown')
+    const { execution } = head
+    const failure = execution?.failure
+    this.#outgoing = undefined
+    if (execution !== undefined) talk.tellEnd(execution, 'error', failure?.code ?? fields.get('C') ?? 'unknown')
     if (head.refusal !== undefined) this.#send(head.refusal)
-    else if (!this.#muted) this.#relayError(head, fields)
+    else if (execution !== undefined && failure !== undefined && !this.#muted) {
+      this.#send(errorResponse(failure.code, failure.message, execution.requestId))
+    } else if (!this.#muted) this.#relayError(head, fields)
     // A simple query stays until its ReadyForQuery; everything else is skipped by the server up to Sync.
     if (head.kind === 'query' || head.kind === 'sync') return
     talk.pending.dropToSync()
@@ -351,7 +381,8 @@ export class Answers {
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {
-    if (reviseError(this.#talk, head, fields)) this.#send(rebuildErrorResponse(fields))
+    const revised = tellTimeout(this.#talk, head, fields)
+    if (reviseError(this.#talk, head, fields) || revised) this.#send(rebuildErrorResponse(fields))
     else this.#forward()
   }
 
@@ -367,21 +398,4 @@ export class Answers {
     }
     this.#forward()
   }
-}
-
-function opensDescription(head: Pending | undefined): boolean {
-  return (
-    head?.execution !== undefined ||
-    head?.portal?.plan.kind === 'protected' ||
-    head?.statement?.plan.kind === 'protected'
-  )
-}
-
-/** What to do with the rows that answer `head`; `undefined` when none of their columns is protected. */
-function rowsOf(head: Pending): RowPlan | undefined {
-  const { execution, portal } = head
-  if (execution === undefined || head.kind === 'query') return execution?.rows
-  // Fail closed: the description that was asked for with every protected portal has not come.
-  if (portal?.rows === undefined) throw new WireError('rows from PostgreSQL without their description')
-  return portal.rows === 'none' ? undefined : portal.rows
 }

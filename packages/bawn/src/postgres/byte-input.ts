@@ -96,14 +96,14 @@ export class ByteInput {
 const lingerMs = 10_000
 
 /** Sends last words and closes; a peer that does not close its side in time is cut off. */
-export function endSocket(socket: Socket, lastWords?: Buffer): void {
+export function endSocket(socket: Socket, lastWords?: Buffer, waitMs = lingerMs): void {
   if (socket.destroyed) return
   if (lastWords === undefined) socket.end()
   else socket.end(lastWords)
   // What still arrives is read over: unread bytes would turn the close into a reset, and that can overtake the last words.
   socket.on('data', () => {})
   socket.resume()
-  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  const timer = setTimeout(() => socket.destroy(), waitMs)
   timer.unref()
   socket.once('close', () => clearTimeout(timer))
 }

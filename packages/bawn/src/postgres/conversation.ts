@@ -3,8 +3,10 @@ import { identityClass } from '../authn/identity.ts'
 import type { Field, FieldView } from '../fields/field.ts'
 import { type AuditContext, Execution, emitStatement } from './execution.ts'
 import type { FieldUses } from './field-uses.ts'
+import type { FirewallNotes } from './firewall/session.ts'
 import type { Declaration, Reading, Reference } from './grants/reading.ts'
 import { SessionGrants } from './grants/session-grants.ts'
+import type { IncomingCopy } from './incoming-copy.ts'
 import { ObjectChanges } from './object-changes.ts'
 import { type LivePlan, ObjectTable, type Portal, type Statement } from './objects.ts'
 import { Output } from './output.ts'
@@ -14,7 +16,7 @@ import type { DatabaseState, DoorState } from './state.ts'
 import { status } from './wire/message.ts'
 
 /** Bounds of one session, from the listener's options. */
-export interface SessionLimits {
+export interface ConversationLimits {
   readonly maxFrameBytes: number
   readonly maxPending: number
   readonly maxPrepared: number
@@ -25,7 +27,7 @@ export class Conversation {
   readonly state: DoorState
   readonly database: DatabaseState
   readonly audit: AuditContext
-  readonly limits: SessionLimits
+  readonly limits: ConversationLimits
   /** Cache key of plans: what this identity may see. */
   readonly identityClass: string
   readonly ability: FieldAbility
@@ -54,8 +56,12 @@ export class Conversation {
    * ends it (`PendingQueue.readySent`).
    */
   schemaChangedAt: number | undefined
-  /** The server reads CopyData; `skipping-sync` while it reads over Sync too. */
+  /** The server reads CopyData, and over Sync: `skipping-sync`, until the end of the data was sent. */
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
+  /** What becomes of that data, where columns are protected. */
+  incoming: IncomingCopy | undefined
+  /** What runs for too long and was therefore cancelled. */
+  timedOut: Pending | undefined
   /** Lines were added to the trail that must be written before this turn's bytes leave. */
   uncommitted = false
   /** Opened values of this run are in `toClient` and nothing in the trail speaks of them yet. */
@@ -65,7 +71,7 @@ export class Conversation {
   #requests = 0
   #grants: SessionGrants | undefined
 
-  constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: SessionLimits) {
+  constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: ConversationLimits) {
     this.state = state
     this.database = database
     this.audit = audit
@@ -118,6 +124,17 @@ export class Conversation {
     return new Execution(this.audit, this.nextRequestId(), plan, snapshot, uses)
   }
 
+  /** The server's COPY FROM STDIN has ended, in whatever way. */
+  endCopy(): void {
+    this.copyIn = 'no'
+    this.incoming = undefined
+  }
+
+  /** CopyDone or CopyFail goes to the server. */
+  noteCopyEnd(): void {
+    if (this.copyIn === 'skipping-sync') this.copyIn = 'ending'
+  }
+
   /** To be called before the message that runs a statement is sent. */
   noteRun(plan: LivePlan): void {
     this.runs += 1
@@ -146,6 +163,20 @@ export class Conversation {
     if (this.state.auditStatements !== 'all') return
     const requestId = this.nextRequestId()
     emitStatement(this.audit, { requestId, action: 'statement', resource: this.database.name, decision: 'permit' })
+    this.uncommitted = true
+  }
+
+  /** What the firewall noticed about a text that goes on: its shape, and that a rule would have refused it. */
+  tellFirewall(notes: FirewallNotes | undefined): void {
+    if (notes === undefined) return
+    const { identity } = this.audit
+    for (const statement of notes.learned) this.database.learning?.note(identity.roles, statement)
+    if (notes.observed === undefined) return
+    const requestId = this.nextRequestId()
+    const resource = this.database.name
+    const { action, rule } = notes.observed
+    const code = 'postgres.statement_denied'
+    emitStatement(this.audit, { requestId, action, resource, decision: 'permit', rule, code })
     this.uncommitted = true
   }
 

@@ -1,6 +1,7 @@
 import { createKeyedScramCredential, createScramCredential, type ScramCredential } from '../authn/scram-client.ts'
 import { PostgresError } from './failure.ts'
 import { type LoggedIn, shown } from './login-result.ts'
+import { type IdentityLimits, settingsWithin } from './session-limits.ts'
 import { marksOf } from './session-marks.ts'
 import { applicationNameOf, type StartupRequest } from './startup-settings.ts'
 import type { DatabaseState } from './state.ts'
@@ -44,7 +45,7 @@ export class DatabaseLogins {
   }
 
   async #logIn(database: DatabaseState, entered: LoggedIn, request: StartupRequest): Promise<Upstream> {
-    const parameters = sessionParameters(request, entered.identity.id)
+    const parameters = sessionParameters(request, entered.identity.id, database.limits.of(entered.identity))
     const marks = marksOf(database.marks, entered.identity)
     if (marks instanceof PostgresError) throw marks
     const { keys, opened, identity } = entered
@@ -74,9 +75,14 @@ export class DatabaseLogins {
 }
 
 /** What a session begins with: the client's settings that may be passed on, and ours. */
-export function sessionParameters(request: StartupRequest, identityId: string): readonly (readonly [string, string])[] {
+export function sessionParameters(
+  request: StartupRequest,
+  identityId: string,
+  limits: IdentityLimits,
+): readonly (readonly [string, string])[] {
   return [
-    ...request.settings,
+    ...settingsWithin(limits, request.settings),
+    ...(request.replication === undefined ? [] : [['replication', request.replication] as const]),
     ['client_encoding', 'UTF8'],
     ['standard_conforming_strings', 'on'],
     ['application_name', applicationNameOf(identityId, request.applicationName)],

@@ -1,25 +1,20 @@
 import type { Socket } from 'node:net'
-import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
+import type { RateLimit } from '../limits/rate-limit.ts'
 import { admit } from './admission.ts'
 import { ConnectionLost, endSocket } from './byte-input.ts'
-import { Conversation, newSessionId } from './conversation.ts'
-import { DatabaseLogins, whyNoLogin } from './database-login.ts'
-import type { AuditContext } from './execution.ts'
+import { newSessionId } from './conversation.ts'
+import { Entrance, type LoginAudit, newestMinor } from './entrance.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import { login } from './login.ts'
-import type { LoggedIn, LoginContext } from './login-result.ts'
+import type { LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
-import { Session } from './session.ts'
-import { type CancelKey, Sessions } from './sessions.ts'
+import { Sessions } from './sessions.ts'
 import { readStartupRequest, type StartupRequest } from './startup-settings.ts'
-import type { DatabaseState, DoorState, SessionSummary } from './state.ts'
+import type { DoorState, SessionSummary } from './state.ts'
 import { createTlsFront, type DoorTls, type TlsFront, verifiedCertificate } from './tls.ts'
-import { cancelUpstream, type Upstream } from './upstream.ts'
 import { UpstreamRefusal } from './upstream-login.ts'
-import { MessageBuilder } from './wire/builder.ts'
 import { rebuildErrorResponse } from './wire/error-response.ts'
-import { authentication, back, status } from './wire/message.ts'
 import { buildNegotiateVersion, type StartupMessage } from './wire/startup.ts'
 import { WireError } from './wire/wire-error.ts'
 
@@ -27,22 +22,47 @@ import { WireError } from './wire/wire-error.ts'
 export interface DoorOptions
   extends Pick<
     PostgresListenerOptions,
-    'databases' | 'authentication_timeout' | 'max_connections' | 'max_frame_bytes' | 'max_pending' | 'max_prepared'
+    | 'databases'
+    | 'authentication_timeout'
+    | 'keepalive'
+    | 'write_timeout'
+    | 'max_connections'
+    | 'max_frame_bytes'
+    | 'max_pending'
+    | 'max_prepared'
   > {
   /** The listener's name, for the trail and the log. */
   readonly name: string
   readonly tls: DoorTls | undefined
+  /** Of connections. */
+  readonly rateLimit?: RateLimit | undefined
 }
 
-const newestMinor = 2
+/** Why somebody else than client and server ends a session. */
+export type EndReason = 'revoked' | 'killed'
 
-/** Writes the line of a login. */
-type LoginAudit = (
-  identity: Identity | undefined,
-  decision: 'permit' | 'deny' | 'error',
-  rule: string,
-  code: string | undefined,
-) => void
+/** Refused connections that may still be reading why; further ones are closed without a word. */
+const maxRefused = 100
+const refusedLingerMs = 1_000
+
+const endings: { readonly [why in EndReason]: () => PostgresError } = {
+  revoked: () => new PostgresError('postgres.session_ended', 'terminating connection: the identity was revoked'),
+  killed: () => new PostgresError('postgres.session_killed', 'terminating connection: an operator ended the session'),
+}
+
+/** How long a transaction may go on whose session would not be let in any more. */
+const withdrawnMs = 30_000
+
+function mayStay(state: DoorState, { database, identity }: SessionSummary): boolean {
+  const now = state.databases.get(database)
+  if (now === undefined) return false
+  try {
+    return now.gate.decide(identity, { door: 'postgres', verb: 'connect' }).kind === 'permit'
+  } catch {
+    // Grants cannot be read just now: as with a revocation, no session ends for that.
+    return true
+  }
+}
 
 /** Serves accepted connections: one client, one identity, one connection to PostgreSQL. */
 export class PostgresDoor {
@@ -50,11 +70,13 @@ export class PostgresDoor {
   readonly #options: DoorOptions
   #tls: TlsFront | undefined
   #revocation: RevocationCheck | undefined
-  readonly #databaseLogins = new DatabaseLogins()
+  readonly #entrance: Entrance
   #state: DoorState
   #open = 0
   /** Connections that are not logged in yet. */
-  readonly #entering = new Set<Socket>()
+  readonly #entering = new Map<Socket, NodeJS.Timeout>()
+  /** Connections that are being told that their address has had enough; no limit counts them, for they cost nothing else. */
+  readonly #refused = new Set<Socket>()
   #stopping = false
 
   constructor(options: DoorOptions, state: DoorState) {
@@ -62,11 +84,21 @@ export class PostgresDoor {
     this.#state = state
     this.#tls = options.tls === undefined ? undefined : createTlsFront(options.tls, options.authentication_timeout)
     this.#revocation = options.tls?.revocation
+    this.#entrance = new Entrance(options, this.sessions, () => this.#revocation)
   }
 
-  /** New connections meet the new state; open sessions keep the one they began with. */
+  /** New connections meet the new state; open sessions keep the one they began with, if they may still be in their database. */
   swap(state: DoorState): void {
     this.#state = state
+    for (const [name, { limits }] of state.databases) state.slots.resize(name, limits.sessions)
+    this.#withdraw(() => true)
+  }
+
+  /** Ends those among some sessions that would not be let in any more. */
+  #withdraw(among: (session: SessionSummary) => boolean): void {
+    const why = 'terminating connection: the configuration lets this session into the database no longer'
+    const error = new PostgresError('postgres.access_withdrawn', why)
+    this.sessions.drainWhere(session => among(session) && !mayStay(this.#state, session), error, withdrawnMs)
   }
 
   /** For connections from now on. */
@@ -78,7 +110,7 @@ export class PostgresDoor {
   /** Lets nobody in any more, and waits for the sessions to end. */
   async drain(timeoutMs: number): Promise<void> {
     this.#stopping = true
-    for (const socket of this.#entering) socket.destroy()
+    for (const socket of [...this.#entering.keys(), ...this.#refused]) socket.destroy()
     await this.sessions.drain(
       new PostgresError('postgres.shutting_down', 'terminating connection: the gateway stops'),
       timeoutMs,
@@ -86,18 +118,17 @@ export class PostgresDoor {
     this.#revocation?.close()
   }
 
-  /** Ends every session that `which` names, with 57P01. @returns how many there were */
-  endSessions(which: (summary: SessionSummary) => boolean): number {
-    return this.sessions.endWhere(
-      which,
-      new PostgresError('postgres.session_ended', 'terminating connection: the identity was revoked'),
-    )
+  /** Ends every session that `which` names, with 57P01. @returns those that there were */
+  endSessions(which: (summary: SessionSummary) => boolean, why: EndReason): readonly SessionSummary[] {
+    return this.sessions.endWhere(which, endings[why]())
   }
 
   /** Serves one accepted connection. Never rejects. */
   async serve(socket: Socket): Promise<void> {
+    socket.on('error', () => {})
     const requestId = newSessionId()
     const state = this.#state
+    if (!(await this.#isWithinRate(socket, state, requestId))) return
     // Room for cancel requests, and for telling some that there is none; no more, for nobody has to log in to get here.
     if (this.#open >= this.#options.max_connections * 2 + 10) {
       socket.destroy()
@@ -107,11 +138,10 @@ export class PostgresDoor {
     socket.once('close', () => {
       this.#open -= 1
     })
-    socket.on('error', () => {})
     socket.setNoDelay(true)
-    socket.setKeepAlive(true)
+    socket.setKeepAlive(true, this.#options.keepalive)
     const timer = setTimeout(() => socket.destroy(), this.#options.authentication_timeout)
-    this.#entering.add(socket)
+    this.#entering.set(socket, timer)
     try {
       await this.#admit(socket, state, requestId)
     } catch (thrown) {
@@ -123,6 +153,33 @@ export class PostgresDoor {
       this.#entering.delete(socket)
       clearTimeout(timer)
     }
+  }
+
+  /**
+   * Before TLS and before a byte is read: an address that has had enough is told so at once, and costs a few hundred bytes. Clients that
+   * begin with TLS do not understand it, and see a handshake that failed.
+   */
+  async #isWithinRate(socket: Socket, state: DoorState, requestId: string): Promise<boolean> {
+    const { rateLimit } = this.#options
+    if (rateLimit === undefined) return true
+    let error: PostgresError | undefined
+    try {
+      const taken = await rateLimit.take(socket.remoteAddress ?? '')
+      if (taken.kind === 'permitted') return true
+      const seconds = Math.max(1, Math.ceil(taken.retryAfterMs / 1000))
+      error = new PostgresError('postgres.rate_limited', `too many connections from this address: wait ${seconds} s`)
+    } catch (cause) {
+      state.log({ level: 'error', message: 'the rate of connections cannot be known', requestId, cause })
+      error = new PostgresError('postgres.login_undecided', 'connections cannot be counted at this time')
+    }
+    if (this.#refused.size >= maxRefused) {
+      socket.destroy()
+      return false
+    }
+    this.#refused.add(socket)
+    socket.once('close', () => this.#refused.delete(socket))
+    endSocket(socket, fatalResponse(error), refusedLingerMs)
+    return false
   }
 
   async #admit(socket: Socket, state: DoorState, requestId: string): Promise<void> {
@@ -164,7 +221,10 @@ export class PostgresDoor {
       }
       negotiateVersion(client, admission.message)
       const request = readStartupRequest(admission.message, state.plugged)
-      await this.#login(state, request, context, admission.message, requestId, fail)
+      await this.#login(state, request, context, admission.message, requestId, fail, () => {
+        clearTimeout(this.#entering.get(socket))
+        this.#entering.delete(socket)
+      })
     } catch (error) {
       if (error instanceof ConnectionLost) throw error
       if (!(error instanceof PostgresError || error instanceof WireError)) {
@@ -181,6 +241,7 @@ export class PostgresDoor {
     message: StartupMessage,
     requestId: string,
     fail: (error: unknown) => void,
+    identified: () => void,
   ): Promise<void> {
     const audit: LoginAudit = (identity, decision, rule, code) => {
       state.audit.emit({
@@ -212,144 +273,16 @@ export class PostgresDoor {
       fail(result.error)
       return
     }
+    identified()
     let entered = false
     try {
-      entered = await this.#enter(state, result, request, context, message, requestId, audit, fail)
+      entered = await this.#entrance.enter({ state, result, request, context, message, requestId, audit, fail })
+      // A reload since it began has seen no session of it.
+      if (entered && this.#state !== state) this.#withdraw(({ id }) => id === requestId)
     } finally {
       result.keys?.clientKey.fill(0)
       if (!entered) result.opened?.socket.destroy()
     }
-  }
-
-  /** Somebody is identified: decides, logs in to the database, and hands over to the session. @returns whether it came to that */
-  async #enter(
-    state: DoorState,
-    entered: LoggedIn,
-    request: StartupRequest,
-    context: LoginContext,
-    message: StartupMessage,
-    requestId: string,
-    audit: LoginAudit,
-    fail: (error: unknown) => void,
-  ): Promise<boolean> {
-    const { identity, rule } = entered
-    context.socket.write(entered.serverFinal)
-    const permitted = this.#permit(state, request, entered)
-    if (permitted.kind === 'refused') {
-      audit(identity, 'deny', permitted.rule, permitted.error.code)
-      fail(permitted.error)
-      return false
-    }
-    audit(identity, 'permit', `${rule}, ${permitted.rule}`, undefined)
-    const { database } = permitted
-    const upstream = await this.#upstream(state, database, entered, request, requestId, fail)
-    if (upstream === undefined) return false
-    if (context.socket.destroyed) {
-      upstream.socket.destroy()
-      return false
-    }
-    const auditContext: AuditContext = {
-      audit: state.audit,
-      sessionId: requestId,
-      identity,
-      address: context.address,
-      database: database.name,
-      rule: permitted.rule,
-    }
-    this.#relay(state, database, auditContext, upstream, context, message)
-    return true
-  }
-
-  /** What is told only to who is known: whether the database exists, whether the policy permits, whether a setting is allowed. */
-  #permit(
-    state: DoorState,
-    request: StartupRequest,
-    entered: LoggedIn,
-  ):
-    | { readonly kind: 'permitted'; readonly database: DatabaseState; readonly rule: string }
-    | { readonly kind: 'refused'; readonly error: PostgresError; readonly rule: string } {
-    const { databases } = this.#options
-    const database = databases?.includes(request.database) === false ? undefined : state.databases.get(request.database)
-    if (database === undefined) {
-      const error = new PostgresError('postgres.unknown_database', `database "${request.database}" does not exist`)
-      return { kind: 'refused', error, rule: 'no such database' }
-    }
-    const decision = database.gate.decide(entered.identity, { door: 'postgres', verb: 'connect' })
-    if (decision.kind === 'deny') {
-      const error = new PostgresError(
-        'postgres.connect_denied',
-        `permission denied for database "${request.database}": ${decision.rule}`,
-      )
-      return { kind: 'refused', error, rule: decision.rule }
-    }
-    const misfit = whyNoLogin(database, entered)
-    if (misfit !== undefined) return { kind: 'refused', error: misfit, rule: 'login of the database' }
-    if (request.refused !== undefined) return { kind: 'refused', error: request.refused, rule: 'startup parameters' }
-    return { kind: 'permitted', database, rule: decision.rule }
-  }
-
-  async #upstream(
-    state: DoorState,
-    database: DatabaseState,
-    entered: LoggedIn,
-    request: StartupRequest,
-    requestId: string,
-    fail: (error: unknown) => void,
-  ): Promise<Upstream | undefined> {
-    try {
-      return await this.#databaseLogins.open(database, entered, request)
-    } catch (thrown) {
-      state.log({
-        level: 'error',
-        message: `database ${database.name}: login at PostgreSQL failed`,
-        requestId,
-        cause: thrown,
-      })
-      fail(thrown)
-      return undefined
-    }
-  }
-
-  #relay(
-    state: DoorState,
-    database: DatabaseState,
-    audit: AuditContext,
-    upstream: Upstream,
-    context: LoginContext,
-    message: StartupMessage,
-  ): void {
-    const key: CancelKey = this.sessions.newKey(message.minor >= newestMinor ? 32 : 4)
-    const { identity, address } = audit
-    const { certificate } = context
-    const summary: SessionSummary = {
-      id: audit.sessionId,
-      identity,
-      database: database.name,
-      address,
-      since: state.now(),
-      hasRevokedCertificate: () => certificate !== undefined && this.#revocation?.isKnownRevoked(certificate) === true,
-    }
-    const limits = {
-      maxFrameBytes: this.#options.max_frame_bytes,
-      maxPending: this.#options.max_pending,
-      maxPrepared: this.#options.max_prepared,
-    }
-    const session = new Session({
-      summary,
-      talk: new Conversation(state, database, audit, limits),
-      client: context.socket,
-      received: context.input.release(),
-      upstream,
-      cancel: () => cancelUpstream(database.upstream, upstream.processId, upstream.key),
-      onEnd: () => this.sessions.remove(key),
-    })
-    this.sessions.add(key, session)
-    const greeting = new MessageBuilder(upstream.greeting.length + 64)
-    greeting.begin(back.authentication).int32(authentication.ok).end().bytes(upstream.greeting)
-    greeting.begin(back.backendKeyData).int32(key.processId).bytes(key.key).end()
-    greeting.begin(back.readyForQuery).uint8(status.idle).end()
-    context.socket.write(greeting.take())
-    session.start()
   }
 }
 

@@ -1,3 +1,4 @@
+import { errors } from '../error.ts'
 import type { Conversation } from './conversation.ts'
 import type { Pending } from './pending.ts'
 import type { RawErrorFields } from './wire/error-response.ts'
@@ -46,10 +47,20 @@ function namesProtected(talk: Conversation, fields: RawErrorFields): boolean {
 function mayReadRow(talk: Conversation, fields: RawErrorFields): boolean {
   const { grants } = talk
   const errorClass = fields.get('C')?.slice(0, 2)
-  if (grants === undefined || (errorClass !== '23' && errorClass !== '44')) return true
+  if (errorClass !== '23' && errorClass !== '44') return true
   try {
+    if (talk.database.firewall?.hidesColumns(talk.audit.identity) === true) return false
+    if (grants === undefined) return true
     return grants.mayRead(fields.get('s'), fields.get('t'))
   } catch {
     return false
   }
+}
+
+/** The server was asked to cancel, and says "user request": it was the gateway, for the time. @returns whether that was so */
+export function tellTimeout({ timedOut }: Conversation, head: Pending, fields: RawErrorFields): boolean {
+  if (head !== timedOut || fields.get('C') !== errors['postgres.statement_timeout'].sqlstate) return false
+  fields.set('M', 'canceling statement due to statement timeout')
+  fields.set('H', errors['postgres.statement_timeout'].hint)
+  return true
 }

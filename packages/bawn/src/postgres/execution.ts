@@ -3,7 +3,7 @@ import type { Identity } from '../authn/identity.ts'
 import type { ErrorCode } from '../error.ts'
 import { FieldUses } from './field-uses.ts'
 import type { RowPlan } from './rows.ts'
-import type { SchemaSnapshot } from './sql/plan.ts'
+import type { CopyPlan, SchemaSnapshot } from './sql/plan.ts'
 
 /** What is the same for every line of one session. */
 export interface AuditContext {
@@ -28,6 +28,10 @@ export class Execution {
   readonly uses: FieldUses
   /** Of the result that is arriving now. */
   rows: RowPlan | undefined
+  /** The run is a COPY of protected columns. */
+  readonly copy: CopyPlan | undefined
+  /** The gateway made the server fail here; the client gets this in place of the server's error. */
+  failure: { readonly code: ErrorCode; readonly message: string } | undefined
   readonly #context: AuditContext
   readonly #verb: string
   readonly #resource: string
@@ -36,13 +40,14 @@ export class Execution {
   constructor(
     context: AuditContext,
     requestId: string,
-    plan: { readonly verb: string; readonly tables: readonly string[] },
+    plan: { readonly verb: string; readonly tables: readonly string[]; readonly copy?: CopyPlan | undefined },
     snapshot: SchemaSnapshot,
     uses: FieldUses | undefined,
   ) {
     this.#context = context
     this.requestId = requestId
     this.snapshot = snapshot
+    this.copy = plan.copy
     this.#verb = plan.verb
     this.#resource = `${context.database}/${plan.tables.join(',')}`
     this.uses = new FieldUses()

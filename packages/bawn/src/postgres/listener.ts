@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import { listening } from '../listening.ts'
 import type { HostPort } from '../option.ts'
-import { type DoorOptions, PostgresDoor } from './door.ts'
+import { type DoorOptions, type EndReason, PostgresDoor } from './door.ts'
 import type { DoorState, SessionSummary } from './state.ts'
 import type { DoorTls } from './tls.ts'
 
@@ -9,13 +9,13 @@ import type { DoorTls } from './tls.ts'
 export interface PostgresListener {
   /** Where it listens; the port is the one the system gave where 0 was asked for. */
   readonly address: HostPort
-  /** New sessions use the new state; open ones keep theirs. */
+  /** New sessions use the new state; open ones keep theirs, and end when they would not be let in any more. */
   swap(state: DoorState): void
   /** For connections from now on. */
   renewTls(tls: DoorTls): void
   sessions(): readonly SessionSummary[]
-  /** Ends every session that `which` names, with 57P01. @returns how many there were */
-  endSessions(which: (summary: SessionSummary) => boolean): number
+  /** Ends every session that `which` names, with 57P01. @returns those that there were */
+  endSessions(which: (summary: SessionSummary) => boolean, why: EndReason): readonly SessionSummary[]
   /** Accepts no more, ends idle sessions with 57P01, gives running ones `timeoutMs`, and resolves when all are gone. */
   drain(timeoutMs: number): Promise<void>
 }
@@ -27,14 +27,14 @@ export async function listenPostgres(
   state: DoorState,
 ): Promise<PostgresListener> {
   const door = new PostgresDoor(options, state)
-  const server = createServer({ noDelay: true, keepAlive: true }, socket => void door.serve(socket))
+  const server = createServer({ noDelay: true }, socket => void door.serve(socket))
   const { port } = await listening(server, address)
   return {
     address: { host: address.host, port },
     swap: next => door.swap(next),
     renewTls: tls => door.renewTls(tls),
     sessions: () => door.sessions.list(),
-    endSessions: which => door.endSessions(which),
+    endSessions: (which, why) => door.endSessions(which, why),
     async drain(timeoutMs) {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       await door.drain(timeoutMs)

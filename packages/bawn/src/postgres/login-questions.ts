@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { LoginAttempt } from '../accounts/throttle.ts'
 import { createIdentity, identityOfAccount } from '../authn/identity.ts'
 import { formatOauthbearerFailure, oauthbearerDummy, oauthbearerName, parseOauthbearer } from '../authn/oauthbearer.ts'
 import type { PluggedMechanism } from '../authn/option.ts'
@@ -48,7 +47,7 @@ async function limited(
   rule: string,
   judgement: () => LoginResult | Promise<LoginResult>,
 ): Promise<LoginResult> {
-  const attempt: LoginAttempt = state.throttle.attempt(request.user, context.address)
+  const attempt = state.throttle.attempt(request.user, context.address)
   if (attempt.kind === 'throttled') return throttled(request, rule, attempt.retryAfterMs)
   try {
     const result = await judgement()
@@ -109,7 +108,7 @@ async function askPassword(
   }
 }
 
-/** A token as the password. */
+/** A token as the password. Nobody guesses a signature, so the limits of passwords have no say in it. */
 async function askToken(
   state: DoorState,
   request: StartupRequest,
@@ -120,9 +119,7 @@ async function askToken(
   if (jwt === undefined) return failed(request, rule, 'password', 'untrusted')
   if (!isPrivate(context)) return needsTls('a token as password', rule)
   const token = await askInClear(context)
-  return limited(state, request, context, rule, async () =>
-    judge(await jwt.authenticate(token), request, rule, 'password'),
-  )
+  return judge(await jwt.authenticate(token), request, rule, 'password')
 }
 
 /** What a plug-in takes for a proof, as the password. */
@@ -162,20 +159,21 @@ async function askOauthbearer(
   const message = parseOauthbearer(data)
   data.fill(0)
   if (message.kind === 'malformed') throw new WireError(`malformed OAUTHBEARER message: ${message.detail}`)
-  const result =
+  const outcome =
     message.kind === 'discovery'
       ? failed(request, rule, 'OAuth bearer', 'discovery')
-      : await limited(state, request, context, rule, async () => {
-          const outcome = judge(await jwt.authenticate(message.token), request, rule, 'OAuth bearer')
-          return outcome.kind === 'identified' ? { ...outcome, identity: byOauthbearer(outcome.identity) } : outcome
-        })
-  const bad = result.kind === 'failed' && result.reason !== 'throttled' && state.tokenSource !== undefined
-  if (bad && state.tokenSource !== undefined) {
+      : judge(await jwt.authenticate(message.token), request, rule, 'OAuth bearer')
+  const result = outcome.kind === 'identified' ? { ...outcome, identity: byOauthbearer(outcome.identity) } : outcome
+  if (result.kind === 'failed' && state.tokenSource !== undefined) {
     const where = Buffer.from(formatOauthbearerFailure(state.tokenSource))
     context.socket.write(saslMessage(authentication.saslContinue, where))
-    // The client says that it has seen it, and only then the exchange has failed.
-    const answer = await passwordMessage(context)
-    if (answer.toString('latin1') !== oauthbearerDummy) throw new WireError('malformed OAUTHBEARER message: no 0x01')
+    // The client says that it has seen it. Many leave instead; whoever had a token has failed all the same, and the trail says so.
+    const answer = await passwordMessage(context).catch((cause: unknown) => {
+      if (message.kind === 'discovery') throw cause
+    })
+    if (message.kind === 'discovery' && answer?.toString('latin1') !== oauthbearerDummy) {
+      throw new WireError('malformed OAUTHBEARER message: no 0x01')
+    }
   }
   return result
 }

@@ -70,8 +70,10 @@ export function throttled({ user }: StartupRequest, rule: string, retryAfterMs: 
 export function judge(outcome: Outcome, request: StartupRequest, rule: string, by: Proof): LoginResult {
   switch (outcome.kind) {
     case 'identified':
-      // The name that the client states is what host rules were matched by: it must be its own.
-      if (outcome.identity.id !== request.user) return failed(request, rule, by, 'name-mismatch')
+      // The name that the client states is what host rules were matched by: it must be its own. A certificate has two, its own and its
+      // service's, and was compared with both.
+      if (by !== 'certificate' && outcome.identity.id !== request.user)
+        return failed(request, rule, by, 'name-mismatch')
       return { kind: 'identified', identity: outcome.identity, rule, serverFinal: Buffer.alloc(0) }
     case 'absent':
       return failed(request, rule, by, 'untrusted')

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { rateLimitOptions } from '../limits/option.ts'
 import {
   databaseLogin,
   databaseTlsOptions,
@@ -9,6 +10,8 @@ import {
   serverTls,
   timeLimit,
 } from '../option.ts'
+import { firewallOptions } from './firewall/option.ts'
+import { rowFilterOptions } from './row-filters/option.ts'
 
 export const postgresListenerOptions = z.strictObject({
   door: z.literal('postgres'),
@@ -16,7 +19,12 @@ export const postgresListenerOptions = z.strictObject({
   tls: serverTls.optional().describe('without it statements and rows cross in clear'),
   databases: z.array(name).optional().describe('which databases may be reached here; default: all'),
   authentication_timeout: timeLimit.default(60_000).describe('until a client has logged in'),
+  keepalive: timeLimit.default(60_000).describe('of silence: then TCP asks whether the client is still there'),
+  write_timeout: timeLimit
+    .default(60_000)
+    .describe('a client that takes nothing of what waits for it is dropped after this long'),
   max_connections: z.int().min(1).default(1_000).describe('of clients; more are told that there are too many'),
+  rate_limit: rateLimitOptions.optional().describe('connections to this listener, before TLS and login'),
   max_frame_bytes: z
     .int()
     .min(65_536)
@@ -31,6 +39,40 @@ export type PostgresListenerOptions = Frozen<z.output<typeof postgresListenerOpt
 const settingName = z
   .string()
   .regex(/^[a-z_][a-z0-9_]{0,30}\.[a-z_][a-z0-9_]{0,30}$/, 'must be prefix.name: a-z, 0-9, "_"')
+
+const sessionLimitOptions = {
+  sessions: z.int().min(1).max(100_000).optional().describe('at once'),
+  sessions_per_identity: z.int().min(1).max(100_000).optional().describe('of one identity at once'),
+  idle_session: timeLimit.optional().describe('without a transaction and without a statement; then it ends, 57P05'),
+  idle_in_transaction: timeLimit.optional().describe('in a transaction, without a statement; then it ends, 25P03'),
+  session_lifetime: timeLimit.optional().describe('then it ends, as soon as no transaction is open, 57P01'),
+  statement_timeout: timeLimit
+    .optional()
+    .describe('then it is cancelled, 57014; sessions begin with it, and no SET of theirs lifts it'),
+  transaction_timeout: timeLimit.optional().describe('from its first answer to its end; then the session ends, 25P04'),
+  lock_timeout: timeLimit.optional().describe('sessions begin with it, and may set another'),
+}
+
+const databaseLimitOptions = z.strictObject({
+  ...sessionLimitOptions,
+  sessions: sessionLimitOptions.sessions.describe('at once, of everybody; more wait for a place. Default: any number'),
+  queue_length: z.int().min(0).max(100_000).default(1_000).describe('how many may wait for a place'),
+  queue_timeout: timeLimit.default(10_000).describe('how long; then they are told 53300'),
+  by_role: z
+    .array(
+      z.strictObject({
+        roles: z.array(name).min(1).describe('for whoever has one of these'),
+        ...sessionLimitOptions,
+        sessions: sessionLimitOptions.sessions.describe(
+          'at once, of all to whom this entry applies together; more are refused',
+        ),
+      }),
+    )
+    .default([])
+    .describe(
+      'other limits by role: the first entry that fits decides; where it is silent, those of the database hold',
+    ),
+})
 
 export const databaseOptions = z.strictObject({
   host: z.string().min(1).describe('where PostgreSQL listens'),
@@ -79,6 +121,27 @@ export const databaseOptions = z.strictObject({
       'by what the database itself knows who is asking, for row-level security; statements that would change it are refused',
     ),
   allow: z.array(name).min(1).describe('policies; one that permits may connect'),
+  replication: z
+    .array(name)
+    .min(1)
+    .optional()
+    .describe(
+      'policies; who may connect and is permitted by one may open replication connections, which are passed through unread: they show every table as it is stored, and with replication=database run any statement. Default: nobody',
+    ),
+  limits: databaseLimitOptions.prefault({}).describe('of sessions, counted at this gateway'),
+  firewall: firewallOptions.optional().describe('which statements go on; without it every statement does'),
+  row_filters: z
+    .array(rowFilterOptions)
+    .min(1)
+    .optional()
+    .describe(
+      'which rows of tables are whose, by row-level security of PostgreSQL: bawn rls prints its policies, and no statement goes on while they are not in place',
+    ),
   connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
+  probe_after: timeLimit
+    .default(30_000)
+    .describe(
+      'of silence while an answer is awaited: then another connection asks whether PostgreSQL is there, and without an answer the session ends, 08006; idle connections are looked after by TCP keepalive as often',
+    ),
 })
 export type DatabaseOptions = Frozen<z.output<typeof databaseOptions>>

@@ -62,7 +62,8 @@ export async function passThrough(
     // Known before, whoever it is: the session begins with it.
     identity = await identityOf(state, database.login, user)
     const marks = identity === undefined ? [] : marksOf(database.marks, identity)
-    const parameters = [...sessionParameters(request, user), ...(marks instanceof PostgresError ? [] : marks)]
+    const limits = database.limits.of({ roles: identity?.roles ?? [] })
+    const parameters = [...sessionParameters(request, user, limits), ...(marks instanceof PostgresError ? [] : marks)]
     judgement = await relay(database.upstream, user, parameters, context, progress)
   } catch (error) {
     if (!(error instanceof WireError) && !(error instanceof ConnectionLost && progress.answered)) attempt.undecided()

@@ -3,6 +3,8 @@ import { mayConcernAccounts } from './administration/parse.ts'
 import type { AccountStatement } from './administration/statement.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError } from './failure.ts'
+import type { TextMatch } from './firewall/rules.ts'
+import { type FirewallNotes, notesOf, refusalOf } from './firewall/session.ts'
 import type { Reading, Unread } from './grants/reading.ts'
 import type { LivePlan } from './objects.ts'
 import type { RefusedPlan, SchemaSnapshot, StatementPlan, TextReading } from './sql/plan.ts'
@@ -18,6 +20,8 @@ export interface Planned {
   readonly reading?: Reading | undefined
   /** It is about accounts, and the gateway's own. */
   readonly account?: AccountStatement | undefined
+  /** What the firewall has to tell of a text that it let pass. */
+  readonly notes?: FirewallNotes | undefined
 }
 
 /** A statement of which we do not know the text (SQL-level PREPARE, DECLARE): its results are looked at, by column. */
@@ -59,11 +63,64 @@ async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Pla
 
 function planWith(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
   talk.snapshot = snapshot
+  if (snapshot.missingFilters?.[0] !== undefined) return { plan: unfiltered, snapshot }
+  if (talk.database.firewall === undefined) return planGranted(talk, text, snapshot)
+  const match = talk.database.planner.match(text, talk.grants !== undefined)
+  if (isPromise(match)) return match.then(made => guard(talk, text, snapshot, made, false))
+  return guard(talk, text, snapshot, match, false)
+}
+
+/** The firewall comes first: what it refuses, it refuses by the text, whatever else somebody may do. */
+function guard(
+  talk: Conversation,
+  text: Uint8Array,
+  snapshot: SchemaSnapshot,
+  match: TextMatch | Unread,
+  final: boolean,
+): Planned | Promise<Planned> {
+  const { firewall, name, schema } = talk.database
+  if (firewall === undefined) return planGranted(talk, text, snapshot)
+  const { identity } = talk.audit
+  const verdict = firewall.judge(match, identity, snapshot.objects, final)
+  switch (verdict.kind) {
+    case 'permitted':
+      break
+    case 'denied':
+      if (firewall.options.mode === 'enforce') return { plan: refusalOf(verdict, match, name), snapshot }
+      break
+    case 'undecided':
+    case 'unknown': {
+      const now = snapshot.objects === undefined ? schema.refresh() : schema.fresh(maxRefusalAgeMs)
+      const again = (newer: SchemaSnapshot): Planned | Promise<Planned> => {
+        // Fail closed: the schema source was not told to look.
+        if (newer.objects === undefined) return unavailable(new TypeError('the objects were not loaded'))
+        talk.snapshot = newer
+        return guard(talk, text, newer, match, true)
+      }
+      return isPromise(now) ? now.catch(unavailable).then(again) : again(now)
+    }
+  }
+  const notes = notesOf(firewall, verdict, match)
+  const planned = planGranted(talk, text, snapshot)
+  if (notes === undefined) return planned
+  return isPromise(planned) ? planned.then(made => ({ ...made, notes })) : { ...planned, notes }
+}
+
+function planGranted(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
   if (talk.grants === undefined) return planFields(talk, text, snapshot, undefined)
   const reading = talk.database.planner.read(text)
   if (isPromise(reading)) return reading.then(read => permit(talk, text, snapshot, read, false))
   return permit(talk, text, snapshot, reading, false)
 }
+
+/** Which filter it is, and why, is for the operator: /readyz has it. */
+const unfiltered: RefusedPlan = Object.freeze({
+  kind: 'refused',
+  code: 'postgres.row_filter_missing',
+  message: 'a row filter of this database is not in place, so nothing is served',
+  hint: 'The operator finds the reason in the readiness of the gateway, and puts it right by what this prints: bawn rls',
+  offset: undefined,
+})
 
 const nothingToPlan: StatementPlan = Object.freeze({ kind: 'pass', schemaChange: false })
 

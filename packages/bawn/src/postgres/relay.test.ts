@@ -10,6 +10,8 @@ import { Conversation } from './conversation.ts'
 import { FieldUses } from './field-uses.ts'
 import { Requests } from './requests.ts'
 import { planRow, revealRow } from './rows.ts'
+import { noSessionLimits } from './session-limits.ts'
+import { SessionSlots } from './session-slots.ts'
 import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import type { DatabaseState, DoorState } from './state.ts'
 import { MessageBuilder } from './wire/builder.ts'
@@ -68,10 +70,25 @@ function conversation(): Conversation {
       : { kind: 'pass', schemaChange: false }
   const database: DatabaseState = {
     name: 'shop',
-    upstream: { host: '', port: 0, database: '', tls: undefined, user: '', password: '', connectTimeoutMs: 0 },
+    upstream: {
+      host: '',
+      port: 0,
+      database: '',
+      tls: undefined,
+      user: '',
+      password: '',
+      connectTimeoutMs: 0,
+      probeAfterMs: 1,
+    },
     gate: { open: false, decide: () => ({ kind: 'permit', rule: 'test' }) },
+    limits: noSessionLimits,
     schema: { fresh: () => snapshot, refresh: async () => snapshot },
-    planner: { plan, read: () => Promise.reject(new Error('without grants')), close: async () => {} },
+    planner: {
+      plan,
+      read: () => Promise.reject(new Error('without grants')),
+      match: () => Promise.reject(new Error('without a firewall')),
+      close: async () => {},
+    },
   }
   const state: DoorState = {
     databases: new Map([['shop', database]]),
@@ -85,6 +102,7 @@ function conversation(): Conversation {
     plugged: new Map(),
     tokenSource: undefined,
     throttle: createLoginThrottle({ now: () => 0 }),
+    slots: new SessionSlots(),
     catalogue: { fields: [secret], find: () => secret, view: () => view },
     audit,
     auditStatements: 'protected',
@@ -128,6 +146,9 @@ const served = Buffer.concat([
   ready,
   buildRowDescription([column('one', 0, 23)]),
   dataRow(Buffer.from('1')),
+  dataRow(Buffer.from('12')),
+  dataRow(undefined),
+  dataRow(Buffer.from('123')),
   complete,
   end(back.parameterStatus, 'TimeZone\0UTC\0'),
   ready,

@@ -2,6 +2,7 @@ import type { GatewayError } from '../error.ts'
 import type { Administered } from './accounts.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError, toGatewayError } from './failure.ts'
+import { copyFail, type IncomingCopy } from './incoming-copy.ts'
 import { isPromise, type Planned, planStatement } from './planning.ts'
 import { bind, close, describe, execute } from './portals.ts'
 import { refuse } from './refuse.ts'
@@ -17,7 +18,8 @@ const maxMessageBytes = 0x3fff_ffff
 /** Shorter ones are bounded by their number. */
 const longParseBytes = 16 * 1024
 
-const flushMessage = Buffer.from([front.flush, 0, 0, 0, 4])
+/** Has the server send the answers that it has. */
+export const flushMessage = Buffer.from([front.flush, 0, 0, 0, 4])
 
 type PlanResult =
   | { readonly kind: 'made'; readonly planned: Planned }
@@ -39,6 +41,8 @@ export class Requests implements Turn {
   #presented = false
   /** The pieces of the streamed frame that is arriving are thrown away. */
   #dropping = false
+  /** They are data of this COPY. */
+  #incoming: IncomingCopy | undefined
 
   /** @param wake called when a plan that was waited for has come */
   constructor(talk: Conversation, wake: () => void) {
@@ -99,10 +103,12 @@ export class Requests implements Turn {
     const { reader } = this
     const { type, piece } = reader
     if (piece === 'middle' || piece === 'end') {
-      if (!this.#dropping) this.forward()
+      if (this.#incoming !== undefined) this.#incoming.data(reader.buffer.subarray(reader.start, reader.end))
+      else if (!this.#dropping) this.forward()
       return 'next'
     }
     this.#dropping = false
+    this.#incoming = undefined
     if (type === front.terminate) {
       this.terminated = true
       return 'next'
@@ -119,11 +125,9 @@ export class Requests implements Turn {
       case front.copyData:
       case front.copyDone:
       case front.copyFail:
-        if (this.#isCopyInDoubt()) return 'wait'
-        this.forward()
-        if (type !== front.copyData && this.talk.copyIn === 'skipping-sync') this.talk.copyIn = 'ending'
-        return 'next'
+        return this.#copy(type)
       default:
+        if (this.talk.copyIn === 'skipping-sync') return this.#interrupt(type)
         break
     }
     if (this.#mustWait()) return 'wait'
@@ -146,6 +150,32 @@ export class Requests implements Turn {
         refuse(this.talk, 'query', 'postgres.function_call', 'the function call message is not supported')
         return 'next'
     }
+  }
+
+  /** CopyData, CopyDone or CopyFail: converted where columns are protected, dropped where the server would discard it. */
+  #copy(type: number): Step {
+    const { talk, reader } = this
+    if (this.#isCopyInDoubt()) return 'wait'
+    const { incoming } = talk
+    if (talk.copyIn !== 'skipping-sync') this.#dropping = true
+    else if (incoming === undefined || type === front.copyFail) {
+      this.forward()
+      if (type !== front.copyData) talk.noteCopyEnd()
+    } else if (type === front.copyDone) incoming.done()
+    else {
+      this.#incoming = incoming
+      incoming.data(reader.buffer.subarray(reader.start + 5, reader.end))
+    }
+    return 'next'
+  }
+
+  /** A message that has no place in COPY FROM STDIN: the server reads it, runs nothing, and fails. */
+  #interrupt(type: number): Step {
+    const { talk } = this
+    this.#dropping = true
+    talk.toServer.append(copyFail(`unexpected message type 0x${type.toString(16)} during COPY from stdin`))
+    talk.noteCopyEnd()
+    return 'next'
   }
 
   /** Limits and things that must have happened before the next statement is looked at. */

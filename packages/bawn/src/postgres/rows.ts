@@ -113,8 +113,7 @@ export function revealRow(
     if (column !== undefined && length !== -1) {
       out.bytes(buffer, copied, at)
       copied = next
-      writeValue(revealValue(buffer.subarray(at + 4, next), column), column, out)
-      uses.add(column.view.field.name, asOf(column.view))
+      writeValue(revealCell(buffer.subarray(at + 4, next), column, uses), column, out)
     }
     at = next
   }
@@ -122,8 +121,17 @@ export function revealRow(
   out.bytes(buffer, copied, end).end()
 }
 
-function asOf(view: FieldView): 'plain' | 'masked' | 'withheld' {
-  return view.disclosure.kind
+/**
+ * What a stored value is for this identity; counted.
+ *
+ * @returns the value itself, whatever form the client wants it in; `undefined` is NULL
+ * @throws {WireError} when it is no bytea
+ * @throws {FieldError | PostgresError} when it cannot be shown; nothing may be sent of its row
+ */
+export function revealCell(wire: Buffer, column: PlannedColumn, uses: FieldUses): Uint8Array | undefined {
+  const value = revealValue(wire, column)
+  uses.add(column.view.field.name, column.view.disclosure.kind)
+  return value
 }
 
 function revealValue(wire: Buffer, column: PlannedColumn): Uint8Array | undefined {

@@ -4,10 +4,11 @@ import { Answers } from './answers.ts'
 import { endSocket } from './byte-input.ts'
 import type { Conversation } from './conversation.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
-import { Requests } from './requests.ts'
+import { flushMessage, Requests } from './requests.ts'
+import { type Due, SessionClock, type TimeLimits } from './session-clock.ts'
 import type { OpenSession } from './sessions.ts'
-import type { SessionSummary } from './state.ts'
-import { isBorrowed, type Upstream } from './upstream.ts'
+import type { Activity, SessionNow, SessionSummary } from './state.ts'
+import { type Upstream, writeBorrowed } from './upstream.ts'
 import { front, status } from './wire/message.ts'
 
 /** What a session stands between. */
@@ -18,13 +19,35 @@ export interface SessionParts {
   /** What the client sent after its last login message. */
   readonly received: Buffer
   readonly upstream: Upstream
-  /** Cancels what the upstream connection runs. Resolves when the server has heard of it; never rejects. */
+  readonly limits: TimeLimits
+  /** A client that takes nothing for so long is dropped. */
+  readonly writeTimeoutMs: number
+  /** Asks the server by another connection. */
+  readonly isServerAlive: () => Promise<boolean>
+  /** Cancels what the upstream connection runs. Resolves when the server has heard of it, or cannot; never rejects. */
   readonly cancel: () => Promise<void>
   /** Called once, when both connections are closed or closing. */
   readonly onEnd: () => void
 }
 
 const terminateMessage = Buffer.from([front.terminate, 0, 0, 0, 4])
+
+/** How long answers that were asked for may take. */
+const answerMs = 1_000
+
+const endings: { readonly [due in Exclude<Due, 'statement' | 'silence'>]: () => PostgresError } = {
+  idle: () => new PostgresError('postgres.idle_session', 'terminating connection due to idle-session timeout'),
+  'idle-in-transaction': () =>
+    new PostgresError(
+      'postgres.idle_in_transaction',
+      'terminating connection due to idle-in-transaction session timeout',
+    ),
+  lifetime: () => new PostgresError('postgres.session_lifetime', 'terminating connection: the session is too old'),
+  uncancelled: () =>
+    new PostgresError('postgres.statement_timeout', 'terminating connection: a statement does not end when cancelled'),
+  transaction: () =>
+    new PostgresError('postgres.transaction_timeout', 'terminating connection due to transaction timeout'),
+}
 
 /**
  * Relays between one client and one connection to PostgreSQL. Reads pause while the other side does not take what was written, and
@@ -38,11 +61,21 @@ export class Session implements OpenSession {
   readonly #server: Socket
   readonly #requests: Requests
   readonly #answers: Answers
+  readonly #clock: SessionClock
+  #bytesIn = 0
+  #bytesOut = 0
+  #cancelling = false
+  /** What runs, and the server was asked for its answers. */
+  #asked: object | undefined
   #ended = false
   #draining: GatewayError | undefined
   #serverFull = false
   /** The client said Terminate, and PostgreSQL has yet to answer what came before. */
   #leaving = false
+  /** And has gone: what began to answer then. */
+  #unread: object | undefined
+  /** It goes on answering: PostgreSQL ends such a statement as well. */
+  #isForNobody = false
 
   constructor(parts: SessionParts) {
     this.summary = parts.summary
@@ -50,8 +83,11 @@ export class Session implements OpenSession {
     this.#talk = parts.talk
     this.#client = parts.client
     this.#server = parts.upstream.socket
+    this.#clock = new SessionClock(parts.limits, due => this.#due(due))
     this.#answers = new Answers(parts.talk)
-    this.#requests = new Requests(parts.talk, () => this.#turn(() => this.#requests.run()))
+    this.#requests = new Requests(parts.talk, () => {
+      if (!this.#cancelling) this.#turn(() => this.#requests.run())
+    })
   }
 
   /** Begins to relay. */
@@ -60,9 +96,14 @@ export class Session implements OpenSession {
     const server = this.#server
     client.on('data', chunk => this.#fromClient(chunk))
     client.on('drain', () => {
+      client.setTimeout(0)
       server.resume()
     })
-    client.on('end', () => this.#clientGone())
+    client.on('timeout', () => this.#clientStalls())
+    client.on('end', () => {
+      // Who has said Terminate may still read.
+      if (!this.#leaving) this.#clientGone()
+    })
     client.on('close', () => this.#clientGone())
     client.on('error', () => this.#clientGone())
     server.on('data', chunk => this.#fromServer(chunk))
@@ -105,21 +146,76 @@ export class Session implements OpenSession {
     if (this.#isIdle()) this.end(error)
   }
 
+  now(): SessionNow {
+    const { activity, elapsed } = this.#clock
+    const since = this.#talk.state.now() - Math.round(elapsed)
+    return { activity, since, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut }
+  }
+
+  #activity(): Activity {
+    const { pending, transaction } = this.#talk
+    if (pending.length > 0 || this.#requests.isWaiting) return 'active'
+    if (transaction === status.idle) return 'idle'
+    return transaction === status.failed ? 'idle in failed transaction' : 'idle in transaction'
+  }
+
+  #noteMoment(): void {
+    const { pending, transaction } = this.#talk
+    const inTransaction = transaction !== status.idle
+    this.#clock.note({ activity: this.#activity(), inTransaction, running: pending.head() })
+  }
+
+  #due(due: Due): void {
+    if (this.#ended) return
+    if (due === 'statement') this.#cancelForTime()
+    else if (due === 'silence') void this.#probe()
+    else if (due === 'lifetime') this.drain(endings[due]())
+    else this.end(endings[due]())
+  }
+
+  /** A network that was cut says nothing: an answer that was on its way would be awaited for ever. */
+  async #probe(): Promise<void> {
+    this.#clock.heard = false
+    if ((await this.#parts.isServerAlive()) || this.#ended || this.#clock.heard) return
+    this.#serverGone()
+  }
+
+  /** Nothing more is sent until the server has heard of it: the next statement is not the one that took too long. */
+  #cancelForTime(): void {
+    const { pending } = this.#talk
+    const running = pending.head()
+    if (pending.outstandingReady === 0 && this.#asked !== running && !this.#requests.reader.isMidFrame) {
+      // Answers may be waiting there to be asked for: without Sync or Flush the server keeps them.
+      this.#asked = running
+      this.#server.write(flushMessage)
+      this.#clock.defer(answerMs)
+      return
+    }
+    this.#talk.timedOut = running
+    this.#cancelling = true
+    void this.#parts.cancel().then(() => {
+      this.#cancelling = false
+      this.#turn(() => this.#requests.run())
+    })
+  }
+
   #isIdle(): boolean {
-    return this.#talk.pending.length === 0 && this.#talk.transaction === status.idle && !this.#requests.isWaiting
+    return this.#activity() === 'idle'
   }
 
   #fromClient(chunk: Buffer): void {
     // Nothing counts behind Terminate.
     if (this.#ended || this.#requests.terminated) return
+    this.#bytesIn += chunk.length
     this.#requests.reader.push(chunk)
-    this.#turn(() => this.#requests.run())
+    if (!this.#cancelling) this.#turn(() => this.#requests.run())
   }
 
   #fromServer(chunk: Buffer): void {
+    this.#clock.heard = true
     this.#turn(() => {
       this.#answers.receive(chunk)
-      if (this.#requests.isWaiting) this.#requests.run()
+      if (this.#requests.isWaiting && !this.#cancelling) this.#requests.run()
     })
   }
 
@@ -129,6 +225,7 @@ export class Session implements OpenSession {
     try {
       work()
       this.#flush()
+      this.#noteMoment()
     } catch (thrown) {
       this.#fault(thrown)
       return
@@ -154,12 +251,23 @@ export class Session implements OpenSession {
     if (toServer !== undefined && !this.#server.write(toServer)) this.#serverFull = true
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
-    if (!this.#client.write(isBorrowed(toClient) ? Buffer.from(toClient) : toClient)) this.#server.pause()
+    if (this.#client.destroyed) {
+      const head = talk.pending.head()
+      this.#isForNobody = head !== undefined && head === this.#unread
+      this.#unread = head
+      return
+    }
+    this.#bytesOut += toClient.length
+    if (writeBorrowed(this.#client, toClient)) return
+    this.#server.pause()
+    // Counts from the last byte that it took.
+    this.#client.setTimeout(this.#parts.writeTimeoutMs)
   }
 
   /** PostgreSQL answers what came before Terminate, and then closes; so do we. */
   #leave(): void {
-    if (this.#talk.pending.length === 0) {
+    if (this.#isForNobody) void this.#parts.cancel()
+    if (this.#talk.pending.length === 0 || this.#isForNobody) {
       this.#finish()
       endSocket(this.#client)
       return
@@ -171,7 +279,7 @@ export class Session implements OpenSession {
 
   /** Reads from the client only what can be worked on and passed on. */
   #flow(): void {
-    if (this.#requests.isWaiting || this.#serverFull) this.#client.pause()
+    if (this.#requests.isWaiting || this.#serverFull || this.#cancelling) this.#client.pause()
     else if (this.#client.isPaused() || this.#client.readableFlowing === null) this.#client.resume()
   }
 
@@ -185,10 +293,23 @@ export class Session implements OpenSession {
 
   #clientGone(): void {
     if (this.#ended) return
-    // What it started would go on for nobody; but who said Terminate has left it to PostgreSQL.
-    if (this.#talk.pending.length > 0 && !this.#leaving) void this.#parts.cancel()
-    this.#finish()
     this.#client.destroy()
+    if (this.#leaving) {
+      // What it has left to PostgreSQL goes on, within the limits of a session, and has an end in the trail.
+      this.#server.resume()
+      return
+    }
+    // What it started would go on for nobody.
+    if (this.#talk.pending.length > 0) void this.#parts.cancel()
+    this.#finish()
+  }
+
+  #clientStalls(): void {
+    if (this.#ended || this.#client.writableLength === 0) return
+    const message = 'the client takes nothing of what was sent to it'
+    const cause = new PostgresError('postgres.client_stalled', message)
+    this.#talk.state.log({ level: 'info', message, requestId: this.summary.id, cause })
+    this.#clientGone()
   }
 
   #serverGone(): void {
@@ -221,6 +342,7 @@ export class Session implements OpenSession {
   #finish(): void {
     if (this.#ended) return
     this.#ended = true
+    this.#clock.stop()
     this.#closeTrail()
     if (!this.#server.destroyed) {
       endSocket(this.#server, this.#leaving ? undefined : terminateMessage)

@@ -28,6 +28,8 @@ interface Entry {
 export class Sessions {
   readonly #byProcessId = new Map<number, Entry>()
   #whenEmpty: (() => void) | undefined
+  /** Set while the door stops: nobody may begin any more. */
+  draining: GatewayError | undefined
 
   get count(): number {
     return this.#byProcessId.size
@@ -60,19 +62,32 @@ export class Sessions {
     return [...this.#byProcessId.values()].map(entry => entry.session.summary)
   }
 
-  /** Ends every session that `which` names. @returns how many there were */
-  endWhere(which: (summary: SessionSummary) => boolean, error: GatewayError): number {
-    let ended = 0
+  /** Ends every session that `which` names. @returns those that there were */
+  endWhere(which: (summary: SessionSummary) => boolean, error: GatewayError): readonly SessionSummary[] {
+    const ended: SessionSummary[] = []
     for (const { session } of [...this.#byProcessId.values()]) {
       if (!which(session.summary)) continue
       session.end(error)
-      ended += 1
+      ended.push(session.summary)
     }
     return ended
   }
 
+  /** Ends those that `which` names: idle ones now, others when they are done, or after `timeoutMs`. */
+  drainWhere(which: (summary: SessionSummary) => boolean, error: GatewayError, timeoutMs: number): void {
+    const chosen = [...this.#byProcessId.values()].map(({ session }) => session).filter(({ summary }) => which(summary))
+    if (chosen.length === 0) return
+    for (const session of chosen) session.drain(error)
+    // Whoever has ended by then does nothing.
+    const timer = setTimeout(() => {
+      for (const session of chosen) session.end(error)
+    }, timeoutMs)
+    timer.unref()
+  }
+
   /** Ends idle sessions now, busy ones when they are done, whoever is left after `timeoutMs` then. */
   async drain(error: GatewayError, timeoutMs: number): Promise<void> {
+    this.draining = error
     if (this.#byProcessId.size === 0) return
     const empty = new Promise<void>(resolve => {
       this.#whenEmpty = resolve

@@ -21,14 +21,38 @@ const refused: readonly (readonly [name: string, parameters: Record<string, stri
   ['standard_conforming_strings off', { standard_conforming_strings: 'off' }, 'postgres.startup_setting'],
   ['a switch of the server program', { options: '-W 60' }, 'postgres.startup_setting'],
   ['an assignment without a name', { options: '-c =x' }, 'postgres.startup_setting'],
-  ['replication', { replication: 'database' }, 'postgres.replication_refused'],
-  ['replication as a boolean', { replication: '1' }, 'postgres.replication_refused'],
+  ['replication that is neither', { replication: 'perhaps' }, 'postgres.startup_setting'],
+  ['replication in options', { options: '-c replication=database' }, 'postgres.startup_setting'],
+  ['options within options', { options: '-c options=-csearch_path=evil' }, 'postgres.startup_setting'],
+  ['a name with its value in it', { 'timezone=x -c role': 'postgres' }, 'postgres.startup_setting'],
+  ['a name with blanks around it', { ' timezone': 'UTC' }, 'postgres.startup_setting'],
+  ['a name of another schema of names', { 'pg_catalog.role': 'postgres' }, 'postgres.startup_setting'],
+  ['a letter that folds to an allowed one', { tımezone: 'UTC' }, 'postgres.startup_setting'],
+  ['a preload', { options: '-c session_preload_libraries=x' }, 'postgres.startup_setting'],
+  ['a role by its default', { options: '-c default_role=x -c role=none' }, 'postgres.startup_setting'],
+  ['row_security off', { row_security: 'off' }, 'postgres.startup_setting'],
+  ['triggers off', { session_replication_role: 'replica' }, 'postgres.startup_setting'],
+  ['a server switch without a blank', { options: '-fs' }, 'postgres.startup_setting'],
+  ['a switch between settings', { options: '-c jit=off -n -c geqo=off' }, 'postgres.startup_setting'],
+  ['an option without its assignment', { options: '-c' }, 'postgres.startup_setting'],
   ['client_encoding', { client_encoding: 'LATIN1' }, 'postgres.encoding'],
   ['a login that is no question', { options: '-c bawn.login=trust' }, 'postgres.startup_setting'],
 ]
 
 test('settings that change meaning or identity are refused', () => {
   for (const [name, parameters, code] of refused) assert.equal(read(parameters).refused?.code, code, name)
+})
+
+test('replication is asked for in two ways', () => {
+  for (const [value, wanted] of [
+    ['database', 'database'],
+    ['true', 'true'],
+    ['1', 'true'],
+    ['off', undefined],
+  ] as const) {
+    const request = read({ replication: value })
+    assert.deepEqual([request.replication, request.refused], [wanted, undefined])
+  }
 })
 
 test('harmless settings are passed on, ours are not', () => {

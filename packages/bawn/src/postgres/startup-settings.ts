@@ -25,6 +25,8 @@ export interface StartupRequest {
   /** `-c bawn.login=jwt` in `options`: which question the client wants to be asked. */
   readonly login: LoginQuestion | undefined
   readonly applicationName: string
+  /** `true`: physical, of the whole server. */
+  readonly replication: 'true' | 'database' | undefined
   /** Run-time settings that are passed on, in order. */
   readonly settings: readonly (readonly [name: string, value: string])[]
   /** What it asked for and may not have: told only once it is known who asks. */
@@ -87,10 +89,17 @@ export function readStartupRequest(message: StartupMessage, plugged: PluggedQues
     else if (allowed.has(key)) settings.push([name, value])
     else refuse(settingRefused(name))
   }
-  if (replication !== undefined && !/^(false|off|no|0|f|n)$/i.test(replication)) {
-    refuse(new PostgresError('postgres.replication_refused', 'replication connections are refused'))
-  }
-  return { user, database: database || user, login, applicationName, settings, refused }
+  const mode = replicationMode(replication)
+  if (mode === undefined) refuse(settingRefused('replication'))
+  const wanted = mode === 'false' ? undefined : mode
+  return { user, database: database || user, login, applicationName, replication: wanted, settings, refused }
+}
+
+/** `undefined` for what is neither. */
+function replicationMode(value: string | undefined): 'true' | 'database' | 'false' | undefined {
+  if (value === undefined || /^(?:false|off|no|0|f|n)$/i.test(value)) return 'false'
+  if (/^(?:true|on|yes|1|t|y)$/i.test(value)) return 'true'
+  return value === 'database' ? 'database' : undefined
 }
 
 const shown = (name: string): string => name.slice(0, 63).replaceAll(/[^\x20-\x7e]/g, '?')

@@ -16,6 +16,10 @@ import type { DatabaseLogin, DatabaseLoginTls } from '../database-client.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { GrantGate } from '../policy/grants.ts'
 import type { Gate } from '../policy/policy.ts'
+import type { Firewall } from './firewall/firewall.ts'
+import type { Learning } from './firewall/learning.ts'
+import type { SessionLimits } from './session-limits.ts'
+import type { SessionSlots } from './session-slots.ts'
 import type { Planner } from './sql/plan.ts'
 import type { SchemaSource } from './sql/schema.ts'
 
@@ -31,8 +35,16 @@ export interface DatabaseState {
   readonly marks?: SessionMarks | undefined
   /** Who may connect. */
   readonly gate: Gate
+  /** Who of them may replicate; `undefined`: nobody. */
+  readonly replication?: Gate | undefined
+  /** How many, and for how long. */
+  readonly limits: SessionLimits
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh'>
   readonly planner: Planner
+  /** Which statements go on at all; its planner has it too, and `schema` is a source with `objects` where a rule asks for tables. */
+  readonly firewall?: Firewall | undefined
+  /** Where shapes of statements are collected. */
+  readonly learning?: Learning | undefined
   /**
    * Where every statement needs its grants, and statements about accounts are the gateway's own; `undefined`: nothing is enforced. To be
    * asked for at each statement: a reload may bring grants, or others, also for sessions that are open. `schema` must then be a source
@@ -44,6 +56,8 @@ export interface DatabaseState {
 /** Where the database is. Its credential is the gateway's own: it reads the schema, and is what users come in by as `broker`. */
 export interface UpstreamTarget extends Omit<DatabaseLogin, 'tls'> {
   readonly tls: UpstreamTls | undefined
+  /** Of silence, before somebody looks whether it is still there: TCP on an idle connection, and the gateway where an answer is awaited. */
+  readonly probeAfterMs: number
 }
 
 export interface UpstreamTls extends DatabaseLoginTls {
@@ -90,8 +104,10 @@ export interface DoorState {
   readonly plugged: ReadonlyMap<PluggedMechanism, PasswordJudge>
   /** Where a client is sent for a token; without it `oauthbearer` takes tokens and tells nobody where to get one. */
   readonly tokenSource: TokenSource | undefined
-  /** Slows guessing by the mechanisms that do not do so themselves: all but `password`. */
+  /** Slows guessing by SCRAM; `password` does so itself, and nobody guesses a token. */
   readonly throttle: LoginThrottle
+  /** Places in databases; outlives reloads. */
+  readonly slots: SessionSlots
   readonly catalogue: Catalogue
   readonly audit: AuditTrail
   /** Which statements get a line in the trail. */
@@ -109,13 +125,32 @@ export interface LogEntry {
   readonly cause?: unknown
 }
 
+/** What a session does: in PostgreSQL's own words (`pg_stat_activity`). */
+export type Activity = 'active' | 'idle' | 'idle in transaction' | 'idle in failed transaction'
+
+export interface SessionNow {
+  readonly activity: Activity | 'waiting'
+  /** Since when it does that, in ms since 1970. */
+  readonly since: number
+  /** From the client, and to it, since it logged in. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+}
+
 /** One open session, as the operator's list shows it. */
 export interface SessionSummary {
   readonly id: string
   readonly identity: Identity
   readonly database: string
   readonly address: string
+  /** What the client calls itself. */
+  readonly applicationName: string
+  /** When it began, in ms since 1970. */
   readonly since: number
+  /** `host:port` of PostgreSQL, and the process there that works for it; `undefined` while it waits for a place. */
+  readonly server: { readonly address: string; readonly processId: number } | undefined
+  /** What it does now. */
+  now(): SessionNow
   /** Is it known by now that the certificate which it came with was revoked? What has run out is asked for anew, beside. */
   hasRevokedCertificate(): boolean
 }

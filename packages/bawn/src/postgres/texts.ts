@@ -23,6 +23,7 @@ export function query(turn: Turn): Step {
   const { plan, snapshot, reading } = planned
   if (namesInDoubt(turn, reading)) return turn.wait()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
+  turn.talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountQuery(turn, planned.account)
   turn.talk.noteRun(plan)
   const done = turn.talk.noteGranted(reading)
@@ -55,6 +56,7 @@ export function parse(turn: Turn): Step {
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
   if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
   if (tooMuchText(turn, message.text, message.name)) return 'next'
+  talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountParse(turn, planned.account, message, planned)
   const statement: Statement = {
     plan,

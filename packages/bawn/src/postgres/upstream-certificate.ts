@@ -11,7 +11,7 @@ import type { UpstreamTarget } from './state.ts'
  *
  * @throws {PostgresError} `postgres.upstream_unreachable`, when it was revoked, and when that cannot be told
  */
-export async function refuseRevokedServer({ tls }: UpstreamTarget, socket: Duplex): Promise<void> {
+export async function refuseRevokedServer({ tls }: Pick<UpstreamTarget, 'tls'>, socket: Duplex): Promise<void> {
   if (tls?.revocation === undefined) return
   const certificate = peerCertificate(socket)
   if (certificate === undefined)

@@ -15,6 +15,8 @@ import { WireError } from './wire/wire-error.ts'
 
 /** A connection to PostgreSQL that is logged in and idle. */
 export interface Upstream {
+  /** Where it leads. */
+  readonly target: UpstreamTarget
   /** A chunk of its `data` events may be overwritten by the next (`isBorrowed`): what is kept must be copied. */
   readonly socket: Socket
   /** ParameterStatus and NoticeResponse messages as they came, for the client. */
@@ -49,7 +51,7 @@ export async function openUpstream(
   const input = await beginUpstream(target, login.user, [...parameters, ...marks])
   return await settling(target, input, async () => {
     await authenticate(input, target, login)
-    return await settle(input, marks)
+    return await settle(target, input, marks)
   })
 }
 
@@ -63,7 +65,7 @@ export async function beginUpstream(target: UpstreamTarget, user: string, parame
 
 /** Reads on behind AuthenticationOk. Throws as `openUpstream` does. */
 export async function settleUpstream(target: UpstreamTarget, input: ByteInput, marks: Parameters): Promise<Upstream> {
-  return await settling(target, input, () => settle(input, marks))
+  return await settling(target, input, () => settle(target, input, marks))
 }
 
 /** Closes what failed, or took too long, and says so in the words of `openUpstream`. */
@@ -102,6 +104,39 @@ export async function cancelUpstream(target: UpstreamTarget, processId: number, 
   }
 }
 
+const probes = new WeakMap<UpstreamTarget, Promise<boolean>>()
+
+/** Whether the server answers on a new connection, the second time at the latest. Who asks meanwhile gets the same answer. Never rejects. */
+export function isUpstreamAlive(target: UpstreamTarget): Promise<boolean> {
+  let probe = probes.get(target)
+  if (probe === undefined) {
+    probe = answers(target)
+      .catch(() => answers(target))
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => probes.delete(target))
+    probes.set(target, probe)
+  }
+  return probe
+}
+
+/** Inside TLS the handshake is an answer; otherwise that to SSLRequest is, whatever it says. */
+async function answers(target: UpstreamTarget): Promise<void> {
+  const socket = await dial(target)
+  const timer = setTimeout(() => socket.destroy(), target.connectTimeoutMs)
+  try {
+    if (target.tls !== undefined) return
+    const input = new ByteInput(socket)
+    socket.write(buildSslRequest())
+    await input.read(1)
+  } finally {
+    clearTimeout(timer)
+    socket.destroy()
+  }
+}
+
 /**
  * Every plain connection to PostgreSQL reads into this one: a read is worked through before the next begins, whoever's it is. Saves
  * an allocation of 64 KiB a read, which is what large results cost most beside the system calls.
@@ -111,6 +146,26 @@ const slab = Buffer.allocUnsafeSlow(256 * 1024)
 /** Whether the bytes will be overwritten by the next read. */
 export function isBorrowed(bytes: Buffer): boolean {
   return bytes.buffer === slab.buffer
+}
+
+/** Where borrowed bytes are copied to for a write, if nothing of an earlier write is in it any more. */
+let spare: Buffer | undefined
+
+/**
+ * Writes bytes that may be borrowed. @returns as `socket.write` does
+ *
+ * A copy for each write is garbage of the size of the whole result. Mostly the kernel takes all bytes at once, and the copy is free again
+ * when `write` returns; a socket that still has some keeps it.
+ */
+export function writeBorrowed(socket: Socket, bytes: Buffer): boolean {
+  if (!isBorrowed(bytes)) return socket.write(bytes)
+  if (socket.writableLength > 0) return socket.write(Buffer.from(bytes))
+  const copy = spare ?? Buffer.allocUnsafeSlow(slab.length)
+  spare = undefined
+  bytes.copy(copy)
+  const more = socket.write(copy.subarray(0, bytes.length))
+  if (socket.writableLength === 0) spare = copy
+  return more
 }
 
 async function dial(target: UpstreamTarget): Promise<Socket> {
@@ -123,7 +178,8 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
           },
         }
       : {}
-  const socket: Socket = connectTcp({ host: target.host, port: target.port, noDelay: true, keepAlive: true, ...onread })
+  const socket: Socket = connectTcp({ host: target.host, port: target.port, noDelay: true, ...onread })
+  socket.setKeepAlive(true, target.probeAfterMs)
   // Whoever waits hears of it by `close`; an error that nobody listens for would end the process.
   socket.on('error', () => {})
   const timer = setTimeout(() => socket.destroy(new Error('timeout')), target.connectTimeoutMs)
@@ -181,7 +237,7 @@ function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<v
 }
 
 /** Reads from AuthenticationOk to the first ReadyForQuery, and makes sure that the session has its marks. */
-async function settle(input: ByteInput, marks: Parameters): Promise<Upstream> {
+async function settle(target: UpstreamTarget, input: ByteInput, marks: Parameters): Promise<Upstream> {
   const greeting: Buffer[] = []
   const parameters = new Map<string, string>()
   let processId = 0
@@ -206,6 +262,7 @@ async function settle(input: ByteInput, marks: Parameters): Promise<Upstream> {
       case back.readyForQuery:
         await confirm(input, marks)
         return {
+          target,
           socket: input.socket,
           greeting: Buffer.concat(greeting),
           parameters,

@@ -7,13 +7,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
+import { inspect } from 'node:util'
+import { CredentialVersion } from '../accounts/credential-version.ts'
 import { createMemoryTokenStore } from './memory.ts'
 import { createRandomTokens, type RandomTokenOptions } from './random.ts'
 import { createSignedTokens, parseSigningKey } from './signed.ts'
 import { openSqliteTokens } from './sqlite.ts'
 import { openSqliteRevocations } from './sqlite-revocations.ts'
 import type { TokenStore } from './store.ts'
-import type { TokenManager, TokenSubject } from './token-manager.ts'
+import type { TokenManager, TokenSubject, VerifiedToken } from './token-manager.ts'
 
 const minute = 60_000
 const alice: TokenSubject = {
@@ -88,6 +90,13 @@ function nodes(t: TestContext, made: readonly TokenManager[], pass: Nodes['pass'
   return { one, other, pass }
 }
 
+/** What a token says of its subject and its time. */
+function said(verified: VerifiedToken | undefined) {
+  assert(verified)
+  const { subject, validUntil, renewed } = verified
+  return { subject, validUntil, renewed }
+}
+
 const random: Readonly<Record<string, Make>> = {
   memory: overStore(() => {
     const store = createMemoryTokenStore()
@@ -113,7 +122,7 @@ for (const [kind, make] of Object.entries(all)) {
     assert.match(token, /^[\x21-\x7e]+$/)
     for (const node of [one, other]) {
       assert(node.recognizes(token))
-      assert.deepEqual(await node.verify(token, undefined), { subject, validUntil, renewed: false })
+      assert.deepEqual(said(await node.verify(token, undefined)), { subject, validUntil, renewed: false })
       assert.deepEqual((await node.verify(token, 'alice'))?.subject, subject)
       assert.equal(await node.verify(token, 'bob'), undefined)
     }
@@ -180,6 +189,35 @@ for (const [kind, make] of Object.entries(all)) {
     await assert.rejects(one.issue(short), { code: 'tokens.expired_proof' })
   })
 
+  test(`${kind}: a token knows for which password it was issued, at every node, and is not given again for another`, async t => {
+    const { one, other, pass } = make(t, { renew: true })
+    const [old, now] = [new CredentialVersion('plain pencil'), new CredentialVersion('plain crayon')]
+    const { token } = await one.issue(alice, old)
+    const isFor = async (node: TokenManager, text: string, version: CredentialVersion | undefined) =>
+      (await node.verify(text, undefined))?.isIssuedFor(version)
+    for (const node of [one, other]) {
+      assert.deepEqual(
+        [await isFor(node, token, old), await isFor(node, token, now), await isFor(node, token, undefined)],
+        [true, false, false],
+      )
+    }
+    assert.equal((await one.issue(alice, old)).token, token)
+    const [first, second] = await Promise.all([one.issue(alice, now), one.issue(alice, old)])
+    assert.notEqual(first?.token, second?.token)
+    const changed = await one.issue(alice, now)
+    assert.notEqual(changed.token, token)
+    assert.equal(await isFor(other, changed.token, now), true)
+    const { token: without } = await one.issue(alice)
+    assert.deepEqual(
+      [await isFor(other, without, undefined), await isFor(other, without, now)],
+      [true, false],
+      'one that was issued without says so',
+    )
+    // Renewed, where the kind does that, it is still the one of the old password.
+    pass(3 * minute)
+    assert.deepEqual([await isFor(other, token, old), await isFor(other, token, now)], [true, false])
+  })
+
   test(`${kind}: whoever asks many times at once gets one token`, async t => {
     const { one } = make(t)
     const issued = await Promise.all(Array.from({ length: 30 }, () => one.issue(alice)))
@@ -222,9 +260,9 @@ for (const [kind, make] of Object.entries(random)) {
     const { one, other, pass } = make(t, { renew: true })
     const { token, validUntil } = await one.issue(alice)
     pass(minute)
-    assert.deepEqual(await other.verify(token, undefined), { subject: alice, validUntil, renewed: false })
+    assert.deepEqual(said(await other.verify(token, undefined)), { subject: alice, validUntil, renewed: false })
     pass(minute)
-    assert.deepEqual(await other.verify(token, undefined), {
+    assert.deepEqual(said(await other.verify(token, undefined)), {
       subject: alice,
       validUntil: validUntil + 2 * minute,
       renewed: true,
@@ -280,6 +318,34 @@ test('sqlite: the file is its owner’s alone and holds nothing that can be used
     }
   }
   await manager.close()
+})
+
+test('what is kept of a password’s version, or stands in a token, is no digest that could be guessed from', async t => {
+  const version = new CredentialVersion('plain pencil')
+  const store = createMemoryTokenStore()
+  const manager = createRandomTokens(defaults, store, Date.now)
+  const kept: (string | undefined)[] = []
+  for (const id of ['alice', 'bob']) {
+    await manager.issue({ ...alice, id }, version)
+    await manager.issue({ ...alice, id, roles: [] }, version)
+  }
+  for (const { credential } of await store.list(Date.now())) kept.push(credential)
+  assert.equal(new Set(kept).size, 4, 'two with one password cannot be told by it')
+  assert(kept.every(text => /^[A-Za-z0-9_-]{22}$/.test(text ?? '')))
+  assert.deepEqual(
+    [JSON.stringify({ version }), String(inspect(version, { depth: 9 }))],
+    ['{"version":{}}', 'CredentialVersion {}'],
+  )
+  const signed = createSignedTokens(
+    { name: 'signed', ttlMs: minute, issuer: 'bawn', keys: [parseSigningKey(secret)] },
+    openSqliteRevocations(join(folder(t), 'tokens.db'), 0),
+    Date.now,
+  )
+  const { token } = await signed.issue(alice, version)
+  const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+  assert.match(claims.cred, /^[A-Za-z0-9_-]{22}$/)
+  assert(!kept.includes(claims.cred))
+  await signed.close()
 })
 
 test('sqlite: killed at any instant, every token that was given out is there, and every revoked one is not', async t => {

@@ -1,4 +1,5 @@
 import { createHmac, createSecretKey, hash, randomBytes } from 'node:crypto'
+import { type CredentialVersion, isSameVersion } from '../accounts/credential-version.ts'
 import { TokenError } from './error.ts'
 import { createRunningTokens, subjectKey } from './running.ts'
 import type { TokenLimits, TokenRecord, TokenStore } from './store.ts'
@@ -40,7 +41,7 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
   const { name, ttlMs, lifetimeMs, renew, limits } = options
   // A token is HMAC(key of this process, seed): it can be given again while it runs without being kept anywhere.
   const key = createSecretKey(randomBytes(32))
-  const running = createRunningTokens<Buffer>()
+  const running = createRunningTokens<{ readonly seed: Buffer; readonly credential: CredentialVersion | undefined }>()
   /** Requests of one subject that come at once get one token: else they would end each other's by `perSubject`. */
   const issuing = new Map<string, Promise<IssuedToken>>()
 
@@ -49,10 +50,10 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
     Math.min(issuedAt + lifetimeMs, subject.notAfter ?? Number.POSITIVE_INFINITY)
 
   /** The running token, where it is still worth giving. */
-  const again = async (subject: TokenSubject, now: number) => {
-    const seed = running.get(subject)
-    if (seed === undefined) return undefined
-    const token = tokenOf(seed)
+  const again = async (subject: TokenSubject, credential: CredentialVersion | undefined, now: number) => {
+    const known = running.get(subject)
+    if (known === undefined || !isSameVersion(known.credential, credential)) return undefined
+    const token = tokenOf(known.seed)
     const record = await store.find(digestOf(token), now)
     if (record === undefined) return undefined
     const fresh = Math.min(ttlMs, lastEnd(subject, now) - now)
@@ -60,31 +61,37 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
     return { token, validUntil: record.validUntil, isNew: false }
   }
 
-  const issueOne = async (subject: TokenSubject): Promise<IssuedToken> => {
+  const issueOne = async (subject: TokenSubject, credential: CredentialVersion | undefined): Promise<IssuedToken> => {
     const now = clock()
-    const given = await again(subject, now)
+    const given = await again(subject, credential, now)
     if (given !== undefined) return given
     const validUntil = Math.min(now + ttlMs, lastEnd(subject, now))
     if (validUntil <= now) throw new TokenError('tokens.expired_proof', 'the proof has run out: no token for it')
     const seed = randomBytes(32)
     const token = tokenOf(seed)
-    const record = { digest: digestOf(token), subject, issuedAt: now, validUntil }
+    const record = {
+      digest: digestOf(token),
+      subject,
+      credential: credential?.under(Buffer.from(token)),
+      issuedAt: now,
+      validUntil,
+    }
     if ((await store.add(record, limits, now)) === 'full') {
       throw new TokenError('tokens.full', `${name} tokens: there are ${limits.inAll}, and no more are kept`)
     }
-    running.set(subject, seed)
+    running.set(subject, { seed, credential })
     return { token, validUntil, isNew: true }
   }
 
   return {
     name,
     recognizes: text => form.test(text),
-    async issue(subject) {
-      const key = subjectKey(subject)
-      const underWay = issuing.get(key)
+    async issue(subject, credential) {
+      const asked = `${subjectKey(subject)} ${credential?.under(key)}`
+      const underWay = issuing.get(asked)
       if (underWay !== undefined) return { ...(await underWay), isNew: false }
-      const work = issueOne(subject).finally(() => issuing.delete(key))
-      issuing.set(key, work)
+      const work = issueOne(subject, credential).finally(() => issuing.delete(asked))
+      issuing.set(asked, work)
       // Awaited here, so that whoever has the new one goes on first and writes it into the trail.
       return await work
     },
@@ -95,8 +102,10 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
       if (record === undefined || record.validUntil <= now) return undefined
       const { subject } = record
       if (statedUser !== undefined && statedUser !== subject.id) return undefined
-      if (!renew) return { subject, validUntil: record.validUntil, renewed: false }
-      return { subject, ...(await renewed(record, now)) }
+      const isIssuedFor = (credential: CredentialVersion | undefined) =>
+        record.credential === credential?.under(Buffer.from(token))
+      if (!renew) return { subject, isIssuedFor, validUntil: record.validUntil, renewed: false }
+      return { subject, isIssuedFor, ...(await renewed(record, now)) }
     },
     async revoke(subjectId) {
       return store.removeSubject(subjectId, clock())

@@ -1,34 +1,38 @@
 import type { TokenRecord } from './store.ts'
-import type { TokenSubject } from './token-manager.ts'
+
+/** Whom a token speaks for, and since which password. */
+export type IssuedSubject = Pick<TokenRecord, 'subject' | 'credential'>
 
 /** What a store keeps of a subject, as JSON. */
-export function formatSubject({ id, roles, source, clientId, notAfter }: TokenSubject): string {
-  return JSON.stringify({ id, roles, source, clientId, notAfter })
+export function formatSubject({ subject, credential }: IssuedSubject): string {
+  const { id, roles, source, clientId, notAfter } = subject
+  return JSON.stringify({ id, roles, source, clientId, notAfter, credential })
 }
 
 /** @returns `undefined` when the text is not what `formatSubject` makes */
-export function parseSubject(text: unknown): TokenSubject | undefined {
+export function parseSubject(text: unknown): IssuedSubject | undefined {
   const value = parseObject(text)
   if (value === undefined) return undefined
-  const { id, roles, source, clientId, notAfter } = value
+  const { id, roles, source, clientId, notAfter, credential } = value
   if (typeof id !== 'string' || !isStringList(roles)) return undefined
   if (!isOptional(source, 'string') || !isOptional(clientId, 'string') || !isOptional(notAfter, 'number'))
     return undefined
-  return { id, roles, source, clientId, notAfter }
+  if (!isOptional(credential, 'string')) return undefined
+  return { subject: { id, roles, source, clientId, notAfter }, credential }
 }
 
 /** A whole record as one JSON text; the digest is not in it. */
-export function formatRecord({ subject, issuedAt, validUntil }: TokenRecord): string {
-  return JSON.stringify({ subject: formatSubject(subject), issuedAt, validUntil })
+export function formatRecord({ issuedAt, validUntil, ...issued }: Omit<TokenRecord, 'digest'>): string {
+  return JSON.stringify({ subject: formatSubject(issued), issuedAt, validUntil })
 }
 
 /** @returns `undefined` when the text is not what `formatRecord` makes */
 export function parseRecord(digest: string, text: unknown): TokenRecord | undefined {
   const value = parseObject(text)
-  const subject = parseSubject(value?.['subject'])
+  const issued = parseSubject(value?.['subject'])
   const { issuedAt, validUntil } = value ?? {}
-  if (subject === undefined || typeof issuedAt !== 'number' || typeof validUntil !== 'number') return undefined
-  return { digest, subject, issuedAt, validUntil }
+  if (issued === undefined || typeof issuedAt !== 'number' || typeof validUntil !== 'number') return undefined
+  return { digest, ...issued, issuedAt, validUntil }
 }
 
 export function parseObject(text: unknown): Readonly<Record<string, unknown>> | undefined {

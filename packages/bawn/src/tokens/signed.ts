@@ -10,10 +10,12 @@ import {
   timingSafeEqual,
   verify,
 } from 'node:crypto'
+import type { CredentialVersion } from '../accounts/credential-version.ts'
 import { TokenError } from './error.ts'
 import { isOptional, isStringList, parseObject } from './record.ts'
 import { createRunningTokens } from './running.ts'
 import type { RevocationReading, RevocationStore } from './store.ts'
+import { createTokenCache } from './token-cache.ts'
 import type { TokenManager, TokenSubject } from './token-manager.ts'
 
 /** Bytes of a token; more is not read. */
@@ -31,6 +33,8 @@ export interface SigningKey {
   sign(input: string): string
   /** @param signature strict base64url */
   verifies(input: string, signature: string): boolean
+  /** Known to whoever may sign, and to nobody else. */
+  readonly secret: KeyObject
 }
 
 /**
@@ -59,7 +63,11 @@ function ed25519Key(pem: string): SigningKey {
     throw new TokenError('tokens.bad_key', `the key of signed tokens is ${key.asymmetricKeyType}, and must be Ed25519`)
   }
   const publicKey = createPublicKey(key)
+  const secret = createHash('sha256')
+    .update('bawn token secret')
+    .update(key.export({ type: 'pkcs8', format: 'der' }))
   return {
+    secret: createSecretKey(secret.digest()),
     header: headerOf('EdDSA', publicKey.export({ type: 'spki', format: 'der' })),
     sign: input => sign(null, Buffer.from(input, 'latin1'), key).toString('base64url'),
     verifies: (input, signature) => {
@@ -80,6 +88,7 @@ function secretKey(text: string): SigningKey {
   bytes.fill(0)
   const mac = (input: string): Buffer => createHmac('sha256', key).update(input, 'latin1').digest()
   return {
+    secret: createSecretKey(createHmac('sha256', key).update('bawn token secret').digest()),
     header,
     sign: input => mac(input).toString('base64url'),
     verifies: (input, signature) => {
@@ -101,6 +110,8 @@ interface Claims {
   readonly issuedAt: number
   readonly validUntil: number
   readonly epoch: number
+  /** Which password the account had, under the secret of the key that signed. */
+  readonly credential: string | undefined
 }
 
 export interface SignedTokenOptions {
@@ -128,6 +139,17 @@ export function createSignedTokens(
   const byHeader = new Map(keys.map(key => [key.header, key]))
   // What was signed, not its signature: it is signed again (both algorithms give the same bytes) when the token is given again.
   const running = createRunningTokens<{ readonly payload: string; readonly claims: Claims }>()
+  /** Claims of tokens whose signature was verified: what they are worth now is asked at each use. */
+  const verified = createTokenCache<Claims>({ maxEntries: 10_000, maxWeight: 16 * 1_048_576 })
+  const claimsOf = (token: string): Claims | undefined => {
+    if (!isRecognized(token)) return undefined
+    const digest = verified.digestOf(token)
+    const known = verified.get(digest)
+    if (known !== undefined) return known
+    const claims = readToken(token, byHeader, issuer)
+    if (claims !== undefined) verified.set(digest, claims, 1_024 + 4 * token.length)
+    return claims
+  }
   const isRecognized = (text: string): boolean =>
     text.length <= maxTokenLength && byHeader.has(text.slice(0, text.indexOf('.')))
 
@@ -139,14 +161,16 @@ export function createSignedTokens(
   return {
     name,
     recognizes: isRecognized,
-    async issue(subject) {
+    async issue(subject, version) {
       const now = clock()
+      const credential = version?.under(current.secret)
       const reading = await revocations.read(subject.id)
       const known = running.get(subject)
       const fresh = Math.min(ttlMs, (subject.notAfter ?? Number.POSITIVE_INFINITY) - now)
       if (
         known !== undefined &&
         isGood(known.claims, reading) &&
+        known.claims.credential === credential &&
         known.claims.validUntil > now &&
         known.claims.validUntil - now >= fresh * worthGiving
       ) {
@@ -156,7 +180,7 @@ export function createSignedTokens(
       const issuedAt = Math.floor(now / 1000) * 1000
       const validUntil = Math.floor((now + fresh) / 1000) * 1000
       if (validUntil <= now) throw new TokenError('tokens.expired_proof', 'the proof has run out: no token for it')
-      const claims = { subject, issuedAt, validUntil, epoch: reading.epoch }
+      const claims = { subject, issuedAt, validUntil, epoch: reading.epoch, credential }
       const payload = formatClaims(claims, issuer)
       const token = tokenOf(payload)
       if (token.length > maxTokenLength) {
@@ -169,11 +193,15 @@ export function createSignedTokens(
       return { token, validUntil, isNew: true }
     },
     async verify(token, statedUser) {
-      const claims = isRecognized(token) ? readToken(token, byHeader, issuer) : undefined
-      if (claims === undefined || claims.validUntil <= clock()) return undefined
+      const key = byHeader.get(token.slice(0, token.indexOf('.')))
+      const claims = claimsOf(token)
+      if (key === undefined || claims === undefined || claims.validUntil <= clock()) return undefined
       const { subject, validUntil } = claims
       if (statedUser !== undefined && statedUser !== subject.id) return undefined
-      return isGood(claims, await revocations.read(subject.id)) ? { subject, validUntil, renewed: false } : undefined
+      if (!isGood(claims, await revocations.read(subject.id))) return undefined
+      const isIssuedFor = (credential: CredentialVersion | undefined) =>
+        claims.credential === credential?.under(key.secret)
+      return { subject, isIssuedFor, validUntil, renewed: false }
     },
     async revoke(subjectId) {
       const now = clock()
@@ -199,7 +227,7 @@ function isGood({ epoch }: Claims, reading: RevocationReading): boolean {
   return epoch <= reading.epoch && epoch >= reading.all && epoch >= (reading.subject ?? 0)
 }
 
-function formatClaims({ subject, issuedAt, validUntil, epoch }: Claims, issuer: string): string {
+function formatClaims({ subject, issuedAt, validUntil, epoch, credential }: Claims, issuer: string): string {
   const { id, roles, source, clientId, notAfter } = subject
   const claims = {
     iss: issuer,
@@ -212,6 +240,7 @@ function formatClaims({ subject, issuedAt, validUntil, epoch }: Claims, issuer: 
     exp: validUntil / 1000,
     jti: randomBytes(16).toString('base64url'),
     epoch,
+    cred: credential,
   }
   return Buffer.from(JSON.stringify(claims)).toString('base64url')
 }
@@ -222,10 +251,11 @@ function readToken(token: string, keys: ReadonlyMap<string, SigningKey>, issuer:
   if (more.length > 0 || keys.get(header)?.verifies(`${header}.${payload}`, signature) !== true) return undefined
   const value = parseObject(strictBase64Url(payload)?.toString())
   if (value === undefined) return undefined
-  const { iss, sub, roles, src, cid, naf, iat, exp, epoch } = value
+  const { iss, sub, roles, src, cid, naf, iat, exp, epoch, cred } = value
   if (iss !== issuer || typeof sub !== 'string' || !isStringList(roles)) return undefined
   if (typeof iat !== 'number' || typeof exp !== 'number' || typeof epoch !== 'number') return undefined
   if (!isOptional(src, 'string') || !isOptional(cid, 'string') || !isOptional(naf, 'number')) return undefined
+  if (!isOptional(cred, 'string')) return undefined
   const subject = { id: sub, roles, source: src, clientId: cid, notAfter: naf }
-  return { subject, issuedAt: iat * 1000, validUntil: exp * 1000, epoch }
+  return { subject, issuedAt: iat * 1000, validUntil: exp * 1000, epoch, credential: cred }
 }

@@ -41,7 +41,7 @@ export function openSqliteTokens(path: string, now: number): TokenStore {
         const excess = Math.max(0, countOf(countOwn.get(subject.id)) + 1 - limits.perSubject)
         if (countOf(countAll.get()) - excess >= limits.inAll) return 'full'
         if (excess > 0) deleteFirst.run(subject.id, excess)
-        insert.run(digest, subject.id, formatSubject(subject), issuedAt, validUntil)
+        insert.run(digest, subject.id, formatSubject(record), issuedAt, validUntil)
         return 'kept'
       }),
     find: async (digest, now) => guarded(() => parseRow(path, select.get(digest, now))),
@@ -66,13 +66,13 @@ export function openSqliteTokens(path: string, now: number): TokenStore {
 function parseRow(path: string, row: Record<string, SQLOutputValue> | undefined): TokenRecord | undefined {
   if (row === undefined) return undefined
   const { digest, issued_at: issuedAt, valid_until: validUntil } = row
-  const subject = parseSubject(row['subject'])
+  const issued = parseSubject(row['subject'])
   if (
     typeof digest !== 'string' ||
-    subject === undefined ||
+    issued === undefined ||
     typeof issuedAt !== 'number' ||
     typeof validUntil !== 'number'
   )
     throw new TokenError('tokens.unavailable', `the token file ${path} holds a damaged row`)
-  return { digest, subject, issuedAt, validUntil }
+  return { digest, ...issued, issuedAt, validUntil }
 }

@@ -4,6 +4,8 @@ import type { TokenListing } from './token-manager.ts'
 export interface TokenRecord extends TokenListing {
   /** SHA-256 of the token, base64url. */
   readonly digest: string
+  /** Which password the account had, under a key that is made of the token. */
+  readonly credential: string | undefined
 }
 
 export interface TokenLimits {

@@ -1,3 +1,5 @@
+import type { CredentialVersion } from '../accounts/credential-version.ts'
+
 /** Who a token speaks for. `authn/identity.ts` is above this folder, so the parts stand here by themselves. */
 export interface TokenSubject {
   readonly id: string
@@ -21,6 +23,8 @@ export interface IssuedToken {
 
 export interface VerifiedToken {
   readonly subject: TokenSubject
+  /** Whether the token was issued while the account had this password. */
+  isIssuedFor(credential: CredentialVersion | undefined): boolean
   /** ms since 1970 */
   readonly validUntil: number
   /** This use has moved `validUntil`. */
@@ -42,9 +46,11 @@ export interface TokenManager {
   /**
    * The running token of this subject where there is one and this process issued it, else a new one.
    *
+   * @param credential which password the account has; the token is worth nothing when it has another one. What is kept of it, or stands in
+   *   the token, is a digest under a key that whoever has the store, or the token, does not know
    * @throws {TokenError} (rejects with) `tokens.full`, `tokens.expired_proof`, `tokens.unavailable`
    */
-  issue(subject: TokenSubject): Promise<IssuedToken>
+  issue(subject: TokenSubject, credential?: CredentialVersion): Promise<IssuedToken>
   /**
    * @param statedUser the name that came with it; another than the subject's makes the token worth nothing
    * @returns whom the token speaks for, renewed where the manager renews on use; `undefined` when it is none of ours, has expired or was revoked

@@ -1,6 +1,6 @@
 import { open, stat } from 'node:fs/promises'
 import type { RevocationOptions } from '../../option.ts'
-import { createTokenCache } from '../token-cache.ts'
+import { createTokenCache } from '../../tokens/token-cache.ts'
 import { parseRevocationList, type RevocationList, whyUnusable } from './crl.ts'
 import { download } from './download.ts'
 import { createRefreshed, type Dated, type Refreshed } from './refreshed.ts'

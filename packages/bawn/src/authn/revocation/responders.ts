@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { RevocationOptions } from '../../option.ts'
-import { createTokenCache } from '../token-cache.ts'
+import { createTokenCache } from '../../tokens/token-cache.ts'
 import { download } from './download.ts'
 import { buildOcspRequest, nonceBytes, type OcspAnswer, readOcspAnswer } from './ocsp.ts'
 import { createRefreshed, type Dated, type Refreshed } from './refreshed.ts'

@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
 import type { RevocationOptions } from '../../option.ts'
-import { createTokenCache } from '../token-cache.ts'
+import { createTokenCache } from '../../tokens/token-cache.ts'
 import { type Authorities, chainOf } from './chain.ts'
 import { isAbout } from './crl.ts'
 import { parseHttpUrl } from './download.ts'

@@ -175,7 +175,12 @@ export class Client {
     this.#jars.set(host, jar)
     const [pair = '', ...attributes] = line.split(';').map(part => part.trim())
     const name = pair.slice(0, pair.indexOf('='))
-    const path = attributes.find(text => /^path=/i.test(text))?.slice(5) ?? '/'
+    // RFC 6265 section 5.1.4: /a/ and /a hold for the same ones below.
+    const path =
+      attributes
+        .find(text => /^path=/i.test(text))
+        ?.slice(5)
+        .replace(/(?<=.)\/$/, '') ?? '/'
     const isGone = attributes.some(text => /^max-age=0$/i.test(text) || /^expires=thu, 01 jan 1970/i.test(text))
     if (isGone) jar.delete(name)
     else jar.set(name, { name, value: pair.slice(name.length + 1), path, line })

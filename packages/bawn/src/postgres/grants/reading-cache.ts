@@ -1,7 +1,5 @@
-import type { Reading } from './reading.ts'
-
-/** Readings by text, bounded in number and bytes, in two generations like the plans (`sql/plan-cache.ts`). */
-export class ReadingCache {
+/** What was made of texts, by text, bounded in number and bytes, in two generations like the plans (`sql/plan-cache.ts`). */
+export class ReadingCache<Reading> {
   readonly #maxReadings: number
   readonly #maxBytes: number
   #young = new Map<string, Reading>()

@@ -23,7 +23,7 @@ export class Context {
   readonly ability: FieldAbility
   readonly edits: Edit[] = []
   readonly expected: Expected = new Map()
-  /** Of `INSERT` without a column list, by the offset of the table's name: the list that is written in. */
+  /** Of `INSERT` and `COPY` without a column list, by the offset of the table's name: the list that is written in. */
   readonly columnLists = new Map<number, readonly string[]>()
   readonly #tables = new Set<string>()
   readonly #uses = new Map<number, ParameterUse>()
@@ -117,9 +117,12 @@ export class Context {
     })
   }
 
-  /** Writes the column list into an `INSERT` that has none: the server then goes by names, whatever happened to the table since. */
-  columnList(range: RangeVar, relation: ProtectedRelation, count: number): void {
-    const names = relation.columns.slice(0, count).map(column => column.name)
+  /**
+   * Writes the column list into an `INSERT` or `COPY` that has none: the server then goes by names, whatever happened to the table
+   * since.
+   */
+  columnList(range: RangeVar, columns: ProtectedRelation['columns']): void {
+    const names = columns.map(column => column.name)
     const start = offsetOf(range) ?? 0
     const parts = 1 + Number(range.schemaname !== undefined) + Number(range.catalogname !== undefined)
     const end = this.tokens.tableEnd(start, parts, range.alias !== undefined)

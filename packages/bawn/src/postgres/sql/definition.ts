@@ -48,7 +48,8 @@ function mentioned(value: unknown, relation: ProtectedRelation): string | undefi
   return found
 }
 
-function refuseMention(value: unknown, relation: ProtectedRelation, what: string): void {
+/** @throws {Refusal} when an expression names a protected column of a relation, or its whole row */
+export function refuseMention(value: unknown, relation: ProtectedRelation, what: string): void {
   const column = mentioned(value, relation)
   if (column === undefined) return
   throw new Refusal(

@@ -1,4 +1,5 @@
 import type { CatalogueQuery } from './schema.ts'
+import { reachQuery } from './schema-queries.ts'
 
 /** Kinds of relation as `pg_class.relkind` has them: tables, partitioned and foreign ones, views, sequences, indexes. */
 export const relationKinds = ['r', 'p', 'f', 'v', 'm', 'S', 'i', 'I'] as const
@@ -31,6 +32,11 @@ export interface DatabaseObjects {
   readonly functions: ReadonlyMap<string, readonly KnownFunction[]>
   /** Names of functions of pg_catalog of which every variant came with the server and is immutable: they only compute. */
   readonly pure: ReadonlySet<string>
+  /**
+   * By `schema\0table` as they were asked for: itself, partitions, children, parents and views, by whose names rows of it are touched too.
+   * `table` is one with its columns under their own names, `view` a view or a table with a rule.
+   */
+  readonly reach?: ReadonlyMap<string, ReadonlyMap<string, 'table' | 'view'>>
 }
 
 const relationsQuery = `
@@ -78,15 +84,23 @@ function kindOf(row: Row): RelationKind {
   return kind
 }
 
-/** Loads what there is now. @param known what was loaded before: returned again when nothing changed */
+/**
+ * Loads what there is now.
+ *
+ * @param known what was loaded before: returned again when nothing changed
+ * @param watched tables whose `reach` is wanted; the name `*` is all of a schema
+ */
 export async function loadObjects(
   query: CatalogueQuery,
   known: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined,
+  watched: readonly { readonly schema: string; readonly name: string }[] = [],
 ): Promise<{ readonly objects: DatabaseObjects; readonly fingerprint: string }> {
   const relationRows = await query(relationsQuery, [])
   const schemaRows = await query(schemasQuery, [])
   const functionRows = await query(functionsQuery, [])
-  const fingerprint = JSON.stringify([relationRows, schemaRows, functionRows])
+  const reachRows =
+    watched.length === 0 ? [] : await query(reachQuery, [watched.map(one => one.schema), watched.map(one => one.name)])
+  const fingerprint = JSON.stringify([relationRows, schemaRows, functionRows, reachRows])
   if (known?.fingerprint === fingerprint) return known
 
   const byOid = new Map(relationRows.map(row => [text(row, 'oid'), row]))
@@ -109,7 +123,16 @@ export async function loadObjects(
         unary: row['is_unary'] === true,
       }),
     )
+  const key = (schema: string, name: string): string => `${schema}\0${name}`
+  const reach = new Map<string, Map<string, 'table' | 'view'>>()
+  for (const row of reachRows) {
+    const of = key(text(row, 'of_schema'), text(row, 'of_name'))
+    const names = reach.get(of) ?? new Map<string, 'table' | 'view'>()
+    names.set(key(text(row, 'schema'), text(row, 'name')), row['same_columns'] === true ? 'table' : 'view')
+    reach.set(of, names)
+  }
   const objects: DatabaseObjects = {
+    reach,
     relations: Map.groupBy(relations, relation => relation.name),
     schemas: new Map(schemaRows.map(row => [text(row, 'name'), text(row, 'oid')])),
     functions: Map.groupBy(functions, one => one.name),

@@ -99,6 +99,11 @@ export const untouched: readonly string[] = [
   'EXPLAIN SELECT email FROM users',
   'DECLARE c CURSOR FOR SELECT email FROM users',
   'PREPARE p AS SELECT email FROM users WHERE id = $1',
+  'COPY users (id, email) TO STDOUT',
+  'COPY (SELECT id, email FROM users) TO STDOUT (FORMAT binary)',
+  'COPY (SELECT * FROM users ORDER BY id) TO STDOUT CSV HEADER',
+  'COPY (SELECT id FROM users) TO STDOUT',
+  'COPY (DELETE FROM users WHERE id = 1 RETURNING email) TO STDOUT',
   'EXECUTE p(1)',
   'EXPLAIN EXECUTE p(1)',
   'FETCH 10 FROM c',
@@ -122,6 +127,9 @@ export const untouched: readonly string[] = [
 
 /** With values on the way in, as `edited` shows them. */
 export const changed: readonly (readonly [string, string])[] = [
+  ['COPY users TO STDOUT', 'COPY users ("id", "email", "phone", "scan", "name", "joined") TO STDOUT'],
+  ['COPY public.orders TO STDOUT', 'COPY public.orders ("id", "user_id", "buyer", "note") TO STDOUT'],
+  ['COPY "Odd ""table" TO STDOUT BINARY', 'COPY "Odd ""table" ("E mail", "n") TO STDOUT BINARY'],
   ["INSERT INTO users (email) VALUES ('a')", 'INSERT INTO users (email) VALUES (<email:a>)'],
   ["INSERT INTO users (email) VALUES ($1), ('b')", 'INSERT INTO users (email) VALUES ($1), (<email:b>) $1:email'],
   ["INSERT INTO users VALUES (1, 'a')", 'INSERT INTO users ("id", "email") VALUES (1, <email:a>)'],
@@ -256,4 +264,17 @@ export const searched: readonly (readonly [string, string])[] = [
     `SELECT id FROM public.orders WHERE ${hash('buyer')} = $1 $1?email`,
   ],
   ["SELECT email = 'a' AS same FROM users", `SELECT ${hash('email')} = <email?a> AS same FROM users`],
+]
+
+/** COPY … FROM STDIN: the edited text, and what is known of its columns. */
+export const copiedIn: readonly (readonly [sql: string, edited: string, columns: string])[] = [
+  ['COPY users (email, id) FROM STDIN', 'COPY users (email, id) FROM STDIN', 'email -'],
+  [
+    'COPY users FROM STDIN CSV',
+    'COPY users ("id", "email", "phone", "scan", "name", "joined") FROM STDIN CSV',
+    '- email phone scan - -',
+  ],
+  ['COPY public.orders (buyer) FROM STDIN', 'COPY public.orders (buyer) FROM STDIN', 'email'],
+  ['COPY flags (secret) FROM STDIN WHERE id > 1', 'COPY flags (secret) FROM STDIN WHERE id > 1', 'phone'],
+  ['COPY users (id, name) FROM STDIN', 'COPY users (id, name) FROM STDIN', ''],
 ]

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../error.ts'
 import type { Field } from '../../fields/field.ts'
 import type { AccountReading } from '../administration/statement.ts'
+import type { TextMatch } from '../firewall/rules.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
 import type { DatabaseObjects } from './objects.ts'
 
@@ -11,6 +12,8 @@ export interface RelationColumn {
   readonly attnum: number
   readonly typeOid: number
   readonly hasDefault: boolean
+  /** Computed by the database; COPY leaves it out. */
+  readonly generated: boolean
   readonly field: Field | undefined
 }
 
@@ -45,6 +48,8 @@ export interface SchemaSnapshot {
   /** Other relations with the name of a protected one: an unqualified name may mean them, so values are then written and searched only by `schema.table`. */
   readonly homonyms: readonly { readonly schema: string; readonly name: string }[]
   readonly problems: readonly SchemaProblem[]
+  /** Why row filters do not hold; while there is any reason, no statement goes on. */
+  readonly missingFilters?: readonly string[] | undefined
   /** Everything that a statement can name: with grants only. It changes more often than the rest and does not move `epoch`. */
   readonly objects?: DatabaseObjects | undefined
 }
@@ -72,6 +77,41 @@ export interface ParameterUse {
   readonly as: 'sealed' | 'searched'
 }
 
+/** How COPY writes rows; bytes, not characters: the server takes one-byte marks only. */
+export type CopyFormat =
+  | { readonly kind: 'binary' }
+  | {
+      readonly kind: 'text'
+      readonly delimiter: number
+      /** What stands for NULL. */
+      readonly null: Buffer
+      /** The first line is names. */
+      readonly header: boolean
+    }
+  | {
+      readonly kind: 'csv'
+      readonly delimiter: number
+      readonly quote: number
+      readonly escape: number
+      readonly null: Buffer
+      readonly header: boolean
+      /** By place of the column. FORCE_QUOTE; of protected columns only. */
+      readonly forceQuote: ReadonlySet<number>
+      /** FORCE_NULL: what is quoted may be NULL too. */
+      readonly forceNull: ReadonlySet<number>
+      /** FORCE_NOT_NULL: what stands for NULL is a value. */
+      readonly forceNotNull: ReadonlySet<number>
+    }
+
+/** COPY between the client and protected columns. */
+export interface CopyPlan {
+  /** `in`: FROM STDIN. */
+  readonly direction: 'in' | 'out'
+  readonly format: CopyFormat
+  /** Every column that is copied, in order; `undefined` is not protected. */
+  readonly columns: readonly (Field | undefined)[]
+}
+
 export type StatementPlan =
   /** Nothing protected is touched: forward as it is, look at no row. */
   | { readonly kind: 'pass'; readonly schemaChange: boolean }
@@ -88,6 +128,8 @@ export type StatementPlan =
       readonly schemaChange: boolean
       /** Makes a prepared statement or a cursor by SQL: such names are the same as those of Parse and Bind. */
       readonly declares: boolean
+      /** It is the one statement of its text. */
+      readonly copy?: CopyPlan | undefined
     }
   | RefusedPlan
 
@@ -134,5 +176,11 @@ export interface Planner {
    * @param asSql not to be taken for a statement about accounts
    */
   read(text: Uint8Array, asSql?: boolean): TextReading | Promise<TextReading>
+  /**
+   * What the rules of the firewall make of a text; kept as readings are. To be called only where the planner has a firewall.
+   *
+   * @param accounts whether statements about accounts are the gateway's own
+   */
+  match(text: Uint8Array, accounts: boolean): TextMatch | Unread | Promise<TextMatch | Unread>
   close(): Promise<void>
 }

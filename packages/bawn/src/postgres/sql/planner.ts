@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { RawStmt } from 'libpg-query'
 import { readAccountStatement } from '../administration/parse.ts'
+import type { TextMatch } from '../firewall/rules.ts'
 import { readStatements } from '../grants/read.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
 import { ReadingCache } from '../grants/reading-cache.ts'
@@ -9,7 +10,15 @@ import { examineIdentity, type IdentityGuard } from './identity-guard.ts'
 import { type LexerLimits, lex, type Token } from './lexer.ts'
 import { createNames, type Names } from './names.ts'
 import { createParser, type Parsed, type Parser } from './parser.ts'
-import type { FieldAbility, Planner, RefusedPlan, SchemaSnapshot, StatementPlan, TextReading } from './plan.ts'
+import type {
+  CopyPlan,
+  FieldAbility,
+  Planner,
+  RefusedPlan,
+  SchemaSnapshot,
+  StatementPlan,
+  TextReading,
+} from './plan.ts'
 import { PlanCache } from './plan-cache.ts'
 import { createPrefilter, isHarmless, type Prefilter } from './prefilter.ts'
 import { Refusal } from './refusal.ts'
@@ -26,6 +35,15 @@ export interface PlannerOptions {
   readonly limits?: LexerLimits
   /** Where sessions have an identity in the database: then every statement is parsed, and none goes on that was not understood. */
   readonly identity?: IdentityGuard | undefined
+  /** Which statements go on at all. */
+  readonly firewall?: StatementRules | undefined
+}
+
+/** What the planner asks of a firewall: what its rules make of a text, once for each. */
+export interface StatementRules {
+  match(text: Uint8Array, tokens: readonly Token[], statements: readonly RawStmt[]): TextMatch
+  /** Of a statement about accounts that is the gateway's own. */
+  readonly accounts: TextMatch
 }
 
 /** With these a contrived statement takes some tenths of a second at worst, and stays far from the end of any stack. */
@@ -61,6 +79,12 @@ function unreadable(offset: number | undefined): RefusedPlan {
   }
 }
 
+const copyAmongOthers = new Refusal(
+  'postgres.statement_refused',
+  'COPY with protected columns stands among other statements in one text',
+  'Send it by itself',
+)
+
 /** Texts over this are not even scanned; about 50 ms. */
 const maxScannedBytes = 8 * 1024 * 1024
 
@@ -93,11 +117,13 @@ class StatementPlanner implements Planner {
   readonly #maxStatementBytes: number
   readonly #plans: PlanCache
   readonly #compiled = new WeakMap<SchemaSnapshot, Compiled>()
-  readonly #readings: ReadingCache
+  readonly #readings: ReadingCache<Reading>
+  readonly #matches: ReadingCache<TextMatch>
+  readonly #firewall: StatementRules | undefined
   /** One text is asked about twice, for grants and for fields: it is taken apart once. Only the last: trees are large. */
   #understood: { readonly text: Uint8Array; readonly result: Understood | Promise<Understood> } | undefined
-  /** A reading whose text may be kept once its plan shows that it holds no plaintext. */
-  #fresh: { readonly text: Uint8Array; readonly reading: Reading } | undefined
+  /** What was made of a text that may be kept once its plan shows that it holds no plaintext. */
+  #fresh: { readonly text: Uint8Array; reading?: Reading; match?: TextMatch } | undefined
 
   constructor(parser: Parser, options: PlannerOptions) {
     this.#parser = parser
@@ -106,6 +132,8 @@ class StatementPlanner implements Planner {
     this.#maxStatementBytes = options.maxStatementBytes ?? 256 * 1024
     this.#plans = new PlanCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
     this.#readings = new ReadingCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
+    this.#matches = new ReadingCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
+    this.#firewall = options.firewall
   }
 
   plan(
@@ -143,7 +171,7 @@ class StatementPlanner implements Planner {
       if (understood.kind === 'not') return unread(understood.refusal)
       try {
         const reading = readStatements(understood.statements)
-        this.#fresh = { text, reading }
+        this.#freshOf(text).reading = reading
         return reading
       } catch (error) {
         if (error instanceof RangeError) return unread(tooComplex('levels'))
@@ -154,8 +182,38 @@ class StatementPlanner implements Planner {
     return understood instanceof Promise ? understood.then(go) : go(understood)
   }
 
+  match(text: Uint8Array, accounts: boolean): TextMatch | Unread | Promise<TextMatch | Unread> {
+    const firewall = this.#firewall
+    if (firewall === undefined) throw new TypeError('this planner has no firewall')
+    const known = this.#matches.get(latin1Of(text))
+    if (known !== undefined) return known
+    if (accounts && readAccountStatement(text) !== undefined) return firewall.accounts
+    const go = (understood: Understood): TextMatch | Unread => {
+      if (understood.kind === 'not') return unread(understood.refusal)
+      try {
+        const match = firewall.match(text, understood.tokens, understood.statements)
+        this.#freshOf(text).match = match
+        return match
+      } catch (error) {
+        if (error instanceof RangeError) return unread(tooComplex('levels'))
+        throw error
+      }
+    }
+    const understood = this.#understand(text)
+    return understood instanceof Promise ? understood.then(go) : go(understood)
+  }
+
+  #freshOf(text: Uint8Array): { reading?: Reading; match?: TextMatch } {
+    if (this.#fresh?.text !== text) this.#fresh = { text }
+    return this.#fresh
+  }
+
   #keepReading(text: Uint8Array, latin1: string): void {
-    if (this.#fresh?.text === text) this.#readings.set(latin1, this.#fresh.reading)
+    if (this.#fresh?.text === text) {
+      const { reading, match } = this.#fresh
+      if (reading !== undefined) this.#readings.set(latin1, reading)
+      if (match !== undefined) this.#matches.set(latin1, match)
+    }
     this.#fresh = undefined
     this.#understood = undefined
   }
@@ -164,6 +222,7 @@ class StatementPlanner implements Planner {
     this.#parser.close()
     this.#plans.clear()
     this.#readings.clear()
+    this.#matches.clear()
   }
 
   #compile(snapshot: SchemaSnapshot): Compiled {
@@ -222,6 +281,7 @@ class StatementPlanner implements Planner {
     let schemaChange = false
     let results = false
     let declares = false
+    let copy: CopyPlan | undefined
     const verbs = new Set<string>()
     try {
       for (const statement of statements) {
@@ -232,6 +292,7 @@ class StatementPlanner implements Planner {
         schemaChange ||= examined.schemaChange
         results ||= examined.results
         declares ||= examined.declares
+        copy ??= examined.copy
         verbs.add(examined.verb)
       }
     } catch (error) {
@@ -240,6 +301,7 @@ class StatementPlanner implements Planner {
       if (error instanceof RangeError) return tooComplex('levels')
       throw error
     }
+    if (copy !== undefined && statements.length > 1) return refused(copyAmongOthers)
     const { tables, parameters } = context
     if (tables.length === 0 && !results) return { kind: 'pass', schemaChange }
     const edits = context.edits.toSorted((one, other) => one.start - other.start || one.end - other.end)
@@ -251,6 +313,7 @@ class StatementPlanner implements Planner {
       parameters,
       schemaChange,
       declares,
+      copy,
     }
     return edits.length === 0 ? plan : this.#verify(text, statements, context, plan)
   }

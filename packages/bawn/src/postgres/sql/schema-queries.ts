@@ -84,3 +84,42 @@ WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'informat
   AND c.relpersistence <> 't'
 ORDER BY 1, 2
 LIMIT 5000`
+
+/**
+ * By which other names rows of tables are read or written: partitions and children, what those are partitions of (`same_columns`), and
+ * views and rules over any of them. $1 schemas, $2 tables, `*` for all of a schema.
+ */
+export const reachQuery = `
+WITH RECURSIVE declared AS (
+  SELECT d.schema, d.name, c.oid
+  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS d (schema, name)
+  JOIN pg_catalog.pg_namespace n ON n.nspname = d.schema
+  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND (c.relname = d.name OR d.name = '*')
+  WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')
+), tree (schema, name, oid) AS (
+  SELECT schema, name, oid FROM declared
+  UNION
+  SELECT t.schema, t.name, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid
+), above (schema, name, oid) AS (
+  SELECT schema, name, oid FROM tree
+  UNION
+  SELECT a.schema, a.name, i.inhparent FROM above a JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid
+), uses AS (
+  SELECT d.refobjid AS used, r.ev_class AS by
+  FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+  WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refobjid <> r.ev_class
+), reach (schema, name, oid) AS (
+  SELECT schema, name, oid FROM above
+  UNION
+  SELECT x.schema, x.name, u.by FROM reach x JOIN uses u ON u.used = x.oid
+)
+SELECT x.schema::pg_catalog.text AS of_schema, x.name::pg_catalog.text AS of_name,
+  n.nspname::pg_catalog.text AS schema, c.relname::pg_catalog.text AS name,
+  EXISTS (SELECT FROM above a WHERE a.oid = x.oid AND a.schema = x.schema AND a.name = x.name) AS same_columns
+FROM reach x
+JOIN pg_catalog.pg_class c ON c.oid = x.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ORDER BY 1, 2, 3, 4`

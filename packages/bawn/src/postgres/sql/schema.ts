@@ -17,6 +17,10 @@ export interface SchemaSourceOptions {
   readonly database: string
   /** Whether snapshots tell everything that statements can name, which grants need; asked at each load. */
   readonly objects?: () => boolean
+  /** Asks whether row filters are in place, at each load. */
+  readonly missingFilters?: (query: CatalogueQuery) => Promise<readonly string[]>
+  /** Tables of which objects then tell by which other names their rows are reached. */
+  readonly watched?: readonly { readonly schema: string; readonly name: string }[]
   /** Milliseconds, monotonic. */
   readonly now?: () => number
 }
@@ -128,6 +132,8 @@ class DatabaseSchema implements SchemaSource {
   readonly #now: () => number
   readonly #declared: readonly Declared[]
   readonly #wantsObjects: () => boolean
+  readonly #watched: SchemaSourceOptions['watched']
+  readonly #missingFilters: SchemaSourceOptions['missingFilters']
   #objects: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined
   #current: SchemaSnapshot | undefined
   #fingerprint = ''
@@ -139,6 +145,8 @@ class DatabaseSchema implements SchemaSource {
     this.#query = options.query
     this.#now = options.now ?? (() => performance.now())
     this.#wantsObjects = options.objects ?? (() => false)
+    this.#watched = options.watched
+    this.#missingFilters = options.missingFilters
     this.#declared = options.fields.flatMap(field =>
       field.columns.filter(column => column.database === options.database).map(column => ({ ...column, field })),
     )
@@ -175,8 +183,9 @@ class DatabaseSchema implements SchemaSource {
 
   async #load(): Promise<SchemaSnapshot> {
     const startedAt = this.#now()
-    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects) : undefined
+    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects, this.#watched) : undefined
     const objects = this.#objects?.objects
+    const missingFilters = await this.#missingFilters?.(this.#query)
     const byTable = [...Map.groupBy(this.#declared, item => JSON.stringify([item.schema, item.table])).values()]
     const schemas = byTable.map(([item]) => item?.schema)
     const tables = byTable.map(([item]) => item?.table)
@@ -235,6 +244,7 @@ class DatabaseSchema implements SchemaSource {
           attnum: column.attnum,
           typeOid: column.typeOid,
           hasDefault: column.hasDefault,
+          generated: column.generated,
           field: fields.get(column.name),
         }),
       )
@@ -265,6 +275,7 @@ class DatabaseSchema implements SchemaSource {
         homonyms: homonyms.map(named),
         problems,
         objects,
+        missingFilters,
       },
       startedAt,
     )
@@ -272,7 +283,7 @@ class DatabaseSchema implements SchemaSource {
 
   #keep(loaded: Omit<SchemaSnapshot, 'epoch'>, startedAt: number): SchemaSnapshot {
     const fingerprint = JSON.stringify(
-      [loaded.relations, loaded.dependents, loaded.homonyms, loaded.problems],
+      [loaded.relations, loaded.dependents, loaded.homonyms, loaded.problems, loaded.missingFilters],
       (key, value: unknown) =>
         key === 'field' && typeof value === 'object' && value !== null && 'name' in value ? value.name : value,
     )

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test'
 import { startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
 import type { Field } from '../../fields/field.ts'
-import { changed, searched, untouched } from './permitted.fixture.ts'
+import { changed, copiedIn, searched, untouched } from './permitted.fixture.ts'
 import type { SchemaSnapshot, StatementPlan } from './plan.ts'
 import { createPlanner } from './planner.ts'
 import { createSchemaSource } from './schema.ts'
@@ -180,6 +180,26 @@ test('every permitted form runs, and shows protected values in recognised column
   const hasOld = Number(version?.['server_version_num']) >= 180_000
   for (const sql of forms.filter(form => !dependent.has(form) && (hasOld || !form.includes('old.')))) {
     await t.test(sql, () => form(sql))
+  }
+})
+
+/** The server is ready for the data; the client has none. */
+async function copyIn(sql: string): Promise<void> {
+  const plan = await planner.plan(Buffer.from(sql), snapshot, 'sees', sees)
+  assert.equal(plan.kind, 'protected', JSON.stringify(plan))
+  await assert.rejects(client.query(forwarded(sql, plan)), { code: '57014' })
+}
+
+test('every permitted COPY FROM STDIN gets as far as its data', async t => {
+  for (const [sql] of copiedIn) await t.test(sql, () => copyIn(sql))
+})
+
+test('docs/guide/sql.md: what can be copied in, can', async t => {
+  const copies = rows('Copied in')
+  assert(copies.length > 2)
+  for (const row of copies) {
+    const [sql = ''] = code(row)
+    await t.test(sql, () => copyIn(sql))
   }
 })
 

@@ -56,6 +56,7 @@ function columns(list: string, fields: { readonly [column: string]: Field }): re
       attnum: index + 1,
       typeOid: oids[type] ?? 0,
       hasDefault: fallback === 'default',
+      generated: false,
       field: fields[name],
     }
   })

@@ -1,7 +1,9 @@
 import type { Node, RawStmt } from 'libpg-query'
 import type { Context } from './context.ts'
+import { examineCopy } from './copy.ts'
 import { changesSchema, examineDefinition, examineSchemaName, touches, verbOf } from './definition.ts'
 import { examine, refuseOutputs, type Setting } from './expression.ts'
+import type { CopyPlan } from './plan.ts'
 import { type Ctes, statementShape, storedInto } from './query.ts'
 import { Refusal } from './refusal.ts'
 import { examineSettings } from './settings.ts'
@@ -17,6 +19,8 @@ export interface Examined {
   readonly schemaChange: boolean
   /** Does it give a query a name that the protocol knows as well? */
   readonly declares: boolean
+  /** Protected columns are copied. */
+  readonly copy?: CopyPlan | undefined
 }
 
 function refuse(message: string, hint: string): Refusal {
@@ -95,14 +99,6 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
       storedQuery(kind, statement, context)
       return false
     }
-    case 'CopyStmt':
-      if (touches(statement, context.names)) {
-        throw refuse(
-          'COPY of a protected table is not understood yet',
-          'Use INSERT and SELECT; several rows fit into one INSERT',
-        )
-      }
-      return false
     default:
       examineSchemaName(kind, statement, context.names)
       if (touches(statement, context.names) || kind === 'DoStmt' || kind === 'CreateFunctionStmt') {
@@ -130,6 +126,11 @@ export function examineStatement(raw: RawStmt, context: Context): Examined {
     return { verb: '', results: false, schemaChange: false, declares: false }
   const [kind, statement] = inner
   examineSettings(node)
+  if ('CopyStmt' in node) {
+    const copies = touches(statement, context.names) || executesText(statement)
+    const copy = copies ? examineCopy(node.CopyStmt, context) : undefined
+    return { verb: verbOf(kind), results: false, schemaChange: false, declares: false, copy }
+  }
   const results = examineKind(kind, statement, node, context)
   const declares = kind === 'PrepareStmt' || kind === 'DeclareCursorStmt'
   return { verb: verbOf(kind), results, schemaChange: changesSchema(kind), declares }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { changed, passed, schemaChanges, searched, untouched } from './permitted.fixture.ts'
+import { changed, copiedIn, passed, schemaChanges, searched, untouched } from './permitted.fixture.ts'
 import { createPlanner } from './planner.ts'
 import { computed, notUnderstood, otherCodes } from './refused.fixture.ts'
 import { edited, sees, seesNothing, shopSnapshot } from './shop.fixture.ts'
@@ -51,6 +51,21 @@ test('values on the way in are found to the byte', async t => {
       for (const ability of [sees, seesNothing]) {
         const result = await plan(sql, ability)
         assert.equal(result.kind === 'refused' ? result.message : edited(sql, result), expected)
+      }
+    })
+  }
+})
+
+test('the columns of COPY are told from the statement alone', async t => {
+  for (const [sql, text, columns] of copiedIn) {
+    await t.test(sql, async () => {
+      for (const ability of [sees, seesNothing]) {
+        const result = await plan(sql, ability)
+        assert.equal(result.kind, 'protected', JSON.stringify(result))
+        const copy = result.kind === 'protected' ? result.copy : undefined
+        assert.equal(edited(sql, result), text)
+        assert.equal((copy?.columns ?? []).map(field => field?.name ?? '-').join(' '), columns)
+        assert.equal(copy?.direction ?? 'in', 'in')
       }
     })
   }

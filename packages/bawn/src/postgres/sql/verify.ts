@@ -4,7 +4,7 @@ import type { Edit } from './plan.ts'
 import { isStruct, type Struct } from './tree.ts'
 
 /** Where things stand in the text, which edits move. */
-const positions = new Set([
+export const positions: ReadonlySet<string> = new Set([
   'location',
   'stmt_location',
   'stmt_len',
@@ -47,16 +47,7 @@ function same(before: unknown, after: unknown, expected: Expected, lists: Lists)
   }
   if (!isStruct(before) || !isStruct(after)) return false
   const list = listOf(before, lists)
-  if (
-    list !== undefined &&
-    !same(
-      list.map(name => ({ ResTarget: { name } })),
-      after['cols'],
-      nowhere,
-      noLists,
-    )
-  )
-    return false
+  if (list !== undefined && !same(list.nodes, after[list.key], nowhere, noLists)) return false
   let keys = list === undefined ? 0 : 1
   for (const key in before) {
     if (positions.has(key)) continue
@@ -72,11 +63,21 @@ function same(before: unknown, after: unknown, expected: Expected, lists: Lists)
   return keys === 0
 }
 
-/** The columns that are written into this INSERT. */
-function listOf(struct: Struct, lists: Lists): readonly string[] | undefined {
-  if (lists.size === 0 || !('selectStmt' in struct) || 'cols' in struct) return undefined
-  const relation = struct['relation']
-  return isStruct(relation) ? lists.get(numberOf(relation['location'])) : undefined
+/** The columns that are written into this INSERT or COPY. */
+function listOf(
+  struct: Struct,
+  lists: Lists,
+): { readonly key: 'cols' | 'attlist'; readonly nodes: readonly Struct[] } | undefined {
+  const { relation } = struct
+  if (lists.size === 0 || !isStruct(relation)) return undefined
+  const names = lists.get(numberOf(relation['location']))
+  if (names === undefined) return undefined
+  if ('selectStmt' in struct && !('cols' in struct)) {
+    return { key: 'cols', nodes: names.map(name => ({ ResTarget: { name } })) }
+  }
+  // The planner makes lists for these two kinds of statement only.
+  if ('selectStmt' in struct || 'attlist' in struct) return undefined
+  return { key: 'attlist', nodes: names.map(name => ({ String: { sval: name } })) }
 }
 
 function numberOf(value: unknown): number {

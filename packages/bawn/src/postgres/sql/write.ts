@@ -21,7 +21,7 @@ import { isConstant } from './value.ts'
 const nothing: Shape = { columns: [], ordered: true, open: false }
 
 /** The written table as a FROM item, and as the target of values. */
-function writtenTable(
+export function writtenTable(
   range: InsertStmt['relation'],
   context: Context,
 ): { readonly source: Source; readonly target: Target } {
@@ -80,7 +80,7 @@ function insertedColumns(insert: InsertStmt, target: Target, count: number): rea
 }
 
 /** A default is stored as it is, unsealed. */
-function refuseDefaults(target: Target, named: readonly (RelationColumn | undefined)[]): void {
+export function refuseDefaults(target: Target, named: readonly (RelationColumn | undefined)[]): void {
   const column = target.relation?.columns.find(
     item => item.field !== undefined && item.hasDefault && !named.includes(item),
   )
@@ -228,7 +228,7 @@ function insert(statement: InsertStmt, context: Context, parent: Scope | undefin
     target.relation !== undefined &&
     statement.relation !== undefined
   ) {
-    context.columnList(statement.relation, target.relation, columns.length)
+    context.columnList(statement.relation, target.relation.columns.slice(0, columns.length))
   }
   conflict(statement.onConflictClause, source, target, setting)
   return returning(statement.returningClause, source, [source], { context, ctes, parent })

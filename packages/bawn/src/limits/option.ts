@@ -1,0 +1,26 @@
+import { z } from 'zod'
+import type { Frozen } from '../option.ts'
+
+const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const
+
+/** `50/s`, `300/m`, `1000/h`. */
+const rate = z
+  .string()
+  .regex(/^[1-9][0-9]{0,6}\/[smh]$/, 'must be a number and a unit: 50/s, 300/m, 1000/h')
+  .transform(text => {
+    const [count = '', unit = ''] = text.split('/')
+    return { count: Number(count), unitMs: unitMs[unit as keyof typeof unitMs] }
+  })
+
+/** How often somebody may come. */
+export const rateLimitOptions = z.strictObject({
+  per: z
+    .literal('address')
+    .default('address')
+    .describe(
+      'who is counted as one: an IPv4 address, or an IPv6 /64, and a /48 as sixteen; before anybody is asked who they are',
+    ),
+  rate: rate.describe('on average: 50/s, 300/m, 1000/h'),
+  burst: z.int().min(1).max(1_000_000).optional().describe('at once; default: the number of rate'),
+})
+export type RateLimitOptions = Frozen<z.output<typeof rateLimitOptions>>

@@ -1,0 +1,86 @@
+import { createBuckets } from './bucket.ts'
+import { networkOf, siteLimit, siteOf } from './network.ts'
+import type { RateLimitOptions } from './option.ts'
+
+/** One of a limit was asked for. */
+export interface RateTaken {
+  /** `limited`: nothing was taken. */
+  readonly kind: 'permitted' | 'limited'
+  /** How many are left at once. */
+  readonly remaining: number
+  /** Until all of them are there again. */
+  readonly resetMs: number
+  /** Until one is there; 0 when it was permitted. */
+  readonly retryAfterMs: number
+}
+
+/** A limit of the configuration, for one door or one route. */
+export interface RateLimit {
+  /** For clients, in RateLimit header fields. */
+  readonly name: string
+  /** How many at once. */
+  readonly burst: number
+  /** In which as many come again. */
+  readonly windowMs: number
+  /**
+   * Takes one.
+   *
+   * @param address of the caller, as text: it is counted with its network
+   * @throws (or rejects) when it cannot be known: the caller is refused
+   */
+  take(address: string): RateTaken | Promise<RateTaken>
+}
+
+/**
+ * Counts for every limit of the gateway. Outlives reloads. The one there is keeps the counts of one process; one that several nodes share
+ * answers later.
+ */
+export interface RateLimiter {
+  /**
+   * @param scope what is limited, the same after a reload: `listener web`. A scope whose numbers change begins anew
+   * @param name for clients
+   */
+  limit(scope: string, name: string, options: RateLimitOptions): RateLimit
+}
+
+/** Networks that are counted, of all limits together; the one that came longest ago makes room. About 100 bytes each. */
+const maxNetworks = 100_000
+
+/** @param options.now monotonic, in ms: `performance.now` */
+export function createRateLimiter({
+  now,
+  maxBuckets = maxNetworks,
+}: {
+  readonly now: () => number
+  readonly maxBuckets?: number
+}): RateLimiter {
+  const buckets = createBuckets(maxBuckets)
+  return {
+    limit(scope, name, { rate, burst = rate.count }) {
+      const limit = { burst, intervalMs: rate.unitMs / rate.count }
+      const prefix = `${scope} ${limit.burst} ${limit.intervalMs} `
+      return {
+        name,
+        burst,
+        windowMs: limit.burst * limit.intervalMs,
+        take(address) {
+          const at = now()
+          const site = siteOf(address)
+          const counted = [
+            { key: prefix + networkOf(address), limit },
+            ...(site === undefined ? [] : [{ key: prefix + site, limit: siteLimit(limit) }]),
+          ]
+          const retryAfterMs = Math.max(...counted.map(({ key, limit }) => buckets.wait(key, limit, at)))
+          if (retryAfterMs === 0) for (const { key, limit } of counted) buckets.take(key, limit, at)
+          const left = counted.map(({ key, limit }) => buckets.left(key, limit, at))
+          return {
+            kind: retryAfterMs > 0 ? 'limited' : 'permitted',
+            remaining: Math.min(...left.map(({ remaining }) => remaining)),
+            resetMs: Math.max(...left.map(({ fullMs }) => fullMs)),
+            retryAfterMs,
+          }
+        },
+      }
+    },
+  }
+}

@@ -1,0 +1,154 @@
+import type { Activity } from './state.ts'
+
+/** How long what may last, in ms; `undefined`: any time. */
+export interface TimeLimits {
+  readonly idle: number | undefined
+  readonly idleInTransaction: number | undefined
+  readonly lifetime: number | undefined
+  readonly statement: number | undefined
+  readonly transaction: number | undefined
+  /** While an answer is awaited: then it is time to ask whether the server is still there. */
+  readonly silence: number | undefined
+}
+
+export type Due =
+  | 'idle'
+  | 'idle-in-transaction'
+  | 'lifetime'
+  | 'statement'
+  /** A statement goes on although it was cancelled. */
+  | 'uncancelled'
+  | 'transaction'
+  /** Nothing came from the server, once or twice this long, while an answer is awaited. */
+  | 'silence'
+
+/** What a session does at this moment. */
+export interface Moment {
+  readonly activity: Activity
+  readonly inTransaction: boolean
+  /** The request that the server works on: the same object as long as it does. */
+  readonly running: object | undefined
+}
+
+/** The server has the same limit and ends a statement itself, where the session has not lifted it there: it comes first. */
+const statementSlackMs = 500
+const uncancelledMs = 10_000
+
+/**
+ * What a session does, since when, and how long it still may. Told at each turn of the relay: costs nothing where nothing changed. One timer
+ * a session, which is moved only when something is due earlier than it.
+ */
+export class SessionClock {
+  readonly #limits: TimeLimits
+  readonly #onDue: (due: Due) => void
+  readonly #ticks: () => number
+  readonly #began: number
+  #activity: Activity = 'idle'
+  #activitySince: number
+  #running: object | undefined
+  #runningSince = 0
+  #transactionSince: number | undefined
+  #cancelled: { readonly running: object; readonly at: number } | undefined
+  #lifetimeTold = false
+  /** To be set when something came from the server: cheaper than a look at the clock. */
+  heard = false
+  #silentSince = 0
+  #timer: NodeJS.Timeout | undefined
+  #firesAt = Number.POSITIVE_INFINITY
+
+  /**
+   * @param onDue called once for each limit that is reached
+   * @param ticks ms of a clock that nobody sets
+   */
+  constructor(limits: TimeLimits, onDue: (due: Due) => void, ticks: () => number = () => performance.now()) {
+    this.#limits = limits
+    this.#onDue = onDue
+    this.#ticks = ticks
+    this.#began = ticks()
+    this.#activitySince = this.#began
+    this.#arm()
+  }
+
+  get activity(): Activity {
+    return this.#activity
+  }
+
+  /** How long the activity has lasted, in ms. */
+  get elapsed(): number {
+    return this.#ticks() - this.#activitySince
+  }
+
+  note({ activity, inTransaction, running }: Moment): void {
+    const wasInTransaction = this.#transactionSince !== undefined
+    if (activity === this.#activity && running === this.#running && inTransaction === wasInTransaction) return
+    const now = this.#ticks()
+    if (activity !== this.#activity) {
+      this.#activity = activity
+      this.#activitySince = now
+      this.#silentSince = now
+    }
+    if (running !== this.#running) {
+      this.#running = running
+      this.#runningSince = now
+    }
+    if (inTransaction !== wasInTransaction) this.#transactionSince = inTransaction ? now : undefined
+    this.#arm()
+  }
+
+  /** The statement that runs was not to be cancelled yet: it has this much longer. */
+  defer(ms: number): void {
+    this.#cancelled = undefined
+    this.#runningSince = this.#ticks() + ms - (this.#limits.statement ?? 0) - statementSlackMs
+    this.#arm()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#firesAt = Number.NEGATIVE_INFINITY
+  }
+
+  #next(): { readonly due: Due; readonly at: number } | undefined {
+    const { idle, idleInTransaction, lifetime, statement, transaction, silence } = this.#limits
+    let next: { readonly due: Due; readonly at: number } | undefined
+    const consider = (due: Due, since: number | undefined, limit: number | undefined): void => {
+      if (since === undefined || limit === undefined) return
+      const at = since + limit
+      if (next === undefined || at < next.at) next = { due, at }
+    }
+    if (this.#activity === 'active') consider('silence', this.#silentSince, silence)
+    if (this.#activity === 'idle') consider('idle', this.#activitySince, idle)
+    else if (this.#activity !== 'active') consider('idle-in-transaction', this.#activitySince, idleInTransaction)
+    if (!this.#lifetimeTold) consider('lifetime', this.#began, lifetime)
+    consider('transaction', this.#transactionSince, transaction)
+    if (this.#running !== undefined && statement !== undefined) {
+      if (this.#cancelled?.running === this.#running) consider('uncancelled', this.#cancelled.at, uncancelledMs)
+      else consider('statement', this.#runningSince, statement + statementSlackMs)
+    }
+    return next
+  }
+
+  #arm(): void {
+    const next = this.#next()
+    if (next === undefined || next.at >= this.#firesAt) return
+    clearTimeout(this.#timer)
+    this.#firesAt = next.at
+    this.#timer = setTimeout(() => this.#fire(), Math.max(0, next.at - this.#ticks()))
+    this.#timer.unref()
+  }
+
+  #fire(): void {
+    this.#firesAt = Number.POSITIVE_INFINITY
+    const next = this.#next()
+    const now = this.#ticks()
+    if (next !== undefined && next.at <= now) {
+      if (next.due === 'lifetime') this.#lifetimeTold = true
+      if (next.due === 'statement' && this.#running !== undefined) {
+        this.#cancelled = { running: this.#running, at: now }
+      }
+      if (next.due === 'silence') this.#silentSince = now
+      if (next.due !== 'silence' || !this.heard) this.#onDue(next.due)
+      if (next.due === 'silence') this.heard = false
+    }
+    this.#arm()
+  }
+}

@@ -1,0 +1,3 @@
+module bawn.example/nethttp
+
+go 1.22

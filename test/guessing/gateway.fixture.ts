@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs'
+import { createLoginThrottle } from '../../packages/bawn/src/accounts/throttle.ts'
+import { createMetrics } from '../../packages/bawn/src/audit/metrics.ts'
+import { compose } from '../../packages/bawn/src/compose.ts'
+import { parseConfig } from '../../packages/bawn/src/config/load.ts'
+import { createHttpDoor } from '../../packages/bawn/src/http/door.ts'
+import { plainKinds } from '../../packages/bawn/src/kinds.ts'
+import { createRateLimiter } from '../../packages/bawn/src/limits/rate-limit.ts'
+import { listenPostgres } from '../../packages/bawn/src/postgres/listener.ts'
+import { SessionSlots } from '../../packages/bawn/src/postgres/session-slots.ts'
+import { createMemoryTokenStore } from '../../packages/bawn/src/tokens/memory.ts'
+
+// The gateway that login-times.test.ts measures, as a process of its own: both doors as they are, of a real configuration. Only the limits of
+// guessing are out of the way, for some thousand tries have to be looked at, and the trail is not written.
+
+const [, , path = ''] = process.argv
+const loaded = parseConfig(path, readFileSync(path))
+if (loaded.kind !== 'ok') throw new Error(JSON.stringify(loaded.problems))
+const { config } = loaded
+const endless = { burst: 1e9, intervalMs: 1 }
+const now = () => performance.now()
+const composition = await compose(
+  config,
+  plainKinds,
+  {
+    trail: { emit: () => {}, commit: () => {}, head: '', close: async () => {} },
+    metrics: createMetrics({ version: '0' }, 0),
+    clock: Date.now,
+    log: () => {},
+    throttle: createLoginThrottle({ now, accountAndNetwork: endless, account: endless, network: endless }),
+    limiter: createRateLimiter({ now }),
+    slots: new SessionSlots(),
+    memoryTokens: createMemoryTokenStore(),
+  },
+  process.env,
+)
+let ids = 0
+for (const [name, listener] of Object.entries(config.listeners)) {
+  if (listener.door === 'http') {
+    const deps = { requestId: () => `r${ids++}`, log: { error: () => {} } }
+    const door = createHttpDoor({ listener, tls: undefined }, composition.http, deps)
+    console.log(`http ${(await door.listen('127.0.0.1', 0)).port}`)
+  } else if (listener.door === 'postgres') {
+    const options = { ...listener, databases: undefined, name, tls: undefined }
+    const opened = await listenPostgres({ host: '127.0.0.1', port: 0 }, options, composition.postgres)
+    console.log(`postgres ${opened.address.port}`)
+  }
+}
+console.log('ready')
