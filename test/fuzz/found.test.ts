@@ -79,6 +79,11 @@ test('a portal that is not there is called as the client called it', async () =>
   await client.until(() => client.letters() === 'TDCZEZ')
   assert.equal(errorsOf(client)[0]?.get('M'), `portal "${name}" does not exist`)
   client.socket.destroy()
+  const first = await enter()
+  first.socket.write(Buffer.concat([say.execute('none'), say.sync]))
+  await first.until(() => first.letters() === 'EZ')
+  assert.equal(errorsOf(first)[0]?.get('C'), '34000')
+  first.socket.destroy()
 })
 
 test('a cancel request is closed when the server has heard of it: the next statement is not hit', async () => {

@@ -124,6 +124,12 @@ export class Conversation {
     return new Execution(this.audit, this.nextRequestId(), plan, snapshot, uses)
   }
 
+  /** The server went into COPY FROM STDIN. */
+  beginCopy(): void {
+    this.pending.dropSyncsInCopy()
+    this.copyIn = 'skipping-sync'
+  }
+
   /** The server's COPY FROM STDIN has ended, in whatever way. */
   endCopy(): void {
     this.copyIn = 'no'

@@ -169,6 +169,13 @@ export function execute(turn: Turn): Step {
     turn.forward()
     return 'next'
   }
+  if (known === undefined && talk.snapshot === undefined) {
+    // Nothing was planned yet in this session: there is no such portal, and that is the server's to say.
+    const planned = turn.plan(Buffer.alloc(0))
+    if (planned === undefined) return 'wait'
+    if (planned instanceof Error) return refuse(talk, 'extended', planned.code, planned.message)
+    if (planned.plan.kind === 'refused') return refusePlan(talk, 'extended', Buffer.alloc(0), planned.plan)
+  }
   const portal = known?.plan.kind === 'protected' ? known : unknownPortal(turn)
   if (portal === undefined || portal.plan.kind !== 'protected') {
     return refuse(turn.talk, 'extended', 'postgres.schema_unavailable', 'the schema of the database is not known')
