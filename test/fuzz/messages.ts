@@ -222,6 +222,32 @@ function takenRows(random: Seeded): Step {
   )
 }
 
+/** Each in the pieces that it comes in. */
+const sealedRows = [
+  ['300\tone\t\\\\x00ff\n'],
+  ['301\t\\N\t\\N\n302\ttwo', '\t\\N\n'],
+  ['303\té', '\\t\t\\\\x', '\n'],
+  ['304\tlast\t\\\\x0a5c09\n'],
+]
+
+/** Into a protected column and out of it: both sides show bytes in hex, whatever is stored. */
+function sealedCopy(random: Seeded): Step {
+  const isGood = random.integer(0, 2) > 0
+  const chosen = [
+    ...sealedRows.slice(0, random.integer(0, sealedRows.length)).flat(),
+    ...(isGood ? [] : ['x\tbad\t\\N\n']),
+  ]
+  // Where a row is refused, no Sync between them: whether it counts then, no client could tell.
+  const between = isGood ? [say.flush, say.sync] : [say.flush]
+  return step(
+    'Q copy of a protected column, in and out',
+    say.query('delete from people where id >= 300'),
+    say.query('copy people (id, name, photo) from stdin'),
+    ...copyData(random, chosen, between),
+    say.query('copy (select id, name, photo from people order by id) to stdout'),
+  )
+}
+
 const copyTexts = [
   'copy notes (id, body) from stdin',
   'copy notes (id, body) from stdin (format csv)',
@@ -287,6 +313,7 @@ const kinds: readonly (readonly [weight: number, make: (random: Seeded) => Step]
   [1, random => step('S S', ...Array.from({ length: random.integer(2, 5) }, () => say.sync))],
   [2, copyIn],
   [1, takenRows],
+  [1, sealedCopy],
   [1, () => step('stray CopyData, CopyDone, CopyFail', say.copyData('stray'), say.copyDone, say.copyFail)],
   // Q behind it: where the door refuses, the server has lost its unnamed statement.
   [1, () => step('F, Q', functionCall, say.query(''))],
