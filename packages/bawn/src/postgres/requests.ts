@@ -127,7 +127,7 @@ export class Requests implements Turn {
       case front.copyFail:
         return this.#copy(type)
       default:
-        if (this.talk.copyIn === 'skipping-sync') return this.#interrupt(type)
+        if (this.talk.copyIn === 'skipping-sync' && this.talk.incoming !== undefined) return this.#interrupt(type)
         break
     }
     if (this.#mustWait()) return 'wait'
@@ -169,7 +169,10 @@ export class Requests implements Turn {
     return 'next'
   }
 
-  /** A message that has no place in COPY FROM STDIN: the server reads it, runs nothing, and fails. */
+  /**
+   * A message that has no place in COPY FROM STDIN of protected columns: the COPY fails, and the message is not run. In any other COPY it
+   * goes on as it does elsewhere, and the server ends the connection.
+   */
   #interrupt(type: number): Step {
     const { talk } = this
     this.#dropping = true
