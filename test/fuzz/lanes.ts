@@ -127,6 +127,8 @@ async function play(lane: Lane, steps: readonly Step[], cuts: Seeded): Promise<v
       client.until(received => received.includes(`${cancel.after}`)),
       'the statement before a cancel',
     )
+    // Parse and Bind in front of what sleeps should be done: what a cancel hits there, chance decides on either way.
+    await new Promise(resolve => setTimeout(resolve, 50))
     await cancelUntil(lane, () => occurrences(client.received, 'Mcanceling statement') >= cancels)
   }
   if (held.length > 0) await send(client, Buffer.concat(held), cuts)
