@@ -132,6 +132,28 @@ test('statements sent ahead have their own times, and only the one that is too l
   raw.socket.destroy()
 })
 
+for (const stays of [true, false]) {
+  test(`what was left with Terminate ends in time, ${stays ? 'for who still reads' : 'and for who has gone'}`, async () => {
+    const { door } = await listenWithLimits(kit, { statement_timeout: '400ms' })
+    const raw = await rawLogin(door.address.port, 'tess', 'billing')
+    raw.socket.write(say.query('set statement_timeout = 0'))
+    await raw.ready()
+    const [napping, kept] = ['select pg_sleep(60)', `insert into people (id) values (${stays ? 10 : 11})`]
+    raw.socket.write(Buffer.concat([say.query(kept), say.query(napping), say.terminate]))
+    if (stays) {
+      await raw.untilClosed()
+      assert.equal(raw.letters(), 'CZTEZ')
+    } else {
+      await until(async () => (await stillSleeping()) === 1)
+      raw.socket.end()
+    }
+    await until(async () => (await stillSleeping()) === 0)
+    assert.deepEqual(await kit.direct(`delete from people where id in (10, 11) returning id`), [
+      { id: stays ? 10 : 11 },
+    ])
+  })
+}
+
 test('a shorter one is the session’s own; roles have theirs', async () => {
   const { as } = await listenWithLimits(kit, {
     statement_timeout: '10s',

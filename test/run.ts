@@ -8,7 +8,8 @@ import { dirname, join } from 'node:path'
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
 // `npm run test:drivers` clients of other languages (`-- --write` writes what they can into docs/clients.md), `npm run test:keycloak` the one
 // with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
-// that takes some minutes to compare times, `npm run test:postgres-15` SQL with the oldest server (CONTRIBUTING.md).
+// that takes some minutes to compare times, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input
+// for longer, `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -19,7 +20,8 @@ process.env['PATH'] = [join(root, 'node_modules/.bin'), dirname(process.execPath
 process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/node')
 
 const suites = {
-  all: ['packages/*/src/**/*.test.ts', 'test/*.test.ts'],
+  all: ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'test/fuzz/*.test.ts'],
+  fuzz: ['test/fuzz/*.test.ts'],
   clients: ['test/clients/*.test.ts'],
   browser: ['test/browser/*.test.ts'],
   mongo: ['test/mongo/*.test.ts'],
@@ -43,6 +45,12 @@ if (wanted === undefined) {
 } else if (wanted === 'mongo') {
   await step(process.execPath, ['test/mongo/build-ferretdb.ts'])
   await tests(suites.mongo)
+} else if (wanted === 'suites') {
+  await step(process.execPath, ['test/suites/run.ts', ...process.argv.slice(3)])
+} else if (wanted === 'fuzz') {
+  const seconds = process.argv[3] ?? '300'
+  process.env['BAWN_FUZZ_SECONDS'] = seconds
+  await tests(suites.fuzz, Number(seconds) * 2_000)
 } else if (wanted === 'drivers') {
   if (process.argv.includes('--write')) process.env['BAWN_CLIENTS'] = 'write'
   await step(process.execPath, ['test/drivers/install.ts'])
@@ -66,11 +74,11 @@ async function step(program: string, args: readonly string[]): Promise<void> {
   await exit(spawn(program, args, { cwd: root, stdio: 'inherit' }), program)
 }
 
-async function tests(patterns: readonly string[]): Promise<void> {
+async function tests(patterns: readonly string[], moreMs = 0): Promise<void> {
   const args = [
     '--test',
     `--test-concurrency=${Math.min(4, availableParallelism())}`,
-    '--test-timeout=240000',
+    `--test-timeout=${240_000 + moreMs}`,
     ...patterns,
   ]
   console.log(`> node ${args.join(' ')}`)

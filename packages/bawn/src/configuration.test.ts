@@ -157,7 +157,7 @@ const rows: readonly Row[] = [
     name: 'a mechanism at a door that it is not made for',
     text: `${plain}\nmechanisms: { web-only: {} }\nhost_rules: [{ door: postgres, use: [web-only] }]`,
     problem: '4:38 door postgres has no mechanism web-only',
-    suggestion: 'door postgres has: certificate, scram, jwt, password, oauthbearer, trust, pass-through, badge',
+    suggestion: 'door postgres has: certificate, scram, jwt, token, password, oauthbearer, trust, pass-through, badge',
   },
   {
     name: 'a store with the name of a mechanism',

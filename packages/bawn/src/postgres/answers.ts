@@ -288,9 +288,8 @@ export class Answers {
   #copyOut(head: Pending): void {
     const { execution } = head
     const copy = execution?.copy
-    const { buffer, start, end } = this.reader
     if (execution !== undefined && copy !== undefined && !this.#muted) {
-      if (copy.direction === 'out' && isAsPlanned(copy, buffer, start, end))
+      if (copy.direction === 'out' && isAsPlanned(copy, this.reader))
         this.#outgoing = outgoingCopy(this.#talk, execution, copy)
       else this.#unreadable(head, otherCopy())
     }
@@ -319,18 +318,18 @@ export class Answers {
     const talk = this.#talk
     const { execution } = head
     const copy = execution?.copy
-    const { buffer, start, end } = this.reader
+    talk.beginCopy()
     if (this.#muted) {
       // The client was told that the statement failed and will never send the data that the server now waits for.
       this.#dropping = true
       talk.toServer.append(copyFail('the statement failed at the gateway'))
+      talk.noteCopyEnd()
       return
     }
-    talk.copyIn = talk.pending.dropSyncsInCopy() ? 'ending' : 'skipping-sync'
     this.#forward()
     if (execution === undefined || copy === undefined) return
     talk.incoming = new IncomingCopy(talk, execution, copy)
-    if (copy.direction !== 'in' || !isAsPlanned(copy, buffer, start, end)) talk.incoming.fail(otherCopy())
+    if (copy.direction !== 'in' || !isAsPlanned(copy, this.reader)) talk.incoming.fail(otherCopy())
   }
 
   #ready(head: Pending): void {

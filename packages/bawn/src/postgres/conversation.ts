@@ -41,7 +41,7 @@ export class Conversation {
 
   /** Behind a refused message the server skips everything up to Sync, and so do we. */
   discarding = false
-  /** Syncs sent so far; numbers what lies between two of them. */
+  /** Syncs and simple queries sent so far; numbers what lies between two of them. */
   batch = 0
   /** Statements sent to be run so far: each may close a portal and open another of the same name (`CLOSE`, `DECLARE`, functions). */
   runs = 0
@@ -58,7 +58,7 @@ export class Conversation {
    * ends it (`PendingQueue.readySent`).
    */
   schemaChangedAt: number | undefined
-  /** The server reads CopyData; `skipping-sync` while it reads over Sync too. */
+  /** The server reads CopyData, and over Sync: `skipping-sync`, until the end of the data was sent. */
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
   /** What becomes of that data, where columns are protected. */
   incoming: IncomingCopy | undefined
@@ -116,6 +116,8 @@ export class Conversation {
   /** A message goes to the server that will be answered. */
   send(entry: Omit<Pending, 'batch'>): void {
     this.pending.push({ ...entry, batch: this.batch })
+    // Each is answered by a ReadyForQuery, and what that ends must not be mixed up with what comes behind.
+    if (entry.kind === 'sync' || entry.kind === 'query') this.batch += 1
   }
 
   newExecution(
@@ -126,6 +128,12 @@ export class Conversation {
     return new Execution(this.audit, this.nextRequestId(), plan, snapshot, uses)
   }
 
+  /** The server went into COPY FROM STDIN. */
+  beginCopy(): void {
+    this.pending.dropSyncsInCopy()
+    this.copyIn = 'skipping-sync'
+  }
+
   /** The server's COPY FROM STDIN has ended, in whatever way. */
   endCopy(): void {
     this.copyIn = 'no'
@@ -134,7 +142,6 @@ export class Conversation {
 
   /** CopyDone or CopyFail goes to the server. */
   noteCopyEnd(): void {
-    this.send({ kind: 'copy-end' })
     if (this.copyIn === 'skipping-sync') this.copyIn = 'ending'
   }
 

@@ -194,7 +194,8 @@ export class PostgresDoor {
     const client = admission.input.socket
     client.on('error', () => {})
     if (admission.kind === 'cancel') {
-      this.sessions.cancel(admission.request.processId, admission.request.key)
+      // Clients take the close for the word that the server has heard: their next statement must not be hit.
+      await this.sessions.cancel(admission.request.processId, admission.request.key)
       client.destroy()
       return
     }

@@ -5,9 +5,10 @@ import { PostgresError } from './failure.ts'
 import { type PlannedColumn, revealCell } from './rows.ts'
 import type { CopyPlan } from './sql/plan.ts'
 import { BodyReader } from './wire/body-reader.ts'
+import type { FrameReader } from './wire/frame-reader.ts'
 
 /** Whether the data that CopyInResponse or CopyOutResponse announces is what the plan goes by. @throws {WireError} */
-export function isAsPlanned({ format, columns }: CopyPlan, buffer: Buffer, start: number, end: number): boolean {
+export function isAsPlanned({ format, columns }: CopyPlan, { buffer, start, end }: FrameReader): boolean {
   const body = new BodyReader(buffer, start + 5, end)
   return body.uint8() === (format.kind === 'binary' ? 1 : 0) && body.uint16() === columns.length
 }

@@ -2,22 +2,10 @@ import type { EditedText } from './edits.ts'
 import type { Execution } from './execution.ts'
 import type { Portal, Statement } from './objects.ts'
 
-/**
- * A message that was sent to the server and is not answered yet. `copy-end` (CopyDone, CopyFail) has no answer of its own; it marks
- * where Sync counts again.
- */
+/** A message that was sent to the server and is not answered yet. */
 export interface Pending {
-  readonly kind:
-    | 'query'
-    | 'parse'
-    | 'bind'
-    | 'describe-statement'
-    | 'describe-portal'
-    | 'execute'
-    | 'close'
-    | 'sync'
-    | 'copy-end'
-  /** Number of the Sync that ends its batch. */
+  readonly kind: 'query' | 'parse' | 'bind' | 'describe-statement' | 'describe-portal' | 'execute' | 'close' | 'sync'
+  /** Number of the Sync or simple query that ends its batch. */
   readonly batch: number
   /** Results may hold protected columns. */
   readonly execution?: Execution | undefined
@@ -59,7 +47,6 @@ export class PendingQueue {
 
   /** The message that the next answer belongs to. */
   head(): Pending | undefined {
-    while (this.#entries[this.#head]?.kind === 'copy-end') this.shift()
     return this.#entries[this.#head]
   }
 
@@ -87,20 +74,14 @@ export class PendingQueue {
     for (const entry of dropped.reverse()) entry.undo?.()
   }
 
-  /**
-   * The server went into COPY FROM STDIN: until CopyDone or CopyFail it reads over Sync and Flush without an answer.
-   *
-   * @returns true when the end of the data has been sent already; false when later Syncs are not to be counted either
-   */
-  dropSyncsInCopy(): boolean {
+  /** The server went into COPY FROM STDIN: it reads over each Sync that was sent by now, for no data was sent before it asked. */
+  dropSyncsInCopy(): void {
     const rest = this.#entries.slice(this.#head)
-    const end = rest.findIndex(entry => entry.kind === 'copy-end')
-    const kept = rest.filter((entry, index) => entry.kind !== 'sync' || (end !== -1 && index > end))
+    const kept = rest.filter(entry => entry.kind !== 'sync')
     this.outstandingReady -= rest.length - kept.length
     this.readySent -= rest.length - kept.length
     this.#entries = kept
     this.#head = 0
-    return end !== -1
   }
 
   /** What is outstanding, oldest first. */

@@ -165,6 +165,7 @@ export function execute(turn: Turn): Step {
   const talk = turn.talk
   const body = new BodyReader(buffer, start + 5, end)
   const name = body.objectName()
+  const nameEnd = body.at - 1
   body.int32()
   body.finish()
   const known = talk.portals.get(name)
@@ -180,6 +181,13 @@ export function execute(turn: Turn): Step {
     turn.forward()
     return 'next'
   }
+  if (known === undefined && talk.snapshot === undefined) {
+    // Nothing was planned yet in this session: there is no such portal, and that is the server's to say.
+    const planned = turn.plan(Buffer.alloc(0))
+    if (planned === undefined) return 'wait'
+    if (planned instanceof Error) return refuse(talk, 'extended', planned.code, planned.message)
+    if (planned.plan.kind === 'refused') return refusePlan(talk, 'extended', Buffer.alloc(0), planned.plan)
+  }
   const portal = known?.plan.kind === 'protected' ? known : unknownPortal(turn)
   if (portal === undefined || portal.plan.kind !== 'protected') {
     return refuse(turn.talk, 'extended', 'postgres.schema_unavailable', 'the schema of the database is not known')
@@ -188,7 +196,8 @@ export function execute(turn: Turn): Step {
     // Which columns are protected is read from the server's description of this very portal, just before it runs.
     portal.describedIn = talk.batch
     turn.talk.send({ kind: 'describe-portal', portal, swallow: true })
-    talk.toServer.append(buildDescribePortal(name))
+    // By the name as the client wrote it: the server repeats it when there is no such portal.
+    talk.toServer.append(buildDescribePortal(buffer.toString('latin1', start + 5, nameEnd)))
   }
   turn.talk.noteRun(portal.plan)
   portal.describedAt = talk.runs

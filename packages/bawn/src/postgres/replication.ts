@@ -97,8 +97,8 @@ export class ReplicationSession implements OpenSession {
     this.#watch()
   }
 
-  cancel(): void {
-    void this.#parts.cancel()
+  cancel(): Promise<void> {
+    return this.#parts.cancel()
   }
 
   /** What it does is not read: it counts as busy all the time. */

@@ -3,7 +3,6 @@ import type { Administered } from './accounts.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError, toGatewayError } from './failure.ts'
 import { copyFail, type IncomingCopy } from './incoming-copy.ts'
-import type { Pending, PendingQueue } from './pending.ts'
 import { isPromise, type Planned, planStatement } from './planning.ts'
 import { bind, close, describe, execute } from './portals.ts'
 import { refuse } from './refuse.ts'
@@ -21,17 +20,6 @@ const longParseBytes = 16 * 1024
 
 /** Has the server send the answers that it has. */
 export const flushMessage = Buffer.from([front.flush, 0, 0, 0, 4])
-
-/** Who will read CopyData that is sent now, in front of the server's word that it wants some. */
-function copyReader(pending: PendingQueue): 'nobody' | 'protected' | 'other' {
-  const all = pending.list()
-  const runs = (entry: Pending): boolean =>
-    (entry.kind === 'query' || entry.kind === 'execute') && entry.refusal === undefined
-  const copies = (entry: Pending): boolean => entry.execution?.copy !== undefined
-  const behind = all.slice(all.findLastIndex(entry => entry.kind === 'copy-end') + 1)
-  if (behind.some(entry => runs(entry) && copies(entry))) return 'protected'
-  return all.some(entry => runs(entry) && !copies(entry)) ? 'other' : 'nobody'
-}
 
 type PlanResult =
   | { readonly kind: 'made'; readonly planned: Planned }
@@ -139,7 +127,7 @@ export class Requests implements Turn {
       case front.copyFail:
         return this.#copy(type)
       default:
-        if (this.talk.copyIn === 'skipping-sync') return this.#interrupt(type)
+        if (this.talk.copyIn === 'skipping-sync' && this.talk.incoming !== undefined) return this.#interrupt(type)
         break
     }
     if (this.#mustWait()) return 'wait'
@@ -167,32 +155,24 @@ export class Requests implements Turn {
   /** CopyData, CopyDone or CopyFail: converted where columns are protected, dropped where the server would discard it. */
   #copy(type: number): Step {
     const { talk, reader } = this
-    const { buffer, start, end } = reader
-    if (type !== front.copyData && this.#isFull()) return 'wait'
-    if (talk.copyIn !== 'skipping-sync') {
-      const reads = copyReader(talk.pending)
-      if (reads === 'protected') {
-        this.#waitUntil(() => talk.copyIn === 'skipping-sync' || copyReader(talk.pending) !== 'protected')
-        return 'wait'
-      }
-      if (reads === 'nobody') {
-        this.#dropping = true
-        return 'next'
-      }
-    }
-    const incoming = talk.copyIn === 'skipping-sync' ? talk.incoming : undefined
-    if (incoming === undefined || type === front.copyFail) {
+    if (this.#isCopyInDoubt()) return 'wait'
+    const { incoming } = talk
+    if (talk.copyIn !== 'skipping-sync') this.#dropping = true
+    else if (incoming === undefined || type === front.copyFail) {
       this.forward()
       if (type !== front.copyData) talk.noteCopyEnd()
     } else if (type === front.copyDone) incoming.done()
     else {
       this.#incoming = incoming
-      incoming.data(buffer.subarray(start + 5, end))
+      incoming.data(reader.buffer.subarray(reader.start + 5, reader.end))
     }
     return 'next'
   }
 
-  /** A message that has no place in COPY FROM STDIN: the server reads it, runs nothing, and fails. */
+  /**
+   * A message that has no place in COPY FROM STDIN of protected columns: the COPY fails, and the message is not run. In any other COPY it
+   * goes on as it does elsewhere, and the server ends the connection.
+   */
   #interrupt(type: number): Step {
     const { talk } = this
     this.#dropping = true
@@ -222,6 +202,17 @@ export class Requests implements Turn {
     // The server keeps small answers until it is asked for them.
     talk.toServer.append(flushMessage)
     return this.#waitUntil(() => talk.pending.length < talk.limits.maxPending || talk.copyIn === 'skipping-sync')
+  }
+
+  /**
+   * Data that the server has not asked for yet: waits until it has, or has answered everything. What came before the data is then known
+   * to lie outside of COPY or within, where the server reads over Sync.
+   */
+  #isCopyInDoubt(): boolean {
+    const talk = this.talk
+    if (talk.copyIn === 'skipping-sync' || talk.pending.length === 0) return false
+    talk.toServer.append(flushMessage)
+    return this.#waitUntil(() => talk.pending.length === 0 || talk.copyIn === 'skipping-sync')
   }
 
   /** Statements that were replaced are kept until Parse is answered, in case the server skipped it. */
@@ -316,11 +307,10 @@ export class Requests implements Turn {
   #sync(): Step {
     const talk = this.talk
     this.talk.discarding = false
-    this.forward()
-    // During COPY FROM STDIN the server reads over it.
+    // During COPY FROM STDIN the server reads over it; unless it has just failed, and then nobody could tell which Sync it answers.
     if (talk.copyIn === 'skipping-sync') return 'next'
+    this.forward()
     this.talk.send({ kind: 'sync' })
-    talk.batch += 1
     return 'next'
   }
 

@@ -9,7 +9,6 @@ import { type Due, SessionClock, type TimeLimits } from './session-clock.ts'
 import type { OpenSession } from './sessions.ts'
 import type { Activity, SessionNow, SessionSummary } from './state.ts'
 import { type Upstream, writeBorrowed } from './upstream.ts'
-import { MessageBuilder } from './wire/builder.ts'
 import { front, status } from './wire/message.ts'
 
 /** What a session stands between. */
@@ -25,11 +24,13 @@ export interface SessionParts {
   readonly writeTimeoutMs: number
   /** Asks the server by another connection. */
   readonly isServerAlive: () => Promise<boolean>
-  /** Cancels what the upstream connection runs. Resolves when the server has heard of it, or cannot. */
+  /** Cancels what the upstream connection runs. Resolves when the server has heard of it, or cannot; never rejects. */
   readonly cancel: () => Promise<void>
   /** Called once, when both connections are closed or closing. */
   readonly onEnd: () => void
 }
+
+const terminateMessage = Buffer.from([front.terminate, 0, 0, 0, 4])
 
 /** How long answers that were asked for may take. */
 const answerMs = 1_000
@@ -69,6 +70,12 @@ export class Session implements OpenSession {
   #ended = false
   #draining: GatewayError | undefined
   #serverFull = false
+  /** The client said Terminate, and PostgreSQL has yet to answer what came before. */
+  #leaving = false
+  /** And has gone: what began to answer then. */
+  #unread: object | undefined
+  /** It goes on answering: PostgreSQL ends such a statement as well. */
+  #isForNobody = false
 
   constructor(parts: SessionParts) {
     this.summary = parts.summary
@@ -93,7 +100,10 @@ export class Session implements OpenSession {
       server.resume()
     })
     client.on('timeout', () => this.#clientStalls())
-    client.on('end', () => this.#clientGone())
+    client.on('end', () => {
+      // Who has said Terminate may still read.
+      if (!this.#leaving) this.#clientGone()
+    })
     client.on('close', () => this.#clientGone())
     client.on('error', () => this.#clientGone())
     server.on('data', chunk => this.#fromServer(chunk))
@@ -117,8 +127,8 @@ export class Session implements OpenSession {
     this.#flow()
   }
 
-  cancel(): void {
-    void this.#parts.cancel()
+  cancel(): Promise<void> {
+    return this.#parts.cancel()
   }
 
   end(error: GatewayError): void {
@@ -194,7 +204,8 @@ export class Session implements OpenSession {
   }
 
   #fromClient(chunk: Buffer): void {
-    if (this.#ended) return
+    // Nothing counts behind Terminate.
+    if (this.#ended || this.#requests.terminated) return
     this.#bytesIn += chunk.length
     this.#requests.reader.push(chunk)
     if (!this.#cancelling) this.#turn(() => this.#requests.run())
@@ -222,10 +233,8 @@ export class Session implements OpenSession {
     if (this.#answers.endedByServer) {
       this.#finish()
       endSocket(this.#client)
-    } else if (this.#requests.terminated) {
-      this.#finish()
-      endSocket(this.#client)
-    } else if (this.#draining !== undefined && this.#isIdle()) this.end(this.#draining)
+    } else if (this.#requests.terminated) this.#leave()
+    else if (this.#draining !== undefined && this.#isIdle()) this.end(this.#draining)
     else this.#flow()
   }
 
@@ -242,11 +251,30 @@ export class Session implements OpenSession {
     if (toServer !== undefined && !this.#server.write(toServer)) this.#serverFull = true
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
+    if (this.#client.destroyed) {
+      const head = talk.pending.head()
+      this.#isForNobody = head !== undefined && head === this.#unread
+      this.#unread = head
+      return
+    }
     this.#bytesOut += toClient.length
     if (writeBorrowed(this.#client, toClient)) return
     this.#server.pause()
     // Counts from the last byte that it took.
     this.#client.setTimeout(this.#parts.writeTimeoutMs)
+  }
+
+  /** PostgreSQL answers what came before Terminate, and then closes; so do we. */
+  #leave(): void {
+    if (this.#isForNobody) void this.#parts.cancel()
+    if (this.#talk.pending.length === 0 || this.#isForNobody) {
+      this.#finish()
+      endSocket(this.#client)
+      return
+    }
+    if (!this.#leaving) this.#server.write(terminateMessage)
+    this.#leaving = true
+    this.#flow()
   }
 
   /** Reads from the client only what can be worked on and passed on. */
@@ -265,10 +293,15 @@ export class Session implements OpenSession {
 
   #clientGone(): void {
     if (this.#ended) return
+    this.#client.destroy()
+    if (this.#leaving) {
+      // What it has left to PostgreSQL goes on, within the limits of a session, and has an end in the trail.
+      this.#server.resume()
+      return
+    }
     // What it started would go on for nobody.
     if (this.#talk.pending.length > 0) void this.#parts.cancel()
     this.#finish()
-    this.#client.destroy()
   }
 
   #clientStalls(): void {
@@ -281,6 +314,11 @@ export class Session implements OpenSession {
 
   #serverGone(): void {
     if (this.#ended) return
+    if (this.#leaving) {
+      this.#finish()
+      endSocket(this.#client)
+      return
+    }
     this.end(new PostgresError('postgres.upstream_lost', 'the connection to PostgreSQL was lost'))
   }
 
@@ -307,7 +345,7 @@ export class Session implements OpenSession {
     this.#clock.stop()
     this.#closeTrail()
     if (!this.#server.destroyed) {
-      endSocket(this.#server, new MessageBuilder().begin(front.terminate).end().take())
+      endSocket(this.#server, this.#leaving ? undefined : terminateMessage)
     }
     this.#parts.onEnd()
   }

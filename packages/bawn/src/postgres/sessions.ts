@@ -5,8 +5,8 @@ import type { SessionSummary } from './state.ts'
 /** What the registry needs of an open session. */
 export interface OpenSession {
   readonly summary: SessionSummary
-  /** Cancels the statement that runs, at the server. */
-  cancel(): void
+  /** Cancels the statement that runs, at the server. Resolves when the server has heard of it; never rejects. */
+  cancel(): Promise<void>
   /** Ends it: at once, with the error as its last message. */
   end(error: GatewayError): void
   /** Ends it as soon as no statement and no transaction is open. */
@@ -51,11 +51,11 @@ export class Sessions {
     if (this.#byProcessId.size === 0) this.#whenEmpty?.()
   }
 
-  /** A CancelRequest: nobody learns whether it named a session. */
-  cancel(processId: number, key: Uint8Array): void {
+  /** A CancelRequest. Resolves when whoever sent it may go on: what runs later is not meant. */
+  async cancel(processId: number, key: Uint8Array): Promise<void> {
     const entry = this.#byProcessId.get(processId)
     if (entry !== undefined && entry.key.length === key.length && timingSafeEqual(entry.key, key))
-      entry.session.cancel()
+      await entry.session.cancel()
   }
 
   list(): readonly SessionSummary[] {

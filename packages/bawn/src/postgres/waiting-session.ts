@@ -33,7 +33,7 @@ export class WaitingSession implements OpenSession {
     if (client.destroyed) this.#leave()
   }
 
-  cancel(): void {}
+  async cancel(): Promise<void> {}
 
   end(error: GatewayError): void {
     this.ended = error

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
+import { after, before, test } from 'node:test'
+import { createSeeded } from '../../packages/envelope/testing/seeded.ts'
+import { type Lanes, lettersOf, startLanes } from './lanes.ts'
+import { makeSequence, type Step } from './messages.ts'
+
+// Whatever a client says, it hears through the door what it would have heard from PostgreSQL itself: random sequences, cut at random, on
+// both ways. `npm run test:fuzz` goes on for minutes; BAWN_TEST_SEED repeats one sequence.
+
+const seconds = Number(process.env['BAWN_FUZZ_SECONDS'] ?? 8)
+const longest = 25
+
+let lanes: Lanes
+before(async () => {
+  lanes = await startLanes()
+})
+after(() => lanes.stop())
+
+/** The first message that differs; `undefined` when all are the same. */
+async function difference(seed: number, steps: readonly Step[]): Promise<string | undefined> {
+  const way = seed % 3 === 0 ? 'tight door' : 'door'
+  let direct: readonly string[]
+  try {
+    direct = await lanes.run('direct', steps, createSeeded(seed + 1))
+  } catch (cause) {
+    throw new Error(`PostgreSQL itself, with BAWN_TEST_SEED=${seed}`, { cause })
+  }
+  let door: readonly string[]
+  try {
+    door = await lanes.run(way, steps, createSeeded(seed + 1))
+  } catch (error) {
+    return `${way}: ${error instanceof Error ? error.message : error}`
+  }
+  const at = direct.findIndex((message, index) => message !== door[index])
+  if (at === -1 && door.length === direct.length) return undefined
+  const index = at === -1 ? direct.length : at
+  const show = (message: string | undefined) => JSON.stringify(message?.slice(0, 300) ?? 'nothing more')
+  return `${way}, answer ${index}: direct ${show(direct[index])}, through the door ${show(door[index])}`
+}
+
+/** Leaves out steps as long as there is a difference. */
+async function shrink(seed: number, steps: readonly Step[]): Promise<readonly Step[]> {
+  let kept = steps
+  for (let index = kept.length - 2; index > 0; index -= 1) {
+    const fewer = kept.toSpliced(index, 1)
+    if ((await difference(seed, fewer)) !== undefined) kept = fewer
+  }
+  return kept
+}
+
+async function check(seed: number): Promise<void> {
+  const steps = makeSequence(createSeeded(seed), longest)
+  const logs = lanes.kit.logs.length
+  const found = await difference(seed, steps)
+  if (found === undefined) return
+  const few = await shrink(seed, steps)
+  const again = (await difference(seed, few)) ?? found
+  const said = few.map(({ name, bytes }) => `  ${name} (${lettersOf(bytes)})`).join('\n')
+  const logged = lanes.kit.logs.slice(logs).map(({ message }) => message)
+  assert.fail(`BAWN_TEST_SEED=${seed}: ${again}\n${said}\nlog: ${[...new Set(logged)].join('; ')}`)
+}
+
+test('random sequences of messages are answered as PostgreSQL answers them', async () => {
+  const wanted = process.env['BAWN_TEST_SEED']
+  if (wanted !== undefined) {
+    await check(Number(wanted))
+    return
+  }
+  const end = Date.now() + seconds * 1_000
+  let count = 0
+  do {
+    await check(randomInt(2 ** 31))
+    count += 1
+  } while (Date.now() < end)
+  console.log(`${count} sequences`)
+})
