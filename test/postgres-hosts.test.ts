@@ -22,7 +22,7 @@ const password = 'of the superuser'
 const setup = `
 create table notes (id int primary key generated always as identity, text text not null);
 create table people (id int primary key, email bytea);
-create role gateway login password 'of the gateway';
+create role gateway login replication password 'of the gateway';
 create role alice login password 'alice wonder';
 grant select, insert on notes, people to gateway, alice;
 create schema bawn;
@@ -131,7 +131,7 @@ before(async () => {
   sql: { door: postgres, address: 127.0.0.1:0 }
   desk: { door: admin, address: 127.0.0.1:0, token_file: desk.token }
 databases:
-  shop: { ${server}, login: { ${login} }, allow: [staff] }
+  shop: { ${server}, login: { ${login} }, allow: [staff], replication: [staff] }
   own: { ${server}, login: { kind: verifier, ${login} }, allow: [staff] }
   filtered:
     ${flow}
@@ -198,6 +198,16 @@ test('whoever asks for nothing gets the primary, whatever the order, and a repli
   await assert.rejects(ask(as('shop', 'any')), { code: '42501' })
   // Whether a replica has heard of them is not known.
   await assert.rejects(ask(as('filtered', 'replica')), { code: '42501', message: /it has row filters/ })
+})
+
+test('physical replication, which takes no question, finds its host too', async () => {
+  for (const [target, { port }] of [
+    ['primary', first],
+    ['replica', second],
+  ] as const) {
+    const config = { ...as('shop', target), replication: 'true' }
+    assert.deepEqual(await ask(config, 'SHOW port'), [{ port: String(port) }])
+  }
 })
 
 test('a replica reads, with fields as they are at the primary, and does not write', async () => {
