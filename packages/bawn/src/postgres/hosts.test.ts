@@ -110,12 +110,16 @@ test('the new primary is found when there is one, and who follows is told', asyn
 })
 
 test('an old primary that comes back as one does not take over from the new one', async () => {
-  const { is, open } = cluster({ a: 'primary', b: 'standby' })
+  const { is, open, pass } = cluster({ a: 'primary', b: 'standby' })
   await open('primary')
   is['a'] = 'gone'
   is['b'] = 'primary'
   await open('primary')
   is['a'] = 'primary'
+  assert.equal(await open('primary'), 'b by b')
+  pass(11_000)
+  // Who looks for a replica comes upon it, and nothing follows from that.
+  assert.equal(await open('replica'), 'a by a b')
   assert.equal(await open('primary'), 'b by b')
 })
 

@@ -111,7 +111,7 @@ export class DatabaseHosts<Target extends HostAddress> {
           continue
         }
         found.push(`${addressOf(target)} is ${reached.standing}`)
-        this.#answered(target, reached.standing)
+        this.#answered(target, reached.standing, wanted)
         if (reached.standing === (wanted === 'primary' ? 'primary' : 'standby')) {
           second?.close()
           return reached.opened
@@ -156,7 +156,7 @@ export class DatabaseHosts<Target extends HostAddress> {
     this.#onEvent({ kind: 'unreachable', address: addressOf(target), cause })
   }
 
-  #answered(target: Target, standing: HostStanding): void {
+  #answered(target: Target, standing: HostStanding, wanted: WantedHost): void {
     const before = this.#standings.get(target)
     this.#suspectUntil.delete(target)
     this.#standings.set(target, standing)
@@ -164,6 +164,8 @@ export class DatabaseHosts<Target extends HostAddress> {
     if (standing === 'standby' && target === this.#primary) this.#primary = undefined
     if (standing !== 'primary' || target === this.#primary) return
     const old = this.#primary
+    // Of two that say so, who looks for a replica asks the wrong one first.
+    if (wanted === 'replica' && old !== undefined && this.#standings.get(old) === 'primary') return
     this.#primary = target
     // What it is now, nobody has asked it yet.
     if (old !== undefined && this.#standings.get(old) === 'primary') this.#standings.delete(old)
