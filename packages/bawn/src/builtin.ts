@@ -38,7 +38,7 @@ import {
   trustOptions,
 } from './authn/option.ts'
 import { createDatabaseQuery } from './database-query.ts'
-import { databaseTarget } from './database-target.ts'
+import { databaseTargets } from './database-target.ts'
 import type { Plugin } from './plugin.ts'
 import type {
   TrustedAccountStoreKind,
@@ -46,6 +46,7 @@ import type {
   TrustedTokenCheckKind,
   TrustedTokenManagerKind,
 } from './plugins/trusted.ts'
+import { DatabaseHosts } from './postgres/hosts.ts'
 import { openKeptTokens, openRedisManager, openSignedManager, openSqliteManager } from './tokens/open.ts'
 import {
   commonTokenKeys,
@@ -88,8 +89,12 @@ const postgresRoles: TrustedAccountStoreKind<StoreOptionsOf<'postgres-roles'>> =
   kind: 'postgres-roles',
   options: postgresRolesOptions.omit({ kind: true }),
   open: (options, { name, secret }) => {
-    const target = databaseTarget(`account store ${name}`, options, secret)
-    const asked = createDatabaseQuery(target, {
+    const [target, ...others] = databaseTargets(`account store ${name}`, options, secret)
+    const hosts =
+      others.length === 0
+        ? undefined
+        : new DatabaseHosts([target, ...others], { replicas: false, now: () => performance.now(), onEvent: () => {} })
+    const asked = createDatabaseQuery(hosts ?? target, {
       applicationName: 'bawn: accounts',
       timeoutMs: options.query_timeout,
       searchPath: 'pg_catalog',

@@ -3,14 +3,16 @@ import { getCACertificates } from 'node:tls'
 import type { ReadyCheck } from './admin/door.ts'
 import type { RevocationCheck } from './authn/revocation/revocation-check.ts'
 import type { Config } from './config/load.ts'
+import type { DatabaseLogin } from './database-client.ts'
 import { createDatabaseQuery } from './database-query.ts'
-import { databaseTarget } from './database-target.ts'
+import { databaseTargets } from './database-target.ts'
 import type { Catalogue } from './fields/field.ts'
 import type { KindSurroundings } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { createFirewall, type Firewall } from './postgres/firewall/firewall.ts'
 import { type Learning, openLearning } from './postgres/firewall/learning.ts'
+import { DatabaseHosts } from './postgres/hosts.ts'
 import { missingFilters } from './postgres/row-filters/in-place.ts'
 import { type RowPolicy, rowPolicyOf } from './postgres/row-filters/policy-sql.ts'
 import { createSessionLimits } from './postgres/session-limits.ts'
@@ -18,7 +20,7 @@ import { guardOf } from './postgres/session-marks.ts'
 import { createParser } from './postgres/sql/parser.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
 import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
-import type { DatabaseState, LoginMode, SessionMarks, UpstreamTarget } from './postgres/state.ts'
+import type { DatabaseState, LogEntry, LoginMode, SessionMarks, UpstreamTarget } from './postgres/state.ts'
 import { composeRevocation } from './server-tls.ts'
 
 /** A schema that nobody changed through us is looked at again after this long. */
@@ -43,26 +45,14 @@ export function composeDatabases(
 ): Promise<readonly OpenDatabase[]> {
   return Promise.all(
     Object.entries(config.databases).map(async ([name, options]) => {
-      const named = { ...options, database: options.database ?? name }
-      const login = databaseTarget(`database ${name}`, named, surroundings.secret)
-      const upstream: UpstreamTarget = {
-        host: login.host,
-        port: login.port,
-        database: login.database,
-        tls:
-          login.tls === undefined || options.tls === 'off'
-            ? undefined
-            : { ...login.tls, revocation: databaseRevocation(name, options.tls, surroundings) },
-        user: login.user,
-        get password() {
-          return login.password
-        },
-        connectTimeoutMs: login.connectTimeoutMs,
-        probeAfterMs: options.probe_after,
-      }
+      const [upstream, ...others] = upstreamTargets(name, options, surroundings)
       const filters = await composeRowFilters(options, config)
       const firewall = await composeFirewall(options.firewall, config, grants.gate)
-      const asked = createDatabaseQuery(upstream)
+      const hosts =
+        others.length === 0
+          ? undefined
+          : composeHosts(name, [upstream, ...others], { replicas: filters.length === 0, log: surroundings.log })
+      const asked = createDatabaseQuery(hosts ?? upstream)
       const source = createSchemaSource({
         query: asked.query,
         fields: catalogue.fields,
@@ -75,6 +65,7 @@ export function composeDatabases(
       const state: DatabaseState = {
         name,
         upstream,
+        hosts,
         login: loginMode(options.login),
         marks,
         gate: createGate(options.allow, config.policies, grants.gate),
@@ -95,6 +86,57 @@ export function composeDatabases(
       return { state, source, close }
     }),
   )
+}
+
+/** A target for each host, with one login and one TLS for all. */
+function upstreamTargets(
+  name: string,
+  options: Config['databases'][string],
+  surroundings: DatabaseSurroundings,
+): readonly [UpstreamTarget, ...UpstreamTarget[]] {
+  const named = { ...options, database: options.database ?? name }
+  const [first, ...others] = databaseTargets(`database ${name}`, named, surroundings.secret)
+  const revocation = options.tls === 'off' ? undefined : databaseRevocation(name, options.tls, surroundings)
+  const upstream = (login: DatabaseLogin): UpstreamTarget => ({
+    host: login.host,
+    port: login.port,
+    database: login.database,
+    tls: login.tls && { ...login.tls, revocation },
+    user: login.user,
+    get password() {
+      return login.password
+    },
+    connectTimeoutMs: login.connectTimeoutMs,
+    probeAfterMs: options.probe_after,
+  })
+  return [upstream(first), ...others.map(upstream)]
+}
+
+function composeHosts(
+  name: string,
+  targets: readonly UpstreamTarget[],
+  { replicas, log }: { readonly replicas: boolean } & Pick<DatabaseSurroundings, 'log'>,
+): DatabaseHosts<UpstreamTarget> {
+  const say = (level: LogEntry['level'], message: string, cause?: unknown): void =>
+    log({ level, message: `database ${name}: ${message}`, requestId: '-', ...(cause === undefined ? {} : { cause }) })
+  return new DatabaseHosts(targets, {
+    replicas,
+    now: () => performance.now(),
+    onEvent: event => {
+      switch (event.kind) {
+        case 'primary':
+          if (event.before === undefined) say('info', `its primary is ${event.address}`)
+          else say('warn', `its primary is ${event.address}, and was ${event.before}`)
+          break
+        case 'unreachable':
+          say('warn', `its host ${event.address} cannot be reached`, event.cause)
+          break
+        case 'reached':
+          say('info', `its host ${event.address} can be reached again`)
+          break
+      }
+    },
+  })
 }
 
 /** @throws {FirewallError} (rejects with) where a rule cannot be used */
@@ -169,15 +211,16 @@ function databaseRevocation(
 /** Whether it can be asked, and what of its schema cannot be protected. */
 export async function databaseCheck({ state, source }: OpenDatabase): Promise<ReadyCheck> {
   const name = `database ${state.name}`
+  const where = (): readonly string[] => (state.hosts === undefined ? [] : [state.hosts.describe()])
   try {
     const { problems, missingFilters: unfiltered = [] } = await source.fresh(schemaAgeMs)
     // Nothing at all is served then.
-    if (unfiltered.length > 0) return { name, ok: false, detail: unfiltered.join('; ') }
+    if (unfiltered.length > 0) return { name, ok: false, detail: [...where(), ...unfiltered].join('; ') }
     // Statements that need such a column are refused, everything else is served: somebody may be about to create it.
-    const missing = problems.map(problem => problem.message).join('; ')
+    const missing = [...where(), ...problems.map(problem => problem.message)].join('; ')
     return missing === '' ? { name, ok: true } : { name, ok: true, detail: missing }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreachable'
-    return { name, ok: false, detail: `its schema cannot be read (${code})` }
+    return { name, ok: false, detail: [`its schema cannot be read (${code})`, ...where()].join('; ') }
   }
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { DatabaseLogin, DatabaseLoginTls } from './database-client.ts'
 import { GatewayError } from './error.ts'
-import type { DatabaseTls } from './option.ts'
+import { type DatabaseTls, type HostPort, parseHostPort } from './option.ts'
 
 /** Options of a PostgreSQL server, as `databases` and account stores have them. */
 export interface ServerOptions {
@@ -12,6 +12,24 @@ export interface ServerOptions {
   readonly tls: DatabaseTls
   readonly login: { readonly user: string; readonly password?: string | undefined }
   readonly connect_timeout: number
+}
+
+/** Where a server is: `host` and `port`, or several `hosts` of one cluster. */
+interface Places {
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  readonly hosts?: readonly string[] | undefined
+}
+
+/** As `databaseTarget`, for each of the hosts. One of the ways to name them is there: that was checked with the configuration. */
+export function databaseTargets(
+  name: string,
+  { host = '', port = 5432, hosts = [], ...options }: Omit<ServerOptions, 'host' | 'port'> & Places,
+  secret: (reference: string) => string,
+): readonly [DatabaseLogin, ...DatabaseLogin[]] {
+  const [first = { host, port }, ...others] = hosts.map(parseHostPort)
+  const at = (place: HostPort): DatabaseLogin => databaseTarget(name, { ...options, ...place }, secret)
+  return [at(first), ...others.map(at)]
 }
 
 /**

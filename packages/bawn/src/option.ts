@@ -16,6 +16,15 @@ export const listenAddress = z
   .string()
   .regex(/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$/, 'must be host:port, for example 127.0.0.1:8080')
 
+/** `host:port` of a server to connect to. */
+export const hostAddress = z
+  .string()
+  .regex(/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$/, 'must be host:port, for example db1.internal:5432')
+  .refine(text => {
+    const { port } = parseHostPort(text)
+    return port > 0 && port <= 65_535
+  }, 'its port must be 1 to 65535')
+
 export interface HostPort {
   readonly host: string
   readonly port: number

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { parseJsonPath } from '../json-path.ts'
-import { databaseLogin, databaseTls, type Frozen, name, secretReference, timeLimit } from '../option.ts'
+import { databaseLogin, databaseTls, type Frozen, hostAddress, name, secretReference, timeLimit } from '../option.ts'
 import { maxBcryptCost } from './bcrypt.ts'
 
 /** A member of a document at its root. */
@@ -142,8 +142,14 @@ export const fileStoreOptions = z.strictObject({
 
 export const postgresRolesOptions = z.strictObject({
   kind: z.literal('postgres-roles'),
-  host: z.string().min(1).describe('where PostgreSQL listens'),
-  port: z.int().min(1).max(65_535).default(5432).describe('of that host'),
+  host: z.string().min(1).optional().describe('where PostgreSQL listens; this or hosts'),
+  port: z.int().min(1).max(65_535).optional().describe('of host; default: 5432'),
+  hosts: z
+    .array(hostAddress)
+    .min(1)
+    .max(16)
+    .optional()
+    .describe('host:port of each server of one cluster, instead of host: the primary is asked'),
   database: z.string().min(1).describe('its name on that server: where the function is'),
   tls: databaseTls,
   login: databaseLogin,

@@ -5,10 +5,13 @@ import { parseConfig } from './load.ts'
 
 const example = readFileSync(new URL('example.yaml', import.meta.url), 'utf8')
 
+/** As `problems`, without a host. */
+const several = (database: string, more = ''): readonly string[] => problems(database, more, '')
+
 /** The example with this entry of its database, and these host rules before its own. */
-function problems(database: string, more = ''): readonly string[] {
+function problems(database: string, more = '', host = 'host: localhost, '): readonly string[] {
   const text = example
-    .replace(/^ {2}shop:\n(?: {4}.*\n)*/m, `  shop: { host: localhost, allow: [authenticated], ${database} }\n`)
+    .replace(/^ {2}shop:\n(?: {4}.*\n)*/m, `  shop: { ${host}allow: [authenticated], ${database} }\n`)
     .replace(/^host_rules:\n/m, `host_rules:\n${more}`)
   assert.notEqual(text, example)
   const loaded = parseConfig('/etc/bawn/bawn.yaml', new TextEncoder().encode(text))
@@ -63,6 +66,24 @@ const rows: readonly (readonly [name: string, found: readonly string[], wanted: 
       `${login}, firewall: { default: allow, columns: [{ name: a, table: public.t, columns: [b], read: [nobody] }] }`,
     ),
     /no policy is called "nobody"/,
+  ],
+  ['several hosts', several(`hosts: ["a:5432", "b:5432"], ${login}`), undefined],
+  ['no host at all', several(login), /shop: host is missing/],
+  ['host and hosts', problems(`hosts: ["a:5432"], ${login}`), /shop\.hosts: host and hosts are two ways/],
+  ['a port of hosts', several(`hosts: ["a:5432"], port: 5432, ${login}`), /shop\.port: port belongs to host/],
+  ['a host without a port', several(`hosts: [a], ${login}`), /hosts\.0: .*must be host:port/],
+  ['a port that there is not', several(`hosts: ["a:70000"], ${login}`), /its port must be 1 to 65535/],
+  ['a host twice', several(`hosts: ["a:1", "b:1", "a:1"], ${login}`), /hosts\.2: a:1 is named twice/],
+  ['one host, and logins passed on', several(`hosts: ["a:5432"], ${passed}`, through), undefined],
+  [
+    'several hosts, and logins passed on',
+    several(`hosts: ["a:5432", "b:5432"], ${passed}`, through),
+    /shop\.hosts: which host is the primary shows after a login only/,
+  ],
+  [
+    'several hosts without TLS',
+    several(`hosts: ["localhost:1", "b:1"], tls: off, ${login}`),
+    /connection to b is not encrypted/,
   ],
   ['a misspelt binding', problems(`tls: { channel_binding: must }, ${login}`), /is not one of|expected|fits/],
   ['an unknown kind of login', problems('login: { kind: proxy, user: u, password: env:P }'), /"proxy" is not one of/],

@@ -6,6 +6,27 @@ import type { Draft } from './draft.ts'
 import type { ConfigPath } from './problem.ts'
 import { checkNames, type Report } from './report.ts'
 
+/** Where it is: one server, or several that are one cluster. */
+function checkHosts(
+  report: Report,
+  path: ConfigPath,
+  { host, port, hosts }: Pick<DatabaseOptions, 'host' | 'port' | 'hosts'>,
+): void {
+  if (hosts === undefined) {
+    if (host === undefined) report('error', path, 'key', 'host is missing', 'add host: or, of several servers, hosts:')
+    return
+  }
+  if (host !== undefined) {
+    report('error', [...path, 'hosts'], 'key', 'host and hosts are two ways to say where it is', 'leave one out')
+  }
+  if (port !== undefined) {
+    report('error', [...path, 'port'], 'key', 'port belongs to host: each of hosts has its own', 'leave it out')
+  }
+  for (const [index, one] of hosts.entries()) {
+    if (hosts.indexOf(one) < index) report('error', [...path, 'hosts', index], 'value', `${one} is named twice`)
+  }
+}
+
 /** How the gateway proves who it is to a server. */
 function checkServer(
   report: Report,
@@ -184,6 +205,7 @@ export function checkDatabases(draft: Draft, report: Report): void {
       const message = 'replication is unread, so nothing would keep the identity that sessions have by identity'
       report('error', ['databases', name, 'replication'], 'key', message, 'make an entry of its own for replication')
     }
+    checkHosts(report, ['databases', name], database)
     checkServer(report, ['databases', name], database)
     const { kind, roles } = database.login
     if (kind !== 'broker') checkKind(draft, report, name, kind)
@@ -196,6 +218,11 @@ export function checkDatabases(draft: Draft, report: Report): void {
       const message = `roles are for logins of kind pass-through: here they come with the ${kind === 'verifier' ? 'account' : 'identity'}`
       report('error', ['databases', name, 'login', 'roles'], 'key', message)
     }
+    if (kind === 'pass-through' && (database.hosts ?? []).length > 1) {
+      const message = 'which host is the primary shows after a login only, and a login that is passed on is had once'
+      const suggestion = 'use login: { kind: verifier } or broker, or host: an address that follows the primary'
+      report('error', ['databases', name, 'hosts'], 'key', message, suggestion)
+    }
     if (kind === 'pass-through' && database.tls !== 'off' && database.tls.channel_binding === 'require') {
       const message = 'a login that is passed on is bound to the TLS of the client, if to any'
       report('error', ['databases', name, 'tls', 'channel_binding'], 'value', message, 'use login: { kind: verifier }')
@@ -203,6 +230,7 @@ export function checkDatabases(draft: Draft, report: Report): void {
   }
   checkPassThrough(draft, report)
   for (const [name, store] of draft.accounts) {
+    if (store?.kind === 'postgres-roles') checkHosts(report, ['accounts', name], store)
     if (store?.kind === 'postgres-roles' || store?.kind === 'postgres') checkServer(report, ['accounts', name], store)
   }
 }

@@ -1,9 +1,10 @@
 import { isIP } from 'node:net'
 import { asksAccounts } from '../authn/option.ts'
-import { parseHostPort } from '../option.ts'
+import { type DatabaseTls, parseHostPort } from '../option.ts'
 import { mongoHosts } from './check-accounts.ts'
 import { doorsOf } from './check-host-rules.ts'
 import type { Draft } from './draft.ts'
+import type { ConfigPath } from './problem.ts'
 import type { Report } from './report.ts'
 
 // Settings that are allowed and weaken security. `bawn check` and `bawn start` say each of them aloud.
@@ -65,10 +66,26 @@ function unsafeListeners(draft: Draft, report: Report): void {
   }
 }
 
+/** A server of PostgreSQL elsewhere, without TLS. */
+function unencrypted(
+  report: Report,
+  path: ConfigPath,
+  {
+    tls,
+    host,
+    hosts = [],
+  }: { readonly tls: DatabaseTls; readonly host?: string | undefined; readonly hosts?: readonly string[] | undefined },
+): void {
+  if (tls !== 'off') return
+  const all = [...(host === undefined ? [] : [host]), ...hosts.map(one => parseHostPort(one).host)]
+  const far = all.find(one => !isLoopback(one) && !one.startsWith('/'))
+  if (far === undefined) return
+  report('warning', [...path, 'tls'], 'key', `UNSAFE: the connection to ${far} is not encrypted`)
+}
+
 function unsafeConnections(draft: Draft, report: Report): void {
   for (const [name, database] of draft.databases) {
-    if (database?.tls !== 'off' || isLoopback(database.host) || database.host.startsWith('/')) continue
-    report('warning', ['databases', name, 'tls'], 'key', `UNSAFE: the connection to ${database.host} is not encrypted`)
+    if (database) unencrypted(report, ['databases', name], database)
   }
   for (const [name, upstream] of draft.upstreams) {
     if (!upstream || !URL.canParse(upstream.url)) continue
@@ -168,8 +185,7 @@ function unsafeAccounts(draft: Draft, report: Report): void {
         break
       case 'postgres':
       case 'postgres-roles':
-        if (store.tls !== 'off' || isLoopback(store.host) || store.host.startsWith('/')) break
-        report('warning', [...path, 'tls'], 'key', `UNSAFE: the connection to ${store.host} is not encrypted`)
+        unencrypted(report, path, store)
         break
       case 'mongo':
         if (store.insecure_clear_passwords) {

@@ -1,12 +1,13 @@
 import { createKeyedScramCredential, createScramCredential, type ScramCredential } from '../authn/scram-client.ts'
 import { PostgresError } from './failure.ts'
+import { isForNow, type Reached } from './hosts.ts'
 import { type LoggedIn, shown } from './login-result.ts'
 import { type IdentityLimits, settingsWithin } from './session-limits.ts'
 import { marksOf } from './session-marks.ts'
 import { applicationNameOf, type StartupRequest } from './startup-settings.ts'
-import type { DatabaseState } from './state.ts'
+import type { DatabaseState, UpstreamTarget } from './state.ts'
 import { openUpstream, settleUpstream, type Upstream } from './upstream.ts'
-import type { UpstreamLogin } from './upstream-login.ts'
+import { type UpstreamLogin, UpstreamRefusal } from './upstream-login.ts'
 
 /** Why somebody cannot be taken to the database by what was proven here; `undefined` when it can be tried. */
 export function whyNoLogin(
@@ -21,6 +22,14 @@ export function whyNoLogin(
   }
   const message = `database "${name}" takes logins by ${wanted} only, and this one was by ${identity.mechanism}`
   return new PostgresError('postgres.login_kind', message)
+}
+
+/** Why somebody who asks for a replica cannot have one; `undefined` when nothing stands against it. */
+export function whyNoReplica({ name, hosts }: DatabaseState, request: StartupRequest): PostgresError | undefined {
+  if (request.target === 'primary' || hosts?.replicas !== false) return undefined
+  // That they are in place is looked up at the primary: a replica may not have heard of them yet.
+  const message = `parameter "bawn.target" may not be set for database "${name}": it has row filters`
+  return new PostgresError('postgres.startup_setting', message)
 }
 
 /** Logs in to databases for those who have come in. Keeps the derived keys of the gateway's own credentials. */
@@ -50,12 +59,12 @@ export class DatabaseLogins {
     if (marks instanceof PostgresError) throw marks
     const { keys, opened, identity } = entered
     if (keys === undefined && opened === undefined) {
-      return await openUpstream(database.upstream, this.#ownLogin(database), parameters, marks)
+      return await openAt(database, this.#ownLogin(database), request, parameters, marks)
     }
     try {
       if (opened !== undefined) return await settleUpstream(database.upstream, opened, marks)
       const scram = keys && createKeyedScramCredential(keys)
-      return await openUpstream(database.upstream, { user: identity.id, scram, password: undefined }, parameters, marks)
+      return await openAt(database, { user: identity.id, scram, password: undefined }, request, parameters, marks)
     } catch (cause) {
       const ours = cause instanceof PostgresError && cause.code === 'postgres.upstream_login'
       throw ours ? userRefused(identity.id, cause) : cause
@@ -72,6 +81,34 @@ export class DatabaseLogins {
     }
     return { user, scram: credential.scram, password }
   }
+}
+
+type Parameters = readonly (readonly [name: string, value: string])[]
+
+/** At the host that the session is for. */
+async function openAt(
+  { upstream, hosts }: DatabaseState,
+  login: UpstreamLogin,
+  { target: wanted, replication }: StartupRequest,
+  parameters: Parameters,
+  marks: Parameters,
+): Promise<Upstream> {
+  if (hosts === undefined) return await openUpstream(upstream, login, parameters, marks)
+  const ask = replication === 'true' ? 'reported' : 'question'
+  return await hosts.open(wanted, async (target: UpstreamTarget): Promise<Reached<Upstream>> => {
+    try {
+      const opened = await openUpstream(target, login, parameters, marks, ask)
+      const { standing = 'standby', socket } = opened
+      return { kind: 'reached', standing, opened, close: () => socket.destroy() }
+    } catch (cause) {
+      const isElsewhere =
+        cause instanceof UpstreamRefusal
+          ? isForNow(cause.fields.get('C'))
+          : cause instanceof PostgresError && cause.code === 'postgres.upstream_unreachable'
+      if (isElsewhere) return { kind: 'unreachable', cause }
+      throw cause
+    }
+  })
 }
 
 /** What a session begins with: the client's settings that may be passed on, and ours. */

@@ -1,9 +1,10 @@
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import { Conversation } from './conversation.ts'
-import { DatabaseLogins, whyNoLogin } from './database-login.ts'
+import { DatabaseLogins, whyNoLogin, whyNoReplica } from './database-login.ts'
 import type { AuditContext } from './execution.ts'
 import { PostgresError } from './failure.ts'
+import { addressOf } from './hosts.ts'
 import type { LoggedIn, LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
 import { ReplicationSession, whyNoReplication } from './replication.ts'
@@ -135,7 +136,7 @@ export class Entrance {
     }
     const replication = request.replication && whyNoReplication(database, entered.identity)
     if (replication !== undefined) return { kind: 'refused', ...replication }
-    const misfit = whyNoLogin(database, entered)
+    const misfit = whyNoLogin(database, entered) ?? whyNoReplica(database, request)
     if (misfit !== undefined) return { kind: 'refused', error: misfit, rule: 'login of the database' }
     if (request.refused !== undefined) return { kind: 'refused', error: request.refused, rule: 'startup parameters' }
     return { kind: 'permitted', database, rule: decision.rule }
@@ -202,11 +203,10 @@ export class Entrance {
     const { state, context, message, request } = entrant
     const key: CancelKey = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4)
     const { max_frame_bytes: maxFrameBytes, max_pending: maxPending, max_prepared: maxPrepared } = this.#options
-    const { host, port } = upstream.target
     const parts = {
       summary: {
         ...this.#about(entrant, database),
-        server: { address: `${host}:${port}`, processId: upstream.processId },
+        server: { address: addressOf(upstream.target), processId: upstream.processId },
         now: (): SessionNow => session.now(),
       },
       client: context.socket,

@@ -4,6 +4,7 @@ import {
   databaseLogin,
   databaseTlsOptions,
   type Frozen,
+  hostAddress,
   listenAddress,
   name,
   revocationOptions,
@@ -75,8 +76,16 @@ const databaseLimitOptions = z.strictObject({
 })
 
 export const databaseOptions = z.strictObject({
-  host: z.string().min(1).describe('where PostgreSQL listens'),
-  port: z.int().min(1).max(65_535).default(5432).describe('of that host'),
+  host: z.string().min(1).optional().describe('where PostgreSQL listens; this or hosts'),
+  port: z.int().min(1).max(65_535).optional().describe('of host; default: 5432'),
+  hosts: z
+    .array(hostAddress)
+    .min(1)
+    .max(16)
+    .optional()
+    .describe(
+      'host:port of each server of one cluster, instead of host: the one that is the primary is found by asking them; sessions with bawn.target=replica go to a standby',
+    ),
   database: z.string().min(1).optional().describe('its name on that server; default: the key'),
   tls: z
     .union([
@@ -137,7 +146,11 @@ export const databaseOptions = z.strictObject({
     .describe(
       'which rows of tables are whose, by row-level security of PostgreSQL: bawn rls prints its policies, and no statement goes on while they are not in place',
     ),
-  connect_timeout: timeLimit.default(5_000).describe('until it is connected and logged in'),
+  connect_timeout: timeLimit
+    .default(5_000)
+    .describe(
+      'until it is connected and logged in; of several hosts at each, and after twice as long none is tried any more',
+    ),
   probe_after: timeLimit
     .default(30_000)
     .describe(

@@ -37,6 +37,7 @@ const refused: readonly (readonly [name: string, parameters: Record<string, stri
   ['an option without its assignment', { options: '-c' }, 'postgres.startup_setting'],
   ['client_encoding', { client_encoding: 'LATIN1' }, 'postgres.encoding'],
   ['a login that is no question', { options: '-c bawn.login=trust' }, 'postgres.startup_setting'],
+  ['a target that there is not', { options: '-c bawn.target=any' }, 'postgres.startup_setting'],
 ]
 
 test('settings that change meaning or identity are refused', () => {
@@ -52,6 +53,17 @@ test('replication is asked for in two ways', () => {
   ] as const) {
     const request = read({ replication: value })
     assert.deepEqual([request.replication, request.refused], [wanted, undefined])
+  }
+})
+
+test('a replica is for whoever asks for one', () => {
+  for (const [options, wanted] of [
+    ['', 'primary'],
+    ['-c bawn.target=primary', 'primary'],
+    ['-c bawn.target=replica', 'replica'],
+  ] as const) {
+    const { target, settings, refused: none } = read({ options })
+    assert.deepEqual([target, settings, none], [wanted, [], undefined])
   }
 })
 

@@ -1,5 +1,6 @@
 import { type PluggedMechanism, pluggedMechanism } from '../authn/option.ts'
 import { PostgresError } from './failure.ts'
+import type { WantedHost } from './hosts.ts'
 import type { StartupMessage } from './wire/startup.ts'
 
 /** Mechanisms that ask the client something, so that it may wish for one of them. */
@@ -24,6 +25,8 @@ export interface StartupRequest {
   readonly database: string
   /** `-c bawn.login=jwt` in `options`: which question the client wants to be asked. */
   readonly login: LoginQuestion | undefined
+  /** `-c bawn.target=replica` in `options`: where reading is enough. */
+  readonly target: WantedHost
   readonly applicationName: string
   /** `true`: physical, of the whole server. */
   readonly replication: 'true' | 'database' | undefined
@@ -67,6 +70,7 @@ export function readStartupRequest(message: StartupMessage, plugged: PluggedQues
     throw new PostgresError('postgres.login_refused', 'no PostgreSQL user name specified in startup packet')
   }
   let login: LoginQuestion | undefined
+  let target: WantedHost = 'primary'
   let applicationName = application_name
   let refused: PostgresError | undefined
   const refuse = (error: PostgresError): void => {
@@ -82,6 +86,9 @@ export function readStartupRequest(message: StartupMessage, plugged: PluggedQues
     if (key === 'bawn.login') {
       login = questionOf(value, plugged)
       if (login === undefined) refuse(settingRefused(name))
+    } else if (key === 'bawn.target') {
+      if (value === 'primary' || value === 'replica') target = value
+      else refuse(settingRefused(name))
     } else if (key === 'application_name') applicationName = value
     else if (key === 'client_encoding') {
       if (!encodings.has(value.toLowerCase())) refuse(encodingRefused(value))
@@ -92,7 +99,7 @@ export function readStartupRequest(message: StartupMessage, plugged: PluggedQues
   const mode = replicationMode(replication)
   if (mode === undefined) refuse(settingRefused('replication'))
   const wanted = mode === 'false' ? undefined : mode
-  return { user, database: database || user, login, applicationName, replication: wanted, settings, refused }
+  return { user, database: database || user, login, target, applicationName, replication: wanted, settings, refused }
 }
 
 /** `undefined` for what is neither. */

@@ -18,6 +18,7 @@ import type { GrantGate } from '../policy/grants.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { Firewall } from './firewall/firewall.ts'
 import type { Learning } from './firewall/learning.ts'
+import type { DatabaseHosts } from './hosts.ts'
 import type { SessionLimits } from './session-limits.ts'
 import type { SessionSlots } from './session-slots.ts'
 import type { Planner } from './sql/plan.ts'
@@ -28,7 +29,10 @@ import type { SchemaSource } from './sql/schema.ts'
 /** One database behind the door. */
 export interface DatabaseState {
   readonly name: string
+  /** With `hosts` the first of them; the credential is the same at all. */
   readonly upstream: UpstreamTarget
+  /** Where the database has several: one of them is the primary. `undefined`: `upstream` is it, whatever it is. */
+  readonly hosts?: DatabaseHosts<UpstreamTarget> | undefined
   /** `undefined`: broker. */
   readonly login?: LoginMode
   /** By what the database itself knows who a session is for; its planner guards that. */

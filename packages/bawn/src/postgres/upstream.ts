@@ -2,6 +2,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { ByteInput, ConnectionLost, type Message } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
+import { type HostStanding, standingOf, standingQuestion } from './hosts.ts'
 import { marksQuestion } from './session-marks.ts'
 import type { UpstreamTarget } from './state.ts'
 import { refuseRevokedServer } from './upstream-certificate.ts'
@@ -17,6 +18,8 @@ import { WireError } from './wire/wire-error.ts'
 export interface Upstream {
   /** Where it leads. */
   readonly target: UpstreamTarget
+  /** What that host is; `undefined`: it was not asked. */
+  readonly standing?: HostStanding | undefined
   /** A chunk of its `data` events may be overwritten by the next (`isBorrowed`): what is kept must be copied. */
   readonly socket: Socket
   /** ParameterStatus and NoticeResponse messages as they came, for the client. */
@@ -33,12 +36,16 @@ const alpnProtocol = 'postgresql'
 
 type Parameters = readonly (readonly [name: string, value: string])[]
 
+/** How a session finds out what its host is: by a question, or, where it takes none (physical replication), by what the server reports. */
+export type AskStanding = 'question' | 'reported' | undefined
+
 /**
  * Connects and logs in: by SCRAM-SHA-256, bound to the channel inside TLS, by the certificate of `target`, and by the password in clear
  * inside TLS only. md5 is refused: it can be replayed from what the server keeps.
  *
  * @param parameters of the StartupMessage besides user and database
  * @param marks further ones, which the session must have been given: something in between could have left them out
+ * @param ask `undefined`: whatever is there will do
  * @throws {PostgresError} `postgres.upstream_unreachable`, `postgres.upstream_login`
  * @throws {UpstreamRefusal} when the server refuses for a reason that is the client's to know
  */
@@ -47,11 +54,14 @@ export async function openUpstream(
   login: UpstreamLogin,
   parameters: Parameters,
   marks: Parameters = [],
+  ask: AskStanding = undefined,
 ): Promise<Upstream> {
+  const begun = performance.now()
   const input = await beginUpstream(target, login.user, [...parameters, ...marks])
-  return await settling(target, input, async () => {
+  const leftMs = Math.max(1, target.connectTimeoutMs - (performance.now() - begun))
+  return await settling(leftMs, input, async () => {
     await authenticate(input, target, login)
-    return await settle(target, input, marks)
+    return await settle(target, input, marks, ask)
   })
 }
 
@@ -65,12 +75,12 @@ export async function beginUpstream(target: UpstreamTarget, user: string, parame
 
 /** Reads on behind AuthenticationOk. Throws as `openUpstream` does. */
 export async function settleUpstream(target: UpstreamTarget, input: ByteInput, marks: Parameters): Promise<Upstream> {
-  return await settling(target, input, () => settle(target, input, marks))
+  return await settling(target.connectTimeoutMs, input, () => settle(target, input, marks, undefined))
 }
 
 /** Closes what failed, or took too long, and says so in the words of `openUpstream`. */
-async function settling(target: UpstreamTarget, { socket }: ByteInput, work: () => Promise<Upstream>) {
-  const timer = setTimeout(() => socket.destroy(new Error('timeout')), target.connectTimeoutMs)
+async function settling(timeoutMs: number, { socket }: ByteInput, work: () => Promise<Upstream>) {
+  const timer = setTimeout(() => socket.destroy(new Error('timeout')), timeoutMs)
   try {
     return await work()
   } catch (cause) {
@@ -237,7 +247,12 @@ function happened(socket: Socket, event: 'connect' | 'secureConnect'): Promise<v
 }
 
 /** Reads from AuthenticationOk to the first ReadyForQuery, and makes sure that the session has its marks. */
-async function settle(target: UpstreamTarget, input: ByteInput, marks: Parameters): Promise<Upstream> {
+async function settle(
+  target: UpstreamTarget,
+  input: ByteInput,
+  marks: Parameters,
+  ask: AskStanding,
+): Promise<Upstream> {
   const greeting: Buffer[] = []
   const parameters = new Map<string, string>()
   let processId = 0
@@ -263,6 +278,7 @@ async function settle(target: UpstreamTarget, input: ByteInput, marks: Parameter
         await confirm(input, marks)
         return {
           target,
+          standing: await standing(input, ask, parameters),
           socket: input.socket,
           greeting: Buffer.concat(greeting),
           parameters,
@@ -272,6 +288,24 @@ async function settle(target: UpstreamTarget, input: ByteInput, marks: Parameter
         }
       default:
         throw new WireError('an unexpected message before ReadyForQuery')
+    }
+  }
+}
+
+async function standing(
+  input: ByteInput,
+  ask: AskStanding,
+  reported: ReadonlyMap<string, string>,
+): Promise<HostStanding | undefined> {
+  switch (ask) {
+    case undefined:
+      return undefined
+    case 'question':
+      return standingOf(await askUpstream(input, standingQuestion))
+    case 'reported': {
+      // Since PostgreSQL 14; before, nobody can say, and what cannot be said is no primary.
+      const isStandby = reported.get('in_hot_standby') !== 'off'
+      return standingOf([String(isStandby), reported.get('default_transaction_read_only')])
     }
   }
 }
