@@ -7,9 +7,10 @@ import { type Lanes, lettersOf, startLanes } from './lanes.ts'
 import { makeSequence, type Step } from './messages.ts'
 
 // Whatever a client says, it hears through the door what it would have heard from PostgreSQL itself: random sequences, cut at random, on
-// both ways. `npm run test:fuzz` goes on for minutes; BAWN_TEST_SEED repeats one sequence.
+// both ways. `npm run test:fuzz` goes on for minutes with new ones; BAWN_TEST_SEED repeats one sequence.
 
-const seconds = Number(process.env['BAWN_FUZZ_SECONDS'] ?? 8)
+const asked = process.env['BAWN_FUZZ_SECONDS']
+const seconds = Number(asked ?? 8)
 const longest = 25
 
 let lanes: Lanes
@@ -71,9 +72,11 @@ test('random sequences of messages are answered as PostgreSQL answers them', asy
     return
   }
   const end = Date.now() + seconds * 1_000
+  // The short run has the same sequences each time: what it finds, the change did.
+  const known = createSeeded(1)
   let count = 0
   do {
-    await check(randomInt(2 ** 31))
+    await check(asked === undefined ? known.integer(0, 2 ** 31 - 1) : randomInt(2 ** 31))
     count += 1
   } while (Date.now() < end)
   console.log(`${count} sequences`)
