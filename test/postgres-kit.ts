@@ -121,6 +121,8 @@ export async function startKit(
   )
   const pool = new pg.Pool({ ...owner, database: 'postgres', max: 1 })
   pool.on('error', () => {})
+  // One that is lost while it is asked tells whoever asked.
+  pool.on('connect', one => one.on('error', () => {}))
   const schema = createSchemaSource({
     query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     fields: catalogue.fields,

@@ -33,10 +33,13 @@ export async function startLanes(): Promise<Lanes> {
   const { postgres } = kit
   const owner = { host: postgres.host, port: postgres.port, user: postgres.user, password: postgres.password }
   const admin = new pg.Client({ ...owner, database: 'template1' })
+  admin.on('error', () => {})
   await admin.connect()
   for (const name of ['fuzz_direct', 'fuzz_door']) await admin.query(`create database ${name} template postgres`)
   await admin.end()
   const pool = new pg.Pool({ ...owner, database: 'fuzz_door', max: 1 })
+  pool.on('connect', one => one.on('error', () => {}))
+  pool.on('error', () => {})
   const { rows } = await pool.query('select max(oid)::int as newest from pg_catalog.pg_class')
   const newest = Number(rows[0]?.newest)
   const shop = kit.state.databases.get('shop')
