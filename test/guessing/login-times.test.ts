@@ -51,16 +51,18 @@ const order = shuffled(Array.from({ length: rounds + warmUps }, (_, at) => Strin
 const prefixes: Readonly<Record<Kind, string>> = {
   'wrong password': 'user',
   'wrong password again': 'usea',
-  'unknown user': 'uses',
+  'unknown user': 'usek',
   'locked user': 'lock',
-  'locked user, right password': 'shut',
+  'locked user, right password': 'usem',
   'user without password': 'none',
 }
 const rightPassword = 'correct horse battery'
+/** Of the same form: spaces and letters may take another way through what prepares a password. */
+const wrongPassword = (): string =>
+  rightPassword.replace(/[a-z]/g, () => String.fromCharCode(97 + Math.floor(Math.random() * 26)))
 const salt = randomBytes(16)
 const userOf = (kind: Kind, round: number): string => `${prefixes[kind]}-${order[round]}`
-const passwordOf = (kind: Kind): string =>
-  kind === 'locked user, right password' ? rightPassword : randomBytes(10).toString('hex')
+const passwordOf = (kind: Kind): string => (kind === 'locked user, right password' ? rightPassword : wrongPassword())
 
 let gateway: ChildProcess | undefined
 const ports = new Map<string, number>()
