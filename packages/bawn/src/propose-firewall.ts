@@ -12,8 +12,6 @@ interface Proposed {
   readonly queries?: readonly string[]
 }
 
-const bySize = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0)
-
 /** A policy that there is and that asks for exactly these roles. */
 function policyFor(roles: readonly string[], policies: Config['policies']): string | undefined {
   return Object.entries(policies).find(([, policy]) => {
@@ -48,24 +46,24 @@ function leftOut(shapes: readonly LearnedShape[]): readonly string[] {
   const names = new Set(
     left.map(({ roles, classes }) => `${classes.join('+')} by ${roles.join(', ') || 'nobody’s role'}`),
   )
-  return [...names].sort(bySize).map(name => `# Seen and not proposed, for it cannot be written as a query: ${name}`)
+  return [...names].sort().map(name => `# Seen and not proposed, for it cannot be written as a query: ${name}`)
 }
 
 function rulesOf(shapes: readonly LearnedShape[], name: string, policy: string | undefined): readonly Proposed[] {
   const who = policy === undefined ? {} : { for: [policy] }
-  const queries = shapes.flatMap(({ query }) => query ?? []).sort(bySize)
+  const queries = shapes.flatMap(({ query }) => query ?? []).sort()
   const rules: Proposed[] = []
   if (queries.length > 0)
     rules.push({ name: `${name}-queries`, action: 'allow', ...who, queries: [...new Set(queries)] })
   const rest = shapes.filter(({ query }) => query === undefined)
-  const plain = [...new Set(rest.filter(isHarmless).flatMap(({ classes }) => classes))].sort(bySize)
+  const plain = [...new Set(rest.filter(isHarmless).flatMap(({ classes }) => classes))].sort()
   if (plain.length > 0) rules.push({ name: `${name}-statements`, action: 'allow', ...who, statements: plain })
   const byClasses = Map.groupBy(
     rest.filter(({ tables }) => tables.length > 0),
-    ({ classes }) => [...classes].sort(bySize).join('-'),
+    ({ classes }) => [...classes].sort().join('-'),
   )
   for (const [key, group] of byClasses) {
-    const tables = [...new Set(group.flatMap(shape => shape.tables))].sort(bySize)
+    const tables = [...new Set(group.flatMap(shape => shape.tables))].sort()
     const statements = group[0]?.classes ?? []
     rules.push({ name: `${name}-${key.toLowerCase()}`, action: 'allow', ...who, statements, tables })
   }

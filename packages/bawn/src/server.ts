@@ -16,7 +16,7 @@ import { createHttpDoor, type HttpDoor } from './http/door.ts'
 import { createRateLimiter } from './limits/rate-limit.ts'
 import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
-import { parseHostPort, type ServerTls } from './option.ts'
+import { formatHostPort, parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
 import { SessionSlots } from './postgres/session-slots.ts'
 import { type RevocationWatch, watchSessions, watchStreams } from './revocation.ts'
@@ -192,13 +192,13 @@ class Server implements RunningServer {
         })
         const bound = await door.listen(address.host, address.port)
         this.#http.set(name, door)
-        return hostPort(bound)
+        return formatHostPort(bound)
       }
       case 'postgres': {
         const options = { ...listener, databases: listener.databases, name, rateLimit, tls }
         const opened = await listenPostgres(address, options, state.postgres)
         this.#postgres.set(name, opened)
-        return hostPort(opened.address)
+        return formatHostPort(opened.address)
       }
       case 'admin': {
         const door = await createAdminDoor(
@@ -386,10 +386,6 @@ function otherAuditKey({ source }: GoodConfig): ReloadProblem {
 
 function isSystemError(error: unknown, call: string): boolean {
   return error instanceof Error && 'syscall' in error && error.syscall === call
-}
-
-function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 function expired(ms: number): Promise<void> {

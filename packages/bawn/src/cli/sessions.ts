@@ -6,8 +6,12 @@ import { alignedTable, type Column } from './table.ts'
 
 const options = { ...configOption, ...addressOption, ...jsonOption } as const
 
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined
+}
+
 function listIn(answer: unknown, member: string): readonly unknown[] {
-  const list = typeof answer === 'object' && answer !== null && Object.getOwnPropertyDescriptor(answer, member)?.value
+  const list = memberOf(answer, member)
   if (!Array.isArray(list)) throw new CliError('cli.failed', 'the admin door gave no answer that can be read')
   return list
 }
@@ -28,8 +32,7 @@ const columns: readonly (Column & { readonly of: keyof SessionRow })[] = [
 ]
 
 function cell(row: unknown, of: string): string | undefined {
-  const value: unknown =
-    typeof row === 'object' && row !== null ? Object.getOwnPropertyDescriptor(row, of)?.value : undefined
+  const value = memberOf(row, of)
   return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
 }
 

@@ -1,10 +1,10 @@
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
+import { formatHostPort } from '../option.ts'
 import { Conversation } from './conversation.ts'
 import { DatabaseLogins, whyNoLogin, whyNoReplica } from './database-login.ts'
 import type { AuditContext } from './execution.ts'
 import { PostgresError } from './failure.ts'
-import { addressOf } from './hosts.ts'
 import type { LoggedIn, LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
 import { ReplicationSession, whyNoReplication } from './replication.ts'
@@ -206,7 +206,7 @@ export class Entrance {
     const parts = {
       summary: {
         ...this.#about(entrant, database),
-        server: { address: addressOf(upstream.target), processId: upstream.processId },
+        server: { address: formatHostPort(upstream.target), processId: upstream.processId },
         now: (): SessionNow => session.now(),
       },
       client: context.socket,

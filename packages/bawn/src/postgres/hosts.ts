@@ -1,3 +1,4 @@
+import { formatHostPort } from '../option.ts'
 import { PostgresError } from './failure.ts'
 import { UpstreamRefusal } from './upstream-login.ts'
 
@@ -79,7 +80,7 @@ export class DatabaseHosts<Target extends HostAddress> {
   /** What is known of them, for operators: `a:5432 primary, b:5432 standby`. */
   describe(): string {
     return this.targets
-      .map(target => `${addressOf(target)} ${this.#standings.get(target) ?? 'not asked yet'}`)
+      .map(target => `${formatHostPort(target)} ${this.#standings.get(target) ?? 'not asked yet'}`)
       .join(', ')
   }
 
@@ -106,11 +107,11 @@ export class DatabaseHosts<Target extends HostAddress> {
         if (reached.kind === 'unreachable') {
           const { cause } = reached
           if (cause instanceof UpstreamRefusal) refusal ??= cause
-          found.push(`${addressOf(target)} ${whyUnreachable(cause)}`)
+          found.push(`${formatHostPort(target)} ${whyUnreachable(cause)}`)
           this.#failed(target, cause)
           continue
         }
-        found.push(`${addressOf(target)} is ${reached.standing}`)
+        found.push(`${formatHostPort(target)} is ${reached.standing}`)
         this.#answered(target, reached.standing, wanted)
         if (reached.standing === (wanted === 'primary' ? 'primary' : 'standby')) {
           second?.close()
@@ -153,14 +154,14 @@ export class DatabaseHosts<Target extends HostAddress> {
     this.#suspect(target)
     if (this.#standings.get(target) === 'unreachable') return
     this.#standings.set(target, 'unreachable')
-    this.#onEvent({ kind: 'unreachable', address: addressOf(target), cause })
+    this.#onEvent({ kind: 'unreachable', address: formatHostPort(target), cause })
   }
 
   #answered(target: Target, standing: HostStanding, wanted: WantedHost): void {
     const before = this.#standings.get(target)
     this.#suspectUntil.delete(target)
     this.#standings.set(target, standing)
-    if (before === 'unreachable') this.#onEvent({ kind: 'reached', address: addressOf(target) })
+    if (before === 'unreachable') this.#onEvent({ kind: 'reached', address: formatHostPort(target) })
     if (standing === 'standby' && target === this.#primary) this.#primary = undefined
     if (standing !== 'primary' || target === this.#primary) return
     const old = this.#primary
@@ -169,14 +170,9 @@ export class DatabaseHosts<Target extends HostAddress> {
     this.#primary = target
     // What it is now, nobody has asked it yet.
     if (old !== undefined && this.#standings.get(old) === 'primary') this.#standings.delete(old)
-    this.#onEvent({ kind: 'primary', address: addressOf(target), before: old && addressOf(old) })
+    this.#onEvent({ kind: 'primary', address: formatHostPort(target), before: old && formatHostPort(old) })
     for (const follow of this.#followers) follow(target)
   }
-}
-
-/** @returns `host:port` */
-export function addressOf({ host, port }: Pick<HostAddress, 'host' | 'port'>): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** What a server that answers says of itself only: it is starting, stopping, in recovery, or full. Another host may do better. */

@@ -8,7 +8,7 @@ import type { Execution } from './execution.ts'
 import { toGatewayError } from './failure.ts'
 import type { CopyPlan } from './sql/plan.ts'
 import { MessageBuilder } from './wire/builder.ts'
-import { parseByteaText } from './wire/bytea.ts'
+import { formatByteaText, parseByteaText } from './wire/bytea.ts'
 import { front } from './wire/message.ts'
 
 const copyDone = Buffer.from([front.copyDone, 0, 0, 0, 4])
@@ -81,7 +81,7 @@ export class IncomingCopy {
     const { field } = view
     const sealed = view.protect(plaintextOf(field, value, isBinary))
     this.#execution.uses.add(field.name, 'sealed')
-    return isBinary ? sealed : Buffer.from(`\\x${Buffer.from(sealed).toString('hex')}`)
+    return isBinary ? sealed : formatByteaText(sealed)
   }
 }
 

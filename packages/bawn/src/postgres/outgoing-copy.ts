@@ -5,6 +5,7 @@ import { PostgresError } from './failure.ts'
 import { type PlannedColumn, revealCell } from './rows.ts'
 import type { CopyPlan } from './sql/plan.ts'
 import { BodyReader } from './wire/body-reader.ts'
+import { formatByteaText } from './wire/bytea.ts'
 import type { FrameReader } from './wire/frame-reader.ts'
 
 /** Whether the data that CopyInResponse or CopyOutResponse announces is what the plan goes by. @throws {WireError} */
@@ -17,8 +18,6 @@ export function otherCopy(): PostgresError {
   return new PostgresError('postgres.plan_outdated', 'the columns of the COPY are others than were known')
 }
 
-const hexForm = (value: Uint8Array): Buffer => Buffer.from(`\\x${Buffer.from(value).toString('hex')}`)
-
 /** COPY … TO STDOUT of protected columns: what the server sends is revealed as in the rows of SELECT. */
 export function outgoingCopy(talk: Conversation, execution: Execution, plan: CopyPlan): CopyStream {
   const stored = plan.format.kind === 'binary' ? 'bytes' : 'bytea-text'
@@ -30,6 +29,6 @@ export function outgoingCopy(talk: Conversation, execution: Execution, plan: Cop
     const column = columns[place]
     if (column === undefined) throw new TypeError('a column that is not protected')
     const value = revealCell(wire, column, execution.uses)
-    return value === undefined || column.shown !== 'bytea-text' ? value : hexForm(value)
+    return value === undefined || column.shown !== 'bytea-text' ? value : formatByteaText(value)
   })
 }

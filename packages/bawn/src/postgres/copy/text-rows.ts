@@ -1,5 +1,6 @@
 import type { CopyFormat } from '../sql/plan.ts'
 import type { MessageBuilder } from '../wire/builder.ts'
+import { hexDigit } from '../wire/bytea.ts'
 import { tooFewCells, tooManyCells } from './copy-error.ts'
 import type { Convert } from './stream.ts'
 
@@ -51,13 +52,6 @@ export function convertTextRow(
 
 const octalDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x30 && byte <= 0x37
 
-function hexDigit(byte: number | undefined): number {
-  if (byte === undefined) return -1
-  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
-  const lower = byte | 0x20
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
-}
-
 /** The value of a cell (CopyReadAttributesText): memory of its own. */
 export function unescapeText(raw: Buffer): Buffer {
   const out = Buffer.allocUnsafe(raw.length)
@@ -76,11 +70,11 @@ export function unescapeText(raw: Buffer): Buffer {
           at += 1
         }
         byte = value & 0xff
-      } else if (byte === 0x78 && hexDigit(raw[at]) >= 0) {
-        byte = hexDigit(raw[at])
+      } else if (byte === 0x78 && hexDigit(raw[at] ?? 0) >= 0) {
+        byte = hexDigit(raw[at] ?? 0)
         at += 1
-        if (hexDigit(raw[at]) >= 0) {
-          byte = byte * 16 + hexDigit(raw[at])
+        if (hexDigit(raw[at] ?? 0) >= 0) {
+          byte = byte * 16 + hexDigit(raw[at] ?? 0)
           at += 1
         }
       } else byte = letters.get(byte) ?? byte

@@ -2,7 +2,8 @@
 
 const backslash = 0x5c
 
-const hexDigit = (byte: number): number => {
+/** Its value; -1 for any other byte. */
+export const hexDigit = (byte: number): number => {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
   const lower = byte | 0x20
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
@@ -17,6 +18,11 @@ const isSpace = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byt
 export function parseByteaText(text: Uint8Array): Buffer | undefined {
   if (text[0] === backslash && text[1] === 0x78) return parseHex(text)
   return parseEscape(text)
+}
+
+/** As the server writes a value of type bytea: `\x` with hex. */
+export function formatByteaText(value: Uint8Array): Buffer {
+  return Buffer.from(`\\x${Buffer.from(value).toString('hex')}`)
 }
 
 function parseHex(text: Uint8Array): Buffer | undefined {
