@@ -139,8 +139,9 @@ export class Answers {
     }
   }
 
-  #expect(head: Pending | undefined, kind: Pending['kind'], or?: Pending['kind'], else_?: Pending['kind']): Pending {
-    if (head === undefined || (head.kind !== kind && head.kind !== or && head.kind !== else_))
+  /** What it answers is of one of these kinds. Not a rest parameter: that is an array for each message. */
+  #expect(head: Pending | undefined, first: Pending['kind'], second = first, third = first): Pending {
+    if (head === undefined || (head.kind !== first && head.kind !== second && head.kind !== third))
       throw new WireError('an answer from PostgreSQL to nothing that was asked')
     return head
   }
