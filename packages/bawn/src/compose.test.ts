@@ -81,7 +81,8 @@ audit: { file: audit.jsonl }
 }
 
 const grantsOf = (composition: Composition, database = 'shop') => composition.postgres.databases.get(database)?.grants
-const routeGate = (composition: Composition) => composition.http.routes.match(['people'])?.methods.get('GET')?.gate
+const routeGate = (composition: Composition) =>
+  composition.http.routes.match(['people'], 'localhost')?.methods.get('GET')?.gate
 const get = { door: 'http', verb: 'GET' } as const
 
 test('without the section nothing is enforced', async () => {

@@ -247,6 +247,7 @@ export async function compose(
       catalogue,
       limiter,
       carriers: mechanisms.carriers,
+      issuers: new Set(Object.keys(config.issuers)),
     })
     const close = async (): Promise<void> => {
       grants?.close()

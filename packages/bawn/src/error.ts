@@ -506,6 +506,12 @@ export const errors = {
     sqlstate: '53400',
     hint: 'Too many requests from this address: wait as long as Retry-After says, and watch RateLimit before',
   },
+  'http.unusable_claim': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'This route needs something of the token that yours does not have: ask who issues it',
+  },
   'http.refused_here': {
     blame: 'caller',
     status: 403,

@@ -31,6 +31,8 @@ export interface RequestQuestion {
   readonly method: string
   /** Request target: path, perhaps with a query. */
   readonly path: string
+  /** As Host says it. */
+  readonly host: string
   readonly address: string
   readonly tls: boolean
   readonly asking: Asking
@@ -134,16 +136,14 @@ export async function explainRequest(
     return steps.end('refused', 'well-formed path')
   }
   const known = fieldsOf(config)
-  const match = routesOf(config, known, surroundings.kinds, surroundings.grants).match(path.segments)
+  const match = routesOf(config, known, surroundings.kinds, surroundings.grants).match(path.segments, question.host)
   const route = match?.methods.get(method)
   if (!match || !route) {
     const why = match ? `the path has routes for ${match.allow} only` : 'no route has this path'
     steps.add('route', `${method} ${path.path}: ${why}`)
     return steps.end('refused', 'no route')
   }
-  const options = config.routes.find(
-    option => option.path === route.pattern.text && option.methods.some(name => name === method),
-  )
+  const options = config.routes[route.at]
   steps.add('route', `${method} ${route.pattern.text}, to upstream ${route.upstream.name}`)
 
   const arrival = {

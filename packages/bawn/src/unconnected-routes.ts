@@ -44,5 +44,6 @@ export function routesOf(
     catalogue,
     limiter: createRateLimiter({ now: () => 0 }),
     carriers: configuredCarriers(config, kinds),
+    issuers: new Set(Object.keys(config.issuers)),
   })
 }

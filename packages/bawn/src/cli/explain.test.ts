@@ -124,6 +124,7 @@ test('rules by route and by name say why they hold and why not', async () => {
   const question = {
     method: 'GET',
     path: '/orders',
+    host: 'localhost',
     address: '10.0.0.7',
     tls: false,
     asking: { kind: 'nobody' },

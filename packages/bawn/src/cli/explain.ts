@@ -134,6 +134,7 @@ const request: Command = {
     method: { value: 'METHOD', help: 'instead of the first argument (default: GET)' },
     path: { value: 'PATH', help: 'instead of the second argument' },
     ...askingOptions,
+    host: { value: 'NAME', help: 'the name it is asked for by, as Host says it (default: localhost)' },
     tls: { help: 'over TLS' },
   },
   notes: ['Exit status 1 when it would be refused.'],
@@ -147,6 +148,7 @@ const request: Command = {
     const question = {
       method: (input.text('method') ?? method ?? 'GET').toUpperCase(),
       path: target,
+      host: input.text('host') ?? 'localhost',
       address: input.text('address') ?? '127.0.0.1',
       tls: input.flag('tls'),
       asking: askingOf(input),

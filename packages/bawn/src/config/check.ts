@@ -68,13 +68,18 @@ function checkRoutes(draft: Draft, report: Report): void {
       report('error', [...path, 'upstream'], 'value', `no upstream is called "${route.upstream}"`, suggestion)
     }
     checkNames(report, [...path, 'allow'], route.allow, policies, 'policy')
+    if (route.issuers) checkNames(report, [...path, 'issuers'], route.issuers, [...draft.issuers.keys()], 'issuer')
     for (const [place, method] of route.methods.entries()) {
-      const key = `${method} ${templateOf(route.path)}`
-      const first = taken.get(key)
-      if (first !== undefined) {
-        report('error', [...path, 'methods', place], 'value', `routes[${first}] has ${method} ${route.path} already`)
+      for (const host of route.hosts ?? ['']) {
+        const key = `${method} ${host} ${templateOf(route.path)}`
+        const first = taken.get(key)
+        if (first !== undefined) {
+          const where = host === '' ? '' : ` at ${host}`
+          const message = `routes[${first}] has ${method} ${route.path}${where} already`
+          report('error', [...path, 'methods', place], 'value', message)
+        }
+        taken.set(key, first ?? index)
       }
-      taken.set(key, first ?? index)
     }
   }
 }

@@ -99,7 +99,7 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
   }
   const page = state.login && findLoginTarget(state.login.paths, path.segments)
   if (page !== undefined) return admitToLogin(turn, head, path, page)
-  const match = state.routes.match(path.segments)
+  const match = state.routes.match(path.segments, head.host)
   const route = match?.methods.get(request.method)
   if (match === undefined || route === undefined) {
     if (match === undefined) turn.refuse({ code: 'http.not_found', rule: 'no route', decision: 'deny' })
@@ -226,6 +226,10 @@ interface Asking {
 function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined | Promise<undefined> {
   if (who.kind === 'refused') return refuse(asking, who)
   if (who.kind === 'identified') {
+    const { admitted } = asking
+    if (admitted.kind === 'route' && !admitted.route.takes(who.identity)) {
+      return refuse(asking, refused('authn.failed', who.identity.mechanism, 'other-issuer'))
+    }
     if (who.headers !== undefined) asking.turn.headers.push(...who.headers)
     return decide(asking, who.identity, false)
   }

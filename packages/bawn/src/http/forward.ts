@@ -5,7 +5,7 @@ import { bodyKind } from './content-type.ts'
 import { protectBody } from './field-body.ts'
 import type { FieldPlan } from './field-plan.ts'
 import { HttpError } from './problem.ts'
-import { withoutParameters } from './query.ts'
+import { onlyParameters, withoutParameters } from './query.ts'
 import { upstreamHead } from './request-headers.ts'
 import { nobody } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -35,14 +35,15 @@ export function forward(
 ): void {
   const { head, path, route } = admitted
   const { request } = turn
-  if (head.contentLength !== undefined && head.contentLength > maxBodyBytes) throw tooLarge(maxBodyBytes)
+  const max = Math.min(maxBodyBytes, route.maxBodyBytes)
+  if (head.contentLength !== undefined && head.contentLength > max) throw tooLarge(max)
   const plan = route.fields(path.segments)
   const text = upstreamHead(
     head,
     route.headers,
     {
       method: request.method,
-      target: `${route.upstream.prefix}${path.path}${withoutParameters(path.query, route.headers.carriers.query)}`,
+      target: upstreamTarget(turn, admitted),
       host: route.upstream.host,
       peer: request.remoteAddress,
       secure: request.secure,
@@ -69,7 +70,10 @@ export function forward(
         turn.fail(error)
       }
     }
-    turn.giveUp = route.upstream.send({ method: request.method, head: text, body }, { answer, fail })
+    turn.giveUp = route.upstream.send(
+      { method: request.method, head: text, body, responseMs: route.responseMs },
+      { answer, fail },
+    )
     return error => {
       // The answer began before the request was over: what is left of it can only be cut.
       if (settled) turn.cut()
@@ -79,16 +83,23 @@ export function forward(
   if (!head.hasBody) {
     send(nothing, [])
   } else if (plan?.seals === true) {
-    seal(turn, admitted, plan, maxBodyBytes)
+    seal(turn, admitted, plan, max)
       .then(({ bytes, uses }) => {
         send({ kind: 'bytes', bytes }, uses)
       })
       .catch(error => turn.fail(error))
   } else {
     let exceed: Exceed | undefined
-    const source = limitBody(request.body, maxBodyBytes, () => exceed?.(tooLarge(maxBodyBytes)))
+    const source = limitBody(request.body, max, () => exceed?.(tooLarge(max)))
     exceed = send({ kind: 'stream', source, length: head.contentLength }, [])
   }
+}
+
+function upstreamTarget(turn: Turn, { path, route }: Admitted): string {
+  const { upstream, upstreamPath, headers } = route
+  const named = upstreamPath === undefined ? path.path : upstreamPath(path, turn.identity)
+  const query = withoutParameters(path.query, headers.carriers.query)
+  return `${upstream.prefix}${named}${route.query === undefined ? query : onlyParameters(query, route.query)}`
 }
 
 type Exceed = (error: HttpError) => void

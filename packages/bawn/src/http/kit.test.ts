@@ -168,6 +168,7 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
       gate,
       catalogue: fields,
       carriers: mechanisms.carriers,
+      issuers: new Set(['test', 'other']),
       limiter: createRateLimiter({ now: options.now ?? (() => performance.now()) }),
     }),
     upstreams: [upstream],

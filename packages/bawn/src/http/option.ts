@@ -3,6 +3,9 @@ import { parseAddressRange } from '../authn/address.ts'
 import { rateLimitOptions } from '../limits/option.ts'
 import { type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
 import { outboundCredentialsOptions } from '../outbound/option.ts'
+import { hostPatternProblem } from './route-hosts.ts'
+
+const headerName = z.string().regex(/^[A-Za-z0-9-]+$/)
 
 export const trustedProxiesOptions = z.strictObject({
   addresses: z
@@ -67,33 +70,61 @@ export type UpstreamOptions = Frozen<z.output<typeof upstreamOptions>>
 
 export const routeOptions = z.strictObject({
   path: z.string().startsWith('/').describe('/orders, /orders/{customer}, /files/*'),
+  hosts: z
+    .array(
+      z.string().superRefine((text, context) => {
+        const message = hostPatternProblem(text)
+        if (message !== undefined) context.addIssue({ code: 'custom', message })
+      }),
+    )
+    .min(1)
+    .optional()
+    .describe(
+      'names by which it is asked for (Host): shop.example, or *.example for every name under it; the longest that has a route for the path decides. Default: every name',
+    ),
   methods: z
     .array(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']))
     .min(1)
     .describe('HEAD and OPTIONS are not implied'),
   upstream: name.describe('where requests go: a name of upstreams'),
+  upstream_path: z
+    .string()
+    .startsWith('/')
+    .optional()
+    .describe(
+      'path that the upstream gets, behind the prefix of its url: literals, {parameter} of path, {identity.id}, {identity.claims.name}, and * at its end for what * of path stands for. Default: the path as it was asked for',
+    ),
   allow: z.array(name).min(1).describe('policies; one that permits is enough. anyone makes the route public'),
+  issuers: z
+    .array(name)
+    .min(1)
+    .optional()
+    .describe('whose tokens are taken here, names of issuers; default: those of all'),
   request_headers: z
-    .array(z.string().regex(/^[A-Za-z0-9-]+$/))
+    .array(headerName)
     .optional()
     .describe(
       'what the upstream may see of the caller’s headers; default: all but hop-by-hop, credentials and identity headers',
     ),
+  query: z
+    .array(z.string().min(1))
+    .optional()
+    .describe('names of the parameters that the upstream may see of the query, in exact case; default: all'),
   identity_headers: z
     .strictObject({
-      id: z
-        .string()
-        .regex(/^[A-Za-z0-9-]+$/)
-        .optional()
-        .describe('header that gets the id'),
-      roles: z
-        .string()
-        .regex(/^[A-Za-z0-9-]+$/)
-        .optional()
-        .describe('header that gets the roles'),
+      id: headerName.optional().describe('header that gets the id'),
+      roles: headerName.optional().describe('header that gets the roles'),
+      claims: z
+        .record(headerName, z.string().min(1))
+        .default({})
+        .describe(
+          'headers that get claims of the token: header: claim, a dotted path reaches into objects; lists are joined with commas, and what is missing or no text makes no header',
+        ),
     })
     .optional()
     .describe('headers in which the upstream learns who is asking; a caller’s own are always removed'),
+  response_timeout: timeLimit.optional().describe('until the head of an answer; default: that of the upstream'),
+  max_body_bytes: z.int().min(0).optional().describe('of a request, where it is less than that of the listener'),
   max_json_bytes: z.int().min(1).default(8_388_608).describe('of a body in which fields are opened'),
   rate_limit: rateLimitOptions
     .optional()

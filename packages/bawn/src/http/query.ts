@@ -31,6 +31,13 @@ export function withoutParameters(query: string, names: ReadonlySet<string>): st
   return kept.length === 0 ? '' : `?${kept.map(({ text }) => text).join('&')}`
 }
 
+/** A query with the parameters of these names only, as they came. @param query with its `?`, or empty */
+export function onlyParameters(query: string, names: ReadonlySet<string>): string {
+  if (query === '') return query
+  const kept = everyParameter(query).filter(({ name }) => names.has(name))
+  return kept.length === 0 ? '' : `?${kept.map(({ text }) => text).join('&')}`
+}
+
 /** application/x-www-form-urlencoded. What is not UTF-8 stays as it is: it is nobody's name. */
 function decode(text: string): string {
   if (!text.includes('%') && !text.includes('+')) return text

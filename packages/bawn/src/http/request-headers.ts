@@ -1,4 +1,5 @@
 import type { Identity } from '../authn/identity.ts'
+import { claimTexts } from './claim-text.ts'
 import { type Carriers, noChallengeHeader } from './credentials.ts'
 import type { HeaderClass } from './header-class.ts'
 import { withoutParameters } from './query.ts'
@@ -17,7 +18,12 @@ export interface HeaderPolicy {
   /** The credential is the upstream's own: nobody here has judged it. */
   readonly isDelegated: boolean
   /** Names as configured. */
-  readonly identity: { readonly id: string | undefined; readonly roles: string | undefined }
+  readonly identity: {
+    readonly id: string | undefined
+    readonly roles: string | undefined
+    /** Header and claim. */
+    readonly claims: readonly (readonly [string, string])[]
+  }
 }
 
 export interface Forwarding {
@@ -60,6 +66,10 @@ export function upstreamHead(
     if (policy.identity.id !== undefined) text += `${policy.identity.id}: ${headerValue(identity.id)}\r\n`
     if (policy.identity.roles !== undefined) {
       text += `${policy.identity.roles}: ${identity.roles.map(headerValue).join(',')}\r\n`
+    }
+    for (const [header, claim] of policy.identity.claims) {
+      const values = claimTexts(identity.claims, claim)
+      if (values !== undefined) text += `${header}: ${values.map(headerValue).join(',')}\r\n`
     }
   }
   return text

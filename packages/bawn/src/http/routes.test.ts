@@ -26,6 +26,7 @@ function compile(routes: readonly Record<string, unknown>[], fields: Parameters<
       gate,
       catalogue: catalogue(fields),
       carriers: carriersOf([]),
+      issuers: new Set(),
       limiter: createRateLimiter({ now: () => 0 }),
     },
   )
@@ -51,11 +52,11 @@ test('the most specific route takes a path, whatever the order in the file', () 
       ['/ordersx/17', '/*'],
     ]
     for (const [path, expected] of rows) {
-      const match = table.match(segments(path))
+      const match = table.match(segments(path), 'gate.example')
       assert.equal(match?.methods.get('GET')?.pattern.text, expected, path)
     }
   }
-  assert.equal(compile([{ path: '/a' }]).match(['b']), undefined)
+  assert.equal(compile([{ path: '/a' }]).match(['b'], 'gate.example'), undefined)
 })
 
 test('a guarded path in another case is not left to a route that guards less', () => {
@@ -71,9 +72,9 @@ test('a guarded path in another case is not left to a route that guards less', (
     '/shop/admin ./x',
     '/ſhop',
   ]) {
-    assert.equal(table.match(segments(path)), undefined, path)
+    assert.equal(table.match(segments(path), 'gate.example'), undefined, path)
   }
-  assert.ok(table.match(segments('/shop/administrator')))
+  assert.ok(table.match(segments('/shop/administrator'), 'gate.example'))
 })
 
 test('methods of one path may lead to different routes, and are named together', () => {
@@ -81,7 +82,7 @@ test('methods of one path may lead to different routes, and are named together',
     { path: '/a/{x}', methods: ['GET', 'HEAD'] },
     { path: '/a/{y}', methods: ['POST'] },
   ])
-  assert.equal(table.match(['a', '1'])?.allow, 'GET, HEAD, POST')
+  assert.equal(table.match(['a', '1'], 'x')?.allow, 'GET, HEAD, POST')
 })
 
 test('mistakes stop the start, with words', () => {
@@ -127,7 +128,7 @@ test('a field’s place counts wherever its path is, whatever route takes it', (
   const table = compile([{ path: '/*' }, { path: '/orders/{id}' }, { path: '/free' }], fields)
   const names = (path: string): string[] | undefined =>
     table
-      .match(segments(path))
+      .match(segments(path), 'gate.example')
       ?.methods.get('GET')
       ?.fields(segments(path))
       ?.places.map(at => at.field.name)
@@ -143,7 +144,7 @@ test('a field’s place counts wherever its path is, whatever route takes it', (
 test('a field’s place counts in a route that is spelt in another case', () => {
   const fields = [field('mail', [{ route: '/people', path: ['m'], carries: 'plain' }])]
   const table = compile([{ path: '/*' }, { path: '/People' }], fields)
-  const plan = table.match(['People'])?.methods.get('GET')?.fields(['People'])
+  const plan = table.match(['People'], 'gate.example')?.methods.get('GET')?.fields(['People'])
   assert.deepEqual(
     plan?.places.map(at => at.field.name),
     ['mail'],

@@ -1,3 +1,4 @@
+import type { Identity } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { RateLimit, RateLimiter } from '../limits/rate-limit.ts'
 import type { Gate } from '../policy/policy.ts'
@@ -7,11 +8,15 @@ import { headerClass } from './header-class.ts'
 import type { RouteOptions } from './option.ts'
 import { HttpError } from './problem.ts'
 import type { HeaderPolicy } from './request-headers.ts'
+import { ByHost, routeHost } from './route-hosts.ts'
 import { foldSegment, parsePattern, type RoutePattern } from './route-pattern.ts'
 import type { Upstream } from './upstream/upstream.ts'
+import { compileUpstreamPath, type UpstreamPath } from './upstream-path.ts'
 
 /** A route, compiled. */
 export interface Route {
+  /** Its place in the configuration. */
+  readonly at: number
   readonly pattern: RoutePattern
   readonly gate: Gate
   readonly upstream: Upstream
@@ -19,6 +24,16 @@ export interface Route {
   /** Nobody is to be identified here: `anyone` may come, and the credential is the upstream's own (delegated). */
   readonly delegated: boolean
   readonly maxJsonBytes: number
+  /** Of a request's body, besides the listener's. */
+  readonly maxBodyBytes: number
+  /** ms until the head of an answer; `undefined`: the upstream's own. */
+  readonly responseMs: number | undefined
+  /** Whether tokens of whoever has vouched for this identity are taken here. */
+  takes(identity: Identity): boolean
+  /** Path that the upstream gets, behind its prefix; `undefined`: the request's. */
+  readonly upstreamPath: UpstreamPath | undefined
+  /** Names of parameters of the query that the upstream may see; `undefined`: all. */
+  readonly query: ReadonlySet<string> | undefined
   /** Before anybody is asked who they are. */
   readonly rateLimit: RateLimit | undefined
   /** What of this route's bodies is protected, for the path of a request; `undefined` when nothing is. */
@@ -34,9 +49,14 @@ export interface RouteMatch {
 
 export interface RouteTable {
   readonly routes: readonly Route[]
-  /** Most specific first: at each segment from the left, a literal before a parameter before the rest; the method has no say. A literal in
-   * another case, or with a dot behind it, is no route, and is not left to a less specific one. */
-  match(segments: readonly string[]): RouteMatch | undefined
+  /**
+   * Of the names of the host the longest that has a route for the path; there the most specific: at each segment from the left, a literal
+   * before a parameter before the rest; the method has no say. A literal in another case, or with a dot behind it, is no route, and is not
+   * left to a less specific one.
+   *
+   * @param host as Host says it
+   */
+  match(segments: readonly string[], host: string): RouteMatch | undefined
 }
 
 export interface RouteContext {
@@ -47,6 +67,8 @@ export interface RouteContext {
   readonly carriers: Carriers
   readonly catalogue: Catalogue
   readonly limiter: RateLimiter
+  /** Names of all issuers. */
+  readonly issuers: ReadonlySet<string>
 }
 
 interface Node {
@@ -67,24 +89,25 @@ interface Node {
 export function compileRoutes(options: readonly RouteOptions[], context: RouteContext): RouteTable {
   const reserved = new Set<string>()
   for (const route of options) {
-    for (const name of [route.identity_headers?.id, route.identity_headers?.roles]) {
+    const { id, roles, claims = {} } = route.identity_headers ?? {}
+    for (const name of [id, roles, ...Object.keys(claims)]) {
       if (name !== undefined) reserved.add(identityHeader(route.path, name))
     }
   }
   const patterns = options.map(route => pattern(route.path))
   const plans = compileFieldPlans(context.catalogue, patterns)
-  const root = node()
+  const roots = new ByHost(node)
   const routes = options.map((option, at) => {
     const parsed = patterns[at] ?? pattern(option.path)
-    const route = compile(option, parsed, plans(parsed), reserved, context)
-    insert(root, route, option.methods)
+    const route = compile(at, option, parsed, plans(parsed), reserved, context)
+    for (const host of option.hosts ?? [undefined]) insert(roots.at(host), route, option.methods)
     return route
   })
   const matches = new Map<Map<string, Route>, RouteMatch>()
   return Object.freeze({
     routes: Object.freeze(routes),
-    match: segments => {
-      const methods = find(root, segments, 0)
+    match: (segments, host) => {
+      const methods = roots.find(routeHost(host), root => find(root, segments, 0))
       if (methods === undefined || methods === nowhere) return undefined
       let match = matches.get(methods)
       if (match === undefined) {
@@ -107,6 +130,7 @@ function pattern(path: string): RoutePattern {
 }
 
 function compile(
+  at: number,
   option: RouteOptions,
   parsed: RoutePattern,
   fields: Route['fields'],
@@ -134,8 +158,14 @@ function compile(
     throw bad(option.path, `request_headers: ${ours} carries the gateway’s own credential towards ${upstream.name}`)
   }
   const delegated = own !== undefined
+  const target = option.upstream_path === undefined ? undefined : compileUpstreamPath(option.upstream_path, parsed)
+  if (typeof target === 'string') throw bad(option.path, `upstream_path ${target}`)
+  if (target?.needsIdentity && (gate.open || delegated)) {
+    throw bad(option.path, 'upstream_path has something of who is asking, and anyone may ask')
+  }
   const allowedSet = allowed === undefined ? undefined : new Set(allowed)
   return Object.freeze({
+    at,
     pattern: parsed,
     gate,
     upstream,
@@ -145,14 +175,32 @@ function compile(
       replaced: new Set(upstream.ownHeaders),
       carriers: context.carriers,
       isDelegated: delegated,
-      identity: { id: option.identity_headers?.id, roles: option.identity_headers?.roles },
+      identity: {
+        id: option.identity_headers?.id,
+        roles: option.identity_headers?.roles,
+        claims: Object.entries(option.identity_headers?.claims ?? {}),
+      },
     },
     delegated,
     maxJsonBytes: option.max_json_bytes,
+    maxBodyBytes: option.max_body_bytes ?? Infinity,
+    responseMs: option.response_timeout,
+    takes: option.issuers === undefined ? () => true : onlyOf(new Set(option.issuers), context.issuers),
+    upstreamPath: target?.path,
+    query: option.query && new Set(option.query),
     rateLimit:
       option.rate_limit && context.limiter.limit(`route ${option.methods} ${option.path}`, 'route', option.rate_limit),
     fields,
   })
+}
+
+/** Whoever came by a token of an issuer, or has one of ours for it. */
+function onlyOf(taken: ReadonlySet<string>, all: ReadonlySet<string>): Route['takes'] {
+  return ({ mechanism, source }) => {
+    if (mechanism === 'jwt') return source !== undefined && taken.has(source)
+    const isOfIssuer = mechanism === 'token' && source !== undefined && all.has(source)
+    return !isOfIssuer || taken.has(source)
+  }
 }
 
 function identityHeader(path: string, name: string): string {

@@ -82,6 +82,7 @@ export class Connection {
   }
 
   run(exchange: Exchange): void {
+    const responseMs = exchange.request.responseMs ?? this.#times.responseMs
     this.#exchange = exchange
     this.#head = undefined
     this.#sink = undefined
@@ -90,7 +91,7 @@ export class Connection {
     this.#uses++
     this.#parser.begin(exchange.request.method)
     this.#requestDone = exchange.request.body.kind !== 'stream'
-    this.deadline = this.#owner.now() + this.#times.responseMs
+    this.deadline = this.#owner.now() + responseMs
     this.#stopRequest = writeRequest(this.#socket, exchange.request, {
       // While the client sends slowly, the front's own limits hold; while the upstream takes slowly, ours.
       waiting: on => {
@@ -100,7 +101,7 @@ export class Connection {
       sent: () => {
         this.#requestDone = true
         this.#stopRequest = undefined
-        if (this.#head === undefined) this.deadline = this.#owner.now() + this.#times.responseMs
+        if (this.#head === undefined) this.deadline = this.#owner.now() + responseMs
       },
       // The client's side broke; the door hears of it from the front.
       failed: () => this.destroy(),

@@ -88,7 +88,7 @@ class Pool implements Upstream, ConnectionOwner {
       idleMs: options.idle_timeout,
       keepMs: deps.keepMs ?? 4_000,
     }
-    this.#sweepMs = Math.max(5, Math.min(500, ...Object.values(this.#times).map(ms => ms / 8)))
+    this.#sweepMs = Math.max(5, Math.min(100, ...Object.values(this.#times).map(ms => ms / 8)))
     const secure = url.protocol === 'https:'
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port)

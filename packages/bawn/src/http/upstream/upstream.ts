@@ -11,6 +11,8 @@ export interface UpstreamRequest {
     | { readonly kind: 'bytes'; readonly bytes: Buffer }
     /** @property length in bytes; `undefined` sends it in chunks */
     | { readonly kind: 'stream'; readonly source: BodySource; readonly length: number | undefined }
+  /** ms until the head of the answer; `undefined`: the upstream's own. */
+  readonly responseMs?: number | undefined
 }
 
 export interface UpstreamAnswer {
