@@ -39,6 +39,10 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       },
     })),
     upstreams: each(config.upstreams, entry => upstreamPaths(entry, path, reference)),
+    routes: config.routes.map(route => ({
+      ...route,
+      errors: each(route.errors, page => ({ ...page, file: optional(page.file) })),
+    })),
     accounts: each(config.accounts, entry => (entry.kind === 'plugin' ? entry : accountPaths(entry, path, reference))),
     issuers: each(config.issuers, entry => issuerPaths(entry, path, reference)),
     mechanisms: mechanismPaths(config.mechanisms, reference),

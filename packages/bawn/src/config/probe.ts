@@ -71,6 +71,9 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     if (upstream.credentials?.kind === 'client-credentials')
       file([...path, 'credentials', 'ca'], upstream.credentials.ca)
   }
+  for (const [place, { errors }] of config.routes.entries()) {
+    for (const [status, page] of Object.entries(errors)) file(['routes', place, 'errors', status, 'file'], page.file)
+  }
   for (const [name, store] of Object.entries(config.accounts)) {
     const path = ['accounts', name]
     switch (store.kind) {

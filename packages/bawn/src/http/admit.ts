@@ -16,8 +16,9 @@ import { sendToLogin } from './login/begin.ts'
 import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
 import { isNavigation } from './login/navigation.ts'
 import { parsePath, type RequestPath } from './path.ts'
+import { answerPreflight } from './preflight.ts'
 import { withinRate } from './rate.ts'
-import { parseRequestHead, type RequestHead } from './request-head.ts'
+import { headerOf, parseRequestHead, type RequestHead } from './request-head.ts'
 import type { Route } from './routes.ts'
 import type { HostRuleFinding } from './state.ts'
 import { findTokenTarget, type TokenTarget, tokenGate } from './token-resource.ts'
@@ -101,6 +102,7 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
   if (page !== undefined) return admitToLogin(turn, head, path, page)
   const match = state.routes.match(path.segments, head.host)
   const route = match?.methods.get(request.method)
+  if (match !== undefined && request.method === 'OPTIONS' && answerPreflight(turn, head, match)) return undefined
   if (match === undefined || route === undefined) {
     if (match === undefined) turn.refuse({ code: 'http.not_found', rule: 'no route', decision: 'deny' })
     else
@@ -113,6 +115,8 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
     return undefined
   }
   turn.resource = route.pattern.text
+  turn.route = route
+  if (route.cors !== undefined) turn.headers.push(...route.cors.answer(headerOf(head, 'origin')))
   return whenTrue(withinRate(turn, route.rateLimit), () => identify(turn, { kind: 'route', head, path, route }))
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { parseAddressRange } from '../authn/address.ts'
 import { rateLimitOptions } from '../limits/option.ts'
-import { type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
+import { duration, type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
 import { outboundCredentialsOptions } from '../outbound/option.ts'
 import { hostPatternProblem } from './route-hosts.ts'
 
@@ -68,6 +68,55 @@ export const upstreamOptions = z.strictObject({
 })
 export type UpstreamOptions = Frozen<z.output<typeof upstreamOptions>>
 
+const origin = z
+  .string()
+  .regex(
+    /^(?:\*|https?:\/\/(?:\*\.)?[a-z0-9.-]+(?::[0-9]{1,5})?|https?:\/\/\[[0-9a-f:.]+\](?::[0-9]{1,5})?)$/,
+    'must be an origin in small letters: https://app.example, https://*.app.example, or * for all',
+  )
+
+export const corsOptions = z
+  .strictObject({
+    origins: z
+      .array(origin)
+      .min(1)
+      .describe(
+        'whose pages may read answers: https://app.example, https://*.app.example for every name under it, or *',
+      ),
+    headers: z
+      .array(headerName)
+      .default(['Authorization', 'Content-Type'])
+      .describe('headers that such a page may send'),
+    expose: z.array(headerName).default([]).describe('headers of answers that it may read, besides the usual ones'),
+    credentials: z
+      .boolean()
+      .default(false)
+      .describe('cookies of the upstream and certificates may go along; not with origins: ["*"]'),
+    max_age: duration
+      .refine(ms => ms <= 86_400_000, 'must be at most 1d')
+      .default(600_000)
+      .describe('how long a browser remembers what it was told before a request'),
+  })
+  .refine(
+    ({ origins, credentials }) => !credentials || !origins.includes('*'),
+    'credentials needs the origins by name: with * every page of the world would act as the person before the browser',
+  )
+export type CorsOptions = Frozen<z.output<typeof corsOptions>>
+
+export const errorPageOptions = z
+  .strictObject({
+    body: z.string().optional().describe('the text; this or file'),
+    file: z.string().optional().describe('file with the text, at most 1 MiB; read at start and at each reload'),
+    content_type: z
+      .string()
+      .regex(/^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(?:; ?[\w-]+=[\w-]+)*$/, 'must be a media type: text/html; charset=utf-8')
+      .default('application/problem+json')
+      .describe('media type of it'),
+    status: z.int().min(400).max(599).optional().describe('status of the answer instead'),
+  })
+  .refine(({ body, file }) => (body === undefined) !== (file === undefined), 'needs body or file, and not both')
+export type ErrorPageOptions = Frozen<z.output<typeof errorPageOptions>>
+
 export const routeOptions = z.strictObject({
   path: z.string().startsWith('/').describe('/orders, /orders/{customer}, /files/*'),
   hosts: z
@@ -126,6 +175,20 @@ export const routeOptions = z.strictObject({
   response_timeout: timeLimit.optional().describe('until the head of an answer; default: that of the upstream'),
   max_body_bytes: z.int().min(0).optional().describe('of a request, where it is less than that of the listener'),
   max_json_bytes: z.int().min(1).default(8_388_608).describe('of a body in which fields are opened'),
+  cors: corsOptions
+    .optional()
+    .describe(
+      'pages of other origins that may read answers; what the upstream says of it goes. Default: the upstream’s matter',
+    ),
+  cache_max_age: duration
+    .optional()
+    .describe(
+      'how long answers of 200 to GET and HEAD may be kept: by the caller alone where somebody has to be identified, else by everybody. Default: what the upstream says, for the caller alone where somebody has to be identified',
+    ),
+  errors: z
+    .record(z.string().regex(/^[45][0-9][0-9]$/, 'must be a status from 400 to 599'), errorPageOptions)
+    .default({})
+    .describe('what this route answers in place of the gateway’s problem documents, by their status'),
   rate_limit: rateLimitOptions
     .optional()
     .describe('requests to this route, before anybody is identified; besides that of the listener'),

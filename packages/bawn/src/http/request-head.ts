@@ -113,6 +113,17 @@ export function parseRequestHead(
   }
 }
 
+/** The header's value; `undefined` when there is none, or more than one. @param name in lower case */
+export function headerOf({ classes, rawHeaders }: RequestHead, name: string): string | undefined {
+  let value: string | undefined
+  for (let at = 0; at < classes.length; at++) {
+    if (classes[at]?.name !== name) continue
+    if (value !== undefined) return undefined
+    value = rawHeaders[2 * at + 1]
+  }
+  return value
+}
+
 /**
  * Absolute form must be understood (RFC 9112 section 3.2.2), and there the target's authority wins over Host. A server behind us
  * may see it the other way round, so it is only taken where the two say the same.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createIdentity } from '../authn/identity.ts'
-import { answerHeaders } from './answer-headers.ts'
+import { type AnswerContext, answerHeaders } from './answer-headers.ts'
 import { bodyKind } from './content-type.ts'
 import { carriersOf } from './credentials.ts'
 import { parseRequestHead } from './request-head.ts'
@@ -187,6 +187,45 @@ test('a route with fields asks for a whole, plain answer; a write keeps its prec
   assert.equal(sent(conditional).length, 5 + ours.length)
 })
 
+const plain: AnswerContext = {
+  requestId: 'r-1',
+  length: undefined,
+  replaced: false,
+  token: [],
+  own: [],
+  isPrivate: false,
+  maxAge: undefined,
+  ownsCors: false,
+}
+
+test('no shared cache keeps what was for one caller', () => {
+  const rows: readonly (readonly [readonly string[], Partial<AnswerContext>, readonly string[]])[] = [
+    [['public, max-age=60'], {}, ['public, max-age=60']],
+    [['public, max-age=60'], { isPrivate: true }, ['private, max-age=60']],
+    [['max-age=60', 'S-MaxAge = 90'], { isPrivate: true }, ['private, max-age=60']],
+    [['no-store'], { isPrivate: true }, ['private, no-store']],
+    [['private="X-A, X-B", max-age=5'], { isPrivate: true }, ['private, max-age=5']],
+    [
+      ['proxy-revalidate,, PUBLIC ,stale-while-revalidate=3'],
+      { isPrivate: true },
+      ['private, stale-while-revalidate=3'],
+    ],
+    [['x="a, public", "'], { isPrivate: true }, ['private, x="a, public"']],
+    [[], { isPrivate: true }, ['private']],
+    [['public, max-age=60'], { maxAge: 5 }, ['public, max-age=5']],
+    [['public, max-age=60'], { isPrivate: true, maxAge: 5 }, ['private, max-age=5']],
+    [['public'], { isPrivate: true, maxAge: 5, token: ['Auth-Token', 't'] }, ['private, no-store']],
+    [['public'], { isPrivate: true, maxAge: 5, replaced: true }, ['private, no-store']],
+  ]
+  for (const [values, context, expected] of rows) {
+    const raw = values.flatMap(value => ['Cache-Control', value])
+    const headers = answerHeaders([...raw, 'CDN-Cache-Control', 'max-age=9'], { ...plain, ...context })
+    const found = headers.flatMap((text, at) => (at % 2 === 1 && headers[at - 1] === 'Cache-Control' ? [text] : []))
+    assert.deepEqual(found, expected, JSON.stringify([values, context]))
+    assert.equal(headers.includes('CDN-Cache-Control'), context.isPrivate !== true)
+  }
+})
+
 test('an answer keeps what is the upstream’s and loses what is between two neighbours', () => {
   const raw = [
     ...[
@@ -216,7 +255,7 @@ test('an answer keeps what is the upstream’s and loses what is between two nei
       'h3=":1"',
     ],
   ]
-  assert.deepEqual(answerHeaders(raw, 'r-1', 5, false), [
+  assert.deepEqual(answerHeaders(raw, { ...plain, length: 5 }), [
     ...[
       'Server',
       'x',
@@ -233,7 +272,7 @@ test('an answer keeps what is the upstream’s and loses what is between two nei
     ],
     ...['X-Request-Id', 'r-1'],
   ])
-  assert.deepEqual(answerHeaders(raw, 'r-1', undefined, true), [
+  assert.deepEqual(answerHeaders(raw, { ...plain, replaced: true }), [
     ...[
       'Server',
       'x',

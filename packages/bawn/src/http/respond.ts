@@ -32,18 +32,14 @@ export function respond(turn: Turn, forwarded: Forwarded, maxJsonBytes: number):
 function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
   turn.record('permit', head.status)
   if (!turn.claimAnswer()) return
-  const { answer, requestId } = turn
+  const { answer } = turn
   if (whole !== undefined) {
     const empty = head.framing.kind === 'none'
     const length = empty ? (head.status === 204 ? undefined : head.length) : whole.length
-    answer.send(
-      head.status,
-      answerHeaders(head.headers, requestId, length, false, turn.tokenHeaders, turn.headers),
-      empty ? undefined : whole,
-    )
+    answer.send(head.status, headersOf(turn, head, length, false), empty ? undefined : whole)
     return
   }
-  answer.head(head.status, answerHeaders(head.headers, requestId, head.length, false, turn.tokenHeaders, turn.headers))
+  answer.head(head.status, headersOf(turn, head, head.length, false))
   const over = turn.streaming()
   pump(
     body,
@@ -59,29 +55,31 @@ function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
   )
 }
 
+function headersOf(turn: Turn, head: AnswerHead, length: number | undefined, replaced: boolean): string[] {
+  const { route, identity, request } = turn
+  const isKept = head.status === 200 && (request.method === 'GET' || request.method === 'HEAD')
+  return answerHeaders(head.headers, {
+    requestId: turn.requestId,
+    length,
+    replaced,
+    token: turn.tokenHeaders,
+    own: turn.headers,
+    isPrivate: identity !== undefined || route?.gate.open === false,
+    maxAge: isKept ? route?.cacheMaxAge : undefined,
+    ownsCors: route?.cors !== undefined,
+  })
+}
+
 function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, document: Buffer): void {
   const { head } = forwarded.answer
   if (document.length === 0) {
     const length = head.framing.kind === 'none' ? undefined : 0
-    send(
-      turn,
-      head.status,
-      answerHeaders(head.headers, turn.requestId, length, true, turn.tokenHeaders, turn.headers),
-      undefined,
-      forwarded.sealed,
-    )
+    send(turn, head.status, headersOf(turn, head, length, true), undefined, forwarded.sealed)
     return
   }
   const opened = open(turn, head, document, plan)
   if (opened !== undefined) {
-    const headers = answerHeaders(
-      head.headers,
-      turn.requestId,
-      opened.bytes.length,
-      true,
-      turn.tokenHeaders,
-      turn.headers,
-    )
+    const headers = headersOf(turn, head, opened.bytes.length, true)
     send(turn, head.status, headers, opened.bytes, [...forwarded.sealed, ...opened.uses])
     return
   }
@@ -92,7 +90,7 @@ function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, docume
     if (headerClass(head.headers[at] ?? '').kind !== 'content')
       kept.push(head.headers[at] ?? '', head.headers[at + 1] ?? '')
   }
-  const headers = answerHeaders(kept, turn.requestId, instead.body.length, true, turn.tokenHeaders, turn.headers)
+  const headers = headersOf(turn, { ...head, headers: kept }, instead.body.length, true)
   send(turn, head.status, [...headers, 'Content-Type', 'application/problem+json'], instead.body, forwarded.sealed)
 }
 

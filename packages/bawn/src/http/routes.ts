@@ -2,7 +2,9 @@ import type { Identity } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { RateLimit, RateLimiter } from '../limits/rate-limit.ts'
 import type { Gate } from '../policy/policy.ts'
+import { type Cors, compileCors } from './cors.ts'
 import type { Carriers } from './credentials.ts'
+import { type ErrorPages, readErrorPages } from './error-page.ts'
 import { compileFieldPlans, type FieldPlan } from './field-plan.ts'
 import { headerClass } from './header-class.ts'
 import type { RouteOptions } from './option.ts'
@@ -28,6 +30,10 @@ export interface Route {
   readonly maxBodyBytes: number
   /** ms until the head of an answer; `undefined`: the upstream's own. */
   readonly responseMs: number | undefined
+  readonly cors: Cors | undefined
+  /** What caches are told of answers, in seconds; `undefined`: what the upstream says. */
+  readonly cacheMaxAge: number | undefined
+  readonly errorPages: ErrorPages
   /** Whether tokens of whoever has vouched for this identity are taken here. */
   takes(identity: Identity): boolean
   /** Path that the upstream gets, behind its prefix; `undefined`: the request's. */
@@ -185,6 +191,9 @@ function compile(
     maxJsonBytes: option.max_json_bytes,
     maxBodyBytes: option.max_body_bytes ?? Infinity,
     responseMs: option.response_timeout,
+    cors: option.cors && compileCors(option.cors, option.methods),
+    cacheMaxAge: option.cache_max_age === undefined ? undefined : Math.floor(option.cache_max_age / 1000),
+    errorPages: readErrorPages(option.errors, option.path),
     takes: option.issuers === undefined ? () => true : onlyOf(new Set(option.issuers), context.issuers),
     upstreamPath: target?.path,
     query: option.query && new Set(option.query),

@@ -4,7 +4,9 @@ import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import { type ErrorCode, errors, GatewayError } from '../error.ts'
 import type { RateLimit } from '../limits/rate-limit.ts'
 import type { AnswerWatcher, FrontAnswer, FrontRequest } from './engine.ts'
+import { withPage } from './error-page.ts'
 import { type HttpCode, isForTheLog, type Problem, problem } from './problem.ts'
+import type { Route } from './routes.ts'
 import type { HttpLog, HttpState } from './state.ts'
 
 export interface TurnDeps {
@@ -51,6 +53,8 @@ export class Turn implements AnswerWatcher {
   tokenHeaders: readonly string[] = []
   /** Of the listener. */
   readonly rateLimit: RateLimit | undefined
+  /** What answers it, once that is known. */
+  route: Route | undefined
   resource = 'none'
   rule = 'none'
   /** Gives up what is under way at the upstream. */
@@ -119,7 +123,11 @@ export class Turn implements AnswerWatcher {
   refuse(refusal: Refusal): void {
     this.rule = refusal.rule
     const document =
-      refusal.document ?? problem(refusal.code, this.requestId, [...this.headers, ...(refusal.headers ?? [])])
+      refusal.document ??
+      withPage(
+        problem(refusal.code, this.requestId, [...this.headers, ...(refusal.headers ?? [])]),
+        this.route?.errorPages,
+      )
     this.record(refusal.decision, document.status, refusal.reason ?? refusal.code)
     if (refusal.malformed !== true) this.#send(document)
     else if (this.claimAnswer()) this.answer.refuse(document)
@@ -130,7 +138,7 @@ export class Turn implements AnswerWatcher {
     const code = error instanceof GatewayError ? error.code : 'gateway.bug'
     if (isForTheLog(error)) this.log('a request failed', error)
     this.giveUp?.()
-    const document = problem(code, this.requestId, this.headers)
+    const document = withPage(problem(code, this.requestId, this.headers), this.route?.errorPages)
     try {
       this.record('error', document.status, code)
     } catch (cause) {
