@@ -95,6 +95,10 @@ export const issuerOptions = z
       ])
       .optional()
       .describe('https URL or file of the key set (JSON, or public keys and certificates in PEM), or the set itself'),
+    discovery: z
+      .boolean()
+      .default(false)
+      .describe('instead of jwks: where the key set is, is read at issuer (OpenID Connect Discovery, RFC 8414)'),
     insecure_http: z.boolean().default(false).describe('INSECURE: fetch the key set over plain HTTP'),
     ca: z
       .string()
@@ -167,12 +171,12 @@ export const issuerOptions = z
   .superRefine((options, { addIssue, issues }) => {
     // A key that is misspelt is one mistake.
     if (issues.length > 0) return
-    const { jwks, secret } = options
+    const { jwks, secret, discovery } = options
     const wrong = (path: (string | number)[], message: string): void => addIssue({ code: 'custom', path, message })
-    if ((jwks === undefined) === (secret === undefined)) {
+    if ([jwks !== undefined, discovery, secret !== undefined].filter(Boolean).length !== 1) {
       return wrong(
         [],
-        'needs jwks or secret, and not both: what a public key verifies and what a secret does must never mix',
+        'needs jwks, discovery or secret, and not two of them: what a public key verifies and what a secret does must never mix',
       )
     }
     const usable = secret === undefined ? publicKeyAlgorithms : secretAlgorithms
@@ -183,9 +187,10 @@ export const issuerOptions = z
         `${algorithm} is not for ${secret === undefined ? 'jwks' : 'secret'}: use ${usable.join(', ')}`,
       )
     }
-    const isHttps = typeof jwks === 'string' && /^https:/i.test(jwks)
+    const address = discovery ? options.issuer : jwks
+    const isHttps = typeof address === 'string' && /^https:/i.test(address)
     for (const key of ['ca', 'pins'] as const) {
-      if (options[key] !== undefined && !isHttps) wrong([key], `${key} is for jwks at an https URL`)
+      if (options[key] !== undefined && !isHttps) wrong([key], `${key} is for jwks or discovery at an https URL`)
     }
     if (secret === undefined && options.former_secrets.length > 0)
       wrong(['former_secrets'], 'former_secrets is for secret')

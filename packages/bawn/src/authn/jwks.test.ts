@@ -187,6 +187,61 @@ test('a file is read in the same way', async () => {
   await assert.rejects(keySet.refresh(), unreachable)
 })
 
+test('discovery asks the issuer where its keys are, each time they are fetched', async t => {
+  let metadata: unknown
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? '')
+    const isMetadata = request.url?.endsWith('/.well-known/openid-configuration')
+    response.end(JSON.stringify(isMetadata ? metadata : { keys: [jwks[request.url === '/moved' ? 1 : 0]] }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const open = (issuer: string) =>
+    createKeySet(
+      {
+        ...issuerOptions.parse({ issuer, audience: ['a'], discovery: true, insecure_http: true }),
+        name: 'corp',
+        jwks: { discovery: issuer },
+      },
+      { fetch, clock: Date.now },
+    )
+  for (const issuer of [origin, `${origin}/realms/corp`, `${origin}/slash/`]) {
+    const keySet = open(issuer)
+    metadata = { issuer, jwks_uri: `${origin}/keys` }
+    assert.equal((await keySet.load()).keys[0]?.kid, 'k0')
+    metadata = { issuer, jwks_uri: `${origin}/moved` }
+    await keySet.refresh()
+    assert.equal(keySet.current()?.keys[0]?.kid, 'k1')
+  }
+  assert.deepEqual(
+    asked.filter(path => path.includes('well-known')),
+    [
+      ...['', '', '/realms/corp', '/realms/corp', '/slash', '/slash'].map(
+        path => `${path}/.well-known/openid-configuration`,
+      ),
+    ],
+  )
+  for (const bad of [
+    [],
+    {},
+    { issuer: `${origin}/`, jwks_uri: `${origin}/keys` },
+    { issuer: 'https://id.example', jwks_uri: `${origin}/keys` },
+    { issuer: origin },
+    { issuer: origin, jwks_uri: 7 },
+    { issuer: origin, jwks_uri: 'keys.json' },
+    { issuer: origin, jwks_uri: 'file:///etc/passwd' },
+    { issuer: origin, jwks_uri: `http://user:password@127.0.0.1/keys` },
+  ]) {
+    metadata = bad
+    await assert.rejects(open(origin).load(), unreachable, JSON.stringify(bad))
+  }
+  assert.throws(() => open('ftp://id.example'), { code: 'authn.bad_issuer' })
+  assert.throws(() => open(`${origin}?a`), { code: 'authn.bad_issuer' })
+})
+
 test('over real HTTP: redirects, other statuses, endless bodies and closing end the fetch', async () => {
   const listeners: Record<string, RequestListener> = {
     '/good': (_, response) => response.end(JSON.stringify({ keys: jwks })),

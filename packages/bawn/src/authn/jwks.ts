@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { readAnswerBody } from '../answer-body.ts'
 import { AuthnError } from './error.ts'
 import type { IssuerOptions } from './issuer-option.ts'
+import { isJsonObject, parseJson } from './json.ts'
 import { type KeySetReading, parseKeySet, type VerificationKey } from './jwk.ts'
 import { isPem, parsePemKeys } from './pem-keys.ts'
 import { fetchTrusted } from './tls-fetch.ts'
@@ -66,8 +67,8 @@ const maxMissingKids = 1_000
 export interface KeySetOptions extends Pick<IssuerOptions, 'insecure_http' | 'key_id' | 'ca' | 'pins'> {
   /** Of the issuer, for messages. */
   readonly name: string
-  /** https URL, a file's path, or the set itself. */
-  readonly jwks: NonNullable<IssuerOptions['jwks']>
+  /** https URL, a file's path, or the set itself; or the issuer whose metadata says where it is. */
+  readonly jwks: NonNullable<IssuerOptions['jwks']> | { readonly discovery: string }
   /** ms that fetched keys are fresh */
   readonly refresh: number
   /** ms after that in which they are still used while the issuer cannot be reached */
@@ -168,7 +169,7 @@ export function createKeySet(options: KeySetOptions, surroundings: KeySetSurroun
     },
 
     status: () => ({
-      source: typeof source === 'string' ? source : source instanceof URL ? source.href : 'written out',
+      source: sourceText(source),
       keys: version?.keys.length ?? 0,
       skipped,
       fetchedAt: version === undefined ? undefined : fetchedAt,
@@ -181,23 +182,50 @@ export function createKeySet(options: KeySetOptions, surroundings: KeySetSurroun
   return set
 }
 
-/** A URL, a file's path, or keys. */
-type Source = URL | string | KeySetReading
+/** A URL, a file's path, keys, or where the issuer says where they are. */
+type Source = URL | string | KeySetReading | Discovery
+
+interface Discovery {
+  readonly kind: 'discovery'
+  /** As `iss` has it. */
+  readonly issuer: string
+  /** Of its metadata. */
+  readonly url: URL
+}
+
+function sourceText(source: Source): string {
+  if (typeof source === 'string') return source
+  if (source instanceof URL) return source.href
+  return source.kind === 'discovery' ? source.url.href : 'written out'
+}
 
 function parseSource(options: KeySetOptions): Source {
   const { name, jwks } = options
+  if (typeof jwks !== 'string' && 'discovery' in jwks) {
+    const { discovery: issuer } = jwks
+    // OpenID Connect Discovery section 4: behind the path of the issuer, whose slash at the end goes.
+    const url = parseUrl(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, name, options.insecure_http)
+    if (url.search !== '' || url.hash !== '') {
+      throw new AuthnError('authn.bad_issuer', `issuer ${name}: discovery needs an issuer without ? and #`)
+    }
+    return { kind: 'discovery', issuer, url }
+  }
   if (typeof jwks !== 'string') {
     const reading = parseKeySet(Buffer.from(JSON.stringify(jwks)), options.key_id)
     if (reading.kind === 'keys') return reading
     throw new AuthnError('authn.bad_issuer', `issuer ${name}: jwks: ${reading.detail}`)
   }
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(jwks)) return jwks
-  const url = URL.parse(jwks)
+  return parseUrl(jwks, name, options.insecure_http)
+}
+
+function parseUrl(text: string, name: string, insecureHttp: boolean): URL {
+  const url = URL.parse(text)
   if (url === null || url.username !== '' || url.password !== '') {
-    throw new AuthnError('authn.bad_issuer', `issuer ${name}: jwks is not a URL without credentials`)
+    throw new AuthnError('authn.bad_issuer', `issuer ${name}: where its keys are is not a URL without credentials`)
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && options.insecure_http)) {
-    throw new AuthnError('authn.bad_issuer', `issuer ${name}: jwks is not an https URL`)
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && insecureHttp)) {
+    throw new AuthnError('authn.bad_issuer', `issuer ${name}: where its keys are is not an https URL`)
   }
   return url
 }
@@ -212,9 +240,26 @@ async function readSource(
     const bytes = await readKeyFile(source, surroundings)
     return isPem(bytes) ? parsePemKeys(bytes) : parseKeySet(bytes, options.key_id)
   }
-  return source instanceof URL
-    ? parseKeySet(await fetchBody(source, options, surroundings.fetch, closing), options.key_id)
-    : source
+  if (!(source instanceof URL) && source.kind !== 'discovery') return source
+  const url = source instanceof URL ? source : await discover(source, options, surroundings, closing)
+  return parseKeySet(await fetchBody(url, options, surroundings.fetch, closing), options.key_id)
+}
+
+/** Where the issuer says its keys are: asked each time that they are fetched, so that they may move. */
+async function discover(
+  { issuer, url }: Discovery,
+  options: KeySetOptions,
+  surroundings: KeySetSurroundings,
+  closing: AbortSignal,
+): Promise<URL> {
+  const metadata = parseJson(await fetchBody(url, options, surroundings.fetch, closing))
+  // OpenID Connect Discovery section 4.3: metadata of another issuer would give us its keys.
+  if (!isJsonObject(metadata) || metadata['issuer'] !== issuer) {
+    throw new Error('what it says of itself is not JSON, or of another issuer')
+  }
+  const { jwks_uri: place } = metadata
+  if (typeof place !== 'string') throw new Error('it does not say where its keys are')
+  return parseUrl(place, options.name, options.insecure_http)
 }
 
 async function fetchBody(

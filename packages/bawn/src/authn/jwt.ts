@@ -208,12 +208,14 @@ export function createJwtMechanism(
 }
 
 function openKeySet(name: string, options: IssuerOptions, surroundings: JwtSurroundings): KeySet {
-  const { jwks, secret } = options
-  if ((jwks === undefined) === (secret === undefined))
-    throw new AuthnError('authn.bad_issuer', `issuer ${name} needs jwks or secret, and not both`)
-  return jwks === undefined
+  const { jwks, secret, discovery, issuer } = options
+  const places = [jwks, discovery ? { discovery: issuer } : undefined].filter(place => place !== undefined)
+  if (places.length + (secret === undefined ? 0 : 1) !== 1)
+    throw new AuthnError('authn.bad_issuer', `issuer ${name} needs jwks, discovery or secret, and not two of them`)
+  const [place] = places
+  return place === undefined
     ? createSecretKeySet(name, options, surroundings.secret)
-    : createKeySet({ ...options, name, jwks }, surroundings)
+    : createKeySet({ ...options, name, jwks: place }, surroundings)
 }
 
 interface UnverifiedToken {

@@ -12,6 +12,14 @@ export function checkIssuers(draft: Draft, report: Report): void {
       const message = 'a key set over plain HTTP can be replaced on the way'
       report('error', path, 'value', message, 'use https, or say insecure_http: true where this is a test')
     }
+    if (
+      issuer.discovery &&
+      !/^https:/i.test(issuer.issuer) &&
+      !(issuer.insecure_http && /^http:/i.test(issuer.issuer))
+    ) {
+      const message = 'discovery asks the issuer itself, which has to be an https URL'
+      report('error', ['issuers', name, 'issuer'], 'value', message, 'name its key set: jwks')
+    }
     for (const [place, { check, ...written }] of issuer.checks.entries()) {
       const at = ['issuers', name, 'checks', place]
       const judge = draft.kinds.checks.get(check)
