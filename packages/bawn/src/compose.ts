@@ -326,11 +326,11 @@ export async function compose(
 
 function composeUpstreams(
   config: Config,
-  surroundings: Pick<KindSurroundings, 'clock' | 'secret'>,
+  surroundings: Pick<KindSurroundings, 'clock' | 'secret' | 'log'>,
 ): Map<string, Upstream> {
   return new Map(
     Object.entries(config.upstreams).map(([name, options]) => {
-      const upstream = createUpstream(name, options)
+      const upstream = createUpstream(name, options, { log: message => surroundings.log('warn', message) })
       const { credentials } = options
       return [name, credentials ? withCredentials(upstream, openCredentials(credentials, surroundings)) : upstream]
     }),

@@ -22,8 +22,6 @@ export function routesOf(
       name,
       {
         name,
-        host: name,
-        prefix: '',
         ownHeaders: headersOf(credentials),
         send: () => () => undefined,
         retire: () => undefined,

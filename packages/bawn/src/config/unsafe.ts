@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { asksAccounts } from '../authn/option.ts'
+import { urlsOf } from '../http/option.ts'
 import { type DatabaseTls, parseHostPort } from '../option.ts'
 import { mongoHosts } from './check-accounts.ts'
 import { doorsOf } from './check-host-rules.ts'
@@ -88,16 +89,14 @@ function unsafeConnections(draft: Draft, report: Report): void {
     if (database) unencrypted(report, ['databases', name], database)
   }
   for (const [name, upstream] of draft.upstreams) {
-    if (!upstream || !URL.canParse(upstream.url)) continue
-    const { protocol, hostname } = new URL(upstream.url)
-    if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) continue
-    report(
-      'warning',
-      ['upstreams', name, 'url'],
-      'value',
-      `UNSAFE: requests to ${hostname} are not encrypted`,
-      'use https',
-    )
+    if (!upstream) continue
+    for (const [place, url] of urlsOf(upstream).entries()) {
+      if (!URL.canParse(url)) continue
+      const { protocol, hostname } = new URL(url)
+      if (protocol === 'https:' || isLoopback(hostname.replace(/^\[|\]$/g, ''))) continue
+      const path = ['upstreams', name, ...(upstream.urls === undefined ? ['url'] : ['urls', place])]
+      report('warning', path, 'value', `UNSAFE: requests to ${hostname} are not encrypted`, 'use https')
+    }
   }
   for (const [name, issuer] of draft.issuers) {
     if (issuer?.insecure_http) {

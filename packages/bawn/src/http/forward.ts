@@ -38,13 +38,12 @@ export function forward(
   const max = Math.min(maxBodyBytes, route.maxBodyBytes)
   if (head.contentLength !== undefined && head.contentLength > max) throw tooLarge(max)
   const plan = route.fields(path.segments)
+  const target = upstreamTarget(turn, admitted)
   const text = upstreamHead(
     head,
     route.headers,
     {
       method: request.method,
-      target: upstreamTarget(turn, admitted),
-      host: route.upstream.host,
       peer: request.remoteAddress,
       secure: request.secure,
       requestId: turn.requestId,
@@ -71,7 +70,7 @@ export function forward(
       }
     }
     turn.giveUp = route.upstream.send(
-      { method: request.method, head: text, body, responseMs: route.responseMs },
+      { method: request.method, target, head: text, body, responseMs: route.responseMs },
       { answer, fail },
     )
     return error => {
@@ -96,10 +95,10 @@ export function forward(
 }
 
 function upstreamTarget(turn: Turn, { path, route }: Admitted): string {
-  const { upstream, upstreamPath, headers } = route
+  const { upstreamPath, headers } = route
   const named = upstreamPath === undefined ? path.path : upstreamPath(path, turn.identity)
   const query = withoutParameters(path.query, headers.carriers.query)
-  return `${upstream.prefix}${named}${route.query === undefined ? query : onlyParameters(query, route.query)}`
+  return `${named}${route.query === undefined ? query : onlyParameters(query, route.query)}`
 }
 
 type Exceed = (error: HttpError) => void

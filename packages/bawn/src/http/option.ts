@@ -45,28 +45,84 @@ export const httpListenerOptions = z.strictObject({
 })
 export type HttpListenerOptions = Frozen<z.output<typeof httpListenerOptions>>
 
-export const upstreamOptions = z.strictObject({
-  url: z
+const upstreamUrl = z
+  .string()
+  .regex(/^https?:\/\/[^/?#]+(\/[^?#]*)?$/, 'must be http(s)://host:port or http(s)://host:port/prefix')
+
+const statusList = z.array(z.int().min(100).max(599)).min(1)
+
+export const healthCheckOptions = z.strictObject({
+  path: z
     .string()
-    .regex(/^https?:\/\/[^/?#]+(\/[^?#]*)?$/, 'must be http(s)://host:port or http(s)://host:port/prefix')
-    .describe('where it is; a prefix stands before every path'),
-  ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
-  client_certificate: z
-    .strictObject({
-      certificate: z.string().describe('PEM file: the certificate and its chain'),
-      key: z.string().describe('PEM file: the private key'),
-    })
-    .optional()
-    .describe('what the gateway shows of itself in TLS'),
-  credentials: outboundCredentialsOptions
-    .optional()
-    .describe('how the gateway says who it is: in place of whatever the caller sent'),
-  connect_timeout: timeLimit.default(5_000).describe('until it is connected, TLS included'),
-  response_timeout: timeLimit.default(30_000).describe('until the response head'),
-  idle_timeout: timeLimit.default(30_000).describe('between two pieces of a response body'),
-  max_connections: z.int().min(1).default(256).describe('to it at a time; further requests wait'),
+    .regex(/^\/[!-~]*$/, 'must be a path: /healthz')
+    .describe('what is asked for with GET, behind the prefix'),
+  interval: timeLimit.default(5_000).describe('between two questions'),
+  timeout: timeLimit.default(2_000).describe('for an answer'),
+  status: statusList.default([200, 204]).describe('of answers that say that it is well'),
+  healthy: z.int().min(1).max(100).default(2).describe('such answers in a row until it gets requests again'),
+  unhealthy: z.int().min(1).max(100).default(2).describe('others in a row until it gets none'),
 })
+export type HealthCheckOptions = Frozen<z.output<typeof healthCheckOptions>>
+
+export const upstreamOptions = z
+  .strictObject({
+    url: upstreamUrl.optional().describe('where it is; a prefix stands before every path. This or urls'),
+    urls: z
+      .array(upstreamUrl)
+      .min(1)
+      .max(64)
+      .optional()
+      .describe('servers that do the same: each request goes to the one of them with the fewest under way'),
+    retries: z
+      .int()
+      .min(0)
+      .max(5)
+      .optional()
+      .describe(
+        'how often a request is sent again, to another server if there is one, where that is safe: nothing was sent, or the method is idempotent and the body is here; of all requests at most a fifth. Default: 1 with several urls, else 0',
+      ),
+    outlier: z
+      .strictObject({
+        failures: z
+          .int()
+          .min(1)
+          .max(1_000)
+          .default(5)
+          .describe('in a row: no connection, no answer in time, or a bad one'),
+        status: statusList
+          .default([502, 503, 504])
+          .describe('of answers that count as failures, and are asked for again'),
+        time: timeLimit.default(10_000).describe('how long; n times as long for the nth time in a row'),
+        max_time: timeLimit.default(300_000).describe('and no longer'),
+      })
+      .prefault({})
+      .describe('when one of several servers is left alone, and for how long'),
+    health: healthCheckOptions
+      .optional()
+      .describe('asks each server whether it is well; one that is not gets no requests. Default: nobody is asked'),
+    ca: z.string().optional().describe('PEM file of authorities, instead of the system ones'),
+    client_certificate: z
+      .strictObject({
+        certificate: z.string().describe('PEM file: the certificate and its chain'),
+        key: z.string().describe('PEM file: the private key'),
+      })
+      .optional()
+      .describe('what the gateway shows of itself in TLS'),
+    credentials: outboundCredentialsOptions
+      .optional()
+      .describe('how the gateway says who it is: in place of whatever the caller sent'),
+    connect_timeout: timeLimit.default(5_000).describe('until it is connected, TLS included'),
+    response_timeout: timeLimit.default(30_000).describe('until the response head'),
+    idle_timeout: timeLimit.default(30_000).describe('between two pieces of a response body'),
+    max_connections: z.int().min(1).default(256).describe('to each server at a time; further requests wait'),
+  })
+  .refine(({ url, urls }) => (url === undefined) !== (urls === undefined), 'needs url or urls, and not both')
 export type UpstreamOptions = Frozen<z.output<typeof upstreamOptions>>
+
+/** Of all its servers. */
+export function urlsOf({ url, urls }: Pick<UpstreamOptions, 'url' | 'urls'>): readonly string[] {
+  return urls ?? (url === undefined ? [] : [url])
+}
 
 const origin = z
   .string()

@@ -28,10 +28,6 @@ export interface HeaderPolicy {
 
 export interface Forwarding {
   readonly method: string
-  /** Path and query as the upstream gets them. */
-  readonly target: string
-  /** The upstream's own Host. */
-  readonly host: string
   readonly peer: string
   readonly secure: boolean
   readonly requestId: string
@@ -40,8 +36,8 @@ export interface Forwarding {
 }
 
 /**
- * The head that goes to the upstream: request line and header lines, each ended by CRLF; framing headers and the empty line are the
- * upstream client's. Latin-1.
+ * The header lines that go to the upstream, each ended by CRLF; request line, Host, framing headers and the empty line are the upstream
+ * client's. Latin-1.
  */
 export function upstreamHead(
   head: RequestHead,
@@ -50,7 +46,7 @@ export function upstreamHead(
   identity: Identity | undefined,
 ): string {
   const { rawHeaders, classes, connectionNames } = head
-  let text = `${forwarding.method} ${forwarding.target} HTTP/1.1\r\nHost: ${forwarding.host}\r\n`
+  let text = ''
   for (let at = 0; at < classes.length; at++) {
     const header = classes[at]
     if (header === undefined || !passes(header, policy, forwarding)) continue

@@ -11,8 +11,6 @@ import type { Upstream } from './upstream/upstream.ts'
 
 const upstream: Upstream = {
   name: 'main',
-  host: 'main',
-  prefix: '',
   ownHeaders: [],
   send: () => () => {},
   retire: () => {},

@@ -3,7 +3,7 @@ import type { BodySink, BodySource } from '../engine.ts'
 import { HttpError } from '../problem.ts'
 import { type AnswerEvents, type AnswerHead, AnswerParser } from './answer-parser.ts'
 import type { Exchange } from './exchange.ts'
-import { writeRequest } from './request-writer.ts'
+import { type UpstreamOrigin, writeRequest } from './request-writer.ts'
 
 export interface ConnectionTimes {
   readonly connectMs: number
@@ -14,6 +14,7 @@ export interface ConnectionTimes {
 }
 
 export interface ConnectionOwner {
+  readonly origin: UpstreamOrigin
   /** Ready for another exchange. */
   free(connection: Connection): void
   /** Of no use any more. At most once. */
@@ -92,7 +93,7 @@ export class Connection {
     this.#parser.begin(exchange.request.method)
     this.#requestDone = exchange.request.body.kind !== 'stream'
     this.deadline = this.#owner.now() + responseMs
-    this.#stopRequest = writeRequest(this.#socket, exchange.request, {
+    this.#stopRequest = writeRequest(this.#socket, this.#owner.origin, exchange.request, {
       // While the client sends slowly, the front's own limits hold; while the upstream takes slowly, ours.
       waiting: on => {
         if (this.#head === undefined)
@@ -314,7 +315,7 @@ export class Connection {
     if (exchange === undefined || exchange.settled) return
     exchange.settled = true
     if (sink !== undefined) sink.fail(error)
-    else if (!answered) exchange.receiver.fail(error)
+    else if (!answered) exchange.receiver.fail(error, this.#uses === 0)
   }
 }
 

@@ -9,8 +9,6 @@ import type { Upstream, UpstreamRequest } from './upstream.ts'
 export function withCredentials(upstream: Upstream, credentials: OutboundCredentials): Upstream {
   return {
     name: upstream.name,
-    host: upstream.host,
-    prefix: upstream.prefix,
     ownHeaders: credentials.headers,
     send(request, receiver) {
       let over = false
@@ -32,7 +30,7 @@ export function withCredentials(upstream: Upstream, credentials: OutboundCredent
                 new OutboundError('outbound.refused', `${upstream.name} does not accept the gateway’s credential`),
               )
           },
-          fail: error => receiver.fail(error),
+          fail: (error, nothingSent) => receiver.fail(error, nothingSent),
         })
       }
       const attempt = (isFirst: boolean): void => {

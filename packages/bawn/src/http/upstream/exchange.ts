@@ -3,6 +3,11 @@ import type { AnswerReceiver, UpstreamRequest } from './upstream.ts'
 /** Idempotent methods (RFC 9110 section 9.2.2): sending one twice does what sending it once does. */
 const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS'])
 
+/** Whether sending it twice does what sending it once does. */
+export function isIdempotent(method: string): boolean {
+  return idempotent.has(method)
+}
+
 /** One request and its answer, on whichever connection it lands. */
 export class Exchange {
   readonly request: UpstreamRequest
@@ -23,6 +28,6 @@ export class Exchange {
    * answer. Only what may be done twice is sent again, only once, and only if we still have all of it.
    */
   get repeatable(): boolean {
-    return !this.touched && !this.retried && this.request.body.kind !== 'stream' && idempotent.has(this.request.method)
+    return !this.touched && !this.retried && this.request.body.kind !== 'stream' && isIdempotent(this.request.method)
   }
 }

@@ -18,7 +18,7 @@ function ask(upstream: Upstream, request: Partial<UpstreamRequest> = {}): Promis
   const method = request.method ?? 'GET'
   return new Promise((resolve, reject) => {
     upstream.send(
-      { method, head: `${method} / HTTP/1.1\r\nHost: a\r\n`, body: { kind: 'none' }, ...request },
+      { method, target: '/', head: '', body: { kind: 'none' }, ...request },
       {
         fail: reject,
         answer: ({ head, whole, body }) => {
@@ -212,7 +212,7 @@ test('a reader that waits makes the upstream wait', async t => {
   })
   const size = await new Promise<number>((resolve, reject) => {
     upstream.send(
-      { method: 'GET', head: 'GET / HTTP/1.1\r\nHost: a\r\n', body: { kind: 'none' } },
+      { method: 'GET', target: '/', head: '', body: { kind: 'none' } },
       {
         fail: reject,
         answer: ({ body }) => {
@@ -315,7 +315,7 @@ test('who gives up closes the connection', async t => {
     socket.on('close', () => closed.resolve())
   })
   const giveUp = upstream.send(
-    { method: 'GET', head: 'GET / HTTP/1.1\r\nHost: a\r\n', body: { kind: 'none' } },
+    { method: 'GET', target: '/', head: '', body: { kind: 'none' } },
     { answer: () => assert.fail('answered'), fail: () => assert.fail('failed') },
   )
   await arrived.promise
@@ -368,7 +368,7 @@ test('what came on one connection is not what came on another, however long it i
     new Promise((resolve, reject) => {
       const pieces: Buffer[] = []
       upstream.send(
-        { method: 'GET', head: 'GET / HTTP/1.1\r\nHost: a\r\n', body: { kind: 'none' } },
+        { method: 'GET', target: '/', head: '', body: { kind: 'none' } },
         {
           fail: reject,
           answer: ({ whole, body }) => {

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import type { UpstreamOptions } from '../option.ts'
+import { type UpstreamOptions, urlsOf } from '../option.ts'
 import { HttpError } from '../problem.ts'
+import { createBalanced } from './balanced.ts'
 import { Connection, type ConnectionOwner, type ConnectionTimes } from './connection.ts'
 import { Exchange } from './exchange.ts'
+import type { UpstreamOrigin } from './request-writer.ts'
 import type { AnswerReceiver, Upstream, UpstreamRequest } from './upstream.ts'
 
 export interface UpstreamDeps {
@@ -12,6 +14,8 @@ export interface UpstreamDeps {
   readonly now?: () => number
   /** Reads the `ca` file. */
   readonly readFile?: (path: string) => string | Buffer
+  /** Hears of servers that are left alone, and of their return. */
+  readonly log?: (message: string) => void
   /** How many requests may wait for a connection; default: 4 for each connection. */
   readonly maxWaiting?: number
   /** How long an unused connection is kept when the upstream does not say; default 4 s, under what servers commonly do. */
@@ -37,12 +41,23 @@ interface Waiting {
 }
 
 /**
- * Connects one backend.
+ * Connects a backend.
  *
  * @throws {HttpError} `http.bad_upstream` when the URL or a PEM file cannot be used
  */
 export function createUpstream(name: string, options: UpstreamOptions, deps: UpstreamDeps = {}): Upstream {
-  const url = parseUrl(name, options.url)
+  const urls = urlsOf(options)
+  const pools = urls.map(url => createPool(urls.length === 1 ? name : url, parseUrl(name, url), options, deps))
+  const [only] = pools
+  if (only !== undefined && pools.length === 1 && options.health === undefined && (options.retries ?? 0) === 0)
+    return only
+  return createBalanced(name, pools, options, {
+    now: deps.now ?? (() => performance.now()),
+    log: deps.log ?? (() => {}),
+  })
+}
+
+function createPool(name: string, url: URL, options: UpstreamOptions, deps: UpstreamDeps): Upstream {
   const { client_certificate: shown } = options
   const read = (what: string, path: string): string | Buffer =>
     readPem(name, what, path, deps.readFile ?? (each => readFileSync(each)))
@@ -58,8 +73,7 @@ export function createUpstream(name: string, options: UpstreamOptions, deps: Ups
 
 class Pool implements Upstream, ConnectionOwner {
   readonly name: string
-  readonly host: string
-  readonly prefix: string
+  readonly origin: UpstreamOrigin
   readonly ownHeaders: readonly string[] = []
   readonly now: () => number
   readonly #open: (received: (bytes: Buffer) => void) => Socket
@@ -77,8 +91,7 @@ class Pool implements Upstream, ConnectionOwner {
 
   constructor(name: string, url: URL, options: UpstreamOptions, tls: UpstreamTls, deps: UpstreamDeps) {
     this.name = name
-    this.host = url.host
-    this.prefix = url.pathname.replace(/\/$/, '')
+    this.origin = { host: url.host, prefix: url.pathname.replace(/\/$/, '') }
     this.now = deps.now ?? (() => performance.now())
     this.#max = options.max_connections
     this.#maxWaiting = deps.maxWaiting ?? options.max_connections * 4
@@ -136,6 +149,7 @@ class Pool implements Upstream, ConnectionOwner {
       exchange.settled = true
       receiver.fail(
         new HttpError('http.upstream_busy', `${this.name}: all ${this.#max} connections busy, and the queue is full`),
+        true,
       )
     }
     return () => this.#abandon(exchange)
@@ -195,6 +209,7 @@ class Pool implements Upstream, ConnectionOwner {
       waiting.exchange.settled = true
       waiting.exchange.receiver.fail(
         new HttpError('http.upstream_busy', `${this.name}: no connection became free in time`),
+        true,
       )
     }
     this.#waiting = this.#waiting.filter(waiting => !waiting.exchange.settled)

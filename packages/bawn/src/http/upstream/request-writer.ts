@@ -1,6 +1,14 @@
 import type { Socket } from 'node:net'
 import type { UpstreamRequest } from './upstream.ts'
 
+/** Which server it is. */
+export interface UpstreamOrigin {
+  /** Host header: name and, where it is not the scheme's own, port. */
+  readonly host: string
+  /** What stands before every path: empty, or `/prefix` without a slash at its end. */
+  readonly prefix: string
+}
+
 export interface RequestProgress {
   /** Who has to do something before more can be written. */
   waiting(on: 'client' | 'upstream'): void
@@ -19,10 +27,12 @@ const methodsWithBody: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])
  */
 export function writeRequest(
   socket: Socket,
+  origin: UpstreamOrigin,
   request: UpstreamRequest,
   progress: RequestProgress,
 ): (() => void) | undefined {
-  const { head, body } = request
+  const { body } = request
+  const head = `${request.method} ${origin.prefix}${request.target} HTTP/1.1\r\nHost: ${origin.host}\r\n${request.head}`
   if (body.kind === 'none') {
     // RFC 9110 section 8.6: a method that anticipates content says that there is none.
     socket.write(methodsWithBody.has(request.method) ? `${head}Content-Length: 0\r\n\r\n` : `${head}\r\n`, 'latin1')

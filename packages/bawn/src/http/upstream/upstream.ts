@@ -4,7 +4,9 @@ import type { AnswerHead } from './answer-parser.ts'
 /** A request towards an upstream. */
 export interface UpstreamRequest {
   readonly method: string
-  /** Request line and headers, each ended by CRLF; no framing header, no empty line. Latin-1. */
+  /** Path and query, behind the upstream's prefix. Latin-1. */
+  readonly target: string
+  /** Headers, each ended by CRLF; no Host, no framing header, no empty line. Latin-1. */
   readonly head: string
   readonly body:
     | { readonly kind: 'none' }
@@ -25,17 +27,16 @@ export interface UpstreamAnswer {
 /** Exactly one of the two is called, once. */
 export interface AnswerReceiver {
   answer(answer: UpstreamAnswer): void
-  /** @param error a `GatewayError` where somebody could tell what is wrong */
-  fail(error: unknown): void
+  /**
+   * @param error a `GatewayError` where somebody could tell what is wrong
+   * @param nothingSent no byte of the request left, and nothing was taken of a body that streams
+   */
+  fail(error: unknown, nothingSent?: boolean): void
 }
 
-/** One backend with its pool of kept connections. */
+/** A backend: one server with its pool of kept connections, or several that do the same. */
 export interface Upstream {
   readonly name: string
-  /** Host header: name and, where it is not the scheme's own, port. */
-  readonly host: string
-  /** What stands before every path: empty, or `/prefix` without a slash at its end. */
-  readonly prefix: string
   /** Headers that the gateway writes itself, to say who it is; in lower case. A caller's own do not get there. */
   readonly ownHeaders: readonly string[]
   /** @returns a function that gives the exchange up: the connection is closed, nothing is called any more */
