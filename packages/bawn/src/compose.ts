@@ -22,6 +22,7 @@ import { composeGrants } from './compose-grants.ts'
 import { composeIssuers } from './compose-issuers.ts'
 import { composeLogin, loginDoor } from './compose-login.ts'
 import { composeMechanisms } from './compose-mechanisms.ts'
+import { composeSigners, publishedKeys } from './compose-signing.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { createCatalogue } from './fields/catalogue.ts'
@@ -155,6 +156,7 @@ export async function compose(
     clock,
     log: (level, message) => log({ level, message, requestId: '-' }),
   })
+  const signers = composeSigners(config, forKinds.secret)
   const jwt = await composeIssuers(config, kinds, forKinds)
   const upstreams = composeUpstreams(config, forKinds)
   const stores = await openAccountStores(config.accounts, { kinds, surroundings: forKinds, create: true })
@@ -248,6 +250,8 @@ export async function compose(
       limiter,
       carriers: mechanisms.carriers,
       issuers: new Set(Object.keys(config.issuers)),
+      signers,
+      clock,
     })
     const close = async (): Promise<void> => {
       grants?.close()
@@ -270,6 +274,7 @@ export async function compose(
         mechanisms,
         tokens: tokenDoor(config, tokens),
         login: login && loginDoor(config, login, throttle),
+        keySets: publishedKeys(signers),
         now: clock,
         catalogue,
         trail,

@@ -115,6 +115,12 @@ export const errors = {
     sqlstate: '57P03',
     hint: 'The token file was written by a newer version of Bawn: run that version, or name another file',
   },
+  'tokens.bad_signing_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Make a key that fits the algorithm of signing: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256',
+  },
   'tokens.bad_key': {
     blame: 'operator',
     status: 500,

@@ -9,6 +9,20 @@ import { createRateLimiter } from './limits/rate-limit.ts'
 import { headersOf } from './outbound/open.ts'
 import { createGate, nothingGranted } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
+import type { JwtSigner } from './tokens/jwt-signer.ts'
+
+const signsNothing: JwtSigner = {
+  algorithm: 'ES256',
+  issuer: undefined,
+  jwksPath: undefined,
+  jwks: { keys: [] },
+  sign: () => {
+    throw new TypeError('explaining signs nothing')
+  },
+  signJson: () => {
+    throw new TypeError('explaining signs nothing')
+  },
+}
 
 /** The door's own table of routes, with upstreams that lead nowhere. @throws {GatewayError} whatever is wrong with a route */
 export function routesOf(
@@ -43,5 +57,7 @@ export function routesOf(
     limiter: createRateLimiter({ now: () => 0 }),
     carriers: configuredCarriers(config, kinds),
     issuers: new Set(Object.keys(config.issuers)),
+    signers: new Map(Object.keys(config.signing).map(name => [name, signsNothing])),
+    clock: () => 0,
   })
 }

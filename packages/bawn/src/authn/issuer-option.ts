@@ -99,6 +99,7 @@ export const issuerOptions = z
       .boolean()
       .default(false)
       .describe('instead of jwks: where the key set is, is read at issuer (OpenID Connect Discovery, RFC 8414)'),
+    signing: name.optional().describe('instead of jwks: the gateway’s own keys, a name of signing'),
     insecure_http: z.boolean().default(false).describe('INSECURE: fetch the key set over plain HTTP'),
     ca: z
       .string()
@@ -171,12 +172,12 @@ export const issuerOptions = z
   .superRefine((options, { addIssue, issues }) => {
     // A key that is misspelt is one mistake.
     if (issues.length > 0) return
-    const { jwks, secret, discovery } = options
+    const { jwks, secret, discovery, signing } = options
     const wrong = (path: (string | number)[], message: string): void => addIssue({ code: 'custom', path, message })
-    if ([jwks !== undefined, discovery, secret !== undefined].filter(Boolean).length !== 1) {
+    if ([jwks !== undefined, discovery, signing !== undefined, secret !== undefined].filter(Boolean).length !== 1) {
       return wrong(
         [],
-        'needs jwks, discovery or secret, and not two of them: what a public key verifies and what a secret does must never mix',
+        'needs jwks, discovery, signing or secret, and not two of them: what a public key verifies and what a secret does must never mix',
       )
     }
     const usable = secret === undefined ? publicKeyAlgorithms : secretAlgorithms

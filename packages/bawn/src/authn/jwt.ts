@@ -211,7 +211,10 @@ function openKeySet(name: string, options: IssuerOptions, surroundings: JwtSurro
   const { jwks, secret, discovery, issuer } = options
   const places = [jwks, discovery ? { discovery: issuer } : undefined].filter(place => place !== undefined)
   if (places.length + (secret === undefined ? 0 : 1) !== 1)
-    throw new AuthnError('authn.bad_issuer', `issuer ${name} needs jwks, discovery or secret, and not two of them`)
+    throw new AuthnError(
+      'authn.bad_issuer',
+      `issuer ${name} needs jwks, discovery, signing or secret, and not two of them`,
+    )
   const [place] = places
   return place === undefined
     ? createSecretKeySet(name, options, surroundings.secret)

@@ -17,9 +17,9 @@ audit: { file: audit.jsonl }
   )
 
 const wrong: readonly (readonly [issuer: string, path: string, says: RegExp])[] = [
-  ['scope: a', 'issuers.corp', /needs jwks, discovery or secret/],
-  ['jwks: a.json, secret: env:S', 'issuers.corp', /needs jwks, discovery or secret/],
-  ['jwks: a.json, discovery: true', 'issuers.corp', /needs jwks, discovery or secret/],
+  ['scope: a', 'issuers.corp', /needs jwks, discovery, signing or secret/],
+  ['jwks: a.json, secret: env:S', 'issuers.corp', /needs jwks, discovery, signing or secret/],
+  ['jwks: a.json, discovery: true', 'issuers.corp', /needs jwks, discovery, signing or secret/],
   ['discovery: true', 'issuers.corp.issuer', /has to be an https URL/],
   ['discovery: true, ca: ca.pem', 'issuers.corp.ca', /https URL/],
   // Misspelt: one mistake, and one problem.

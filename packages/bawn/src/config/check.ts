@@ -12,6 +12,7 @@ import { checkLogin } from './check-login.ts'
 import { checkPlugins } from './check-plugins.ts'
 import { checkReach } from './check-reach.ts'
 import { checkRevocation } from './check-revocation.ts'
+import { checkSigning } from './check-signing.ts'
 import { checkTokens } from './check-tokens.ts'
 import type { Draft } from './draft.ts'
 import { checkNames, type Report } from './report.ts'
@@ -164,6 +165,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkReach(draft, report)
   checkRevocation(draft, report)
   checkTokens(draft, report)
+  checkSigning(draft, report)
   checkGrants(draft, report)
   checkLogin(draft, report)
   checkRoutes(draft, report)

@@ -50,6 +50,7 @@ export function draftOf(value: unknown, schema: ConfigSchema, kinds: PluginKinds
     issuers: recordOf(recordSections.issuers, top['issuers']),
     services: recordOf(recordSections.services, top['services']),
     policies: recordOf(recordSections.policies, top['policies']),
+    signing: recordOf(recordSections.signing, top['signing']),
     plugins: recordOf(recordSections.plugins, top['plugins']),
     host_rules: listOf(listSections.host_rules, top['host_rules']),
     routes: listOf(listSections.routes, top['routes']),

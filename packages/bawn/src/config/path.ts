@@ -46,6 +46,11 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
     accounts: each(config.accounts, entry => (entry.kind === 'plugin' ? entry : accountPaths(entry, path, reference))),
     issuers: each(config.issuers, entry => issuerPaths(entry, path, reference)),
     mechanisms: mechanismPaths(config.mechanisms, reference),
+    signing: each(config.signing, entry => ({
+      ...entry,
+      key: reference(entry.key),
+      other_keys: entry.other_keys.map(reference),
+    })),
     tokens: config.tokens && tokenPaths(config.tokens, path, reference),
     keys: {
       ...config.keys,

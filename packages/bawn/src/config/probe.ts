@@ -118,6 +118,10 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
       if (user[key] !== undefined) secret(['mechanisms', 'digest', 'users', name, key], user[key])
     }
   }
+  for (const [name, { key, other_keys: others }] of Object.entries(config.signing)) {
+    secret(['signing', name, 'key'], key)
+    for (const [place, reference] of others.entries()) secret(['signing', name, 'other_keys', place], reference)
+  }
   const { tokens } = config
   if (tokens?.kind === 'signed') {
     secret(['tokens', 'key'], tokens.key)

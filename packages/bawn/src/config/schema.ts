@@ -10,7 +10,7 @@ import { type Frozen, name } from '../option.ts'
 import { pluginOptions } from '../plugins/option.ts'
 import { grantsOptions, policyOptions } from '../policy/option.ts'
 import { databaseOptions, postgresListenerOptions } from '../postgres/option.ts'
-import { commonTokenOptions, tokensOptions } from '../tokens/option.ts'
+import { commonTokenOptions, signingOptions, tokensOptions } from '../tokens/option.ts'
 import { type CheckOptions, noPluginKinds, type PluginEntry, type PluginKinds, type WrittenOptions } from './kinds.ts'
 
 // The whole of bawn.yaml, composed of the schemas that each folder keeps in its option.ts. A section is a record (name: entry), a
@@ -76,6 +76,7 @@ export function configSchema(kinds: PluginKinds) {
     issuers: issuerOptions,
     services: serviceOptions,
     policies: policyOptions,
+    signing: signingOptions,
     plugins: pluginOptions,
   } as const
 
@@ -98,6 +99,10 @@ export function configSchema(kinds: PluginKinds) {
     services: z.record(name, serviceOptions).default({}).describe('programs that log in with a client certificate'),
     mechanisms: mechanisms.prefault({}).describe('options of the ways to prove who one is'),
     tokens: tokens.optional().describe('tokens of our own: without it none are issued'),
+    signing: z
+      .record(name, signingOptions)
+      .default({})
+      .describe('keys by which the gateway signs what others believe: claims of a login, and who is asking'),
     host_rules: z
       .array(hostRule)
       .default([])

@@ -12,6 +12,7 @@ import {
   undecided,
 } from './authenticate.ts'
 import { RequestCredentials, wantsNoChallenge } from './credentials.ts'
+import { answerKeySet } from './key-set.ts'
 import { sendToLogin } from './login/begin.ts'
 import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
 import { isNavigation } from './login/navigation.ts'
@@ -86,6 +87,11 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
   const path = parsePath(head.target)
   if (path === undefined) {
     turn.refuse({ code: 'http.bad_path', rule: 'well-formed path', decision: 'error' })
+    return undefined
+  }
+  const keySet = state.keySets.size === 0 ? undefined : state.keySets.get(path.path)
+  if (keySet !== undefined) {
+    answerKeySet(turn, path.path, keySet)
     return undefined
   }
   const target = state.tokens && findTokenTarget(state.tokens, path.segments)

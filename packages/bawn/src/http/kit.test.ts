@@ -12,6 +12,7 @@ import type { Catalogue, Field, FieldView, JsonPlace } from '../fields/field.ts'
 import { createRateLimiter, type RateLimit } from '../limits/rate-limit.ts'
 import type { OutboundCredentials } from '../outbound/credentials.ts'
 import type { Gate } from '../policy/policy.ts'
+import type { JwtSigner } from '../tokens/jwt-signer.ts'
 import { createHttpDoor, type HttpDoor } from './door.ts'
 import type { FrontTls } from './engine.ts'
 import { createMechanismTable } from './mechanisms.ts'
@@ -122,6 +123,8 @@ export interface KitOptions {
   /** Of the host rule that holds for everybody. */
   readonly use?: readonly string[]
   readonly tls?: FrontTls
+  readonly signers?: ReadonlyMap<string, JwtSigner>
+  readonly keySets?: ReadonlyMap<string, Buffer>
   readonly commit?: () => void
   /** Monotonic, in ms: of rate limits. */
   readonly now?: () => number
@@ -169,11 +172,14 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
       catalogue: fields,
       carriers: mechanisms.carriers,
       issuers: new Set(['test', 'other']),
+      signers: options.signers ?? new Map(),
+      clock: Date.now,
       limiter: createRateLimiter({ now: options.now ?? (() => performance.now()) }),
     }),
     upstreams: [upstream],
     hostRules: options.hostRules ?? { match: () => ({ kind: 'matched', rule: 'host_rules.0', use }) },
     mechanisms,
+    keySets: options.keySets ?? new Map(),
     now: Date.now,
     catalogue: fields,
     ...around,

@@ -225,12 +225,39 @@ export const routeOptions = z.strictObject({
         .describe(
           'headers that get claims of the token: header: claim, a dotted path reaches into objects; lists are joined with commas, and what is missing or no text makes no header',
         ),
+      signed: z
+        .strictObject({
+          header: headerName.describe('header that gets the token'),
+          signing: name.describe('whose key signs it: a name of signing'),
+          audience: z.string().min(1).optional().describe('aud; default: the name of the upstream'),
+          ttl: timeLimit.default(60_000).describe('how long it is good'),
+          claims: z.array(z.string().min(1)).default([]).describe('claims of the caller’s token that go along'),
+        })
+        .optional()
+        .describe('header that gets a signed token (JWT) of who is asking: sub, roles, aud, exp'),
     })
     .optional()
     .describe('headers in which the upstream learns who is asking; a caller’s own are always removed'),
   response_timeout: timeLimit.optional().describe('until the head of an answer; default: that of the upstream'),
   max_body_bytes: z.int().min(0).optional().describe('of a request, where it is less than that of the listener'),
   max_json_bytes: z.int().min(1).default(8_388_608).describe('of a body in which fields are opened'),
+  sign: z
+    .strictObject({
+      signing: name.describe('whose key signs: a name of signing'),
+      members: z.array(z.string().min(1)).min(1).describe('members of the answer that are claims, and become tokens'),
+      format: z
+        .enum(['compact', 'json'])
+        .default('compact')
+        .describe('compact, or the flattened JSON serialization as a string'),
+      typ: z
+        .string()
+        .regex(/^[A-Za-z0-9!#$&^_.+-]{1,64}$/, 'must be a media type without application/: at+jwt')
+        .default('JWT')
+        .describe('type that the header of a token states'),
+      ttl: duration.default(900_000).describe('how long a token is good: where exp is missing, and at most'),
+    })
+    .optional()
+    .describe('what a login answers in JSON with status 200 is signed: for clients that get tokens of yours'),
   cors: corsOptions
     .optional()
     .describe(

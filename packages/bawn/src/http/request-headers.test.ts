@@ -35,7 +35,7 @@ function sent(
       replaced: new Set(['x-gateway']),
       carriers: carriersOf([{ carries: { headers: ['x-team-key'], query: [], cookies: ['session'] } }]),
       isDelegated: false,
-      identity: { id: undefined, roles: undefined, claims: [] },
+      identity: { id: undefined, roles: undefined, claims: [], signed: undefined },
       ...policy,
     },
     { method, peer: '10.0.0.9', secure: true, requestId: 'r-1', opensBodies },
@@ -153,7 +153,7 @@ test('an allow list passes what it names, a delegated credential included, and w
 test('identity headers are set so that no reader takes them for more', () => {
   const lines = sent(['X-Id', 'root', 'x_id', 'root'], {
     reserved: new Set(['x-id']),
-    identity: { id: 'X-Id', roles: 'X-Roles', claims: [] },
+    identity: { id: 'X-Id', roles: 'X-Roles', claims: [], signed: undefined },
   })
   assert.deepEqual(lines, [...ours, 'X-Id: a%2C%0D%0AX-Admin:%201', 'X-Roles: a,b%2Cc'])
   assert.equal(headerValue('alice@example.org'), 'alice@example.org')

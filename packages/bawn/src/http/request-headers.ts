@@ -2,6 +2,7 @@ import type { Identity } from '../authn/identity.ts'
 import { claimTexts } from './claim-text.ts'
 import { type Carriers, noChallengeHeader } from './credentials.ts'
 import type { HeaderClass } from './header-class.ts'
+import type { IdentityToken } from './identity-token.ts'
 import { withoutParameters } from './query.ts'
 import type { RequestHead } from './request-head.ts'
 
@@ -23,6 +24,7 @@ export interface HeaderPolicy {
     readonly roles: string | undefined
     /** Header and claim. */
     readonly claims: readonly (readonly [string, string])[]
+    readonly signed: { readonly header: string; readonly token: IdentityToken } | undefined
   }
 }
 
@@ -63,6 +65,8 @@ export function upstreamHead(
     if (policy.identity.roles !== undefined) {
       text += `${policy.identity.roles}: ${identity.roles.map(headerValue).join(',')}\r\n`
     }
+    const { signed } = policy.identity
+    if (signed !== undefined) text += `${signed.header}: ${signed.token(identity)}\r\n`
     for (const [header, claim] of policy.identity.claims) {
       const values = claimTexts(identity.claims, claim)
       if (values !== undefined) text += `${header}: ${values.map(headerValue).join(',')}\r\n`

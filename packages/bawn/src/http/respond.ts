@@ -6,6 +6,7 @@ import type { FieldPlan } from './field-plan.ts'
 import type { Forwarded } from './forward.ts'
 import { headerClass } from './header-class.ts'
 import { HttpError, problem } from './problem.ts'
+import { type AnswerSigning, signAnswer } from './sign-answer.ts'
 import { nobody } from './state.ts'
 import type { Turn } from './turn.ts'
 import type { AnswerHead } from './upstream/answer-parser.ts'
@@ -20,6 +21,13 @@ import type { UpstreamAnswer } from './upstream/upstream.ts'
  */
 export function respond(turn: Turn, forwarded: Forwarded, maxJsonBytes: number): void | Promise<void> {
   const { answer, plan } = forwarded
+  const signing = turn.route?.signing
+  if (signing !== undefined && answer.head.status === 200) {
+    const document = wholeBody(answer, maxJsonBytes)
+    if (document instanceof Promise) return document.then(bytes => respondSigned(turn, answer.head, signing, bytes))
+    respondSigned(turn, answer.head, signing, document)
+    return
+  }
   if (plan === undefined) {
     passOn(turn, answer)
     return
@@ -70,6 +78,12 @@ function headersOf(turn: Turn, head: AnswerHead, length: number | undefined, rep
   })
 }
 
+function respondSigned(turn: Turn, head: AnswerHead, signing: AnswerSigning, document: Buffer): void {
+  checkReadable(head)
+  const signed = signAnswer(document, signing, turn.state.now())
+  send(turn, head.status, headersOf(turn, head, signed.length, true), signed, [])
+}
+
 function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, document: Buffer): void {
   const { head } = forwarded.answer
   if (document.length === 0) {
@@ -96,7 +110,7 @@ function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, docume
 
 function wholeBody({ head, whole, body }: UpstreamAnswer, max: number): Buffer | Promise<Buffer> {
   const tooLarge = (): HttpError =>
-    new HttpError('http.answer_too_large', `an answer of more than ${max} bytes, with fields`)
+    new HttpError('http.answer_too_large', `an answer of more than ${max} bytes, which has to be opened`)
   if (head.framing.kind === 'none') return Buffer.alloc(0)
   if ((head.framing.kind === 'length' && head.framing.length > max) || (whole?.length ?? 0) > max) {
     body.cancel()
@@ -124,15 +138,15 @@ function checkReadable(head: AnswerHead): void {
     const value = head.headers[at + 1] ?? ''
     if (name === 'content-type') types.push(value)
     if (name === 'content-encoding' && value.toLowerCase() !== 'identity') {
-      throw new HttpError('http.unreadable_answer', 'the upstream compressed its answer, on a route with fields')
+      throw new HttpError('http.unreadable_answer', 'the upstream compressed an answer that has to be opened')
     }
   }
   if (head.status === 206)
-    throw new HttpError('http.unreadable_answer', 'the upstream sent a part, on a route with fields')
+    throw new HttpError('http.unreadable_answer', 'the upstream sent a part of an answer that has to be opened')
   if (types.length !== 1 || bodyKind(types[0]) !== 'json') {
     throw new HttpError(
       'http.unreadable_answer',
-      'the upstream sent something else than JSON in UTF-8, on a route with fields',
+      'the upstream sent something else than JSON in UTF-8, where an answer has to be opened',
     )
   }
 }

@@ -25,6 +25,8 @@ function compile(routes: readonly Record<string, unknown>[], fields: Parameters<
       catalogue: catalogue(fields),
       carriers: carriersOf([]),
       issuers: new Set(),
+      signers: new Map(),
+      clock: Date.now,
       limiter: createRateLimiter({ now: () => 0 }),
     },
   )

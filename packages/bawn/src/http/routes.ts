@@ -2,16 +2,19 @@ import type { Identity } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { RateLimit, RateLimiter } from '../limits/rate-limit.ts'
 import type { Gate } from '../policy/policy.ts'
+import type { JwtSigner } from '../tokens/jwt-signer.ts'
 import { type Cors, compileCors } from './cors.ts'
 import type { Carriers } from './credentials.ts'
 import { type ErrorPages, readErrorPages } from './error-page.ts'
 import { compileFieldPlans, type FieldPlan } from './field-plan.ts'
 import { headerClass } from './header-class.ts'
+import { createIdentityToken } from './identity-token.ts'
 import type { RouteOptions } from './option.ts'
 import { HttpError } from './problem.ts'
 import type { HeaderPolicy } from './request-headers.ts'
 import { ByHost, routeHost } from './route-hosts.ts'
-import { foldSegment, parsePattern, type RoutePattern } from './route-pattern.ts'
+import { foldSegment, parsePattern, patternsOverlap, type RoutePattern } from './route-pattern.ts'
+import type { AnswerSigning } from './sign-answer.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { compileUpstreamPath, type UpstreamPath } from './upstream-path.ts'
 
@@ -30,6 +33,8 @@ export interface Route {
   readonly maxBodyBytes: number
   /** ms until the head of an answer; `undefined`: the upstream's own. */
   readonly responseMs: number | undefined
+  /** Of answers with status 200. */
+  readonly signing: AnswerSigning | undefined
   readonly cors: Cors | undefined
   /** What caches are told of answers, in seconds; `undefined`: what the upstream says. */
   readonly cacheMaxAge: number | undefined
@@ -73,6 +78,9 @@ export interface RouteContext {
   readonly carriers: Carriers
   readonly catalogue: Catalogue
   readonly limiter: RateLimiter
+  readonly signers: ReadonlyMap<string, JwtSigner>
+  /** ms since 1970 */
+  readonly clock: () => number
   /** Names of all issuers. */
   readonly issuers: ReadonlySet<string>
 }
@@ -95,8 +103,8 @@ interface Node {
 export function compileRoutes(options: readonly RouteOptions[], context: RouteContext): RouteTable {
   const reserved = new Set<string>()
   for (const route of options) {
-    const { id, roles, claims = {} } = route.identity_headers ?? {}
-    for (const name of [id, roles, ...Object.keys(claims)]) {
+    const { id, roles, claims = {}, signed } = route.identity_headers ?? {}
+    for (const name of [id, roles, signed?.header, ...Object.keys(claims)]) {
       if (name !== undefined) reserved.add(identityHeader(route.path, name))
     }
   }
@@ -185,12 +193,14 @@ function compile(
         id: option.identity_headers?.id,
         roles: option.identity_headers?.roles,
         claims: Object.entries(option.identity_headers?.claims ?? {}),
+        signed: signedIdentity(option, upstream.name, context),
       },
     },
     delegated,
     maxJsonBytes: option.max_json_bytes,
     maxBodyBytes: option.max_body_bytes ?? Infinity,
     responseMs: option.response_timeout,
+    signing: option.sign && answerSigning(option, option.sign, context),
     cors: option.cors && compileCors(option.cors, option.methods),
     cacheMaxAge: option.cache_max_age === undefined ? undefined : Math.floor(option.cache_max_age / 1000),
     errorPages: readErrorPages(option.errors, option.path),
@@ -210,6 +220,38 @@ function onlyOf(taken: ReadonlySet<string>, all: ReadonlySet<string>): Route['ta
     const isOfIssuer = mechanism === 'token' && source !== undefined && all.has(source)
     return !isOfIssuer || taken.has(source)
   }
+}
+
+function signerOf(path: string, name: string, { signers }: RouteContext): JwtSigner {
+  const signer = signers.get(name)
+  if (signer === undefined) throw bad(path, `no entry of signing is named ${name}`)
+  return signer
+}
+
+function answerSigning(
+  { path, methods }: RouteOptions,
+  sign: NonNullable<RouteOptions['sign']>,
+  context: RouteContext,
+): AnswerSigning {
+  if (methods.includes('HEAD')) throw bad(path, 'sign: HEAD has no answer that could be signed')
+  const protectedHere = context.catalogue.fields.find(field =>
+    field.json.some(place => patternsOverlap(pattern(place.route), pattern(path))),
+  )
+  if (protectedHere !== undefined) throw bad(path, `sign: field ${protectedHere.name} has a place in its answers`)
+  const { members, typ, format, ttl: ttlMs } = sign
+  return { signer: signerOf(path, sign.signing, context), members, typ, format, ttlMs }
+}
+
+function signedIdentity(
+  { path, identity_headers: headers }: RouteOptions,
+  upstream: string,
+  context: RouteContext,
+): HeaderPolicy['identity']['signed'] {
+  const signed = headers?.signed
+  if (signed === undefined) return undefined
+  const { header, audience = upstream, ttl: ttlMs, claims } = signed
+  const signer = signerOf(path, signed.signing, context)
+  return { header, token: createIdentityToken({ signer, audience, ttlMs, claims }, context.clock) }
 }
 
 function identityHeader(path: string, name: string): string {

@@ -45,6 +45,8 @@ export interface HttpState {
   readonly tokens?: TokenDoor | undefined
   /** `undefined`: nobody logs in by a browser. Not without tokens and their cookie. */
   readonly login?: LoginDoor | undefined
+  /** Public keys that anybody gets, by path: JSON (RFC 7517). */
+  readonly keySets: ReadonlyMap<string, Buffer>
   /** ms since 1970 */
   readonly now: () => number
   readonly catalogue: Catalogue

@@ -1,5 +1,10 @@
 import { GatewayError } from '../error.ts'
 
 export class TokenError extends GatewayError<
-  'tokens.full' | 'tokens.expired_proof' | 'tokens.unavailable' | 'tokens.newer_schema' | 'tokens.bad_key'
+  | 'tokens.full'
+  | 'tokens.expired_proof'
+  | 'tokens.unavailable'
+  | 'tokens.newer_schema'
+  | 'tokens.bad_key'
+  | 'tokens.bad_signing_key'
 > {}

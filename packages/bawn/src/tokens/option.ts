@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { duration, type Frozen, secretReference } from '../option.ts'
 
+export { type SigningOptions, signingOptions } from './signing-option.ts'
+
 const path = (text: string) =>
   z.string().regex(/^(\/[A-Za-z0-9._~-]+)+$/, `must be a path of plain segments, for example ${text}`)
 
