@@ -31,6 +31,7 @@ const suites = {
   guessing: ['test/guessing/*.test.ts'],
   'postgres-15': [
     'test/sql-*.test.ts',
+    'test/postgres-cancel.test.ts',
     'test/postgres-copy.test.ts',
     'test/postgres-fields.test.ts',
     'packages/bawn/src/postgres/sql/server.test.ts',

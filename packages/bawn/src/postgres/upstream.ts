@@ -8,10 +8,11 @@ import type { UpstreamTarget } from './state.ts'
 import { refuseRevokedServer } from './upstream-certificate.ts'
 import { authenticate, maxLoginMessageBytes, refusal, type UpstreamLogin, UpstreamRefusal } from './upstream-login.ts'
 import { askUpstream } from './upstream-question.ts'
+import { isVersionUnderstood, minorFor, rememberOlder, type UpstreamMinor } from './upstream-version.ts'
 import { BodyReader } from './wire/body-reader.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { back } from './wire/message.ts'
-import { buildCancelRequest, buildSslRequest, buildStartupMessage } from './wire/startup.ts'
+import { buildCancelRequest, buildSslRequest, buildStartupMessage, maxCancelKeyBytes } from './wire/startup.ts'
 import { WireError } from './wire/wire-error.ts'
 
 /** A connection to PostgreSQL that is logged in and idle. */
@@ -27,6 +28,7 @@ export interface Upstream {
   /** Reported settings, by name. */
   readonly parameters: ReadonlyMap<string, string>
   readonly processId: number
+  /** 4 bytes in protocol 3.0, 4 to 256 in 3.2. */
   readonly key: Buffer
   /** Bytes received after ReadyForQuery. */
   readonly rest: Buffer
@@ -65,12 +67,48 @@ export async function openUpstream(
   })
 }
 
-/** Connects and states who wants in; what the server asks then is the next to be read. @throws {PostgresError} `postgres.upstream_unreachable` */
+/**
+ * Connects and states who wants in; what the server asks then is the next to be read, and has begun to arrive. A host that does not
+ * understand protocol 3.2 is asked again for 3.0.
+ *
+ * @throws {PostgresError} `postgres.upstream_unreachable`, `postgres.upstream_login`
+ */
 export async function beginUpstream(target: UpstreamTarget, user: string, parameters: Parameters): Promise<ByteInput> {
+  const deadline = performance.now() + target.connectTimeoutMs
+  const named: Parameters = [['user', user], ['database', target.database], ...parameters]
+  const minor = minorFor(target, performance.now())
+  const first = await greet(target, minor, named, deadline)
+  if (first.understood || minor === 0) return first.input
+  first.input.socket.destroy()
+  const second = await greet(target, 0, named, deadline)
+  if (second.understood) rememberOlder(target, performance.now())
+  return second.input
+}
+
+async function greet(target: UpstreamTarget, minor: UpstreamMinor, parameters: Parameters, deadline: number) {
   const socket = await dial(target)
   const input = new ByteInput(socket)
-  socket.write(buildStartupMessage([['user', user], ['database', target.database], ...parameters]))
-  return input
+  socket.write(buildStartupMessage(parameters, minor))
+  let late = false
+  const timer = setTimeout(
+    () => {
+      late = true
+      socket.destroy(new Error('timeout'))
+    },
+    Math.max(1, deadline - performance.now()),
+  )
+  try {
+    const understood = await isVersionUnderstood(input, minor)
+    // Whoever says nothing at all is not asked again.
+    if (late) throw new PostgresError('postgres.upstream_unreachable', 'PostgreSQL does not answer')
+    return { input, understood }
+  } catch (cause) {
+    socket.destroy()
+    if (cause instanceof PostgresError) throw cause
+    throw new PostgresError('postgres.upstream_login', 'the gateway cannot log in to PostgreSQL', { cause })
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Reads on behind AuthenticationOk. Throws as `openUpstream` does. */
@@ -272,6 +310,7 @@ async function settle(
         break
       case back.backendKeyData:
         processId = body.int32()
+        if (body.left > maxCancelKeyBytes) throw new WireError('invalid length of cancel key')
         key = body.bytes(body.left)
         break
       case back.readyForQuery:

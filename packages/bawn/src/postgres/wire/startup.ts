@@ -6,6 +6,9 @@ import { WireError } from './wire-error.ts'
 /** Bounds of a start-up packet, checked before the rest of it is kept (the server's own MAX_STARTUP_PACKET_LENGTH is 10000). */
 export const startupPacketBytes = { min: 8, max: 10_000 } as const
 
+/** Since protocol 3.2; the key of 3.0 has 4. */
+export const maxCancelKeyBytes = 256
+
 export interface StartupMessage {
   readonly kind: 'startup'
   readonly major: number
@@ -43,7 +46,8 @@ export function parseStartupPacket(packet: Buffer): StartupPacket {
     return { kind: code === startupCode.ssl ? 'ssl' : 'gssenc' }
   }
   if (code === startupCode.cancel) {
-    if (body.left < 8 || body.left > 260) throw new WireError('invalid length of cancel request packet')
+    if (body.left < 8 || body.left > 4 + maxCancelKeyBytes)
+      throw new WireError('invalid length of cancel request packet')
     return { kind: 'cancel', processId: body.int32(), key: body.bytes(body.left) }
   }
   const major = code >>> 16
@@ -63,9 +67,12 @@ export function parseStartupPacket(packet: Buffer): StartupPacket {
   return { kind: 'startup', major, minor, parameters, protocolOptions }
 }
 
-/** @returns a StartupMessage of protocol 3.0 */
-export function buildStartupMessage(parameters: readonly (readonly [name: string, value: string])[]): Buffer {
-  const message = new MessageBuilder().beginPacket().int32(0x0003_0000)
+/** @returns a StartupMessage of protocol 3, of this minor version */
+export function buildStartupMessage(
+  parameters: readonly (readonly [name: string, value: string])[],
+  minor: 0 | 2 = 0,
+): Buffer {
+  const message = new MessageBuilder().beginPacket().int32(0x0003_0000 + minor)
   for (const [name, value] of parameters) message.cstring(name).cstring(value)
   return message.uint8(0).end().take()
 }
