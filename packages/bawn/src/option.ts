@@ -130,10 +130,37 @@ export const revocationOptions = z
   .refine(({ ocsp, crl }) => ocsp !== undefined || crl !== undefined, 'needs ocsp or crl')
 export type RevocationOptions = Frozen<z.output<typeof revocationOptions>>
 
+const serverName = z
+  .string()
+  .max(253)
+  .regex(
+    /^(\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i,
+    'must be a host name, api.example.org, or *.example.org for one label more',
+  )
+
 /** A door's TLS. Paths are relative to the configuration file. */
 export const serverTls = z.strictObject({
   certificate: z.string().describe('PEM file: the certificate and its chain'),
   key: z.string().describe('PEM file: the private key'),
+  certificates: z
+    .array(
+      z.strictObject({
+        names: z
+          .array(serverName)
+          .min(1)
+          .describe('host names, which the certificate has to have; *.example.org is one label more'),
+        certificate: z.string().describe('PEM file: the certificate and its chain'),
+        key: z.string().describe('PEM file: its private key'),
+      }),
+    )
+    .default([])
+    .describe('further ones, for clients that ask for one of these names (SNI)'),
+  unknown_name: z
+    .enum(['default', 'refuse'])
+    .default('default')
+    .describe(
+      'what a client gets who asks for a name that no certificate is for: certificate, or no connection. Who asks for none gets certificate',
+    ),
   client_ca: z.string().optional().describe('PEM file: authorities whose client certificates are believed'),
   client_certificate: z
     .enum(['off', 'optional', 'required'])

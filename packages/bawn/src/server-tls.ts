@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { parseAuthorities } from './authn/revocation/chain.ts'
@@ -5,6 +6,7 @@ import { createRevocationCheck, type RevocationCheck } from './authn/revocation/
 import { ConfigError } from './config/load.ts'
 import type { RevocationOptions, ServerTls } from './option.ts'
 import type { LogEntry } from './postgres/state.ts'
+import { chooseByServerName, type ServerNames } from './server-names.ts'
 
 /** PEM texts of a listener's TLS. */
 export interface ServerTlsFiles {
@@ -12,6 +14,8 @@ export interface ServerTlsFiles {
   readonly key: string
   readonly clientCa: string | undefined
   readonly clientCertificate: ServerTls['client_certificate']
+  /** `undefined`: everybody is shown the same. */
+  readonly serverNames: ServerNames | undefined
 }
 
 /** What looking certificates up needs. */
@@ -71,18 +75,27 @@ export function readServerTls(name: string, tls: ServerTls): ServerTlsFiles {
     clientCa: tls.client_ca === undefined ? undefined : read(name, tls.client_ca),
     clientCertificate: tls.client_certificate,
   }
+  const certificates = tls.certificates.map(({ names, certificate, key }) => ({
+    names,
+    certificate: read(name, certificate),
+    key: read(name, key),
+  }))
   try {
     createSecureContext({
       cert: files.certificate,
       key: files.key,
       ...(files.clientCa === undefined ? {} : { ca: files.clientCa }),
     })
+    if (certificates.length === 0 && tls.unknown_name === 'default') return { ...files, serverNames: undefined }
+    const fallback = new X509Certificate(files.certificate)
+    const serverNames: ServerNames = { certificates, unknownName: tls.unknown_name, fallback }
+    chooseByServerName(serverNames, files.clientCa)
+    return { ...files, serverNames }
   } catch (cause) {
     // OpenSSL's own words ("key values mismatch", "no start line") say which of the three it is and quote nothing of them.
     const why = cause instanceof Error ? cause.message : 'unknown'
     throw new ConfigError('config.invalid', `the TLS files of listener ${name} cannot be used: ${why}`, { cause })
   }
-  return files
 }
 
 function read(name: string, path: string): string {

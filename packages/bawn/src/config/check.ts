@@ -49,6 +49,17 @@ function checkListeners(draft: Draft, report: Report): void {
       const suggestion = 'name the authorities whose client certificates are believed'
       report('error', [...path, 'tls', 'client_certificate'], 'key', 'client_certificate needs client_ca', suggestion)
     }
+    const named = new Map<string, number>()
+    for (const [index, { names }] of (tls?.certificates ?? []).entries()) {
+      for (const [position, written] of names.entries()) {
+        const first = named.get(written.toLowerCase())
+        if (first !== undefined) {
+          const place = [...path, 'tls', 'certificates', index, 'names', position]
+          report('error', place, 'value', `certificates[${first}] has ${written} already`)
+        }
+        named.set(written.toLowerCase(), first ?? index)
+      }
+    }
     if (listener.door === 'postgres' && listener.databases) {
       checkNames(report, [...path, 'databases'], listener.databases, [...draft.databases.keys()], 'database')
     }

@@ -21,7 +21,12 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
     if (!entry.tls) return entry
     const { certificate, key, client_ca } = entry.tls
     const tls = { ...entry.tls, certificate: path(certificate), key: path(key), client_ca: optional(client_ca) }
-    return { ...entry, tls: { ...tls, revocation: revocationPaths(tls.revocation, path) } }
+    const certificates = tls.certificates.map(one => ({
+      ...one,
+      certificate: path(one.certificate),
+      key: path(one.key),
+    }))
+    return { ...entry, tls: { ...tls, certificates, revocation: revocationPaths(tls.revocation, path) } }
   }
   return {
     ...config,

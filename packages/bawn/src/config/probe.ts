@@ -1,7 +1,9 @@
-import { accessSync, constants, existsSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type DatabaseTls, type RevocationOptions, secretReference } from '../option.ts'
 import { secretsOf } from '../outbound/option.ts'
+import { isNameOf } from '../server-names.ts'
 import { isPluginEntry, pluggedMechanisms } from './kinds.ts'
 import type { Config } from './load.ts'
 import type { ConfigPath, Problem } from './problem.ts'
@@ -11,7 +13,7 @@ import type { Source } from './yaml.ts'
 
 /**
  * Looks at everything outside the file that it names: certificates, key sets, secrets. `bawn check` and a start do this, so that a
- * misspelt path has a line too. Nothing is kept, no content is parsed.
+ * misspelt path has a line too. Nothing is kept; of contents, only the names in certificates are looked at.
  *
  * @param environment where `env:` references are looked up: `process.env`
  * @returns errors (missing, unreadable) and warnings (a secret that others may read), in order of the file
@@ -56,6 +58,11 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     for (const key of ['certificate', 'key', 'client_ca'] as const)
       file(['listeners', name, 'tls', key], listener.tls[key])
     lists(['listeners', name, 'tls'], listener.tls.revocation)
+    for (const [place, one] of listener.tls.certificates.entries()) {
+      const path = ['listeners', name, 'tls', 'certificates', place]
+      for (const key of ['certificate', 'key'] as const) file([...path, key], one[key])
+      for (const [position, message] of uncoveredNames(one)) add('error', [...path, 'names', position], message)
+    }
   }
   for (const [name, database] of Object.entries(config.databases)) {
     server(['databases', name], database)
@@ -136,6 +143,25 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
   for (const { path, reference } of writtenReferences(config, dirname(resolve(source.file)))) secret(path, reference)
   secret(['keys', 'master'], config.keys.master)
   return sortProblems(found)
+}
+
+/** Names that clients would refuse the certificate for. What cannot be read as one is told by the start, in OpenSSL's words. */
+function uncoveredNames({
+  names,
+  certificate: file,
+}: {
+  readonly names: readonly string[]
+  readonly certificate: string
+}) {
+  let certificate: X509Certificate
+  try {
+    certificate = new X509Certificate(readFileSync(file))
+  } catch {
+    return []
+  }
+  return [...names.entries()]
+    .filter(([, name]) => !isNameOf(certificate, name))
+    .map(([position, name]) => [position, `${file} is no certificate for ${name}`] as const)
 }
 
 /** Secret references in what plug-ins read: there too, a text that begins so is one. */

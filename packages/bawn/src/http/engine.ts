@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto'
+import type { ServerNames } from '../server-names.ts'
 import type { HttpCode, Problem } from './problem.ts'
 
 // What the door knows of sockets. A front speaks HTTP/1.1 to clients and implements the interfaces below: raw-front.ts on bare
@@ -97,6 +98,8 @@ export interface FrontTls {
   /** PEM: authorities whose client certificates are believed. */
   readonly clientCa?: string | Buffer | undefined
   readonly clientCertificate?: 'off' | 'optional' | 'required' | undefined
+  /** `undefined`: everybody is shown the same certificate. */
+  readonly serverNames?: ServerNames | undefined
 }
 
 export interface Front {

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { TLSSocket, type TlsOptions } from 'node:tls'
+import { type ChooseCertificate, chooseByServerName, withoutResumption } from '../server-names.ts'
 import type { FrontTls } from './engine.ts'
 
 // What the fronts share about who is at the other end of a socket.
@@ -42,6 +43,30 @@ export function tlsOptions(tls: FrontTls): TlsOptions {
     // `optional` admits who shows none; who shows a bad one is dropped by `showsBadCertificate`.
     rejectUnauthorized: tls.clientCertificate === 'required',
     ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }),
+    ...(tls.serverNames === undefined ? {} : withoutResumption),
+  }
+}
+
+/**
+ * The certificate by the name that a client asks for; `renew` has it choose from others from then on: a server takes its callback once.
+ *
+ * @returns nothing for the server where all are shown the same
+ */
+export function renewableChoice(tls: FrontTls | undefined): {
+  readonly options: Pick<TlsOptions, 'SNICallback'>
+  readonly renew: (tls: FrontTls) => void
+} {
+  const choiceOf = ({ serverNames, clientCa }: FrontTls): ChooseCertificate | undefined =>
+    serverNames && chooseByServerName(serverNames, clientCa)
+  let choose = tls && choiceOf(tls)
+  return {
+    options:
+      choose === undefined
+        ? {}
+        : { SNICallback: (name, done) => (choose === undefined ? done(null) : choose(name, done)) },
+    renew: next => {
+      choose = choiceOf(next)
+    },
   }
 }
 

@@ -4,7 +4,14 @@ import type { Socket } from 'node:net'
 import { listening } from '../listening.ts'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
 import { lastAnswer, lingerMs } from './front-answer.ts'
-import { asksForCertificates, certificateOf, plainAddress, showsBadCertificate, tlsOptions } from './front-peer.ts'
+import {
+  asksForCertificates,
+  certificateOf,
+  plainAddress,
+  renewableChoice,
+  showsBadCertificate,
+  tlsOptions,
+} from './front-peer.ts'
 import { type AnswerContext, NodeAnswer } from './node-answer.ts'
 import { nodeBody } from './node-body.ts'
 import type { HttpCode, Problem } from './problem.ts'
@@ -17,6 +24,7 @@ const maxPipelined = 16
  * request-head.ts. Whatever is no request is answered with a problem document and a closed connection.
  */
 export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, handlers: FrontHandlers): Front {
+  const choice = renewableChoice(tls)
   const options: ServerOptions = {
     insecureHTTPParser: false,
     // The check for Host is the door's: node's own answers without a problem document.
@@ -28,7 +36,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     // How often node looks for requests that are over their time.
     connectionsCheckingInterval: Math.max(20, Math.min(1_000, limits.headerTimeoutMs / 4)),
     noDelay: true,
-    ...(tls === undefined ? {} : tlsOptions(tls)),
+    ...(tls === undefined ? {} : { ...tlsOptions(tls), ...choice.options }),
   }
   let draining = false
   /** Connections whose client was refused: what still comes in on them is nobody's. */
@@ -140,6 +148,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
       if ('setSecureContext' in server && typeof server.setSecureContext === 'function') {
         server.setSecureContext(tlsOptions(next))
       }
+      choice.renew(next)
     },
     drain: () =>
       new Promise(resolve => {

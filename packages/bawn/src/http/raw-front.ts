@@ -2,7 +2,7 @@ import { createServer, type Socket } from 'node:net'
 import { createServer as createSecureServer } from 'node:tls'
 import { listening } from '../listening.ts'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
-import { asksForCertificates, showsBadCertificate, tlsOptions } from './front-peer.ts'
+import { asksForCertificates, renewableChoice, showsBadCertificate, tlsOptions } from './front-peer.ts'
 import { RawConnection } from './raw-connection.ts'
 
 /**
@@ -34,7 +34,8 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
     connections.add(new RawConnection(socket, context))
   }
   const options = { allowHalfOpen: true, noDelay: true }
-  const secure = tls && createSecureServer({ ...options, ...tlsOptions(tls) }, accept)
+  const choice = renewableChoice(tls)
+  const secure = tls && createSecureServer({ ...options, ...tlsOptions(tls), ...choice.options }, accept)
   const server = secure ?? createServer(options, accept)
   server.maxConnections = limits.maxConnections
   // Port scans and clients that do not trust us: TLS has told them already.
@@ -52,7 +53,10 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
 
   return {
     listen: (host, port) => listening(server, { host, port }),
-    renewTls: next => secure?.setSecureContext(tlsOptions(next)),
+    renewTls: next => {
+      secure?.setSecureContext(tlsOptions(next))
+      choice.renew(next)
+    },
     drain: () =>
       new Promise(resolve => {
         draining = true

@@ -12,7 +12,7 @@ import type { PostgresListenerOptions } from './option.ts'
 import { Sessions } from './sessions.ts'
 import { readStartupRequest, type StartupRequest } from './startup-settings.ts'
 import type { DoorState, SessionSummary } from './state.ts'
-import { createTlsFront, type DoorTls, type TlsFront, verifiedCertificate } from './tls.ts'
+import { createTlsFront, type DoorTls, shownBinding, type TlsFront, verifiedCertificate } from './tls.ts'
 import { UpstreamRefusal } from './upstream-login.ts'
 import { rebuildErrorResponse } from './wire/error-response.ts'
 import { buildNegotiateVersion, type StartupMessage } from './wire/startup.ts'
@@ -216,7 +216,7 @@ export class PostgresDoor {
         address: socket.remoteAddress ?? '',
         tls: admission.tls !== undefined,
         certificate: verifiedCertificate(admission.tls),
-        channelBinding: admission.tls === undefined ? undefined : tls?.channelBinding,
+        channelBinding: shownBinding(admission.tls),
         revocation: this.#revocation,
       }
       negotiateVersion(client, admission.message)

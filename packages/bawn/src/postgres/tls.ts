@@ -1,8 +1,9 @@
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { serverEndPointHash } from '../authn/channel-binding.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
+import { chooseByServerName, type ServerNames, withoutResumption } from '../server-names.ts'
 
 /** PEM texts of a listener's TLS. */
 export interface DoorTls {
@@ -10,14 +11,14 @@ export interface DoorTls {
   readonly key: string
   readonly clientCa: string | undefined
   readonly clientCertificate: 'off' | 'optional' | 'required'
+  /** `undefined`: everybody is shown the same certificate. */
+  readonly serverNames?: ServerNames | undefined
   /** Whether those certificates were revoked; `undefined`: nobody is asked. */
   readonly revocation?: RevocationCheck | undefined
 }
 
 /** Shakes hands on sockets that were accepted elsewhere, after the protocol's own first bytes. */
 export interface TlsFront {
-  /** Hash of our certificate, for SCRAM-SHA-256-PLUS; `undefined` where its algorithm defines none. */
-  readonly channelBinding: Uint8Array | undefined
   /** Resolves with `undefined` when the handshake fails; the socket is closed then. */
   start(socket: Socket): Promise<TLSSocket | undefined>
 }
@@ -36,6 +37,9 @@ export function createTlsFront(tls: DoorTls, handshakeTimeoutMs: number): TlsFro
     rejectUnauthorized: tls.clientCertificate === 'required',
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['postgresql'],
+    ...(tls.serverNames === undefined
+      ? {}
+      : { ...withoutResumption, SNICallback: chooseByServerName(tls.serverNames, tls.clientCa) }),
     handshakeTimeout: handshakeTimeoutMs,
   })
   // A TCP connection is told from every other live one by its remote end; the server hands back the wrapped socket only.
@@ -51,7 +55,6 @@ export function createTlsFront(tls: DoorTls, handshakeTimeoutMs: number): TlsFro
   })
   server.on('tlsClientError', (_, socket) => socket.destroy())
   return {
-    channelBinding: serverEndPointHash(new X509Certificate(tls.certificate).raw),
     start(socket) {
       return new Promise(resolve => {
         const key = endOf(socket)
@@ -61,6 +64,12 @@ export function createTlsFront(tls: DoorTls, handshakeTimeoutMs: number): TlsFro
       })
     },
   }
+}
+
+/** @returns hash of the certificate that was shown there, for SCRAM-SHA-256-PLUS; `undefined` where its algorithm defines none */
+export function shownBinding(socket: TLSSocket | undefined): Uint8Array | undefined {
+  const shown = socket?.getX509Certificate()
+  return shown && serverEndPointHash(shown.raw)
 }
 
 /** @returns the client's certificate when its chain was verified, else `undefined` */
