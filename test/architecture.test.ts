@@ -44,6 +44,7 @@ const everywhere = [
   'listening.ts',
   'answer-body.ts',
   'oauth.ts',
+  'password-command.ts',
   'server-names.ts',
   'sqlite-database.ts',
 ]

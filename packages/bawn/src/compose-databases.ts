@@ -106,6 +106,7 @@ function upstreamTargets(
     get password() {
       return login.password
     },
+    fetched: login.fetched,
     connectTimeoutMs: login.connectTimeoutMs,
     probeAfterMs: options.probe_after,
   })

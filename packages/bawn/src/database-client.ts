@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { checkServerIdentity } from 'node:tls'
 import pg from 'pg'
+import type { FetchedPassword } from './password-command.ts'
 
 /** A PostgreSQL server, and the gateway's own credential there. */
 export interface DatabaseLogin {
@@ -12,6 +13,8 @@ export interface DatabaseLogin {
   readonly user: string
   /** Asked for at each login: it may have changed since. `undefined`: the certificate has to do. */
   readonly password: string | undefined
+  /** In place of `password`: one that a program prints. */
+  readonly fetched?: FetchedPassword | undefined
   /** Until it is connected and logged in. */
   readonly connectTimeoutMs: number
 }
@@ -60,14 +63,15 @@ export function databaseClient(
     constructor(more: pg.ClientConfig = {}) {
       let unwanted: string | undefined
       let bound = false
+      let given: string | undefined
       super({
         ...more,
         ...{ host, port, database, user },
         // Asked for when the server has said how it wants it.
         password: async () => {
           await beforePassword?.(this.connection.stream)
-          const { password } = login
-          if (unwanted === undefined && password !== undefined) return password
+          if (unwanted === undefined) given = login.fetched === undefined ? login.password : await login.fetched.get()
+          if (unwanted === undefined && given !== undefined) return given
           throw refused(unwanted ?? 'a password, and there is none')
         },
         connectionTimeoutMillis: connectTimeoutMs,
@@ -84,6 +88,10 @@ export function databaseClient(
         enableChannelBinding: mustBind,
       })
       const { connection } = this
+      connection.once('errorMessage', (error: unknown) => {
+        const isRefusal = error instanceof Error && 'code' in error && String(error.code).startsWith('28')
+        if (isRefusal && given !== undefined) login.fetched?.refuse(given)
+      })
       connection.once('authenticationMD5Password', () => {
         unwanted = 'md5'
       })

@@ -56,6 +56,8 @@ export function createDatabaseQuery(
       what => new PostgresError('postgres.upstream_login', `PostgreSQL asks for ${what}, which the gateway refuses`),
       stream => refuseRevokedServer(target, stream),
     )
+    // Before anything is timed: a program may take longer than a login.
+    await target.fetched?.get()
     const client = new Client({
       query_timeout: timeoutMs,
       application_name: applicationName,

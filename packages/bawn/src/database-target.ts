@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { DatabaseLogin, DatabaseLoginTls } from './database-client.ts'
 import { GatewayError } from './error.ts'
-import { type DatabaseTls, type HostPort, parseHostPort } from './option.ts'
+import { type DatabaseTls, type HostPort, type PasswordCommandOptions, parseHostPort } from './option.ts'
+import { type FetchedPassword, fetchPassword } from './password-command.ts'
 
 /** Options of a PostgreSQL server, as `databases` and account stores have them. */
 export interface ServerOptions {
@@ -10,7 +11,11 @@ export interface ServerOptions {
   readonly port: number
   readonly database: string
   readonly tls: DatabaseTls
-  readonly login: { readonly user: string; readonly password?: string | undefined }
+  readonly login: {
+    readonly user: string
+    readonly password?: string | undefined
+    readonly password_command?: PasswordCommandOptions | undefined
+  }
   readonly connect_timeout: number
 }
 
@@ -28,7 +33,10 @@ export function databaseTargets(
   secret: (reference: string) => string,
 ): readonly [DatabaseLogin, ...DatabaseLogin[]] {
   const [first = { host, port }, ...others] = hosts.map(parseHostPort)
-  const at = (place: HostPort): DatabaseLogin => databaseTarget(name, { ...options, ...place }, secret)
+  const { password_command: command } = options.login
+  // One for all of them: it is one credential.
+  const fetched = command && fetchPassword(name, command, () => performance.now())
+  const at = (place: HostPort): DatabaseLogin => databaseTarget(name, { ...options, ...place }, secret, fetched)
   return [at(first), ...others.map(at)]
 }
 
@@ -43,6 +51,8 @@ export function databaseTarget(
   name: string,
   { host, port, database, tls, login, connect_timeout: connectTimeoutMs }: ServerOptions,
   secret: (reference: string) => string,
+  fetched: FetchedPassword | undefined = login.password_command &&
+    fetchPassword(name, login.password_command, () => performance.now()),
 ): DatabaseLogin {
   const { user, password } = login
   const first = password === undefined ? undefined : secret(password)
@@ -57,6 +67,7 @@ export function databaseTarget(
     get password() {
       return password === undefined || !changes ? first : readAgain(name, password, secret)
     },
+    fetched,
     connectTimeoutMs,
   }
 }

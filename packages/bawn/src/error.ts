@@ -780,6 +780,12 @@ export const errors = {
     sqlstate: '08004',
     hint: 'PostgreSQL refuses the credential of the gateway or a setting; the log of the gateway says why',
   },
+  'postgres.password_command': {
+    blame: 'operator',
+    status: 502,
+    sqlstate: '08004',
+    hint: 'Run the password_command of the entry by hand, as the user that the gateway runs as; the log has what it said',
+  },
   'postgres.login_kind': {
     blame: 'caller',
     status: 403,

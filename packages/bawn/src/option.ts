@@ -195,6 +195,21 @@ export const databaseTls = z
   .describe('verify-full by default; off is for a server on the same machine')
 export type DatabaseTls = Frozen<z.output<typeof databaseTls>>
 
+/** A program that prints a password. */
+export const passwordCommand = z.strictObject({
+  run: z
+    .array(z.string().min(1))
+    .min(1)
+    .describe(
+      'the program and its arguments, without a shell; a path is relative to this file, a bare name is looked up in PATH',
+    ),
+  timeout: timeLimit.default(10_000).describe('then it is killed, and the login fails'),
+  cache_time: timeLimit
+    .default(300_000)
+    .describe('how long what it printed is used; a password that the server refuses is fetched anew at once'),
+})
+export type PasswordCommandOptions = Frozen<z.output<typeof passwordCommand>>
+
 /** What the gateway logs in to a database with. */
 export const databaseLogin = z
   .strictObject({
@@ -204,5 +219,9 @@ export const databaseLogin = z
       .describe(
         'its password; file: is read at each login, so that it may change. Left out where tls.certificate is enough',
       ),
+    password_command: passwordCommand
+      .optional()
+      .describe('instead of password: a program prints it, for tokens that live for minutes'),
   })
   .describe('the gateway’s own credential; users never hold it')
+export type DatabaseCredential = Frozen<z.output<typeof databaseLogin>>

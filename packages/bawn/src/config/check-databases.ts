@@ -31,8 +31,15 @@ function checkHosts(
 function checkServer(
   report: Report,
   path: ConfigPath,
-  { tls, login }: { readonly tls: DatabaseTls; readonly login: { readonly password?: string | undefined } },
+  {
+    tls,
+    login,
+  }: {
+    readonly tls: DatabaseTls
+    readonly login: { readonly password?: string | undefined; readonly password_command?: object | undefined }
+  },
 ): void {
+  const password = login.password ?? login.password_command
   const shown = tls === 'off' ? undefined : tls.certificate
   if (tls !== 'off') {
     const missing = tls.certificate === undefined ? 'certificate' : 'key'
@@ -40,13 +47,17 @@ function checkServer(
     if ((tls.certificate === undefined) !== (tls.key === undefined)) {
       report('error', [...path, 'tls', given], 'key', `${given} needs ${missing}`, 'name both files, or neither')
     }
-    if (tls.channel_binding === 'require' && login.password === undefined) {
+    if (tls.channel_binding === 'require' && password === undefined) {
       const message = 'channel binding is a part of logging in by password, and there is none'
       report('error', [...path, 'tls', 'channel_binding'], 'value', message, 'add login.password')
     }
   }
-  if (login.password === undefined && shown === undefined) {
-    const suggestion = 'add password: env:NAME or file:path, or a certificate and its key under tls'
+  if (login.password !== undefined && login.password_command !== undefined) {
+    report('error', [...path, 'login', 'password_command'], 'key', 'there is password already: one of the two')
+  }
+  if (password === undefined && shown === undefined) {
+    const suggestion =
+      'add password: env:NAME or file:path, or password_command, or a certificate and its key under tls'
     report('error', [...path, 'login'], 'key', 'there is nothing to log in with', suggestion)
   }
 }

@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path'
 import type { AccountStoreOptions } from '../accounts/option.ts'
 import type { IssuerOptions, MechanismsOptions } from '../authn/option.ts'
 import type { UpstreamOptions } from '../http/option.ts'
-import type { DatabaseTls, RevocationOptions } from '../option.ts'
+import type { DatabaseTls, PasswordCommandOptions, RevocationOptions } from '../option.ts'
 import type { RedisOptions } from '../tokens/option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
 import { absoluteReference } from './secret.ts'
@@ -37,7 +37,11 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
         entry.tls === 'off'
           ? entry.tls
           : { ...databaseTlsPaths(entry.tls, path), revocation: revocationPaths(entry.tls.revocation, path) },
-      login: { ...entry.login, password: entry.login.password && reference(entry.login.password) },
+      login: {
+        ...entry.login,
+        password: entry.login.password && reference(entry.login.password),
+        password_command: commandPath(entry.login.password_command, path),
+      },
       firewall: entry.firewall && {
         ...entry.firewall,
         learn: entry.firewall.learn && { ...entry.firewall.learn, file: path(entry.firewall.learn.file) },
@@ -64,6 +68,15 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
     },
     audit: { ...config.audit, file: path(config.audit.file) },
   }
+}
+
+/** A bare name is looked up in PATH, as execvp does it. */
+function commandPath(
+  command: PasswordCommandOptions | undefined,
+  path: (text: string) => string,
+): PasswordCommandOptions | undefined {
+  const [program = '', ...args] = command?.run ?? []
+  return command && { ...command, run: [program.includes('/') ? path(program) : program, ...args] }
 }
 
 function databaseTlsPaths<Tls extends Exclude<DatabaseTls, 'off'>>(tls: Tls, path: (text: string) => string): Tls {
@@ -135,7 +148,7 @@ function accountPaths(
       return {
         ...store,
         tls: store.tls === 'off' ? store.tls : databaseTlsPaths(store.tls, path),
-        login: { ...store.login, password },
+        login: { ...store.login, password, password_command: commandPath(store.login.password_command, path) },
       }
     }
     case 'mongo': {

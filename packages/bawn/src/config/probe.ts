@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { type DatabaseTls, type RevocationOptions, secretReference } from '../option.ts'
+import { type DatabaseCredential, type DatabaseTls, type RevocationOptions, secretReference } from '../option.ts'
 import { secretsOf } from '../outbound/option.ts'
 import { isNameOf } from '../server-names.ts'
 import { isPluginEntry, pluggedMechanisms } from './kinds.ts'
@@ -31,6 +31,13 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
       add('error', path, existsSync(name) ? `${name} cannot be read by this user` : `there is no file ${name}`)
     }
   }
+  const executable = (path: ConfigPath, name: string): void => {
+    try {
+      accessSync(name, constants.X_OK)
+    } catch {
+      add('error', path, existsSync(name) ? `${name} cannot be run by this user` : `there is no program ${name}`)
+    }
+  }
   const lists = (path: ConfigPath, revocation: RevocationOptions | undefined): void => {
     for (const [place, name] of (revocation?.crl?.file ?? []).entries())
       file([...path, 'revocation', 'crl', 'file', place], name)
@@ -46,12 +53,14 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
   }
   const server = (
     path: ConfigPath,
-    { tls, login }: { readonly tls: DatabaseTls; readonly login: { readonly password?: string | undefined } },
+    { tls, login }: { readonly tls: DatabaseTls; readonly login: DatabaseCredential },
   ): void => {
     for (const key of ['ca', 'certificate', 'key'] as const) {
       if (tls !== 'off') file([...path, 'tls', key], tls[key])
     }
     if (login.password !== undefined) secret([...path, 'login', 'password'], login.password)
+    const program = login.password_command?.run[0]
+    if (program?.includes('/') === true) executable([...path, 'login', 'password_command', 'run', 0], program)
   }
   for (const [name, listener] of Object.entries(config.listeners)) {
     if (listener.door === 'admin' || !listener.tls) continue

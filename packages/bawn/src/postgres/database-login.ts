@@ -59,7 +59,15 @@ export class DatabaseLogins {
     if (marks instanceof PostgresError) throw marks
     const { keys, opened, identity } = entered
     if (keys === undefined && opened === undefined) {
-      return await openAt(database, this.#ownLogin(database), request, parameters, marks)
+      const own = await this.#ownLogin(database)
+      try {
+        return await openAt(database, own, request, parameters, marks)
+      } catch (error) {
+        const { fetched } = database.upstream
+        if (own.password === undefined || !isPasswordRefused(error) || fetched?.refuse(own.password) !== true)
+          throw error
+        return await openAt(database, await this.#ownLogin(database), request, parameters, marks)
+      }
     }
     try {
       if (opened !== undefined) return await settleUpstream(database.upstream, opened, marks)
@@ -71,8 +79,10 @@ export class DatabaseLogins {
     }
   }
 
-  #ownLogin(database: DatabaseState): UpstreamLogin {
-    const { user, password } = database.upstream
+  async #ownLogin(database: DatabaseState): Promise<UpstreamLogin> {
+    const { upstream } = database
+    const { user, fetched } = upstream
+    const password = fetched === undefined ? upstream.password : await fetched.get()
     if (password === undefined) return { user, scram: undefined, password }
     let credential = this.#credentials.get(database)
     if (credential?.of !== password) {
@@ -81,6 +91,16 @@ export class DatabaseLogins {
     }
     return { user, scram: credential.scram, password }
   }
+}
+
+/** By the server, which has said so: another one may be better. */
+function isPasswordRefused(error: unknown): boolean {
+  return (
+    error instanceof PostgresError &&
+    error.code === 'postgres.upstream_login' &&
+    error.cause instanceof UpstreamRefusal &&
+    error.cause.fields.get('C')?.startsWith('28') === true
+  )
 }
 
 type Parameters = readonly (readonly [name: string, value: string])[]
