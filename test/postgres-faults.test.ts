@@ -133,6 +133,22 @@ test('the network is cut during login: 08001 in time', async () => {
   await relay.stop()
 })
 
+test('the network is cut in the middle of a result: the client is told, or what it has ends within a message', async () => {
+  const relay = await startCuttableRelay(kit.postgres.port)
+  const shop = kit.state.databases.get('shop')
+  assert.ok(shop !== undefined)
+  const upstream = { ...shop.upstream, port: relay.port, probeAfterMs: 200, connectTimeoutMs: 300 }
+  const { door } = await listenWithLimits(kit, {}, { database: { upstream } })
+  const raw = await rawLogin(door.address.port, 'tess', 'billing')
+  raw.socket.write(say.query("select repeat('x', 1000), pg_sleep(0.001) from generate_series(1, 1000000) i"))
+  await raw.until(received => received.length > 50_000)
+  relay.cut()
+  await raw.untilClosed()
+  if (!endsWithinMessage(raw)) assert.equal(lastError(raw).get('C'), '08006')
+  assert.equal(door.sessions().length, 0)
+  await relay.stop()
+})
+
 test('a full disk is told as PostgreSQL tells it, and the session goes on', async () => {
   await withClient(kit.client('billy'), async client => {
     await client.query("set temp_file_limit = '100kB'; set work_mem = '64kB'")
