@@ -47,6 +47,7 @@ const everywhere = [
   'password-command.ts',
   'server-names.ts',
   'sqlite-database.ts',
+  'redis-connection.ts',
 ]
 const composing = [
   'server.ts',
@@ -63,6 +64,7 @@ const composing = [
   'database-query.ts',
   'log.ts',
   'revocation.ts',
+  'revocation-control.ts',
   'server-tls.ts',
   'explain.ts',
   'unconnected-routes.ts',

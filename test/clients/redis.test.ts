@@ -7,15 +7,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { CredentialVersion } from '../../packages/bawn/src/accounts/credential-version.ts'
+import { connectRedis, type RedisConnection } from '../../packages/bawn/src/redis-connection.ts'
+import { tokensUnavailable } from '../../packages/bawn/src/tokens/error.ts'
 import { createRandomTokens } from '../../packages/bawn/src/tokens/random.ts'
 import { createRedisTokens } from '../../packages/bawn/src/tokens/redis.ts'
-import { connectRedis, type RedisConnection } from '../../packages/bawn/src/tokens/redis-connection.ts'
 import { createRedisRevocations } from '../../packages/bawn/src/tokens/redis-revocations.ts'
 import { createSignedTokens, parseSigningKey } from '../../packages/bawn/src/tokens/signed.ts'
 import type { TokenManager, TokenSubject } from '../../packages/bawn/src/tokens/token-manager.ts'
 
 // Two gateways' token managers over one real Redis. npm cannot install redis-server, so it is in this suite: npm run test:clients
 
+const failures = { unavailable: tokensUnavailable }
 const password = 'a password for the test'
 const minute = 60_000
 const alice: TokenSubject = {
@@ -72,7 +74,10 @@ after(async () => {
 })
 
 function connection(prefix: string): Promise<RedisConnection> {
-  return connectRedis({ url: `redis://127.0.0.1:${port}/1`, user: undefined, password, ca: undefined, prefix })
+  return connectRedis(
+    { url: `redis://127.0.0.1:${port}/1`, user: undefined, password, ca: undefined, prefix },
+    failures,
+  )
 }
 
 type Make = (prefix: string, clock: () => number) => Promise<TokenManager>
@@ -114,7 +119,7 @@ for (const [kind, make] of Object.entries({ random, signed })) {
     const { one, other, pass } = await twoNodes(t, make)
     const password = new CredentialVersion('first')
     const { token, validUntil } = await one.issue(alice, password)
-    const { isIssuedFor, mark = '', ...verified } = (await other.verify(token, 'alice')) ?? {}
+    const { isIssuedFor, issuedAt: _, mark = '', ...verified } = (await other.verify(token, 'alice')) ?? {}
     assert.deepEqual(verified, { subject: alice, validUntil, renewed: false })
     // Each node reads the account's version for itself.
     const versions = [new CredentialVersion('first'), new CredentialVersion('second'), undefined]
@@ -219,7 +224,7 @@ test('whoever takes the files of Redis has no token', async t => {
 
 test('a wrong password is an error without it', async () => {
   const wrong = { url: `redis://127.0.0.1:${port}`, user: undefined, password: 'wrong-one', ca: undefined, prefix: 'x' }
-  const redis = await connectRedis(wrong)
+  const redis = await connectRedis(wrong, failures)
   await assert.rejects(
     redis.run(client => client.get('x')),
     (error: Error) => {

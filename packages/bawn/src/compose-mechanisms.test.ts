@@ -59,6 +59,7 @@ const composeAll = (
     tokens: of.tokens && tokens,
     stores: [],
     onRenewed,
+    takenBack: undefined,
     login,
   })
 

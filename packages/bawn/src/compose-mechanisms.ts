@@ -9,6 +9,7 @@ import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { createSessionMechanism } from './authn/oidc/session.ts'
 import { type PluggedMechanism, pluggedMechanism } from './authn/option.ts'
 import type { PasswordJudge } from './authn/password-judge.ts'
+import type { TakenBack } from './authn/taken-back.ts'
 import {
   createPresentedTokenJudge,
   createTokenMechanism,
@@ -38,6 +39,8 @@ export interface MechanismParts {
   readonly stores: readonly AccountStore[]
   /** A use has moved the end of a token of ours. */
   readonly onRenewed: (subject: TokenSubject, address: string, door: 'http' | 'postgres') => void
+  /** What was taken back; `undefined`: nothing can be. */
+  readonly takenBack: TakenBack | undefined
   /** `undefined`: nobody logs in by a browser. */
   readonly login: BrowserLogin | undefined
 }
@@ -115,7 +118,15 @@ export async function composeMechanisms(config: Config, parts: MechanismParts): 
     }
   }
   const token = tokens && createTokenPasswordJudge(tokens, judging('postgres'))
-  return { http, postgres, token, isConfigured, close }
+  const { takenBack } = parts
+  if (takenBack === undefined) return { http, postgres, token, isConfigured, close }
+  return {
+    http: http.map(takenBack.guard),
+    postgres: new Map(Array.from(postgres, ([name, judge]) => [name, takenBack.guardJudge(judge)])),
+    token: takenBack.guardJudge(token),
+    isConfigured,
+    close,
+  }
 }
 
 /** A key, a user or an issuer that a reload takes away takes its tokens along; so does a role. */

@@ -15,6 +15,7 @@ import { tokenSourceOf } from './authn/oauthbearer.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { asksAccounts } from './authn/option.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
+import { createTakenBack, type TakenBack } from './authn/taken-back.ts'
 import { createTrustMechanism } from './authn/trust.ts'
 import { openAccountStores } from './compose-accounts.ts'
 import { composeDatabases, databaseCheck, type OpenDatabase } from './compose-databases.ts'
@@ -46,9 +47,11 @@ import type { OpenGrantGate } from './policy/grant-gate.ts'
 import { isEnforced } from './policy/option.ts'
 import type { SessionSlots } from './postgres/session-slots.ts'
 import type { DatabaseState, DoorState, LogEntry } from './postgres/state.ts'
-import { isRevoked } from './revocation.ts'
+import { isRevoked, isTakenBack } from './revocation.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { createRandomTokens, randomTokenDefaults } from './tokens/random.ts'
+import type { RevokedTokens } from './tokens/revoked/mirror.ts'
+import { openRevokedTokens } from './tokens/revoked/open.ts'
 import type { TokenStore } from './tokens/store.ts'
 import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
 
@@ -84,6 +87,10 @@ export interface Composition {
   prime(): Promise<void>
   /** Account stores and databases can be asked; issuers have keys. */
   checks(): Promise<readonly ReadyCheck[]>
+  /** What was taken back before its end; `undefined` where the configuration keeps nothing of that. */
+  readonly revoked: RevokedTokens | undefined
+  /** Whether what this identity was proven with is known to be taken back. At once, for it is asked for every session. */
+  isTakenBack(identity: Identity): boolean
   /** Whether an open session of this identity has to end. Rejects when that cannot be decided. */
   isRevoked(identity: Identity): Promise<boolean>
   /** `undefined` where the configuration has none. */
@@ -173,7 +180,11 @@ export async function compose(
     log: message => log({ level: 'warn', message, requestId: '-' }),
   })
   let tokens: TokenManager | undefined
+  let revoked: RevokedTokens | undefined
+  let takenBack: TakenBack | undefined
   try {
+    revoked = config.revocations && (await openRevokedTokens(config.revocations, forKinds))
+    takenBack = revoked && createTakenBack(revoked, { issuerOf: source => issuerValue(config, source) })
     grants = await composeGrants(config, stores, log)
     const databases = await composeDatabases(
       config,
@@ -188,6 +199,7 @@ export async function compose(
     jwt?.close()
     for (const store of stores) await store.close()
     await tokens?.close()
+    await revoked?.close()
     hostNames?.close()
     throw error
   }
@@ -221,7 +233,8 @@ export async function compose(
       onUpgradeFailure: (account, cause) =>
         log({ level: 'warn', message: `the verifiers of ${account} were not made anew`, requestId: '-', cause }),
     })
-    const login = await composeLogin(config, jwt, forKinds)
+    const browserLogin = await composeLogin(config, jwt, forKinds)
+    const login = browserLogin && (takenBack?.guardLogin(browserLogin) ?? browserLogin)
     const composed = await composeMechanisms(config, {
       kinds,
       surroundings: forKinds,
@@ -232,6 +245,7 @@ export async function compose(
       tokens,
       stores,
       onRenewed,
+      takenBack,
       login,
     })
     const tokensNow = tokens && {
@@ -262,6 +276,7 @@ export async function compose(
       await Promise.allSettled([
         composed.close(),
         tokens?.close(),
+        revoked?.close(),
         ...stores.map(store => store.close()),
         ...databases.map(({ close }) => close()),
       ])
@@ -288,7 +303,7 @@ export async function compose(
         hostRules,
         certificate,
         scram,
-        jwt,
+        jwt: takenBack?.guardTokens(jwt) ?? jwt,
         password,
         trust: createTrustMechanism(stores),
         findAccount: user => findAccount(stores, user),
@@ -306,14 +321,18 @@ export async function compose(
       async prime() {
         await Promise.allSettled([
           jwt?.prime(),
+          revoked?.load(),
           login?.prime(),
           hostNames?.refresh(),
           ...databases.map(({ source }) => source.refresh()),
         ])
       },
+      revoked,
+      isTakenBack: identity => isTakenBack(identity, takenBack),
       isRevoked: identity => isRevoked(identity, stores, clock(), tokensNow),
       checks: async () => [
         ...issuerChecks(jwt),
+        ...revocationChecks(revoked),
         ...loginChecks(login),
         ...(await Promise.all([...stores.map(storeCheck), ...databases.map(databaseCheck)])),
       ],
@@ -348,6 +367,18 @@ function issuerChecks(jwt: JwtMechanism | undefined): readonly ReadyCheck[] {
     ok: usable,
     detail: usable ? undefined : (failure ?? 'its keys were not fetched yet'),
   }))
+}
+
+/** What the tokens of a source say of their issuer. */
+function issuerValue({ issuers, mechanisms }: Config, source: string): string | undefined {
+  if (source === 'introspection') return mechanisms.introspection?.issuer ?? ''
+  return Object.hasOwn(issuers, source) ? issuers[source]?.issuer : undefined
+}
+
+function revocationChecks(revoked: RevokedTokens | undefined): readonly ReadyCheck[] {
+  if (revoked === undefined) return []
+  const detail = revoked.failure()
+  return [{ name: 'revocations', ok: detail === undefined, detail }]
 }
 
 function loginChecks(login: BrowserLogin | undefined): readonly ReadyCheck[] {

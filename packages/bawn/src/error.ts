@@ -1009,7 +1009,7 @@ export const errors = {
     blame: 'caller',
     status: 404,
     sqlstate: '42704',
-    hint: 'The admin door has: /healthz /readyz /metrics /audit/head /reload',
+    hint: 'The admin door has: /healthz /readyz /metrics /audit/head /reload /sessions /revocations /tokens/{claim}/{value}',
   },
   'admin.method': { blame: 'caller', status: 405, sqlstate: '42501', hint: 'The Allow header names the method' },
   'admin.body': { blame: 'caller', status: 413, sqlstate: '54000', hint: 'Send the request without a body' },
@@ -1018,6 +1018,18 @@ export const errors = {
     status: 400,
     sqlstate: '22023',
     hint: 'Say which sessions: id, user or database, each once; of several all must fit',
+  },
+  'admin.revocation': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'Say claim and value, issuer, or api_key, each once and as the configuration knows it; not_before in RFC 3339, keep as 24h',
+  },
+  'admin.no_revocations': {
+    blame: 'operator',
+    status: 409,
+    sqlstate: '55000',
+    hint: 'Add to the configuration: revocations: { kind: sqlite, path: data/revocations.db }',
   },
   'admin.unauthorized': {
     blame: 'caller',

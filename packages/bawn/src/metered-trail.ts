@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import type { AuditEvent, AuditTrail } from './audit/event.ts'
 import type { LoginOutcome, Metrics } from './audit/metrics.ts'
+import type { LogEntry } from './postgres/state.ts'
 
 const loginOutcomes: readonly string[] = [
   'malformed',
@@ -48,5 +50,29 @@ export function createMeteredTrail(trail: AuditTrail, metrics: Metrics): AuditTr
       return trail.head
     },
     close: () => trail.close(),
+  }
+}
+
+/** Tells the trail what the gateway itself has done; what cannot be told is in the log. */
+export function tellGateway(
+  { trail, log }: { readonly trail: AuditTrail; readonly log: (entry: LogEntry) => void },
+  action: string,
+  decision: 'permit' | 'error',
+): void {
+  try {
+    trail.emit({
+      kind: 'gateway',
+      requestId: randomUUID(),
+      door: 'gateway',
+      identity: undefined,
+      address: undefined,
+      action,
+      resource: 'gateway',
+      decision,
+      rule: 'operator',
+    })
+    trail.commit()
+  } catch (cause) {
+    log({ level: 'error', message: `${action} is not in the audit trail`, requestId: '-', cause })
   }
 }

@@ -225,3 +225,24 @@ export const databaseLogin = z
   })
   .describe('the gateway’s own credential; users never hold it')
 export type DatabaseCredential = Frozen<z.output<typeof databaseLogin>>
+
+/** How Redis (7 or newer) or Valkey is reached. */
+export const redisOptions = {
+  url: z
+    .string()
+    .regex(
+      /^rediss?:\/\/[^/?#@]+(\/[0-9]{1,2})?$/,
+      'must be redis(s)://host:port or with /database, without a password',
+    )
+    .describe('redis(s)://host:port/database'),
+  user: z.string().min(1).optional().describe('who the gateway is there'),
+  password: secretReference.optional().describe('of the gateway there'),
+  ca: z.string().optional().describe('PEM file of authorities, instead of the system ones (rediss)'),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9:_.-]{1,64}$/, 'must be letters, digits, ":", "_", "-", "."')
+    .default('bawn')
+    .describe('of every key there'),
+}
+
+export type RedisOptions = Frozen<z.output<z.ZodObject<typeof redisOptions>>>

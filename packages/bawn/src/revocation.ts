@@ -1,6 +1,7 @@
 import { isSameVersion } from './accounts/credential-version.ts'
 import type { AccountStore } from './accounts/store.ts'
 import { type Identity, isAccountOf } from './authn/identity.ts'
+import type { TakenBack } from './authn/taken-back.ts'
 import type { HttpDoor } from './http/door.ts'
 import type { PostgresListener } from './postgres/listener.ts'
 import type { TokenManager, TokenSubject } from './tokens/token-manager.ts'
@@ -34,6 +35,34 @@ export async function isRevoked(
   if (looks.some(look => look.status === 'fulfilled' && look.value)) return true
   for (const look of looks) if (look.status === 'rejected') throw look.reason
   return false
+}
+
+/** Whether it is known that what somebody was proven with was taken back. While that cannot be known, what goes on goes on. */
+export function isTakenBack(identity: Identity, takenBack: Pick<TakenBack, 'has'> | undefined): boolean {
+  try {
+    return takenBack?.has(identity) === true
+  } catch {
+    return false
+  }
+}
+
+/** Ends every session, and cuts every answer, of somebody whose token was taken back. Costs a look-up in memory for each. */
+export function endTakenBack(
+  listeners: ReadonlyMap<string, Pick<PostgresListener, 'endSessions'>>,
+  doors: ReadonlyMap<string, Pick<HttpDoor, 'streams' | 'endStreams'>>,
+  isGone: (identity: Identity) => boolean,
+): void {
+  for (const { endSessions } of listeners.values()) endSessions(({ identity }) => isGone(identity), 'revoked')
+  for (const { streams, endStreams } of doors.values()) {
+    for (const identity of new Set(streams())) if (isGone(identity)) endStreams(identity)
+  }
+}
+
+/** Looks again and again, for whoever began meanwhile: what is revoked ends at once. */
+export function watchTakenBack(end: () => void): RevocationWatch {
+  const timer = setInterval(end, everyMs)
+  timer.unref()
+  return { close: () => clearInterval(timer) }
 }
 
 async function isTokenOver(

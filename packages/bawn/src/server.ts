@@ -15,11 +15,12 @@ import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
 import { createRateLimiter } from './limits/rate-limit.ts'
 import { createLog } from './log.ts'
-import { createMeteredTrail } from './metered-trail.ts'
+import { createMeteredTrail, tellGateway } from './metered-trail.ts'
 import { formatHostPort, parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
 import { SessionSlots } from './postgres/session-slots.ts'
-import { type RevocationWatch, watchSessions, watchStreams } from './revocation.ts'
+import { endTakenBack, type RevocationWatch, watchSessions, watchStreams, watchTakenBack } from './revocation.ts'
+import { controlRevocations } from './revocation-control.ts'
 import { type ListenerTls, openListenerTls } from './server-tls.ts'
 import { killSessions, listSessions } from './session-control.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
@@ -157,6 +158,7 @@ class Server implements RunningServer {
     tellPlugins(plugins, [], this.#surroundings.log)
     const composition = await compose(config, kinds, this.#surroundings, process.env)
     this.#current = composition
+    this.#follow(composition)
     await composition.prime()
     for (const [name, listener] of Object.entries(config.listeners)) {
       this.#addresses[name] = await this.#listen(name, listener, composition).catch(error => {
@@ -166,8 +168,22 @@ class Server implements RunningServer {
       })
     }
     const isOver = async (who: Identity): Promise<boolean> => (await this.#current?.isRevoked(who)) === true
-    this.#revocation = [watchSessions(this.#postgres, isOver), watchStreams(this.#http, isOver)]
-    this.#tell('start', 'permit')
+    this.#revocation = [
+      watchSessions(this.#postgres, isOver),
+      watchStreams(this.#http, isOver),
+      watchTakenBack(() => this.#endTakenBack()),
+    ]
+    tellGateway(this.#surroundings, 'start', 'permit')
+  }
+
+  /** What is taken back ends at once; a session that began meanwhile, with the next round. */
+  #follow(composition: Composition): void {
+    composition.revoked?.onRevoked(() => this.#endTakenBack())
+  }
+
+  #endTakenBack(): void {
+    const { revoked, isTakenBack } = this.#current ?? {}
+    if (revoked !== undefined && isTakenBack !== undefined) endTakenBack(this.#postgres, this.#http, isTakenBack)
   }
 
   async #listen(name: string, listener: Config['listeners'][string], state: Composition): Promise<string> {
@@ -213,6 +229,7 @@ class Server implements RunningServer {
             head: () => this.#surroundings.trail.head,
             reload: () => this.reload(),
             sessions: () => listSessions(this.#postgres),
+            revocations: () => controlRevocations(this.#current?.revoked, this.#loaded.config, this.#surroundings),
             killSessions: (choice, by) => killSessions(this.#postgres, this.#surroundings.trail, choice, by),
           },
         )
@@ -259,7 +276,7 @@ class Server implements RunningServer {
     const { metrics } = this.#surroundings
     const result = await this.#swap()
     metrics.reloads.add(result.kind === 'reloaded' ? 'swapped' : 'refused')
-    this.#tell('reload', result.kind === 'reloaded' ? 'permit' : 'error')
+    tellGateway(this.#surroundings, 'reload', result.kind === 'reloaded' ? 'permit' : 'error')
     return result
   }
 
@@ -292,6 +309,7 @@ class Server implements RunningServer {
     }
     const before = this.#current
     this.#current = composition
+    this.#follow(composition)
     for (const door of this.#http.values()) door.swap(composition.http)
     for (const listener of this.#postgres.values()) listener.swap(composition.postgres)
     for (const [name, files] of renewed) (this.#http.get(name) ?? this.#postgres.get(name))?.renewTls(files)
@@ -340,29 +358,9 @@ class Server implements RunningServer {
       ...[...this.#postgres.values()].map(listener => listener.drain(timeoutMs)),
     ])
     await Promise.race([Promise.allSettled(this.#admin.map(door => door.close())), expired(adminCloseMs)])
-    this.#tell('stop', 'permit')
+    tellGateway(this.#surroundings, 'stop', 'permit')
     await Promise.all([this.#current?.close(), ...Array.from(this.#retired, retired => retired.close())])
     await this.#surroundings.trail.close()
-  }
-
-  #tell(action: string, decision: 'permit' | 'error'): void {
-    const { trail, log } = this.#surroundings
-    try {
-      trail.emit({
-        kind: 'gateway',
-        requestId: randomUUID(),
-        door: 'gateway',
-        identity: undefined,
-        address: undefined,
-        action,
-        resource: 'gateway',
-        decision,
-        rule: 'operator',
-      })
-      trail.commit()
-    } catch (cause) {
-      log({ level: 'error', message: `${action} is not in the audit trail`, requestId: '-', cause })
-    }
   }
 }
 

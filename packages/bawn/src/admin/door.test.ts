@@ -32,6 +32,9 @@ async function open(source: Partial<AdminSource> = {}, onError?: (error: unknown
       reload: async () => reloaded,
       sessions: () => [],
       killSessions: () => [],
+      revocations: () => {
+        throw new AdminError('admin.no_revocations', 'none')
+      },
       ...source,
     },
   )
@@ -227,6 +230,7 @@ function sourceOf(): AdminSource {
     reload: async () => reloaded,
     sessions: () => [],
     killSessions: () => [],
+    revocations: () => assert.fail(),
   }
 }
 

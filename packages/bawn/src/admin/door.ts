@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { metricsContentType } from '../audit/metrics.ts'
-import { errors } from '../error.ts'
+import { type ErrorCode, errors } from '../error.ts'
 import { parseHostPort } from '../option.ts'
-import { type AdminCode, AdminError } from './error.ts'
+import { TokenError } from '../tokens/error.ts'
+import type { RevokedTarget } from '../tokens/revoked/entry.ts'
+import { AdminError } from './error.ts'
 import { createHostCheck } from './host.ts'
 import type { ReloadResult } from './reload.ts'
+import { claimOfPath, type RevocationChoice, type RevocationRow, revocationOf } from './revocations.ts'
 import { choiceOf, type KilledSession, operatorOf, type SessionChoice, type SessionRow } from './sessions.ts'
 import { createAdminToken, createTokenCheck, writeAdminToken } from './token.ts'
 
@@ -31,6 +34,18 @@ export interface AdminSource {
   sessions(): readonly SessionRow[]
   /** Ends every session that fits. It is in the trail before the first one ends. */
   killSessions(choice: SessionChoice, by: Operator): readonly KilledSession[]
+  /** @throws {AdminError} `admin.no_revocations` */
+  revocations(): Revocations
+}
+
+/** What was taken back before its end. */
+export interface Revocations {
+  /** In force when it resolves, and within a second at every node. Rejects with `admin.revocation`, `tokens.unavailable`, `tokens.full`. */
+  revoke(choice: RevocationChoice, by: Operator): Promise<RevocationRow>
+  /** @returns whether it was revoked */
+  restore(choice: RevocationChoice, by: Operator): Promise<boolean>
+  list(): readonly RevocationRow[]
+  find(target: RevokedTarget): RevocationRow | undefined
 }
 
 /** Who says so: whoever has the token, by the name that is stated. */
@@ -69,7 +84,7 @@ const json = (status: number, document: unknown): Answer => ({
 })
 
 /** RFC 9457. The hint is for operators: who reaches this door is one. */
-function problemOf(code: AdminCode | 'gateway.bug', requestId: string, headers: Answer['headers'] = {}): Answer {
+function problemOf(code: ErrorCode, requestId: string, headers: Answer['headers'] = {}): Answer {
   const { status, hint } = errors[code]
   const document = {
     type: `urn:bawn:error:${code}`,
@@ -91,7 +106,10 @@ interface Route {
   answer(request: IncomingMessage): Answer | Promise<Answer>
 }
 
-function createRoutes(source: AdminSource, isToken: (text: string) => boolean): ReadonlyMap<string, Route> {
+/** The routes of a path; none: there is no such path. */
+type Routes = (path: string) => readonly Route[]
+
+function createRoutes(source: AdminSource, isToken: (text: string) => boolean): Routes {
   let last: Promise<unknown> = Promise.resolve()
   /** One after the other: two reloads at once would build two next states. */
   const reload = (): Promise<ReloadResult> => {
@@ -110,7 +128,25 @@ function createRoutes(source: AdminSource, isToken: (text: string) => boolean): 
       return answer(request)
     },
   })
-  return new Map<string, Route>([
+  const post = (answer: Route['answer']): Route => withToken({ method: 'POST', answer })
+  const by = ({ headers, socket }: IncomingMessage): Operator => ({
+    name: operatorOf(headers),
+    address: socket.remoteAddress,
+  })
+  /** As KrakenD's revoke server has it, without the claims that have to be listed there. */
+  const ofClaim = (target: RevokedTarget): readonly Route[] => [
+    withToken(
+      get(() => {
+        const revocation = source.revocations().find(target)
+        return json(200, { revoked: revocation !== undefined, revocation: revocation ?? null })
+      }),
+    ),
+    post(async request => {
+      const choice = { target, notBefore: undefined, keepMs: undefined }
+      return json(200, { revoked: true, revocation: await source.revocations().revoke(choice, by(request)) })
+    }),
+  ]
+  const routes = new Map<string, Route>([
     ['/healthz', get(() => json(200, { status: 'ok', ...source.health() }))],
     [
       '/readyz',
@@ -137,12 +173,33 @@ function createRoutes(source: AdminSource, isToken: (text: string) => boolean): 
         method: 'POST',
         answer: request => {
           const choice = choiceOf(request.url ?? '')
-          const by = { name: operatorOf(request.headers), address: request.socket.remoteAddress }
-          return json(200, { killed: source.killSessions(choice, by) })
+          return json(200, { killed: source.killSessions(choice, by(request)) })
         },
       }),
     ],
+    ['/revocations', withToken(get(() => json(200, { revocations: source.revocations().list() })))],
+    [
+      '/revocations/revoke',
+      post(async request => {
+        const revocation = await source.revocations().revoke(revocationOf(request.url ?? ''), by(request))
+        return json(200, { revocation })
+      }),
+    ],
+    [
+      '/revocations/restore',
+      post(async request => {
+        const restored = await source.revocations().restore(revocationOf(request.url ?? ''), by(request))
+        return json(200, { restored })
+      }),
+    ],
   ])
+  return path => {
+    const route = routes.get(path)
+    if (route !== undefined) return [route]
+    if (!path.startsWith('/tokens/')) return []
+    const target = claimOfPath(path)
+    return target === undefined ? [] : ofClaim(target)
+  }
 }
 
 function hasBody(request: IncomingMessage): boolean {
@@ -173,17 +230,23 @@ export async function createAdminDoor(
     // Several Host lines are joined by Node; one with a comma is none of ours.
     if (!isOurHost(request.headers.host)) return problemOf('admin.host', requestId)
     if (hasBody(request)) return problemOf('admin.body', requestId)
-    const route = routes.get((request.url ?? '').split('?')[0] ?? '')
-    if (!route) return problemOf('admin.not_found', requestId)
-    if (request.method !== route.method) return problemOf('admin.method', requestId, { Allow: route.method })
     try {
+      const found = routes((request.url ?? '').split('?')[0] ?? '')
+      if (found.length === 0) return problemOf('admin.not_found', requestId)
+      const route = found.find(({ method }) => method === request.method)
+      if (route === undefined) {
+        return problemOf('admin.method', requestId, { Allow: found.map(({ method }) => method).join(', ') })
+      }
       return await route.answer(request)
     } catch (error) {
       if (error instanceof AdminError && error.code === 'admin.unauthorized') {
         return problemOf(error.code, requestId, { 'WWW-Authenticate': 'Bearer realm="bawn admin"' })
       }
       options.onError?.(error, requestId)
-      return problemOf(error instanceof AdminError ? error.code : 'gateway.bug', requestId)
+      return problemOf(
+        error instanceof AdminError || error instanceof TokenError ? error.code : 'gateway.bug',
+        requestId,
+      )
     }
   }
   const send = (response: ServerResponse, answer: Answer, requestId: string, close: boolean): void => {

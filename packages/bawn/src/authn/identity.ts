@@ -25,6 +25,8 @@ export interface Identity {
   readonly credential?: CredentialVersion | undefined
   /** The token of ours that this was proven with: a session ends with it. */
   readonly token?: TokenMark | undefined
+  /** When the token of ours was issued that this was proven with, in ms since 1970. */
+  readonly issuedAt?: number | undefined
   /** When the proof runs out, in ms since 1970; `undefined` when it does not. */
   readonly expiresAt: number | undefined
 }

@@ -81,7 +81,8 @@ export function createPresentedTokenJudge(
     if (typeof now === 'string') return { kind: 'rejected', reason: now, claimedName }
     if (found.renewed) onRenewed(found.subject, address)
     const { id, source, clientId } = found.subject
-    const proof = { claims: noClaims, mechanism: 'token', source, clientId, expiresAt: found.validUntil } as const
+    const { issuedAt, validUntil: expiresAt } = found
+    const proof = { claims: noClaims, mechanism: 'token', source, clientId, issuedAt, expiresAt } as const
     const token = found.mark === undefined ? undefined : new TokenMark(found.mark)
     return { kind: 'identified', identity: createIdentity({ ...proof, id, ...now, token }) }
   }

@@ -45,6 +45,7 @@ test('reload tells the running gateway, and prints what came of it', async () =>
       reload: async () => result,
       sessions: () => [],
       killSessions: () => [],
+      revocations: () => assert.fail(),
     },
   )
   try {

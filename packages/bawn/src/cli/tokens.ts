@@ -6,6 +6,7 @@ import { type Command, configOption, type Input, jsonOption } from './command.ts
 import { needConfiguration } from './config.ts'
 import { CliError } from './error.ts'
 import { partsFor } from './kinds.ts'
+import { namesTarget, commands as revocations, revokeTarget, targetOptions } from './revocations.ts'
 import { printable } from './terminal-text.ts'
 
 type Manager = NonNullable<Awaited<ReturnType<typeof composeTokens>>>
@@ -72,17 +73,39 @@ const issue: Command = {
 
 const revoke: Command = {
   name: 'tokens revoke',
-  summary: 'end every token of somebody, or of everybody, at every node',
+  summary: 'end tokens of ours, or take back tokens of issuers and API keys, at every node',
   positionals: ['ID?'],
-  options: { ...configOption, all: { help: 'of everybody' } },
-  run: input =>
-    withTokens(input, async manager => {
+  options: {
+    ...configOption,
+    all: { help: 'every token of ours, of everybody' },
+    ...targetOptions,
+    'not-before': { value: 'TIME', help: 'only what was issued before this: RFC 3339, or now' },
+    keep: { value: 'DURATION', help: 'how long it counts; default: revocations.keep, API keys for good' },
+  },
+  notes: [
+    'With an ID or --all: tokens that the gateway has issued itself, in their store.',
+    'Else the running gateway is asked: it needs revocations in the configuration, and who did it is in the audit trail.',
+  ],
+  async run(input) {
+    const ofOthers = namesTarget(input)
+    if (ofOthers && (input.positionals.length > 0 || input.flag('all'))) {
+      throw new CliError('cli.usage', 'an ID or --all is for tokens of ours, and stands alone')
+    }
+    if (ofOthers) {
+      input.terminal.out(await revokeTarget(input))
+      return 0
+    }
+    if (input.text('not-before') !== undefined || input.text('keep') !== undefined) {
+      throw new CliError('cli.usage', 'say which: --claim, --jti, --issuer or --api-key')
+    }
+    return withTokens(input, async manager => {
       const [id] = input.positionals
       if ((id === undefined) !== input.flag('all')) throw new CliError('cli.usage', 'name whose tokens, or say --all')
       const count = id === undefined ? await manager.revokeAll() : await manager.revoke(id)
       const known = (await manager.list()) !== undefined
       return known ? `ended ${count} ${count === 1 ? 'token' : 'tokens'}\n` : 'ended whatever had been issued\n'
-    }),
+    })
+  },
 }
 
 const list: Command = {
@@ -111,4 +134,4 @@ const list: Command = {
     }),
 }
 
-export const commands: readonly Command[] = [issue, revoke, list]
+export const commands: readonly Command[] = [issue, revoke, list, ...revocations]

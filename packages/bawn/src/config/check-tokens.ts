@@ -51,6 +51,7 @@ export function checkTokens(draft: Draft, report: Report): void {
     const message = `${first} is asked first, and would refuse every token of ours`
     report('error', path, 'value', message, `put token before ${first}`)
   }
+  checkRedis(['revocations'], draft.revocations, report)
   const { options } = draft.tokens
   if (options === undefined) return
   checkSources(draft, report)
@@ -72,11 +73,18 @@ export function checkTokens(draft: Draft, report: Report): void {
     report('error', ['tokens', 'lifetime'], 'key', 'lifetime is shorter than ttl')
   }
   if (options.kind === 'plugin') return
-  const redis = options.kind === 'signed' ? options.revocations : options
-  if (redis.kind === 'redis' && redis.url.startsWith('redis:')) {
-    const { hostname } = new URL(redis.url)
-    if (isLoopback(hostname.replace(/^\[|\]$/g, ''))) return
-    const path = options.kind === 'signed' ? ['tokens', 'revocations', 'url'] : ['tokens', 'url']
-    report('warning', path, 'value', `UNSAFE: the connection to ${hostname} is not encrypted`, 'use rediss')
-  }
+  if (options.kind === 'signed') checkRedis(['tokens', 'revocations'], options.revocations, report)
+  else checkRedis(['tokens'], options, report)
+}
+
+/** A store that is reached over a network, in clear? */
+export function checkRedis(
+  path: readonly string[],
+  options: { readonly kind: string; readonly url?: string } | undefined,
+  report: Report,
+): void {
+  if (options?.kind !== 'redis' || options.url?.startsWith('redis:') !== true) return
+  const { hostname } = new URL(options.url)
+  if (isLoopback(hostname.replace(/^\[|\]$/g, ''))) return
+  report('warning', [...path, 'url'], 'value', `UNSAFE: the connection to ${hostname} is not encrypted`, 'use rediss')
 }

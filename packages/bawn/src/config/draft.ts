@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { keysOptions } from '../keys/option.ts'
 import { grantsOptions } from '../policy/option.ts'
+import { revocationsOptions } from '../tokens/option.ts'
 import type { PluginKinds } from './kinds.ts'
 import type { ConfigSchema } from './schema.ts'
 
@@ -21,6 +22,7 @@ export type Draft = {
   readonly configured: ReadonlySet<string>
   readonly mechanisms: z.output<ConfigSchema['mechanisms']> | undefined
   readonly tokens: { readonly configured: boolean; readonly options: z.output<ConfigSchema['tokens']> | undefined }
+  readonly revocations: z.output<typeof revocationsOptions> | undefined
   readonly grants: { readonly configured: boolean; readonly options: z.output<typeof grantsOptions> | undefined }
   /** What plug-ins have brought. */
   readonly kinds: PluginKinds
@@ -58,6 +60,7 @@ export function draftOf(value: unknown, schema: ConfigSchema, kinds: PluginKinds
     configured: new Set(isObject(top['mechanisms']) ? Object.keys(top['mechanisms']) : []),
     mechanisms: schema.mechanisms.safeParse(top['mechanisms'] ?? {}).data,
     tokens: { configured: top['tokens'] !== undefined, options: schema.tokens.safeParse(top['tokens']).data },
+    revocations: revocationsOptions.safeParse(top['revocations']).data,
     grants: { configured: top['grants'] !== undefined, options: grantsOptions.safeParse(top['grants']).data },
     keys: keysOptions.safeParse(top['keys']).data,
     kinds,

@@ -2,8 +2,7 @@ import { dirname, resolve } from 'node:path'
 import type { AccountStoreOptions } from '../accounts/option.ts'
 import type { IssuerOptions, MechanismsOptions } from '../authn/option.ts'
 import type { UpstreamOptions } from '../http/option.ts'
-import type { DatabaseTls, PasswordCommandOptions, RevocationOptions } from '../option.ts'
-import type { RedisOptions } from '../tokens/option.ts'
+import type { DatabaseTls, PasswordCommandOptions, RedisOptions, RevocationOptions } from '../option.ts'
 import type { ConfigOptions, ListenerOptions } from './schema.ts'
 import { absoluteReference } from './secret.ts'
 
@@ -61,6 +60,7 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       other_keys: entry.other_keys.map(reference),
     })),
     tokens: config.tokens && tokenPaths(config.tokens, path, reference),
+    revocations: config.revocations && storePaths(config.revocations, path, reference),
     keys: {
       ...config.keys,
       store: { ...config.keys.store, path: path(config.keys.store.path) },
@@ -207,11 +207,6 @@ function tokenPaths(
   path: (text: string) => string,
   reference: (text: string) => string,
 ): TokensEntry {
-  const redis = <Options extends RedisOptions>(options: Options): Options => ({
-    ...options,
-    password: options.password === undefined ? undefined : reference(options.password),
-    ca: options.ca === undefined ? undefined : path(options.ca),
-  })
   switch (tokens.kind) {
     case 'memory':
     // What a path is in the options of a plug-in, it knows alone.
@@ -220,16 +215,30 @@ function tokenPaths(
     case 'sqlite':
       return { ...tokens, path: path(tokens.path) }
     case 'redis':
-      return redis(tokens)
+      return storePaths(tokens, path, reference)
     case 'signed': {
       const { key, former_keys: former, revocations } = tokens
       return {
         ...tokens,
         key: reference(key),
         former_keys: former.map(reference),
-        revocations:
-          revocations.kind === 'sqlite' ? { ...revocations, path: path(revocations.path) } : redis(revocations),
+        revocations: storePaths(revocations, path, reference),
       }
     }
+  }
+}
+
+type FileOptions = { readonly kind: 'sqlite'; readonly path: string }
+
+function storePaths<Options extends FileOptions | (RedisOptions & { readonly kind: 'redis' })>(
+  options: Options,
+  path: (text: string) => string,
+  reference: (text: string) => string,
+): Options {
+  if (options.kind === 'sqlite') return { ...options, path: path(options.path) }
+  return {
+    ...options,
+    password: options.password === undefined ? undefined : reference(options.password),
+    ca: options.ca === undefined ? undefined : path(options.ca),
   }
 }

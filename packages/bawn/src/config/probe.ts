@@ -143,9 +143,15 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     secret(['tokens', 'key'], tokens.key)
     for (const [place, reference] of tokens.former_keys.entries()) secret(['tokens', 'former_keys', place], reference)
   }
-  const redis = tokens?.kind === 'signed' ? tokens.revocations : tokens
-  if (redis?.kind === 'redis') {
-    const path = tokens?.kind === 'signed' ? ['tokens', 'revocations'] : ['tokens']
+  const stores = [
+    [
+      tokens?.kind === 'signed' ? ['tokens', 'revocations'] : ['tokens'],
+      tokens?.kind === 'signed' ? tokens.revocations : tokens,
+    ],
+    [['revocations'], config.revocations],
+  ] as const
+  for (const [path, redis] of stores) {
+    if (redis?.kind !== 'redis') continue
     if (redis.password !== undefined) secret([...path, 'password'], redis.password)
     file([...path, 'ca'], redis.ca)
   }

@@ -10,7 +10,7 @@ import { type Frozen, name } from '../option.ts'
 import { pluginOptions } from '../plugins/option.ts'
 import { grantsOptions, policyOptions } from '../policy/option.ts'
 import { databaseOptions, postgresListenerOptions } from '../postgres/option.ts'
-import { commonTokenOptions, signingOptions, tokensOptions } from '../tokens/option.ts'
+import { commonTokenOptions, revocationsOptions, signingOptions, tokensOptions } from '../tokens/option.ts'
 import { type CheckOptions, noPluginKinds, type PluginEntry, type PluginKinds, type WrittenOptions } from './kinds.ts'
 
 // The whole of bawn.yaml, composed of the schemas that each folder keeps in its option.ts. A section is a record (name: entry), a
@@ -103,6 +103,9 @@ export function configSchema(kinds: PluginKinds) {
       .record(name, signingOptions)
       .default({})
       .describe('keys by which the gateway signs what others believe: claims of a login, and who is asking'),
+    revocations: revocationsOptions
+      .optional()
+      .describe('tokens of issuers, and API keys, that were taken back before their end: without it none can be'),
     host_rules: z
       .array(hostRule)
       .default([])

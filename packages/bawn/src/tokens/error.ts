@@ -8,3 +8,8 @@ export class TokenError extends GatewayError<
   | 'tokens.bad_key'
   | 'tokens.bad_signing_key'
 > {}
+
+/** What a store says that cannot be read or written. */
+export function tokensUnavailable(message: string, cause: unknown): TokenError {
+  return new TokenError('tokens.unavailable', message, { cause })
+}

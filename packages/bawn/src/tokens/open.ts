@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { TokenError } from './error.ts'
-import type { RedisOptions, RevocationOptions, TokensOptionsOf } from './option.ts'
+import { connectRedis, type RedisConnection, redisTarget } from '../redis-connection.ts'
+import { TokenError, tokensUnavailable } from './error.ts'
+import type { RevocationOptions, TokensOptionsOf } from './option.ts'
 import { createRandomTokens } from './random.ts'
 import { createRedisTokens } from './redis.ts'
-import { connectRedis, type RedisConnection } from './redis-connection.ts'
 import { createRedisRevocations } from './redis-revocations.ts'
 import { createSignedTokens, parseSigningKey } from './signed.ts'
 import { openSqliteTokens } from './sqlite.ts'
@@ -66,12 +65,9 @@ async function revocationsOf(
   return createRedisRevocations(await redisOf(options, secret), clock)
 }
 
-function redisOf(options: Omit<RedisOptions, 'kind'>, secret: TokenSurroundings['secret']): Promise<RedisConnection> {
-  return connectRedis({
-    url: options.url,
-    user: options.user,
-    password: options.password === undefined ? undefined : secret(options.password),
-    ca: options.ca === undefined ? undefined : readFileSync(options.ca, 'utf8'),
-    prefix: options.prefix,
-  })
+function redisOf(
+  options: Parameters<typeof redisTarget>[0],
+  secret: TokenSurroundings['secret'],
+): Promise<RedisConnection> {
+  return connectRedis(redisTarget(options, secret), { unavailable: tokensUnavailable })
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, type Frozen, secretReference } from '../option.ts'
+import { duration, type Frozen, redisOptions, secretReference, timeLimit } from '../option.ts'
 
 export { type SigningOptions, signingOptions } from './signing-option.ts'
 
@@ -42,25 +42,7 @@ const kept = {
   max_tokens: z.int().min(1).max(10_000_000).default(100_000).describe('running tokens of all; one more is refused'),
 }
 
-const redisOptions = {
-  url: z
-    .string()
-    .regex(
-      /^rediss?:\/\/[^/?#@]+(\/[0-9]{1,2})?$/,
-      'must be redis(s)://host:port or with /database, without a password',
-    )
-    .describe('redis(s)://host:port/database'),
-  user: z.string().min(1).optional().describe('who the gateway is there'),
-  password: secretReference.optional().describe('of the gateway there'),
-  ca: z.string().optional().describe('PEM file of authorities, instead of the system ones (rediss)'),
-  prefix: z
-    .string()
-    .regex(/^[A-Za-z0-9:_.-]{1,64}$/, 'must be letters, digits, ":", "_", "-", "."')
-    .default('bawn')
-    .describe('of every key there'),
-}
-
-const sqlitePath = z.string().min(1).describe('SQLite file; made when it is not there, mode 0600')
+export const sqlitePath = z.string().min(1).describe('SQLite file; made when it is not there, mode 0600')
 
 /** Where the revocations of signed tokens are: every node needs the same ones. */
 const revocationOptions = z.discriminatedUnion('kind', [
@@ -68,6 +50,23 @@ const revocationOptions = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('redis'), ...redisOptions }),
 ])
 export type RevocationOptions = Frozen<z.output<typeof revocationOptions>>
+
+const commonRevocations = {
+  keep: timeLimit
+    .default(86_400_000)
+    .describe('how long a revocation counts where nothing else is said: no token may live longer'),
+  stale_after: timeLimit
+    .default(10_000)
+    .describe('when the store has not answered for so long, whatever could have been revoked is refused with 503'),
+  max_entries: z.int().min(1).max(10_000_000).default(1_000_000).describe('revocations; one more is refused'),
+}
+
+/** What was taken back: tokens of issuers, and API keys. */
+export const revocationsOptions = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('sqlite'), path: sqlitePath, ...commonRevocations }),
+  z.strictObject({ kind: z.literal('redis'), ...redisOptions, ...commonRevocations }),
+])
+export type RevocationsOptions = Frozen<z.output<typeof revocationsOptions>>
 
 export const memoryTokensOptions = z.strictObject({ kind: z.literal('memory'), ...common, ...kept })
 export const sqliteTokensOptions = z.strictObject({ kind: z.literal('sqlite'), path: sqlitePath, ...common, ...kept })
@@ -104,6 +103,3 @@ export type TokensOptionsOf<Kind extends TokensOptions['kind']> = Omit<
   Extract<TokensOptions, { readonly kind: Kind }>,
   keyof typeof commonTokenKeys
 >
-export type RedisOptions =
-  | Extract<TokensOptions, { readonly kind: 'redis' }>
-  | Extract<RevocationOptions, { readonly kind: 'redis' }>

@@ -101,12 +101,12 @@ export function createRandomTokens(options: RandomTokenOptions, store: TokenStor
       const mark = digestOf(token)
       const record = await store.find(mark, now)
       if (record === undefined || record.validUntil <= now) return undefined
-      const { subject } = record
+      const { subject, issuedAt } = record
       if (statedUser !== undefined && statedUser !== subject.id) return undefined
       const isIssuedFor = (credential: CredentialVersion | undefined) =>
         record.credential === credential?.under(Buffer.from(token))
-      if (!renew) return { subject, isIssuedFor, validUntil: record.validUntil, renewed: false, mark }
-      return { subject, isIssuedFor, ...(await renewed(record, now)), mark }
+      if (!renew) return { subject, isIssuedFor, issuedAt, validUntil: record.validUntil, renewed: false, mark }
+      return { subject, isIssuedFor, issuedAt, ...(await renewed(record, now)), mark }
     },
     async isGood(mark) {
       const now = clock()

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
+import type { RedisConnection } from '../redis-connection.ts'
 import { TokenError } from './error.ts'
-import type { RedisConnection } from './redis-connection.ts'
 import type { RevocationReading, RevocationStore } from './store.ts'
 
 // Everything that a decision needs is in one hash. A Redis that has to forget something forgets all of it or nothing: were each

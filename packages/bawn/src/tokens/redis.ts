@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
+import type { RedisConnection } from '../redis-connection.ts'
 import { TokenError } from './error.ts'
 import { formatRecord, parseRecord } from './record.ts'
-import type { RedisConnection } from './redis-connection.ts'
 import type { TokenRecord, TokenStore } from './store.ts'
 
 // Keys: `token:<digest>` is a record and ends by itself; `of:<subject>` and `all` are sorted sets of digests by their end, in ms since

@@ -196,12 +196,13 @@ export function createSignedTokens(
       const key = byHeader.get(token.slice(0, token.indexOf('.')))
       const claims = claimsOf(token)
       if (key === undefined || claims === undefined || claims.validUntil <= clock()) return undefined
-      const { subject, validUntil } = claims
+      const { subject, issuedAt, validUntil } = claims
       if (statedUser !== undefined && statedUser !== subject.id) return undefined
       if (!isGood(claims, await revocations.read(subject.id))) return undefined
       const isIssuedFor = (credential: CredentialVersion | undefined) =>
         claims.credential === credential?.under(key.secret)
-      return { subject, isIssuedFor, validUntil, renewed: false, mark: formatMark(key.header, claims, issuer) }
+      const mark = formatMark(key.header, claims, issuer)
+      return { subject, isIssuedFor, issuedAt, validUntil, renewed: false, mark }
     },
     async isGood(mark) {
       const read = parseMark(mark)

@@ -2,7 +2,6 @@ import type { DatabaseSync } from 'node:sqlite'
 import { inTransaction, openPrivateDatabase } from '../sqlite-database.ts'
 import { TokenError } from './error.ts'
 
-// user_version of the file; a file with a higher one was written by a newer Bawn and is left alone.
 const schemaVersion = 1
 const schema = `
   CREATE TABLE token (
@@ -32,14 +31,37 @@ export interface TokenFile {
   close(): void
 }
 
+/** What a kind of file begins with. */
+export interface FileSchema {
+  /** `user_version` of the file; one with a higher one was written by a newer Bawn and is left alone. */
+  readonly version: number
+  /** Fills a new file. */
+  readonly create: (database: DatabaseSync) => void
+}
+
 /**
- * Opens, or makes, the SQLite file of tokens and revocations: readable by its owner only, several processes at once. A commit is on the
- * disk when the call returns (WAL, synchronous=FULL): killing the process at any instant loses nothing that was acknowledged.
+ * Opens, or makes, the SQLite file of tokens and revocations.
  *
  * @param now ms since 1970: the first epoch of a new file
  * @throws {TokenError} `tokens.unavailable`, `tokens.newer_schema`
  */
 export function openTokenFile(path: string, now: number): TokenFile {
+  return openFile(path, {
+    version: schemaVersion,
+    create: database => {
+      database.exec(schema)
+      database.prepare('INSERT INTO epoch (one, epoch, everybody) VALUES (1, ?, ?)').run(now, now)
+    },
+  })
+}
+
+/**
+ * Opens, or makes, a SQLite file: readable by its owner only, several processes at once. A commit is on the disk when the call returns (WAL,
+ * synchronous=FULL): killing the process at any instant loses nothing that was acknowledged.
+ *
+ * @throws {TokenError} `tokens.unavailable`, `tokens.newer_schema`
+ */
+export function openFile(path: string, { version: schemaVersion, create }: FileSchema): TokenFile {
   const guarded = <Result>(work: () => Result): Result => {
     try {
       return work()
@@ -57,8 +79,7 @@ export function openTokenFile(path: string, now: number): TokenFile {
       locked(() => {
         // Somebody else may have been faster: look again under the lock.
         if (version() !== 0) return
-        database.exec(schema)
-        database.prepare('INSERT INTO epoch (one, epoch, everybody) VALUES (1, ?, ?)').run(now, now)
+        create(database)
         database.exec(`PRAGMA user_version = ${schemaVersion}`)
       })
     }

@@ -27,6 +27,8 @@ export interface VerifiedToken {
   isIssuedFor(credential: CredentialVersion | undefined): boolean
   /** ms since 1970 */
   readonly validUntil: number
+  /** ms since 1970; without it the token counts as issued before whatever was revoked (`tokens/revoked`). */
+  readonly issuedAt?: number | undefined
   /** This use has moved `validUntil`. */
   readonly renewed: boolean
   /**

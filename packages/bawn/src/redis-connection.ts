@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import type { Redis } from 'ioredis'
-import { TokenError } from './error.ts'
+import { GatewayError } from './error.ts'
+import type { RedisOptions } from './option.ts'
 
 export interface RedisTarget {
   /** `redis(s)://host:port/database`, without a password */
@@ -15,20 +17,43 @@ export interface RedisTarget {
 export interface RedisConnection {
   /** A key of ours. All share one hash tag, so that a script may touch several of them in a cluster too. */
   key(name: string): string
-  /** @throws {TokenError} (rejects with) `tokens.unavailable` for whatever fails, or does not answer in time */
+  /** Rejects with what `unavailable` makes, for whatever fails or does not answer in time. */
   run<Result>(work: (client: Redis) => Promise<Result>): Promise<Result>
+  /** Counts the connections that were made: another one may be to a server that knows less. */
+  readonly connections: number
   close(): Promise<void>
 }
 
-/** A request waits for its token to be judged: an answer that takes longer is none. */
-const answerMs = 2_000
+/** A request waits for the answer: one that takes longer is none. */
+const defaultAnswerMs = 2_000
+const connectMs = 2_000
 const reconnectMs = 1_000
+
+export interface RedisFailures {
+  /** Makes the error of the folder that asks. @param cause says nothing of commands */
+  readonly unavailable: (message: string, cause: Error) => Error
+  readonly answerMs?: number
+}
+
+/** What options name, with their secrets and files. @param secret finds what is behind a reference */
+export function redisTarget(options: RedisOptions, secret: (reference: string) => string): RedisTarget {
+  return {
+    url: options.url,
+    user: options.user,
+    password: options.password === undefined ? undefined : secret(options.password),
+    ca: options.ca === undefined ? undefined : readFileSync(options.ca, 'utf8'),
+    prefix: options.prefix,
+  }
+}
 
 /**
  * One connection, made when it is first used and made again whenever it is lost. The client library is loaded here and nowhere else: who
  * has no Redis does not pay for it.
  */
-export async function connectRedis(target: RedisTarget): Promise<RedisConnection> {
+export async function connectRedis(
+  target: RedisTarget,
+  { unavailable, answerMs = defaultAnswerMs }: RedisFailures,
+): Promise<RedisConnection> {
   const { Redis } = await import('ioredis')
   const { protocol, hostname, port, pathname } = new URL(target.url)
   const client = new Redis({
@@ -39,21 +64,28 @@ export async function connectRedis(target: RedisTarget): Promise<RedisConnection
     ...(target.password === undefined ? {} : { password: target.password }),
     ...(protocol === 'rediss:' ? { tls: target.ca === undefined ? {} : { ca: target.ca } } : {}),
     lazyConnect: true,
-    connectTimeout: answerMs,
+    connectTimeout: connectMs,
     commandTimeout: answerMs,
     maxRetriesPerRequest: 1,
     retryStrategy: () => reconnectMs,
   })
   // Whoever asks meanwhile is told; nobody else has to hear of it.
   client.on('error', () => {})
+  let connections = 0
+  client.on('ready', () => {
+    connections += 1
+  })
   return {
+    get connections() {
+      return connections
+    },
     key: name => `{${target.prefix}}:${name}`,
     async run(work) {
       try {
         return await work(client)
       } catch (cause) {
-        if (cause instanceof TokenError) throw cause
-        throw new TokenError('tokens.unavailable', `Redis at ${hostname} failed`, { cause: withoutCommand(cause) })
+        if (cause instanceof GatewayError) throw cause
+        throw unavailable(`Redis at ${hostname} failed`, withoutCommand(cause))
       }
     },
     close: async () => client.disconnect(),
