@@ -57,6 +57,7 @@ const composing = [
   'compose-grants.ts',
   'compose-login.ts',
   'compose-issuers.ts',
+  'compose-limits.ts',
   'compose-mechanisms.ts',
   'configuration.ts',
   'kinds.ts',

@@ -63,7 +63,7 @@ export async function startIssuedGateways(
   extra: (
     folder: string,
     node: number,
-  ) => { readonly sections: string; readonly route?: string; readonly listener?: string },
+  ) => { readonly sections: string; readonly route?: string; readonly sql?: string },
   count = 2,
 ): Promise<IssuedGateways> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-issued-'))
@@ -104,10 +104,10 @@ export async function startIssuedGateways(
     const apiKey = generateApiKey()
 
     const configuration = (node: number): string => {
-      const { sections, route = '', listener = '' } = extra(folder, node)
+      const { sections, route = '', sql = '' } = extra(folder, node)
       return `listeners:
-  web: { door: http, address: 127.0.0.1:0${listener} }
-  sql: { door: postgres, address: 127.0.0.1:0${listener} }
+  web: { door: http, address: 127.0.0.1:0 }
+  sql: { door: postgres, address: 127.0.0.1:0${sql} }
   desk: { door: admin, address: 127.0.0.1:0, token_file: desk${node}.token }
 databases:
   shop: { host: 127.0.0.1, port: ${shop.port}, database: postgres, tls: off, login: { user: ${shop.user}, password: file:shop.password }, allow: [authenticated] }

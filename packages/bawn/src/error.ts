@@ -1086,6 +1086,12 @@ export const errors = {
     sqlstate: '58030',
     hint: 'Another program may have this port, or the address is not of this machine: change address of the listener',
   },
+  'gateway.rate_unknown': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'Redis of rate_limits does not answer, and when_away says refuse: start it, or say count_here',
+  },
   'gateway.bug': {
     blame: 'gateway',
     status: 500,

@@ -7,13 +7,13 @@ import { openAuditTrail } from './audit/trail.ts'
 import type { NameResolver } from './authn/host-names.ts'
 import type { Identity } from './authn/identity.ts'
 import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
+import { composeLimiter, type OpenLimiter } from './compose-limits.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
 import { type Config, ConfigError } from './config/load.ts'
 import { probeFiles } from './config/probe.ts'
 import { type Configuration, loadConfiguration, tellPlugins } from './configuration.ts'
 import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
-import { createRateLimiter } from './limits/rate-limit.ts'
 import { createLog } from './log.ts'
 import { createMeteredTrail, tellGateway } from './metered-trail.ts'
 import { formatHostPort, parseHostPort, type ServerTls } from './option.ts'
@@ -60,6 +60,7 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
   const metrics = createMetrics({ version }, startedAt)
   const entry = createLog(log, clock)
   const auditKey = openKeystore(config, process.env).audit()
+  const limiter = await composeLimiter(config, process.env, entry)
   const trail = createMeteredTrail(
     openAuditTrail({
       file: config.audit.file,
@@ -79,7 +80,6 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
     metrics,
   )
   const throttle = createLoginThrottle({ now: () => performance.now() })
-  const limiter = createRateLimiter({ now: () => performance.now() })
   const memoryTokens = createMemoryTokenStore()
   const slots = new SessionSlots()
   const surroundings: Surroundings = {
@@ -93,7 +93,7 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
     memoryTokens,
     resolver,
   }
-  const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt)
+  const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt, limiter.close)
   try {
     await server.start()
     return server
@@ -109,6 +109,7 @@ class Server implements RunningServer {
   readonly #auditKey: KeyObject
   readonly #version: string
   readonly #startedAt: number
+  readonly #closeLimiter: OpenLimiter['close']
   #loaded: GoodConfig
   #current: Composition | undefined
   /** Replaced, and still used by what began on them. */
@@ -129,7 +130,9 @@ class Server implements RunningServer {
     auditKey: KeyObject,
     version: string,
     startedAt: number,
+    closeLimiter: OpenLimiter['close'],
   ) {
+    this.#closeLimiter = closeLimiter
     this.#configPath = configPath
     this.#loaded = loaded
     this.#surroundings = surroundings
@@ -326,6 +329,7 @@ class Server implements RunningServer {
   #needsRestart({ config, source }: GoodConfig): readonly ReloadProblem[] {
     const before = this.#loaded.config
     const paths = listenersThatDiffer(before, config).map(name => ['listeners', name])
+    if (JSON.stringify(before.rate_limits) !== JSON.stringify(config.rate_limits)) paths.push(['rate_limits'])
     if (JSON.stringify(before.audit) !== JSON.stringify({ ...config.audit, statements: before.audit.statements })) {
       paths.push(['audit'])
     }
@@ -360,6 +364,7 @@ class Server implements RunningServer {
     await Promise.race([Promise.allSettled(this.#admin.map(door => door.close())), expired(adminCloseMs)])
     tellGateway(this.#surroundings, 'stop', 'permit')
     await Promise.all([this.#current?.close(), ...Array.from(this.#retired, retired => retired.close())])
+    await this.#closeLimiter()
     await this.#surroundings.trail.close()
   }
 }

@@ -52,6 +52,7 @@ export function checkTokens(draft: Draft, report: Report): void {
     report('error', path, 'value', message, `put token before ${first}`)
   }
   checkRedis(['revocations'], draft.revocations, report)
+  checkRedis(['rate_limits'], draft.rate_limits, report)
   const { options } = draft.tokens
   if (options === undefined) return
   checkSources(draft, report)

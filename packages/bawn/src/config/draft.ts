@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { keysOptions } from '../keys/option.ts'
+import { rateLimitsOptions } from '../limits/option.ts'
 import { grantsOptions } from '../policy/option.ts'
 import { revocationsOptions } from '../tokens/option.ts'
 import type { PluginKinds } from './kinds.ts'
@@ -23,6 +24,7 @@ export type Draft = {
   readonly mechanisms: z.output<ConfigSchema['mechanisms']> | undefined
   readonly tokens: { readonly configured: boolean; readonly options: z.output<ConfigSchema['tokens']> | undefined }
   readonly revocations: z.output<typeof revocationsOptions> | undefined
+  readonly rate_limits: z.output<typeof rateLimitsOptions> | undefined
   readonly grants: { readonly configured: boolean; readonly options: z.output<typeof grantsOptions> | undefined }
   /** What plug-ins have brought. */
   readonly kinds: PluginKinds
@@ -61,6 +63,7 @@ export function draftOf(value: unknown, schema: ConfigSchema, kinds: PluginKinds
     mechanisms: schema.mechanisms.safeParse(top['mechanisms'] ?? {}).data,
     tokens: { configured: top['tokens'] !== undefined, options: schema.tokens.safeParse(top['tokens']).data },
     revocations: revocationsOptions.safeParse(top['revocations']).data,
+    rate_limits: rateLimitsOptions.safeParse(top['rate_limits']).data,
     grants: { configured: top['grants'] !== undefined, options: grantsOptions.safeParse(top['grants']).data },
     keys: keysOptions.safeParse(top['keys']).data,
     kinds,

@@ -60,6 +60,7 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       other_keys: entry.other_keys.map(reference),
     })),
     tokens: config.tokens && tokenPaths(config.tokens, path, reference),
+    rate_limits: config.rate_limits && storePaths(config.rate_limits, path, reference),
     revocations: config.revocations && storePaths(config.revocations, path, reference),
     keys: {
       ...config.keys,

@@ -149,6 +149,7 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
       tokens?.kind === 'signed' ? tokens.revocations : tokens,
     ],
     [['revocations'], config.revocations],
+    [['rate_limits'], config.rate_limits],
   ] as const
   for (const [path, redis] of stores) {
     if (redis?.kind !== 'redis') continue

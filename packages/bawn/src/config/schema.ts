@@ -6,6 +6,7 @@ import { hostRuleOptionsWith, issuerOptions, mechanismsOptions, serviceOptions }
 import { fieldOptions } from '../fields/option.ts'
 import { httpListenerOptions, routeOptions, upstreamOptions } from '../http/option.ts'
 import { keysOptions } from '../keys/option.ts'
+import { rateLimitsOptions } from '../limits/option.ts'
 import { type Frozen, name } from '../option.ts'
 import { pluginOptions } from '../plugins/option.ts'
 import { grantsOptions, policyOptions } from '../policy/option.ts'
@@ -117,6 +118,9 @@ export function configSchema(kinds: PluginKinds) {
     grants: grantsOptions
       .optional()
       .describe('who may do what with schemas and tables: without it nothing of that is enforced'),
+    rate_limits: rateLimitsOptions
+      .optional()
+      .describe('what rate_limit counts, shared by all nodes: without it each process counts for itself'),
     routes: z.array(routeOptions).default([]).describe('HTTP endpoints; what no route names is 404'),
     fields: z
       .array(fieldOptions)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Frozen } from '../option.ts'
+import { type Frozen, redisOptions, timeLimit } from '../option.ts'
 
 const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const
 
@@ -24,3 +24,15 @@ export const rateLimitOptions = z.strictObject({
   burst: z.int().min(1).max(1_000_000).optional().describe('at once; default: the number of rate'),
 })
 export type RateLimitOptions = Frozen<z.output<typeof rateLimitOptions>>
+
+/** Where what `rate_limit` counts is kept, for all listeners and routes. */
+export const rateLimitsOptions = z.strictObject({
+  kind: z.literal('redis').describe('all nodes with the same prefix count together'),
+  ...redisOptions,
+  timeout: timeLimit.default(50).describe('a request waits so long for Redis'),
+  when_away: z
+    .enum(['count_here', 'refuse'])
+    .default('count_here')
+    .describe('while Redis does not answer: each process counts for itself, or nobody is let through'),
+})
+export type RateLimitsOptions = Frozen<z.output<typeof rateLimitsOptions>>

@@ -1,4 +1,4 @@
-import { createBuckets } from './bucket.ts'
+import { type BucketLimit, createBuckets } from './bucket.ts'
 import { networkOf, siteLimit, siteOf } from './network.ts'
 import type { RateLimitOptions } from './option.ts'
 
@@ -32,8 +32,8 @@ export interface RateLimit {
 }
 
 /**
- * Counts for every limit of the gateway. Outlives reloads. The one there is keeps the counts of one process; one that several nodes share
- * answers later.
+ * Counts for every limit of the gateway. Outlives reloads. The one here keeps the counts of one process; the one that several nodes share
+ * (`shared-rate-limit.ts`) answers later.
  */
 export interface RateLimiter {
   /**
@@ -46,6 +46,20 @@ export interface RateLimiter {
 /** Networks that are counted, of all limits together; the one that came longest ago makes room. About 100 bytes each. */
 const maxNetworks = 100_000
 
+/** The buckets from which a limit takes for an address, all or none. */
+export function countedBy(scope: string, { rate, burst = rate.count }: RateLimitOptions) {
+  const limit = { burst, intervalMs: rate.unitMs / rate.count }
+  const prefix = `${scope} ${limit.burst} ${limit.intervalMs} `
+  return {
+    ...limit,
+    of(address: string): readonly { readonly key: string; readonly limit: BucketLimit }[] {
+      const own = { key: prefix + networkOf(address), limit }
+      const site = siteOf(address)
+      return site === undefined ? [own] : [own, { key: prefix + site, limit: siteLimit(limit) }]
+    },
+  }
+}
+
 /** @param options.now monotonic, in ms: `performance.now` */
 export function createRateLimiter({
   now,
@@ -56,20 +70,15 @@ export function createRateLimiter({
 }): RateLimiter {
   const buckets = createBuckets(maxBuckets)
   return {
-    limit(scope, name, { rate, burst = rate.count }) {
-      const limit = { burst, intervalMs: rate.unitMs / rate.count }
-      const prefix = `${scope} ${limit.burst} ${limit.intervalMs} `
+    limit(scope, name, options) {
+      const { burst, intervalMs, of } = countedBy(scope, options)
       return {
         name,
         burst,
-        windowMs: limit.burst * limit.intervalMs,
+        windowMs: burst * intervalMs,
         take(address) {
           const at = now()
-          const site = siteOf(address)
-          const counted = [
-            { key: prefix + networkOf(address), limit },
-            ...(site === undefined ? [] : [{ key: prefix + site, limit: siteLimit(limit) }]),
-          ]
+          const counted = of(address)
           const retryAfterMs = Math.max(...counted.map(({ key, limit }) => buckets.wait(key, limit, at)))
           if (retryAfterMs === 0) for (const { key, limit } of counted) buckets.take(key, limit, at)
           const left = counted.map(({ key, limit }) => buckets.left(key, limit, at))

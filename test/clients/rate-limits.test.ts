@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { rateLimitOptions } from '../../packages/bawn/src/limits/option.ts'
+import { createRateLimiter } from '../../packages/bawn/src/limits/rate-limit.ts'
+import { createSharedRateLimiter } from '../../packages/bawn/src/limits/shared-rate-limit.ts'
+import { connectRedis } from '../../packages/bawn/src/redis-connection.ts'
+import { bearer, eventually, type IssuedGateways, startIssuedGateways } from '../revocations-kit.ts'
+import { type RedisServer, startRedis } from './redis-server.ts'
+
+// Rates of two gateways in one real Redis. npm cannot install redis-server, so it is in this suite: npm run test:clients
+
+const password = 'a password for the test'
+let redis: RedisServer
+before(async () => {
+  redis = await startRedis(password)
+})
+after(() => redis?.remove())
+
+const connection = () =>
+  connectRedis(
+    { url: `redis://127.0.0.1:${redis.port}/2`, user: undefined, password, ca: undefined, prefix: 'unit' },
+    { unavailable: message => new Error(message) },
+  )
+
+test('a burst at once from two nodes together, then the rate, and never more', async t => {
+  const nodes = await Promise.all([connection(), connection()])
+  t.after(() => Promise.all(nodes.map(node => node.close())))
+  const limits = nodes.map(node =>
+    createSharedRateLimiter(node, { here: undefined, tell: () => {}, now: () => performance.now() }).limit(
+      'listener web',
+      'listener',
+      rateLimitOptions.parse({ rate: '20/s', burst: 50 }),
+    ),
+  )
+  const from = performance.now()
+  let permitted = 0
+  for (let round = 0; round < 10; round++) {
+    const taken = await Promise.all(Array.from({ length: 40 }, (_, n) => limits[n % 2]?.take('192.0.2.1')))
+    permitted += taken.filter(one => one?.kind === 'permitted').length
+    const limited = taken.find(one => one?.kind === 'limited')
+    if (limited) assert(limited.remaining === 0 && limited.retryAfterMs > 0 && limited.retryAfterMs <= 50)
+  }
+  const most = 50 + ((performance.now() - from) / 1_000) * 20 + 1
+  assert(permitted >= 50 && permitted <= most, `${permitted} of at most ${most}`)
+  // Idle for long, it is full and no fuller: no burst of twice as many.
+  redis.command('-n', '2', 'FLUSHDB')
+  const first = await limits[0]?.take('2001:db8::1')
+  assert.deepEqual(first, { kind: 'permitted', remaining: 49, resetMs: 50, retryAfterMs: 0 })
+})
+
+test('in memory and in Redis the same sequence is judged alike', async t => {
+  const node = await connection()
+  t.after(() => node.close())
+  const options = rateLimitOptions.parse({ rate: '1/h', burst: 7 })
+  const shared = createSharedRateLimiter(node, { here: undefined, tell: () => {}, now: () => performance.now() })
+  const [one, other] = [shared, createRateLimiter({ now: () => 0 })].map(each =>
+    each.limit('route /a', 'route', options),
+  )
+  for (let n = 0; n < 200; n++) {
+    const address = `2001:db8:${n % 2}:${n % 5}::1`
+    const [a, b] = [await one?.take(address), await other?.take(address)]
+    assert.deepEqual([a?.kind, a?.remaining], [b?.kind, b?.remaining], `${n} ${address}`)
+  }
+})
+
+for (const away of ['count_here', 'refuse'] as const) {
+  test(`two gateways count together, and with Redis away: ${away}`, async t => {
+    const gateways: IssuedGateways = await startIssuedGateways(folder => {
+      writeFileSync(join(folder, 'redis.password'), password, { mode: 0o600 })
+      const url = `redis://127.0.0.1:${redis.port}/3`
+      return {
+        sections: `rate_limits: { kind: redis, url: "${url}", password: file:redis.password, prefix: ${away}, timeout: 5s, when_away: ${away} }`,
+        route: ', rate_limit: { rate: 30/h, burst: 10 }',
+        sql: ', rate_limit: { rate: 30/h, burst: 4 }',
+      }
+    })
+    t.after(() => gateways.stop())
+    const [one, other] = gateways.nodes
+    assert(one && other)
+    const token = gateways.token({})
+    const ask = async (n: number): Promise<Response> => (n % 2 === 0 ? one : other).ask(bearer(token))
+    const answers = await Promise.all(Array.from({ length: 16 }, (_, n) => ask(n)))
+    assert.equal(answers.filter(({ status }) => status === 200).length, 10)
+    const limited = answers.find(({ status }) => status === 429) ?? assert.fail()
+    assert.equal(limited.headers.get('ratelimit-policy'), '"route";q=10;w=1200')
+    assert.match(limited.headers.get('ratelimit') ?? '', /^"route";r=0;t=(1200|119\d)$/)
+    assert(Number(limited.headers.get('retry-after')) > 100)
+
+    const connections = await Promise.allSettled(
+      Array.from({ length: 8 }, async (_, n) => {
+        const { client } = await (n % 2 === 0 ? one : other).connect('jane', token)
+        await client.end()
+      }),
+    )
+    assert.equal(connections.filter(({ status }) => status === 'fulfilled').length, 4)
+    for (const each of connections) {
+      if (each.status === 'rejected') assert.equal(Object(each.reason).code, '53300')
+    }
+
+    await redis.kill()
+    try {
+      if (away === 'count_here') {
+        await eventually('counted here', async () => (await one.ask(bearer(token))).status === 200)
+        assert.match(one.log(), /Redis does not answer: each process counts for itself/)
+        const more = await Promise.all(Array.from({ length: 12 }, () => one.ask(bearer(token))))
+        assert(more.filter(({ status }) => status === 200).length <= 9)
+      } else {
+        await eventually('refused', async () => (await one.ask(bearer(token))).status === 503)
+        assert.match(await (await one.ask(bearer(token))).text(), /"code":"gateway\.rate_unknown"/)
+        await assert.rejects(one.connect('jane', token), { code: '57P03' })
+      }
+    } finally {
+      await redis.start()
+    }
+    await eventually('Redis counts again', async () => (await one.ask(bearer(token))).status === 429)
+    await eventually('said so', async () => {
+      await one.ask(bearer(token))
+      return /Redis counts for rate_limit again/.test(one.log())
+    })
+  })
+}
