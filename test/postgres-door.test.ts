@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { connect as connectTcp } from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
-import { createRateLimiter } from '../packages/bawn/src/limits/rate-limit.ts'
+import { createRateLimiter, type RateLimit } from '../packages/bawn/src/limits/rate-limit.ts'
 import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
 import { buildCancelRequest, buildSslRequest, buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
 import { type Kit, RawClient, rawLogin, rules, say, startKit, withClient } from './postgres-kit.ts'
@@ -548,8 +548,9 @@ test('connections over the rate are told so before TLS, with 53300, and take nob
 })
 
 test('connections that cannot be counted are refused', async () => {
-  const rateLimit = {
+  const rateLimit: RateLimit = {
     name: 'listener',
+    per: 'address',
     burst: 1,
     windowMs: 1,
     take: () => Promise.reject(new Error('the counter is away')),

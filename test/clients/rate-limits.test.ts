@@ -65,6 +65,36 @@ test('in memory and in Redis the same sequence is judged alike', async t => {
   }
 })
 
+test('per client: wherever it comes from, at both nodes; others have their own, and nobody’s is the address’s', async t => {
+  const gateways = await startIssuedGateways(folder => {
+    writeFileSync(join(folder, 'redis.password'), password, { mode: 0o600 })
+    const url = `redis://127.0.0.1:${redis.port}/4`
+    return {
+      sections: `rate_limits: { kind: redis, url: "${url}", password: file:redis.password, timeout: 5s }`,
+      route: ', rate_limit: { per: client, rate: 30/h, burst: 6 }',
+    }
+  })
+  t.after(() => gateways.stop())
+  const permitted = async (headers: Record<string, string>): Promise<number> => {
+    const asked = Array.from({ length: 10 }, (_, n) => (gateways.nodes[n % 2] ?? assert.fail()).ask(headers))
+    const answers = await Promise.all(asked)
+    for (const { status, headers: said } of answers) {
+      assert(status === 200 || status === 429, String(status))
+      assert.equal(said.get('ratelimit-policy'), '"route";q=6;w=720')
+      assert.equal(said.has('retry-after'), status === 429)
+    }
+    return answers.filter(({ status }) => status === 200).length
+  }
+  const [jane, again, pat] = [gateways.token({}), gateways.token({ jti: 'another' }), gateways.token({ sub: 'pat' })]
+  assert.equal(await permitted(bearer(jane)), 6)
+  assert.equal(await permitted(bearer(again)), 0, 'another token of hers')
+  assert.equal(await permitted(bearer(pat)), 6)
+  assert.equal(await permitted({ 'x-api-key': gateways.apiKey }), 6)
+  // Who is nobody is told so, and not counted with anybody.
+  const wrong = await Promise.all(Array.from({ length: 10 }, () => gateways.nodes[0]?.ask(bearer('a.b.c'))))
+  assert(wrong.every(answer => answer?.status === 401))
+})
+
 for (const away of ['count_here', 'refuse'] as const) {
   test(`two gateways count together, and with Redis away: ${away}`, async t => {
     const gateways: IssuedGateways = await startIssuedGateways(folder => {

@@ -3,6 +3,7 @@ import { AuthnError } from '../authn/error.ts'
 import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { Standing } from '../authn/revocation/revocation-check.ts'
+import type { RateLimit } from '../limits/rate-limit.ts'
 import {
   type Authentication,
   authenticate,
@@ -52,7 +53,8 @@ export interface AdmittedToLogin {
 export type AnyAdmitted = Admitted | AdmittedToTokens | AdmittedToLogin
 
 /**
- * The way in, in this order: a well-formed request, the listener's rate, a route, its rate, a host rule, a mechanism, the route's policies.
+ * The way in, in this order: a well-formed request, the listener's rate, a route, its rate, a host rule, a mechanism, the route's rate where
+ * that is per client, its policies.
  * Whether a path has a route is told to anybody: routes are the published interface, what they guard is not.
  *
  * @returns undefined when the request was refused; the turn has answered. At once, unless a mechanism has to wait for something
@@ -71,6 +73,10 @@ export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted
   }
   const { head } = outcome
   return whenTrue(withinRate(turn, turn.rateLimit), () => findTarget(turn, head))
+}
+
+function limitPer(per: RateLimit['per'], { rateLimit }: Route): RateLimit | undefined {
+  return rateLimit?.per === per ? rateLimit : undefined
 }
 
 /** Goes on at once where it is known at once. */
@@ -123,7 +129,9 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
   turn.resource = route.pattern.text
   turn.route = route
   if (route.cors !== undefined) turn.headers.push(...route.cors.answer(headerOf(head, 'origin')))
-  return whenTrue(withinRate(turn, route.rateLimit), () => identify(turn, { kind: 'route', head, path, route }))
+  return whenTrue(withinRate(turn, limitPer('address', route)), () =>
+    identify(turn, { kind: 'route', head, path, route }),
+  )
 }
 
 function admitToLogin(turn: Turn, head: RequestHead, path: RequestPath, target: LoginTarget): Entry {
@@ -195,7 +203,7 @@ function identify(turn: Turn, admitted: AdmittedByIdentity): Entry {
     const mechanisms = state.mechanisms.of(use)
     const credentials = new RequestCredentials(request, admitted.head, admitted.path.query, state.now())
     const asking: Asking = { turn, admitted, rule, mechanisms, credentials }
-    if (admitted.kind === 'route' && admitted.route.delegated) return decide(asking, undefined, false)
+    if (admitted.kind === 'route' && admitted.route.delegated) return decideWithinRate(asking, undefined, false)
     const who = authenticate(credentials, mechanisms, state.mechanisms.carriers)
     return who instanceof Promise ? who.then(late => settle(asking, late)) : settle(asking, who)
   })
@@ -233,7 +241,7 @@ interface Asking {
   readonly credentials: RequestCredentials
 }
 
-function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined | Promise<undefined> {
+function settle(asking: Asking, who: Authentication): Entry {
   if (who.kind === 'refused') return refuse(asking, who)
   if (who.kind === 'identified') {
     const { admitted } = asking
@@ -241,9 +249,17 @@ function settle(asking: Asking, who: Authentication): AnyAdmitted | undefined | 
       return refuse(asking, refused('authn.failed', who.identity.mechanism, 'other-issuer'))
     }
     if (who.headers !== undefined) asking.turn.headers.push(...who.headers)
-    return decide(asking, who.identity, false)
+    return decideWithinRate(asking, who.identity, false)
   }
-  return decide(asking, undefined, who.foreignPage)
+  return decideWithinRate(asking, undefined, who.foreignPage)
+}
+
+/** Whoever is refused by a policy is counted as well. */
+function decideWithinRate(asking: Asking, identity: Identity | undefined, foreignPage: boolean): Entry {
+  const { turn, admitted } = asking
+  turn.identity = identity
+  const limit = admitted.kind === 'route' ? limitPer('client', admitted.route) : undefined
+  return whenTrue(withinRate(turn, limit, identity), () => decide(asking, identity, foreignPage))
 }
 
 function refuse({ turn, rule }: Pick<Asking, 'turn' | 'rule'>, who: RefusedAuthentication): undefined {

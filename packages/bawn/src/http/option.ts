@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { parseAddressRange } from '../authn/address.ts'
-import { rateLimitOptions } from '../limits/option.ts'
+import { rateLimitOptions, routeRateLimitOptions } from '../limits/option.ts'
 import { duration, type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
 import { outboundCredentialsOptions } from '../outbound/option.ts'
 import { hostPatternProblem } from './route-hosts.ts'
@@ -272,8 +272,6 @@ export const routeOptions = z.strictObject({
     .record(z.string().regex(/^[45][0-9][0-9]$/, 'must be a status from 400 to 599'), errorPageOptions)
     .default({})
     .describe('what this route answers in place of the gateway’s problem documents, by their status'),
-  rate_limit: rateLimitOptions
-    .optional()
-    .describe('requests to this route, before anybody is identified; besides that of the listener'),
+  rate_limit: routeRateLimitOptions.optional().describe('requests to this route; besides that of the listener'),
 })
 export type RouteOptions = Frozen<z.output<typeof routeOptions>>

@@ -171,6 +171,7 @@ test('a limit that answers later is waited for; one that cannot answer lets nobo
   const upstream = await startUpstream(t, (_request, response) => response.end('fine'))
   const later = (answer: () => Promise<ReturnType<RateLimit['take']>>): RateLimit => ({
     name: 'listener',
+    per: 'address',
     burst: 1,
     windowMs: 1_000,
     take: () => answer().then(taken => taken),

@@ -23,7 +23,17 @@ export const rateLimitOptions = z.strictObject({
   rate: rate.describe('on average: 50/s, 300/m, 1000/h'),
   burst: z.int().min(1).max(1_000_000).optional().describe('at once; default: the number of rate'),
 })
-export type RateLimitOptions = Frozen<z.output<typeof rateLimitOptions>>
+
+/** The same on a route, where somebody may be identified. */
+export const routeRateLimitOptions = rateLimitOptions.extend({
+  per: z
+    .enum(['address', 'client'])
+    .default('address')
+    .describe(
+      'who is counted as one. address: an IPv4 address, or an IPv6 /64, and a /48 as sixteen, before anybody is asked who they are; client: who was identified, wherever from, and by address who was not',
+    ),
+})
+export type RateLimitOptions = Frozen<z.output<typeof routeRateLimitOptions>>
 
 /** Where what `rate_limit` counts is kept, for all listeners and routes. */
 export const rateLimitsOptions = z.strictObject({

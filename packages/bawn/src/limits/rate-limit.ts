@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { type BucketLimit, createBuckets } from './bucket.ts'
 import { networkOf, siteLimit, siteOf } from './network.ts'
 import type { RateLimitOptions } from './option.ts'
@@ -18,6 +19,8 @@ export interface RateTaken {
 export interface RateLimit {
   /** For clients, in RateLimit header fields. */
   readonly name: string
+  /** `client`: taken from when it is known who asks. */
+  readonly per: RateLimitOptions['per']
   /** How many at once. */
   readonly burst: number
   /** In which as many come again. */
@@ -26,9 +29,10 @@ export interface RateLimit {
    * Takes one.
    *
    * @param address of the caller, as text: it is counted with its network
+   * @param client who is counted instead, where that is known: any text
    * @throws (or rejects) when it cannot be known: the caller is refused
    */
-  take(address: string): RateTaken | Promise<RateTaken>
+  take(address: string, client?: string): RateTaken | Promise<RateTaken>
 }
 
 /**
@@ -52,7 +56,9 @@ export function countedBy(scope: string, { rate, burst = rate.count }: RateLimit
   const prefix = `${scope} ${limit.burst} ${limit.intervalMs} `
   return {
     ...limit,
-    of(address: string): readonly { readonly key: string; readonly limit: BucketLimit }[] {
+    of(address: string, client?: string): readonly { readonly key: string; readonly limit: BucketLimit }[] {
+      // A name may be long, and hold anything.
+      if (client !== undefined) return [{ key: `${prefix}client ${hash('sha256', client, 'base64url')}`, limit }]
       const own = { key: prefix + networkOf(address), limit }
       const site = siteOf(address)
       return site === undefined ? [own] : [own, { key: prefix + site, limit: siteLimit(limit) }]
@@ -74,11 +80,12 @@ export function createRateLimiter({
       const { burst, intervalMs, of } = countedBy(scope, options)
       return {
         name,
+        per: options.per,
         burst,
         windowMs: burst * intervalMs,
-        take(address) {
+        take(address, client) {
           const at = now()
-          const counted = of(address)
+          const counted = of(address, client)
           const retryAfterMs = Math.max(...counted.map(({ key, limit }) => buckets.wait(key, limit, at)))
           if (retryAfterMs === 0) for (const { key, limit } of counted) buckets.take(key, limit, at)
           const left = counted.map(({ key, limit }) => buckets.left(key, limit, at))

@@ -69,12 +69,13 @@ export function createSharedRateLimiter(
       const local = here?.limit(scope, name, options)
       return {
         name,
+        per: options.per,
         burst: limit.burst,
         windowMs: limit.burst * limit.intervalMs,
-        async take(address) {
-          if (awayUntil !== undefined && now() < awayUntil && local !== undefined) return local.take(address)
+        async take(address, client) {
+          if (awayUntil !== undefined && now() < awayUntil && local !== undefined) return local.take(address, client)
           try {
-            const taken = await take(limit.of(address))
+            const taken = await take(limit.of(address, client))
             if (awayUntil !== undefined) tell(false)
             awayUntil = undefined
             return taken
@@ -82,7 +83,7 @@ export function createSharedRateLimiter(
             if (awayUntil === undefined) tell(true)
             awayUntil = now() + pauseMs
             if (local === undefined) throw cause
-            return local.take(address)
+            return local.take(address, client)
           }
         },
       }
