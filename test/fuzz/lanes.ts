@@ -1,11 +1,15 @@
 import pg from 'pg'
 import { createScramCredential } from '../../packages/bawn/src/authn/scram-client.ts'
+import { poolOptions } from '../../packages/bawn/src/postgres/pool/option.ts'
+import { UpstreamPool } from '../../packages/bawn/src/postgres/pool/upstream-pool.ts'
+import { createSessionLimits } from '../../packages/bawn/src/postgres/session-limits.ts'
 import { createSchemaSource } from '../../packages/bawn/src/postgres/sql/schema.ts'
 import { applicationNameOf } from '../../packages/bawn/src/postgres/startup-settings.ts'
+import type { DoorState } from '../../packages/bawn/src/postgres/state.ts'
 import { openUpstream } from '../../packages/bawn/src/postgres/upstream.ts'
 import { buildCancelRequest } from '../../packages/bawn/src/postgres/wire/startup.ts'
 import type { Seeded } from '../../packages/envelope/testing/seeded.ts'
-import { type Kit, RawClient, rawLogin, startKit } from '../postgres-kit.ts'
+import { type Kit, RawClient, rawLogin, say, startKit } from '../postgres-kit.ts'
 import { type Step, schema } from './messages.ts'
 
 // One sequence of messages on two ways: straight to PostgreSQL, and through the door. Each way has a database of its own, copies of one
@@ -22,9 +26,13 @@ export interface Lane {
 export interface Lanes {
   readonly kit: Kit
   /** Everything that the server answered, message by message, without what must differ. */
-  run(way: 'direct' | 'door' | 'tight door', steps: readonly Step[], cuts: Seeded): Promise<readonly string[]>
+  run(way: 'direct' | DoorWay, steps: readonly Step[], cuts: Seeded): Promise<readonly string[]>
   stop(): Promise<void>
 }
+
+/** Doors that must not be told from PostgreSQL itself; at those with a pool others come and go between the transactions. */
+export const doorWays = ['door', 'tight door', 'session pool', 'transaction pool'] as const
+export type DoorWay = (typeof doorWays)[number]
 
 const patience = 20_000
 
@@ -58,6 +66,13 @@ export async function startLanes(): Promise<Lanes> {
     door: await kit.listen(options, { databases }),
     // So few messages may be unanswered that every pipeline has to wait.
     'tight door': await kit.listen({ ...options, max_pending: 3 }, { databases }),
+    'session pool': await kit.listen(options, { databases: pooled('session') }),
+    'transaction pool': await kit.listen(options, { databases: pooled('transaction') }),
+  }
+  function pooled(mode: 'session' | 'transaction'): DoorState['databases'] {
+    const connections = new UpstreamPool(poolOptions.parse({ mode, size: mode === 'session' ? 3 : 1 }), undefined)
+    const limits = createSessionLimits({ queue_length: 100, queue_timeout: patience, by_role: [] })
+    return new Map([...databases].map(([name, database]) => [name, { ...database, limits, pool: connections }]))
   }
   const credential = createScramCredential(postgres.password)
 
@@ -83,7 +98,7 @@ export async function startLanes(): Promise<Lanes> {
     return { client, cancelPort: postgres.port, processId: upstream.processId, key: upstream.key }
   }
 
-  async function through(way: 'door' | 'tight door'): Promise<Lane> {
+  async function through(way: DoorWay): Promise<Lane> {
     const { port } = doors[way].address
     const client = await rawLogin(port, 'fuzzer', 'billing')
     client.socket.setNoDelay(true)
@@ -95,17 +110,43 @@ export async function startLanes(): Promise<Lanes> {
     kit,
     async run(way, steps, cuts) {
       const lane = await (way === 'direct' ? direct() : through(way))
+      const others = way.endsWith('pool') ? disturb(doors[way as DoorWay].address.port) : undefined
       try {
         await play(lane, steps, cuts)
         return answers(lane.client, newest)
       } finally {
         lane.client.socket.destroy()
+        await others?.()
       }
     },
     async stop() {
       await pool.end()
       await kit.stop()
     },
+  }
+}
+
+/** Somebody else, of another identity and the same, who prepares and sets by turns. @returns ends them */
+function disturb(port: number): () => Promise<void> {
+  let over = false
+  const work = async (user: string): Promise<void> => {
+    const client = await rawLogin(port, user, 'billing')
+    try {
+      for (let round = 0; !over; round += 1) {
+        const set = [say.query(`set timezone = '${round % 2 === 0 ? 'Asia/Tokyo' : 'UTC'}'`)]
+        const prepare = [say.parse(`p${round}`, 'select 4711'), say.parse('', 'select 4712'), say.sync]
+        client.socket.write(Buffer.concat(round % 3 === 0 ? set : prepare))
+        await client.ready()
+        await new Promise(resolve => setTimeout(resolve, 3))
+      }
+    } finally {
+      client.socket.destroy()
+    }
+  }
+  const all = ['fuzzer', 'other'].map(user => work(user).catch(() => {}))
+  return async () => {
+    over = true
+    await Promise.all(all)
   }
 }
 
@@ -195,7 +236,11 @@ function normalised(type: string, body: Buffer, newest: number): string {
       at += 18
     }
   }
-  const text = body.toString('latin1').replaceAll(/pg_temp_\d+/g, 'pg_temp_N')
+  // The server keeps 63 bytes of a name, and so does the door where it writes names itself.
+  const text = body
+    .toString('latin1')
+    .replaceAll(/pg_temp_\d+/g, 'pg_temp_N')
+    .replaceAll(/n{63}\d*/g, 'n…')
   if (type !== 'E') return text
   // The door refuses the function call message whatever the function is.
   if (/fastpath|function with OID 0|function call message/.test(text)) return 'of the function call'
@@ -203,6 +248,12 @@ function normalised(type: string, body: Buffer, newest: number): string {
   if (/\0C42601\0/.test(text)) return 'syntax error'
   // The row that did not fit is left out where a statement may touch protected columns, and that is asked of a whole string.
   if (/\0C23/.test(text)) return text.replace(/\0D[^\0]*/, '')
+  // With a pool names of clients are the gateway's to judge.
+  if (/\0C42P05\0/.test(text)) return text.replace(/\0F[^\0]*\0L\d+\0R\w+/, '')
+  // Bind to a statement that a pool has named.
+  if (/\0C08P01\0Mbind message/.test(text)) return text.replace(/statement "[^"]*"/, 'statement')
+  // A statement that a pool prepares again is found to be in a failed transaction by Parse.
+  if (/\0C25P02\0/.test(text)) return text.replace(/L\d+\0Rexec_\w+_message/, 'Rexec')
   // Where in its code PostgreSQL found that a portal cannot run: the door asks it to describe the portal first.
   return text.replace(/L\d+\0Rexec_(?:describe_portal|execute)_message/, 'Rexec')
 }

@@ -13,6 +13,7 @@ import type { GrantGate } from './policy/grants.ts'
 import { createFirewall, type Firewall } from './postgres/firewall/firewall.ts'
 import { type Learning, openLearning } from './postgres/firewall/learning.ts'
 import { DatabaseHosts } from './postgres/hosts.ts'
+import { UpstreamPool } from './postgres/pool/upstream-pool.ts'
 import { missingFilters } from './postgres/row-filters/in-place.ts'
 import { type RowPolicy, rowPolicyOf } from './postgres/row-filters/policy-sql.ts'
 import { createSessionLimits } from './postgres/session-limits.ts'
@@ -70,9 +71,13 @@ export function composeDatabases(
         marks,
         gate: createGate(options.allow, config.policies, grants.gate),
         replication: options.replication && createGate(options.replication, config.policies, grants.gate),
-        limits: createSessionLimits(options.limits),
+        limits: createSessionLimits(options.limits, options.pool),
+        pool: options.pool && new UpstreamPool(options.pool, hosts),
         schema: source,
-        planner: await createPlanner({ identity: marks && guardOf(marks, options.login.kind), firewall }),
+        planner: await createPlanner({
+          identity: marks && guardOf(marks, options.login.kind, options.pool?.mode),
+          firewall,
+        }),
         firewall,
         learning: composeLearning(name, options.firewall, surroundings),
         get grants() {
@@ -81,6 +86,7 @@ export function composeDatabases(
       }
       const close = async (): Promise<void> => {
         upstream.tls?.revocation?.close()
+        state.pool?.retire()
         await asked.close()
       }
       return { state, source, close }

@@ -714,6 +714,24 @@ export const errors = {
     sqlstate: '53300',
     hint: 'Close sessions that are not used any more, or try again later; the operator may raise limits of the database',
   },
+  'postgres.prepared_exists': {
+    blame: 'caller',
+    status: 409,
+    sqlstate: '42P05',
+    hint: 'Close the statement of this name first, or prepare under another name',
+  },
+  'postgres.prepared_unknown': {
+    blame: 'caller',
+    status: 404,
+    sqlstate: '26000',
+    hint: 'Prepare it in this session; what others have prepared is theirs',
+  },
+  'postgres.pool_state': {
+    blame: 'caller',
+    status: 409,
+    sqlstate: '0A000',
+    hint: 'Use RETURNING, or the same transaction; the operator can set pool: { mode: session }',
+  },
   'postgres.shutting_down': {
     blame: 'operator',
     status: 503,

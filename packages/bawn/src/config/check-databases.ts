@@ -219,6 +219,10 @@ export function checkDatabases(draft: Draft, report: Report): void {
     checkHosts(report, ['databases', name], database)
     checkServer(report, ['databases', name], database)
     const { kind, roles } = database.login
+    if (kind !== 'broker' && database.pool !== undefined) {
+      const message = `with login of kind ${kind} each user has a login of their own, which nobody else may go on with`
+      report('error', ['databases', name, 'pool'], 'key', message, 'leave pool out, or use login: { kind: broker }')
+    }
     if (kind !== 'broker') checkKind(draft, report, name, kind)
     if (database.identity !== undefined) checkIdentity(report, ['databases', name, 'identity'], kind, database.identity)
     if (database.firewall !== undefined) {

@@ -173,6 +173,11 @@ export function accountParse(turn: Turn, statement: AccountStatement, message: P
     account: statement,
     confirmed: false,
   }
+  // By the client's own name: on the connection that it then keeps.
+  if (talk.prepared !== undefined) {
+    talk.isPinned = true
+    talk.prepared.unnamed = undefined
+  }
   talk.send({ kind: 'parse', statement: prepared, undo: talk.statements.set(message.name, prepared) })
   talk.toServer.append(buildParse({ name: message.name, text: nothing, types: [] }))
   return 'next'

@@ -3,7 +3,7 @@ import { dispositionOf, opensDescription, rowsOf } from './answer-disposition.ts
 import type { Conversation } from './conversation.ts'
 import type { CopyStream } from './copy/stream.ts'
 import { reviseError, tellTimeout } from './error-detail.ts'
-import { errorResponse, PostgresError, toGatewayError } from './failure.ts'
+import { errorResponse, toGatewayError } from './failure.ts'
 import { copyFail, IncomingCopy } from './incoming-copy.ts'
 import { followChanges } from './object-changes.ts'
 import { isAsPlanned, otherCopy, outgoingCopy } from './outgoing-copy.ts'
@@ -112,8 +112,7 @@ export class Answers {
         return
       }
       case back.closeComplete:
-        this.#expect(head, 'close')
-        this.#answered(head)
+        this.#closed(this.#expect(head, 'close'))
         return
       case back.readyForQuery:
         this.#ready(this.#expect(head, 'query', 'sync'))
@@ -174,6 +173,12 @@ export class Answers {
     if (head?.swallow === true || this.#muted) this.#dropping = true
     else this.#forward()
     this.#talk.pending.shift()
+  }
+
+  #closed(head: Pending): void {
+    if (head.statement !== undefined) head.statement.confirmed = true
+    if (head.answer !== undefined && !this.#muted) this.#answer(head.answer)
+    this.#answered(head.answer === undefined ? head : { ...head, swallow: true })
   }
 
   #dataRow(head: Pending): void {
@@ -349,6 +354,7 @@ export class Answers {
       talk.grants?.cursors.endTransaction(talk.pending.readySent - talk.pending.outstandingReady)
       followChanges(talk)
     }
+    talk.isSettled = talk.transaction === status.idle && talk.pending.length === 0
     this.#forward()
   }
 
@@ -387,14 +393,7 @@ export class Answers {
 
   #parameterStatus(): void {
     const { buffer, start, end } = this.reader
-    const [name, value] = buffer.toString('utf8', start + 5, end).split('\0')
-    if (
-      (name === 'client_encoding' && value !== 'UTF8') ||
-      (name === 'standard_conforming_strings' && value !== 'on')
-    ) {
-      // From here on the server reads statement texts differently than we do.
-      throw new PostgresError('postgres.encoding', `${name} was changed`)
-    }
+    this.#talk.parameters.report(buffer.toString('utf8', start + 5, end))
     this.#forward()
   }
 }

@@ -11,6 +11,10 @@ import { ObjectChanges } from './object-changes.ts'
 import { type LivePlan, ObjectTable, type Portal, type Statement } from './objects.ts'
 import { Output } from './output.ts'
 import { type Pending, PendingQueue } from './pending.ts'
+import type { Leftover } from './pool/connection.ts'
+import type { SettingChange } from './pool/profile.ts'
+import { ReportedParameters } from './pool/reported-parameters.ts'
+import type { ServerStatements } from './pool/server-statements.ts'
 import type { FieldAbility, SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import { SqlStatements } from './sql-statements.ts'
 import type { DatabaseState, DoorState } from './state.ts'
@@ -72,6 +76,18 @@ export class Conversation {
   snapshot: SchemaSnapshot | undefined
   /** Names of views and children that were made here and that `snapshot` does not have yet. */
   unread: readonly string[] = []
+  /** Everything that was sent is answered, and no transaction is open: somebody else may work on the connection. */
+  isSettled = true
+  /** The session has something on its connection that it must find there again. */
+  isPinned = false
+  /** What it has left on its connection so far. */
+  leftover: Leftover = 'nothing'
+  /** What is prepared on the connection, where that is shared: names of statements are replaced then. */
+  prepared: ServerStatements | undefined
+  /** Takes a setting along to other connections. */
+  remember: ((change: SettingChange) => void) | undefined
+  /** Reported settings, where connections change. */
+  readonly parameters = new ReportedParameters()
   #requests = 0
   #grants: SessionGrants | undefined
 
@@ -115,6 +131,12 @@ export class Conversation {
 
   /** A message goes to the server that will be answered. */
   send(entry: Omit<Pending, 'batch'>): void {
+    this.isSettled = false
+    if (entry.kind === 'query' && this.prepared !== undefined) {
+      // The server forgets the unnamed statement.
+      this.prepared.unnamed = undefined
+      this.statements.set('', undefined)
+    }
     this.pending.push({ ...entry, batch: this.batch })
     // Each is answered by a ReadyForQuery, and what that ends must not be mixed up with what comes behind.
     if (entry.kind === 'sync' || entry.kind === 'query') this.batch += 1

@@ -2,6 +2,7 @@ import { createKeyedScramCredential, createScramCredential, type ScramCredential
 import { PostgresError } from './failure.ts'
 import { isForNow, type Reached } from './hosts.ts'
 import { type LoggedIn, shown } from './login-result.ts'
+import { type Profile, profileId } from './pool/profile.ts'
 import { type IdentityLimits, settingsWithin } from './session-limits.ts'
 import { marksOf } from './session-marks.ts'
 import { applicationNameOf, type StartupRequest } from './startup-settings.ts'
@@ -53,21 +54,45 @@ export class DatabaseLogins {
     }
   }
 
+  /**
+   * What a session is to find on a connection of a pool. With one for the whole session all is said when it is opened, so that RESET and
+   * DISCARD ALL lead back to it, and nobody with another identity gets it; with one for each transaction it is put in place by statements.
+   *
+   * @throws {PostgresError} where there is no such session for this identity
+   */
+  profile(database: DatabaseState, entered: LoggedIn, request: StartupRequest): Profile {
+    const { target } = request
+    const parameters = sessionParameters(request, entered.identity.id, database.limits.of(entered.identity))
+    const marks = marksOf(database.marks, entered.identity)
+    if (marks instanceof PostgresError) throw marks
+    if (database.pool?.mode !== 'transaction') {
+      const id = profileId(target, parameters, marks)
+      return { id, key: id, target, marks, settings: [] }
+    }
+    const settings = parameters.filter(([name]) => !(name in readable))
+    return { id: profileId(target, settings, marks), key: target, target, marks, settings }
+  }
+
+  /** Opens a connection for sessions of everybody, one transaction each. Throws as `open` does. */
+  async openShared(database: DatabaseState, entered: LoggedIn, request: StartupRequest): Promise<Upstream> {
+    const parameters = [...Object.entries(readable), ['application_name', 'bawn'] as const]
+    const upstream = await this.#openOwn(database, request, parameters, [])
+    try {
+      examine(database, entered, upstream)
+      return upstream
+    } catch (error) {
+      upstream.socket.destroy()
+      throw error
+    }
+  }
+
   async #logIn(database: DatabaseState, entered: LoggedIn, request: StartupRequest): Promise<Upstream> {
     const parameters = sessionParameters(request, entered.identity.id, database.limits.of(entered.identity))
     const marks = marksOf(database.marks, entered.identity)
     if (marks instanceof PostgresError) throw marks
     const { keys, opened, identity } = entered
     if (keys === undefined && opened === undefined) {
-      const own = await this.#ownLogin(database)
-      try {
-        return await openAt(database, own, request, parameters, marks)
-      } catch (error) {
-        const { fetched } = database.upstream
-        if (own.password === undefined || !isPasswordRefused(error) || fetched?.refuse(own.password) !== true)
-          throw error
-        return await openAt(database, await this.#ownLogin(database), request, parameters, marks)
-      }
+      return await this.#openOwn(database, request, parameters, marks)
     }
     try {
       if (opened !== undefined) return await settleUpstream(database.upstream, opened, marks)
@@ -76,6 +101,23 @@ export class DatabaseLogins {
     } catch (cause) {
       const ours = cause instanceof PostgresError && cause.code === 'postgres.upstream_login'
       throw ours ? userRefused(identity.id, cause) : cause
+    }
+  }
+
+  /** With the gateway's own credential: where that is fetched and is refused, once more with another one. */
+  async #openOwn(
+    database: DatabaseState,
+    request: StartupRequest,
+    parameters: Parameters,
+    marks: Parameters,
+  ): Promise<Upstream> {
+    const own = await this.#ownLogin(database)
+    try {
+      return await openAt(database, own, request, parameters, marks)
+    } catch (error) {
+      const { fetched } = database.upstream
+      if (own.password === undefined || !isPasswordRefused(error) || fetched?.refuse(own.password) !== true) throw error
+      return await openAt(database, await this.#ownLogin(database), request, parameters, marks)
     }
   }
 
@@ -102,6 +144,9 @@ function isPasswordRefused(error: unknown): boolean {
     error.cause.fields.get('C')?.startsWith('28') === true
   )
 }
+
+/** How we read what statements say. */
+const readable = { client_encoding: 'UTF8', standard_conforming_strings: 'on' } as const
 
 type Parameters = readonly (readonly [name: string, value: string])[]
 
@@ -140,8 +185,7 @@ export function sessionParameters(
   return [
     ...settingsWithin(limits, request.settings),
     ...(request.replication === undefined ? [] : [['replication', request.replication] as const]),
-    ['client_encoding', 'UTF8'],
-    ['standard_conforming_strings', 'on'],
+    ...Object.entries(readable),
     ['application_name', applicationNameOf(identityId, request.applicationName)],
   ]
 }

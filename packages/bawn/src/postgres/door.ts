@@ -89,6 +89,9 @@ export class PostgresDoor {
 
   /** New connections meet the new state; open sessions keep the one they began with, if they may still be in their database. */
   swap(state: DoorState): void {
+    for (const [name, { pool }] of this.#state.databases) {
+      if (state.databases.get(name)?.pool !== pool) pool?.retire()
+    }
     this.#state = state
     for (const [name, { limits }] of state.databases) state.slots.resize(name, limits.sessions)
     this.#withdraw(() => true)

@@ -6,6 +6,7 @@ import { DatabaseLogins, whyNoLogin, whyNoReplica } from './database-login.ts'
 import type { AuditContext } from './execution.ts'
 import { PostgresError } from './failure.ts'
 import type { LoggedIn, LoginContext } from './login-result.ts'
+import { type OpenedServer, openServer } from './open-server.ts'
 import type { PostgresListenerOptions } from './option.ts'
 import { ReplicationSession, whyNoReplication } from './replication.ts'
 import { Session } from './session.ts'
@@ -14,7 +15,7 @@ import type { Place, PlaceRefusal } from './session-slots.ts'
 import type { CancelKey, Sessions } from './sessions.ts'
 import type { StartupRequest } from './startup-settings.ts'
 import type { DatabaseState, DoorState, SessionNow } from './state.ts'
-import { cancelUpstream, isUpstreamAlive, type Upstream } from './upstream.ts'
+import { isUpstreamAlive } from './upstream.ts'
 import { WaitingSession } from './waiting-session.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { authentication, back, status } from './wire/message.ts'
@@ -85,19 +86,12 @@ export class Entrance {
     const { database } = permitted
     const leave = await this.#place(entrant, database)
     if (leave === undefined) return false
-    let upstream: Upstream | undefined
-    try {
-      upstream = context.socket.destroyed ? undefined : await this.#upstream(entrant, database)
-    } finally {
-      // A place is one connection to PostgreSQL: it is free when that is gone.
-      if (upstream === undefined || upstream.socket.closed) leave()
-      else upstream.socket.once('close', leave)
-    }
-    if (upstream === undefined) return false
+    const opened = await this.#open(entrant, database, leave)
+    if (opened === undefined) return false
     const stopping = this.#sessions.draining
     if (stopping !== undefined) fail(stopping)
     if (stopping !== undefined || context.socket.destroyed) {
-      upstream.socket.destroy()
+      opened.abandon()
       return false
     }
     const auditContext: AuditContext = {
@@ -108,7 +102,7 @@ export class Entrance {
       database: database.name,
       rule: permitted.rule,
     }
-    this.#relay(entrant, database, auditContext, upstream)
+    this.#relay(entrant, database, auditContext, opened)
     return true
   }
 
@@ -181,12 +175,12 @@ export class Entrance {
     return undefined
   }
 
-  async #upstream(
-    { state, result, request, requestId, fail }: Entrant,
-    database: DatabaseState,
-  ): Promise<Upstream | undefined> {
+  /** @param leave to be called when the session has its place no longer. @returns `undefined` when there is none, and the client knows */
+  async #open(entrant: Entrant, database: DatabaseState, leave: () => void): Promise<OpenedServer | undefined> {
+    const { state, result, request, requestId, context, fail } = entrant
     try {
-      return await this.#databaseLogins.open(database, result, request)
+      if (!context.socket.destroyed)
+        return await openServer(this.#databaseLogins, state, database, result, request, leave)
     } catch (thrown) {
       state.log({
         level: 'error',
@@ -195,39 +189,49 @@ export class Entrance {
         cause: thrown,
       })
       fail(thrown)
-      return undefined
     }
+    leave()
+    return undefined
   }
 
-  #relay(entrant: Entrant, database: DatabaseState, audit: AuditContext, upstream: Upstream): void {
+  #relay(entrant: Entrant, database: DatabaseState, audit: AuditContext, opened: OpenedServer): void {
     const { state, context, message, request } = entrant
     const key: CancelKey = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4)
     const { max_frame_bytes: maxFrameBytes, max_pending: maxPending, max_prepared: maxPrepared } = this.#options
     const parts = {
       summary: {
         ...this.#about(entrant, database),
-        server: { address: formatHostPort(upstream.target), processId: upstream.processId },
+        get server() {
+          const { upstream } = opened.source
+          return upstream && { address: formatHostPort(upstream.target), processId: upstream.processId }
+        },
         now: (): SessionNow => session.now(),
       },
       client: context.socket,
       received: context.input.release(),
-      upstream,
-      cancel: () => cancelUpstream(upstream.target, upstream.processId, upstream.key),
-      onEnd: () => this.#sessions.remove(key),
+      onEnd: () => {
+        this.#sessions.remove(key)
+        opened.onEnd()
+      },
     }
+    const { target, rest, own } = opened
+    const talk = new Conversation(state, database, audit, { maxFrameBytes, maxPending, maxPrepared })
+    talk.parameters.learn(opened.parameters)
     const session: Session | ReplicationSession =
-      request.replication === undefined
+      request.replication === undefined || own === undefined
         ? new Session({
             ...parts,
-            limits: { ...database.limits.of(audit.identity), silence: upstream.target.probeAfterMs },
+            server: opened.source,
+            rest,
+            limits: { ...database.limits.of(audit.identity), silence: target.probeAfterMs },
             writeTimeoutMs: this.#options.write_timeout,
-            isServerAlive: () => isUpstreamAlive(upstream.target),
-            talk: new Conversation(state, database, audit, { maxFrameBytes, maxPending, maxPrepared }),
+            isServerAlive: () => isUpstreamAlive(opened.source.upstream?.target ?? target),
+            talk,
           })
-        : new ReplicationSession({ ...parts, state, audit })
+        : new ReplicationSession({ ...parts, upstream: own, cancel: () => opened.source.cancel(), state, audit })
     this.#sessions.add(key, session)
-    const greeting = new MessageBuilder(upstream.greeting.length + 64)
-    greeting.begin(back.authentication).int32(authentication.ok).end().bytes(upstream.greeting)
+    const greeting = new MessageBuilder(opened.greeting.length + 64)
+    greeting.begin(back.authentication).int32(authentication.ok).end().bytes(opened.greeting)
     greeting.begin(back.backendKeyData).int32(key.processId).bytes(key.key).end()
     greeting.begin(back.readyForQuery).uint8(status.idle).end()
     context.socket.write(greeting.take())

@@ -2,6 +2,8 @@ import type { AccountAnswer } from './administration/run.ts'
 import type { AccountStatement } from './administration/statement.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { Reading } from './grants/reading.ts'
+import type { ServerText } from './pool/shared-names.ts'
+import type { Traces } from './pool/traces.ts'
 import type { RowPlan } from './rows.ts'
 import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 
@@ -27,6 +29,10 @@ export interface Statement {
   reading?: Reading | undefined
   /** It is about accounts: the server has an empty statement in its place. */
   readonly account?: AccountStatement | undefined
+  /** What the server has in its place, where connections change; `undefined`: it has it under the client's name. */
+  sent?: ServerText | undefined
+  /** What running it leaves behind, where that counts. */
+  readonly traces?: Traces | undefined
   /** ParseComplete came. */
   confirmed: boolean
 }
@@ -43,6 +49,8 @@ export interface Portal {
   /** Of its statement. */
   readonly reading?: Reading | undefined
   readonly account?: AccountPortal | undefined
+  /** Of its statement. */
+  readonly traces?: Traces | undefined
   /** BindComplete came. */
   confirmed: boolean
   /** Batch of the last Describe that was sent for it; -1 before any. */

@@ -12,6 +12,7 @@ import {
   timeLimit,
 } from '../option.ts'
 import { firewallOptions } from './firewall/option.ts'
+import { poolOptions } from './pool/option.ts'
 import { rowFilterOptions } from './row-filters/option.ts'
 
 export const postgresListenerOptions = z.strictObject({
@@ -138,6 +139,9 @@ export const databaseOptions = z.strictObject({
       'policies; who may connect and is permitted by one may open replication connections, which are passed through unread: they show every table as it is stored, and with replication=database run any statement. Default: nobody',
     ),
   limits: databaseLimitOptions.prefault({}).describe('of sessions, counted at this gateway'),
+  pool: poolOptions
+    .optional()
+    .describe('connections to PostgreSQL that clients have one after the other; default: each client has its own'),
   firewall: firewallOptions.optional().describe('which statements go on; without it every statement does'),
   row_filters: z
     .array(rowFilterOptions)

@@ -3,6 +3,8 @@ import type { AccountStatement } from './administration/statement.ts'
 import type { LivePlan, Portal, Statement } from './objects.ts'
 import { isPermitted, mayRun, readingOf, readLate } from './permission.ts'
 import { isPromise, isSamePlan, maxSchemaAgeMs, unknownPlan } from './planning.ts'
+import { describeStatement, shareBind, shareClose, shareName } from './pool/shared-names.ts'
+import { noteTraces } from './pool/trace-notes.ts'
 import { refuse, refusePlan } from './refuse.ts'
 import { sealBind } from './seal.ts'
 import type { SchemaSnapshot } from './sql/plan.ts'
@@ -44,6 +46,9 @@ export function bind(turn: Turn): Step {
   if (current === 'refused') return 'next'
   if (tooManyObjects(turn, talk.portals.get(names.portal), names.portal)) return 'next'
   const { plan, snapshot } = current
+  const { prepared } = talk
+  const serverName = prepared && shareName(turn, prepared, names.statement, known)
+  if (prepared !== undefined && serverName === undefined) return 'next'
   const portal: Portal = {
     plan,
     snapshot,
@@ -51,6 +56,7 @@ export function bind(turn: Turn): Step {
     batch: talk.batch,
     declarations: talk.declarations,
     reading: readingOf(talk, 'statement', names.statement, known),
+    traces: known?.traces,
     confirmed: false,
     describedIn: -1,
     describedAt: -1,
@@ -63,7 +69,7 @@ export function bind(turn: Turn): Step {
       if (portal.sealed !== undefined) uses.merge(portal.sealed)
       portal.sealed = uses
       turn.talk.send({ kind: 'bind', portal, statement, undo: talk.portals.set(names.portal, portal) })
-      talk.toServer.append(buildBind(sealed))
+      talk.toServer.append(buildBind({ ...sealed, statement: serverName ?? sealed.statement }))
     } catch (thrown) {
       if (thrown instanceof WireError) throw thrown
       const error = turn.failed(thrown)
@@ -72,7 +78,8 @@ export function bind(turn: Turn): Step {
     return 'next'
   }
   turn.talk.send({ kind: 'bind', portal, undo: talk.portals.set(names.portal, portal) })
-  turn.forward()
+  if (serverName === undefined || serverName === names.statement) turn.forward()
+  else talk.toServer.append(shareBind(turn, names.portal, serverName))
   return 'next'
 }
 
@@ -173,7 +180,7 @@ export function execute(turn: Turn): Step {
   if (known?.account !== undefined) return accountExecute(turn, known, known.account)
   if (!mayRun(turn, 'cursor', name, known)) return 'next'
   talk.executedIn = talk.batch
-  const done = talk.noteSent(known?.plan, known?.reading)
+  const done = noteTraces(talk, known?.traces, talk.noteSent(known?.plan, known?.reading))
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
     turn.talk.send({ kind: 'execute', done })
@@ -219,8 +226,15 @@ export function describe(turn: Turn): Step {
     const answer = known?.account === undefined ? undefined : describeAccount(known.account)
     if (target !== undefined && known?.account === undefined && !mayRun(turn, 'statement', target.name, known))
       return 'next'
+    const { prepared } = talk
+    const serverName = prepared && target !== undefined ? shareName(turn, prepared, target.name, known) : undefined
+    if (prepared !== undefined && target !== undefined && serverName === undefined) return 'next'
     const statement = known ?? unknownStatement(turn)
     turn.talk.send({ kind: 'describe-statement', statement, answer })
+    if (serverName !== undefined) {
+      talk.toServer.append(describeStatement(serverName))
+      return 'next'
+    }
   } else {
     const known = talk.portals.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
@@ -266,7 +280,9 @@ export function close(turn: Turn): Step {
   const talk = turn.talk
   const target = parseTarget(buffer, start + 5, end)
   const table = target?.of === 'statement' ? talk.statements : talk.portals
+  const known = target?.of === 'statement' ? talk.statements.get(target.name) : undefined
   turn.talk.send({ kind: 'close', undo: target === undefined ? undefined : table.set(target.name, undefined) })
-  turn.forward()
+  if (talk.prepared !== undefined && target?.of === 'statement') shareClose(turn, talk.prepared, target.name, known)
+  else turn.forward()
   return 'next'
 }

@@ -53,6 +53,7 @@ export function refuse(
     talk.toServer.append(buildQuery(failingText))
   } else {
     talk.send({ kind: 'parse', refusal })
+    if (talk.prepared !== undefined && more.name === '') talk.prepared.unnamed = undefined
     // The same name: a refused unnamed statement takes the place of the unnamed one before, a named one takes nobody's.
     talk.toServer.append(buildParse({ name: more.name ?? failingName, text: failingText, types: [] }))
     talk.discarding = true

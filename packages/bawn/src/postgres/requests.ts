@@ -32,6 +32,7 @@ export class Requests implements Turn {
   terminated = false
   readonly talk: Conversation
   readonly #wake: () => void
+  readonly #hasServer: () => boolean
   /** Asked again after each answer of the server; the frame goes on when it says true. */
   #until: (() => boolean) | undefined
   /** What a promise brought for the frame that waits. */
@@ -44,10 +45,14 @@ export class Requests implements Turn {
   /** They are data of this COPY. */
   #incoming: IncomingCopy | undefined
 
-  /** @param wake called when a plan that was waited for has come */
-  constructor(talk: Conversation, wake: () => void) {
+  /**
+   * @param wake called when a plan that was waited for has come
+   * @param hasServer whether there is a connection to send to; where there is none, `wake` is called when there is
+   */
+  constructor(talk: Conversation, wake: () => void, hasServer: () => boolean = () => true) {
     this.talk = talk
     this.#wake = wake
+    this.#hasServer = hasServer
     this.reader = new FrameReader((type, length) => this.#decide(type, length))
   }
 
@@ -65,6 +70,10 @@ export class Requests implements Turn {
     }
     while (!this.terminated && (this.#presented || this.reader.next())) {
       this.#presented = true
+      if (this.reader.type !== front.terminate && !this.#hasServer()) {
+        this.#until = this.#hasServer
+        return
+      }
       if (this.#frame() === 'wait') return
       this.#presented = false
       // A plan that came and was not needed must not be taken for the next statement's.

@@ -1,5 +1,6 @@
 import type { Identity } from '../authn/identity.ts'
 import { PostgresError } from './failure.ts'
+import type { PoolOptions } from './pool/option.ts'
 import type { IdentityGuard } from './sql/identity-guard.ts'
 import type { LoginMode, SessionMarks } from './state.ts'
 
@@ -33,10 +34,10 @@ export function marksOf(
  * What nobody in such a session may set. Where users come in as the gateway, its roles are not theirs to choose from, whatever the rules in
  * the database go by; where they come in as themselves, `SET ROLE` leads to roles that they have.
  */
-export function guardOf(marks: SessionMarks, login: LoginMode['kind']): IdentityGuard {
+export function guardOf(marks: SessionMarks, login: LoginMode['kind'], pool?: PoolOptions['mode']): IdentityGuard {
   const roles = login === 'broker' ? ['role', 'session_authorization'] : []
   const settings = [...roles, marks.setting, marks.rolesSetting].filter(name => name !== undefined)
-  return { settings: new Set(settings), role: marks.role !== undefined }
+  return { settings: new Set(settings), role: marks.role !== undefined, resettable: pool !== 'transaction' }
 }
 
 /** Asks for the values of settings, in order. @param names ours, from the configuration */

@@ -4,12 +4,16 @@ import { Answers } from './answers.ts'
 import { endSocket } from './byte-input.ts'
 import type { Conversation } from './conversation.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
+import { parameterStatuses } from './pool/connection.ts'
 import { flushMessage, Requests } from './requests.ts'
+import { ServerSide, type ServerSource } from './server-side.ts'
 import { type Due, SessionClock, type TimeLimits } from './session-clock.ts'
 import type { OpenSession } from './sessions.ts'
 import type { Activity, SessionNow, SessionSummary } from './state.ts'
-import { type Upstream, writeBorrowed } from './upstream.ts'
-import { front, status } from './wire/message.ts'
+import { writeBorrowed } from './upstream.ts'
+import { UpstreamRefusal } from './upstream-login.ts'
+import { rebuildErrorResponse } from './wire/error-response.ts'
+import { status } from './wire/message.ts'
 
 /** What a session stands between. */
 export interface SessionParts {
@@ -18,19 +22,17 @@ export interface SessionParts {
   readonly client: Socket
   /** What the client sent after its last login message. */
   readonly received: Buffer
-  readonly upstream: Upstream
+  readonly server: ServerSource
+  /** What came from the server behind its greeting. */
+  readonly rest: Buffer
   readonly limits: TimeLimits
   /** A client that takes nothing for so long is dropped. */
   readonly writeTimeoutMs: number
   /** Asks the server by another connection. */
   readonly isServerAlive: () => Promise<boolean>
-  /** Cancels what the upstream connection runs. Resolves when the server has heard of it, or cannot; never rejects. */
-  readonly cancel: () => Promise<void>
-  /** Called once, when both connections are closed or closing. */
+  /** Called once, when it has let go of both connections. */
   readonly onEnd: () => void
 }
-
-const terminateMessage = Buffer.from([front.terminate, 0, 0, 0, 4])
 
 /** How long answers that were asked for may take. */
 const answerMs = 1_000
@@ -58,7 +60,7 @@ export class Session implements OpenSession {
   readonly #parts: SessionParts
   readonly #talk: Conversation
   readonly #client: Socket
-  readonly #server: Socket
+  readonly #server: ServerSide
   readonly #requests: Requests
   readonly #answers: Answers
   readonly #clock: SessionClock
@@ -69,7 +71,6 @@ export class Session implements OpenSession {
   #asked: object | undefined
   #ended = false
   #draining: GatewayError | undefined
-  #serverFull = false
   /** The client said Terminate, and PostgreSQL has yet to answer what came before. */
   #leaving = false
   /** And has gone: what began to answer then. */
@@ -82,12 +83,17 @@ export class Session implements OpenSession {
     this.#parts = parts
     this.#talk = parts.talk
     this.#client = parts.client
-    this.#server = parts.upstream.socket
+    this.#server = new ServerSide(parts.server, {
+      data: chunk => this.#fromServer(chunk),
+      drain: () => this.#flow(),
+      gone: () => this.#serverGone(),
+    })
     this.#clock = new SessionClock(parts.limits, due => this.#due(due))
     this.#answers = new Answers(parts.talk)
-    this.#requests = new Requests(parts.talk, () => {
+    const wake = (): void => {
       if (!this.#cancelling) this.#turn(() => this.#requests.run())
-    })
+    }
+    this.#requests = new Requests(parts.talk, wake, () => this.#attach(wake))
   }
 
   /** Begins to relay. */
@@ -106,14 +112,12 @@ export class Session implements OpenSession {
     })
     client.on('close', () => this.#clientGone())
     client.on('error', () => this.#clientGone())
-    server.on('data', chunk => this.#fromServer(chunk))
-    server.on('drain', () => {
-      this.#serverFull = false
-      this.#flow()
-    })
-    server.on('close', () => this.#serverGone())
-    server.on('error', () => this.#serverGone())
-    if (server.destroyed) {
+    if (!this.#parts.server.perTransaction)
+      server.attach(
+        () => {},
+        () => {},
+      )
+    if (server.isLost) {
       this.#serverGone()
       return
     }
@@ -121,21 +125,63 @@ export class Session implements OpenSession {
       this.#clientGone()
       return
     }
-    if (this.#parts.upstream.rest.length > 0) this.#fromServer(this.#parts.upstream.rest)
+    if (this.#parts.rest.length > 0) this.#fromServer(this.#parts.rest)
     if (this.#parts.received.length > 0) this.#fromClient(this.#parts.received)
-    server.resume()
     this.#flow()
   }
 
   cancel(): Promise<void> {
-    return this.#parts.cancel()
+    return this.#parts.server.cancel()
+  }
+
+  /** Whether there is a connection to work on; otherwise `wake` is called when there is. */
+  #attach(wake: () => void): boolean {
+    if (this.#server.isAttached) return true
+    const attached = (): void => {
+      if (this.#ended) {
+        this.#server.release('nothing')
+        return
+      }
+      this.#begin()
+      wake()
+    }
+    const failed = (cause: unknown): void => {
+      if (this.#ended) return
+      if (cause instanceof UpstreamRefusal) {
+        this.#finish()
+        endSocket(this.#client, rebuildErrorResponse(cause.fields))
+      } else this.#fault(cause)
+    }
+    if (!this.#server.attach(attached, failed)) return false
+    this.#begin()
+    return true
+  }
+
+  /** Works on a connection from here on: tells the client what is set differently there than it knows. */
+  #begin(): void {
+    const { parameters, statements } = this.#parts.server
+    const talk = this.#talk
+    talk.prepared = statements
+    talk.remember ??= change => this.#parts.server.remember?.(change)
+    if (parameters !== undefined) talk.toClient.append(parameterStatuses(talk.parameters.learn(parameters)))
+  }
+
+  /** Others may have the connection, where a session has one for each transaction only. */
+  #release(): void {
+    const talk = this.#talk
+    if (!this.#parts.server.perTransaction || !talk.isSettled || talk.isPinned || this.#cancelling) return
+    if (!this.#server.isAttached || this.#answers.reader.isMidFrame) return
+    const { leftover } = talk
+    talk.leftover = 'nothing'
+    talk.prepared = undefined
+    this.#server.release(leftover)
   }
 
   end(error: GatewayError): void {
     if (this.#ended) return
     // In the middle of a message of the server an error of ours would be read as its data.
     const canSpeak = !this.#answers.reader.isMidFrame
-    if (this.#talk.pending.length > 0) void this.#parts.cancel()
+    if (this.#talk.pending.length > 0) void this.cancel()
     this.#finish()
     if (canSpeak) endSocket(this.#client, fatalResponse(error))
     else this.#client.destroy()
@@ -193,7 +239,7 @@ export class Session implements OpenSession {
     }
     this.#talk.timedOut = running
     this.#cancelling = true
-    void this.#parts.cancel().then(() => {
+    void this.cancel().then(() => {
       this.#cancelling = false
       this.#turn(() => this.#requests.run())
     })
@@ -225,6 +271,7 @@ export class Session implements OpenSession {
     try {
       work()
       this.#flush()
+      this.#release()
       this.#noteMoment()
     } catch (thrown) {
       this.#fault(thrown)
@@ -248,7 +295,7 @@ export class Session implements OpenSession {
       talk.uncommitted = false
     }
     const toServer = talk.toServer.take()
-    if (toServer !== undefined && !this.#server.write(toServer)) this.#serverFull = true
+    if (toServer !== undefined) this.#server.write(toServer)
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
     if (this.#client.destroyed) {
@@ -266,20 +313,20 @@ export class Session implements OpenSession {
 
   /** PostgreSQL answers what came before Terminate, and then closes; so do we. */
   #leave(): void {
-    if (this.#isForNobody) void this.#parts.cancel()
+    if (this.#isForNobody) void this.cancel()
     if (this.#talk.pending.length === 0 || this.#isForNobody) {
       this.#finish()
       endSocket(this.#client)
       return
     }
-    if (!this.#leaving) this.#server.write(terminateMessage)
+    if (!this.#leaving) this.#server.terminate()
     this.#leaving = true
     this.#flow()
   }
 
   /** Reads from the client only what can be worked on and passed on. */
   #flow(): void {
-    if (this.#requests.isWaiting || this.#serverFull || this.#cancelling) this.#client.pause()
+    if (this.#requests.isWaiting || this.#server.isFull || this.#cancelling) this.#client.pause()
     else if (this.#client.isPaused() || this.#client.readableFlowing === null) this.#client.resume()
   }
 
@@ -300,7 +347,7 @@ export class Session implements OpenSession {
       return
     }
     // What it started would go on for nobody.
-    if (this.#talk.pending.length > 0) void this.#parts.cancel()
+    if (this.#talk.pending.length > 0) void this.cancel()
     this.#finish()
   }
 
@@ -344,9 +391,10 @@ export class Session implements OpenSession {
     this.#ended = true
     this.#clock.stop()
     this.#closeTrail()
-    if (!this.#server.destroyed) {
-      endSocket(this.#server, this.#leaving ? undefined : terminateMessage)
-    }
+    const { isSettled, leftover, isPinned } = this.#talk
+    const isKnown = isSettled && !this.#leaving && !this.#answers.endedByServer && !this.#answers.reader.isMidFrame
+    const left = isPinned && leftover === 'nothing' ? 'state' : leftover
+    this.#server.release(isKnown ? left : 'unfit', this.#leaving)
     this.#parts.onEnd()
   }
 }

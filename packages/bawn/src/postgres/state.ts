@@ -19,6 +19,7 @@ import type { Gate } from '../policy/policy.ts'
 import type { Firewall } from './firewall/firewall.ts'
 import type { Learning } from './firewall/learning.ts'
 import type { DatabaseHosts } from './hosts.ts'
+import type { UpstreamPool } from './pool/upstream-pool.ts'
 import type { SessionLimits } from './session-limits.ts'
 import type { SessionSlots } from './session-slots.ts'
 import type { Planner } from './sql/plan.ts'
@@ -41,6 +42,8 @@ export interface DatabaseState {
   readonly gate: Gate
   /** Who of them may replicate; `undefined`: nobody. */
   readonly replication?: Gate | undefined
+  /** Connections that sessions have one after the other; `undefined`: each has one of its own. With `broker` only. */
+  readonly pool?: UpstreamPool | undefined
   /** How many, and for how long. */
   readonly limits: SessionLimits
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh' | 'outdate'>

@@ -3,6 +3,9 @@ import type { EditedText } from './edits.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { Reading } from './grants/reading.ts'
 import type { Statement } from './objects.ts'
+import { isTakenInDoubt, shareParse } from './pool/shared-names.ts'
+import { deallocation, noteTraces, recallsOthers } from './pool/trace-notes.ts'
+import { type Traces, tracesOf } from './pool/traces.ts'
 import { type RefusedKind, refuse, refusePlan } from './refuse.ts'
 import { sealEdits, sealedTypes } from './seal.ts'
 import type { StatementPlan } from './sql/plan.ts'
@@ -24,22 +27,27 @@ export function query(turn: Turn): Step {
   if (namesInDoubt(turn, reading)) return turn.wait()
   if (valuesInDoubt(turn, plan)) return turn.settle()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
+  const traces = tracesIn(turn, text)
+  if (traces !== undefined && recallsOthers(turn.talk, traces)) return refuseRecall(turn, 'query')
   turn.talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountQuery(turn, planned.account)
   turn.talk.noteRun(plan)
-  const done = turn.talk.noteSent(plan, reading)
+  const other = traces && deallocation(turn.talk, traces)
+  const done = noteTraces(turn.talk, traces, turn.talk.noteSent(plan, reading))
   if (plan.kind === 'pass') {
     turn.talk.send({ kind: 'query', done })
     turn.talk.tellPass()
-    turn.forward()
+    if (other === undefined) turn.forward()
+    else turn.talk.toServer.append(buildQuery(other))
     return 'next'
   }
   const sealed = sealText(turn, 'query', text, plan)
   if (sealed === undefined) return 'next'
   const { edited, uses } = sealed
   turn.talk.send({ kind: 'query', execution: turn.talk.newExecution(plan, snapshot, uses), edited, done })
-  if (edited === undefined) turn.forward()
-  else turn.talk.toServer.append(buildQuery(edited.text))
+  const sent = edited?.text ?? other
+  if (sent === undefined) turn.forward()
+  else turn.talk.toServer.append(buildQuery(sent))
   return 'next'
 }
 
@@ -58,6 +66,9 @@ export function parse(turn: Turn): Step {
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
   if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
   if (tooMuchText(turn, message.text, message.name)) return 'next'
+  if (isTakenInDoubt(turn, message.name)) return turn.wait()
+  const traces = tracesIn(turn, message.text)
+  if (traces !== undefined && recallsOthers(talk, traces)) return refuseRecall(turn, 'extended')
   talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountParse(turn, planned.account, message, planned)
   const statement: Statement = {
@@ -69,10 +80,17 @@ export function parse(turn: Turn): Step {
     declarations: talk.declarations,
     runs: talk.runs,
     reading,
+    traces,
     confirmed: false,
   }
   talk.sqlStatements.taken(message.name)
+  const { prepared } = talk
+  const other = traces && deallocation(talk, traces)
   if (plan.kind === 'pass') {
+    if (prepared !== undefined) {
+      const sent = { text: other ?? statement.text, types: message.types }
+      return shareParse(turn, prepared, message.name, statement, sent, undefined)
+    }
     turn.talk.send({ kind: 'parse', statement, undo: talk.statements.set(message.name, statement) })
     turn.forward()
     return 'next'
@@ -81,6 +99,10 @@ export function parse(turn: Turn): Step {
   if (sealed === undefined) return 'next'
   statement.sealed = sealed.uses
   const { edited } = sealed
+  if (prepared !== undefined) {
+    const sent = { text: edited?.text ?? other ?? statement.text, types: sealedTypes(message.types, plan.parameters) }
+    return shareParse(turn, prepared, message.name, statement, sent, edited)
+  }
   turn.talk.send({ kind: 'parse', statement, edited, undo: talk.statements.set(message.name, statement) })
   if (edited === undefined && plan.parameters.length === 0) turn.forward()
   else {
@@ -88,6 +110,16 @@ export function parse(turn: Turn): Step {
     talk.toServer.append(buildParse({ name: message.name, text: edited?.text ?? message.text, types }))
   }
   return 'next'
+}
+
+/** What a text leaves on a connection that others have too. */
+function tracesIn({ talk }: Turn, text: Uint8Array): Traces | undefined {
+  return talk.prepared === undefined ? undefined : tracesOf(text)
+}
+
+function refuseRecall({ talk }: Turn, kind: RefusedKind): 'next' {
+  const message = 'currval() and lastval() of an earlier transaction: its connection may be somebody else’s by now'
+  return refuse(talk, kind, 'postgres.pool_state', message)
 }
 
 /** EXECUTE and FETCH go by names: which query has the name is known when everything before has been answered. */

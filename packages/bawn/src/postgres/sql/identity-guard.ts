@@ -12,6 +12,8 @@ export interface IdentityGuard {
   readonly settings: ReadonlySet<string>
   /** The session has a role of its own, which DISCARD ALL would take from it. */
   readonly role: boolean
+  /** RESET leads back to what was set. False: it was set by statements, on a connection that others have too. */
+  readonly resettable?: boolean
 }
 
 /** Statements by which code comes to be that no statement shows afterwards: it could set whatever it likes, by text that is made at run time. */
@@ -81,6 +83,13 @@ export function examineIdentity(statement: Node, guard: IdentityGuard): void {
     return undefined
   })
   const [kind, outer] = unwrap(statement) ?? []
+  if (guard.resettable === false) {
+    const discards = kind === 'DiscardStmt' && outer?.['target'] === 'DISCARD_ALL'
+    if (discards || (kind === 'VariableSetStmt' && outer?.['kind'] === 'VAR_RESET_ALL')) {
+      const what = discards ? 'DISCARD ALL' : 'RESET ALL'
+      throw guarded(`${what} would take the identity from the session`, 'RESET the settings that are meant, one by one')
+    }
+  }
   if (guard.role && kind === 'DiscardStmt' && outer?.['target'] === 'DISCARD_ALL') {
     throw guarded('DISCARD ALL would take its role from the session', 'Say RESET ALL; DISCARD PLANS; DISCARD TEMP')
   }
