@@ -16,6 +16,7 @@ const benchmarks = {
   http: 'The HTTP door',
   authn: 'Saying who one is',
   'authn-attacks': 'Refusing tokens',
+  policy: 'Decisions of policies',
 } as const
 
 const root = join(import.meta.dirname, '..')

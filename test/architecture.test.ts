@@ -73,6 +73,7 @@ const composing = [
   'explain-sql.ts',
   'row-filter-sql.ts',
   'propose-firewall.ts',
+  'policy-cases.ts',
   'explanation.ts',
   'known-fields.ts',
   'builtin.ts',

@@ -69,8 +69,10 @@ export function composeDatabases(
         hosts,
         login: loginMode(options.login),
         marks,
-        gate: createGate(options.allow, config.policies, grants.gate),
-        replication: options.replication && createGate(options.replication, config.policies, grants.gate),
+        gate: createGate(options.allow, config.policies, grants.gate, { use: { kind: 'database', database: name } }),
+        replication:
+          options.replication &&
+          createGate(options.replication, config.policies, grants.gate, { use: { kind: 'database', database: name } }),
         limits: createSessionLimits(options.limits, options.pool),
         pool: options.pool && new UpstreamPool(options.pool, hosts),
         schema: source,

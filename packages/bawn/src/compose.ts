@@ -259,7 +259,7 @@ export async function compose(
     const mechanisms = createMechanismTable(composed.http)
     const routes = compileRoutes(config.routes, {
       upstreams,
-      gate: allow => createGate(allow, config.policies, grants?.gate),
+      gate: (allow, use) => createGate(allow, config.policies, grants?.gate, { use, now: clock }),
       catalogue,
       limiter,
       carriers: mechanisms.carriers,

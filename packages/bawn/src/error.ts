@@ -353,11 +353,23 @@ export const errors = {
     sqlstate: '42501',
     hint: 'Ask the operator which role permits this; bawn explain names the rule',
   },
+  'policy.withheld': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '42501',
+    hint: 'What was asked for was done; the answer may not be shown to you. Ask the operator which policy permits it',
+  },
   'policy.unknown': {
     blame: 'operator',
     status: 500,
     sqlstate: 'F0000',
     hint: 'Name a policy that the configuration declares, or anyone or authenticated',
+  },
+  'policy.bad_expression': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Correct the expression: bawn check shows the place, docs/guide/policies.md what it may name',
   },
   'policy.reserved_name': {
     blame: 'operator',

@@ -7,12 +7,15 @@ import { mechanismsAt } from './config/check-host-rules.ts'
 import type { Config } from './config/load.ts'
 import { isLoopback } from './config/unsafe.ts'
 import { type Explanation, Steps } from './explanation.ts'
+import { supposedRequest } from './http/facts.ts'
 import { parsePath } from './http/path.ts'
 import type { Kinds } from './kinds.ts'
 import { disclosureText, fieldsOf } from './known-fields.ts'
-import { createGate, explainGate } from './policy/gate.ts'
+import { parametersOf } from './policy/facts.ts'
+import { createGate, explainGate, type GateSurroundings } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import { isEnforced } from './policy/option.ts'
+import type { Action } from './policy/policy.ts'
 import { decidingMechanism } from './postgres/login.ts'
 import type { PluggedQuestions } from './postgres/startup-settings.ts'
 import { routesOf } from './unconnected-routes.ts'
@@ -35,6 +38,8 @@ export interface RequestQuestion {
   readonly host: string
   readonly address: string
   readonly tls: boolean
+  /** Flat: name, value. */
+  readonly headers?: readonly string[]
   readonly asking: Asking
 }
 
@@ -102,8 +107,10 @@ function addPolicy(
   identity: Identity | undefined,
   { grants }: ExplainSurroundings,
   steps: Steps,
+  around: GateSurroundings,
+  action?: Action,
 ) {
-  steps.add('policy', ...explainGate(allow, config.policies, identity, grants))
+  steps.add('policy', ...explainGate(allow, config.policies, identity, grants, around, action))
 }
 
 /** Who a request without a credential is, where the rule has a mechanism that proves nothing. */
@@ -188,16 +195,20 @@ export async function explainRequest(
       `${identity.id} (${withRoles(identity)})${identity.source ? `, by ${identity.mechanism} from ${identity.source}` : ''}`,
     )
   else steps.add('identity', 'none: the request has no credential')
-  const decision = route.gate.decide(identity, { door: 'http', verb: method })
-  addPolicy(config, options?.allow ?? [], identity, surroundings, steps)
+  const action = { door: 'http', verb: method, request: supposedRequest(question, path) } as const
+  const decision = route.gate.decide(identity, action)
+  const use = { kind: 'request', route: route.pattern.text, parameters: parametersOf(route.pattern.text) } as const
+  addPolicy(config, options?.allow ?? [], identity, surroundings, steps, { use }, action)
   if (decision.kind === 'deny') {
     if (identity === undefined && atHttp.includes('oidc') && ['GET', 'HEAD'].includes(method)) {
       const issuer = config.mechanisms.oidc?.issuer
       steps.add('mechanism', `oidc: a person’s browser is sent to ${issuer} to log in; everybody else gets 401`)
     }
-    return steps.end('refused', decision.rule)
+    return steps.end('refused', decision.reason ?? decision.rule)
   }
 
+  const { response_allow: shownBy } = options ?? {}
+  if (shownBy !== undefined) steps.add('answer', `is shown where one of these permits: ${shownBy.join(', ')}`)
   for (const place of route.fields(path.segments)?.places ?? []) {
     const of = known.find(({ field }) => field === place.field)
     const shown = of ? disclosureText(of.disclosure(identity?.roles ?? [])) : 'withheld'
@@ -264,10 +275,11 @@ export async function explainLogin(
     return steps.end(isOpen ? 'depends' : 'refused', rule.rule)
   }
   steps.add('identity', `${identity.id} (${withRoles(identity)})`)
-  const gate = createGate(options.allow, config.policies, surroundings.grants)
+  const around = { use: { kind: 'database', database } } as const
+  const gate = createGate(options.allow, config.policies, surroundings.grants, around)
   const decision = gate.decide(identity, { door: 'postgres', verb: 'connect' })
-  addPolicy(config, options.allow, identity, surroundings, steps)
-  if (decision.kind === 'deny') return steps.end('refused', decision.rule)
+  addPolicy(config, options.allow, identity, surroundings, steps, around)
+  if (decision.kind === 'deny') return steps.end('refused', decision.reason ?? decision.rule)
   if (isEnforced(config.grants, database)) steps.add('grants', 'every statement needs its grants: bawn explain grant')
   for (const { field, disclosure } of fieldsOf(config)) {
     for (const column of field.columns.filter(one => one.database === database)) {

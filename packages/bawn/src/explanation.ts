@@ -10,7 +10,7 @@ export interface ExplainedStep {
     | 'mechanism'
     | 'identity'
     | 'policy'
-    | 'grants'
+    | 'grants' | 'answer'
     | 'field'
     | 'statement'
     | 'firewall'

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml'
 import type { Config } from './config/load.ts'
+import { onlyRoles } from './policy/option.ts'
 import { type LearnedShape, parseShapes } from './postgres/firewall/learning.ts'
 import type { StatementClass } from './postgres/firewall/statement-class.ts'
 
@@ -15,10 +16,8 @@ interface Proposed {
 /** A policy that there is and that asks for exactly these roles. */
 function policyFor(roles: readonly string[], policies: Config['policies']): string | undefined {
   return Object.entries(policies).find(([, policy]) => {
-    const wanted = [...(policy.roles ?? [])].sort()
-    return (
-      policy.grant === undefined && wanted.length === roles.length && wanted.every((role, at) => role === roles[at])
-    )
+    const wanted = [...(onlyRoles(policy) ?? [])].sort()
+    return wanted.length === roles.length && wanted.every((role, at) => role === roles[at])
   })?.[0]
 }
 

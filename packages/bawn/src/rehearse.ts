@@ -43,9 +43,10 @@ export async function rehearse(
   )
   const surroundings = { fetch, clock: Date.now, secret: secret ?? (reference => reference) }
   build(() => createJwtMechanism(Object.fromEntries(issuers), surroundings).close())
-  for (const { allow, replication = [] } of Object.values(config.databases)) {
-    build(() => createGate(allow, config.policies))
-    if (replication.length > 0) build(() => createGate(replication, config.policies))
+  for (const [database, { allow, replication = [] }] of Object.entries(config.databases)) {
+    const around = { use: { kind: 'database', database } } as const
+    build(() => createGate(allow, config.policies, undefined, around))
+    if (replication.length > 0) build(() => createGate(replication, config.policies, undefined, around))
   }
   for (const database of Object.values(config.databases)) {
     const made = Promise.all([

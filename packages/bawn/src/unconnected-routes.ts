@@ -7,6 +7,7 @@ import type { Kinds } from './kinds.ts'
 import type { KnownField } from './known-fields.ts'
 import { createRateLimiter } from './limits/rate-limit.ts'
 import { headersOf } from './outbound/open.ts'
+import type { PolicyUse } from './policy/facts.ts'
 import { createGate, nothingGranted } from './policy/gate.ts'
 import type { GrantGate } from './policy/grants.ts'
 import type { JwtSigner } from './tokens/jwt-signer.ts'
@@ -30,6 +31,7 @@ export function routesOf(
   known: readonly KnownField[],
   kinds: Kinds,
   grants: Pick<GrantGate, 'decide'> = nothingGranted,
+  now: () => number = Date.now,
 ) {
   const upstreams = new Map<string, Upstream>(
     Object.entries(config.upstreams).map(([name, { credentials }]) => [
@@ -49,7 +51,7 @@ export function routesOf(
       throw new TypeError(`no view of ${field.name}: explaining opens no keys`)
     },
   }
-  const gate = (allow: readonly string[]) => createGate(allow, config.policies, grants)
+  const gate = (allow: readonly string[], use: PolicyUse) => createGate(allow, config.policies, grants, { use, now })
   return compileRoutes(config.routes, {
     upstreams,
     gate,

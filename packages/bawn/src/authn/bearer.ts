@@ -26,8 +26,11 @@ export function bearerChallenge(realm: string, outcome: 'absent' | 'rejected'): 
     : `${challenge}, error="invalid_token", error_description="The token is not accepted"`
 }
 
-/** RFC 6750 section 3.1: the token is good and permits too little. */
-export const insufficientScope = 'Bearer realm="bawn", error="insufficient_scope"'
+/** RFC 6750 section 3.1: the token is good and permits too little. @param scope what it would have to permit, where that is known */
+export function insufficientScope(scope?: string): string {
+  const challenge = 'Bearer realm="bawn", error="insufficient_scope"'
+  return scope === undefined ? challenge : `${challenge}, scope=${quotedString(scope)}`
+}
 
 /** What this needs of `authn/jwt.ts`. A throw or a rejection means "cannot decide": 503. */
 export interface TokenJudge {

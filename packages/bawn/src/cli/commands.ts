@@ -16,6 +16,7 @@ export const nouns: Readonly<Record<string, () => Promise<readonly Command[]>>> 
   token: async () => (await import('./token.ts')).commands,
   tokens: async () => (await import('./tokens.ts')).commands,
   sessions: async () => (await import('./sessions.ts')).commands,
+  policy: async () => (await import('./policy.ts')).commands,
   firewall: async () => (await import('./firewall.ts')).commands,
   rls: async () => (await import('./rls.ts')).commands,
   sql: async () => (await import('./sql.ts')).commands,

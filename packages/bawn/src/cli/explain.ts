@@ -54,7 +54,7 @@ async function openExisting(config: Config, name: string, parts: StoreParts): Pr
 }
 
 /** With the grants of the configuration's store; `undefined` where it has none, or no file yet. */
-async function withGrants<Result>(
+export async function withGrants<Result>(
   config: Config,
   parts: StoreParts,
   work: (open: OpenGrantGate | undefined) => Promise<Result>,
@@ -124,6 +124,16 @@ const askingOptions = {
   address: { value: 'ADDRESS', help: 'where the caller comes from (default: 127.0.0.1)' },
 } as const
 
+function headersOf(input: Input): readonly string[] {
+  return input.list('header').flatMap(line => {
+    const [, name, value] = /^([A-Za-z0-9-]+): *([^\r\n]*)$/.exec(line) ?? []
+    if (name === undefined || value === undefined) {
+      throw new CliError('cli.usage', "a header is written as --header 'Name: value'")
+    }
+    return [name, value]
+  })
+}
+
 const request: Command = {
   name: 'explain request',
   summary: 'why would an HTTP request be permitted or refused, and what would it show',
@@ -135,6 +145,7 @@ const request: Command = {
     path: { value: 'PATH', help: 'instead of the second argument' },
     ...askingOptions,
     host: { value: 'NAME', help: 'the name it is asked for by, as Host says it (default: localhost)' },
+    header: { value: 'NAME: VALUE', many: true, help: 'a header of the request' },
     tls: { help: 'over TLS' },
   },
   notes: ['Exit status 1 when it would be refused.'],
@@ -151,6 +162,7 @@ const request: Command = {
       host: input.text('host') ?? 'localhost',
       address: input.text('address') ?? '127.0.0.1',
       tls: input.flag('tls'),
+      headers: headersOf(input),
       asking: askingOf(input),
     }
     const parts = partsFor(input, kinds)

@@ -98,12 +98,12 @@ const rows: readonly (readonly [name: string, found: readonly string[], wanted: 
   [
     'a policy that asks for nothing',
     problems(good, '{}'),
-    [/^error policies.readers: policies.readers needs roles, or grant, or both/],
+    [/^error policies.readers: policies.readers needs roles, scopes, claims, grant or cel/],
   ],
   [
     'a misspelt policy',
     problems(good, '{ grants: AL on cluster }'),
-    [/needs roles, or grant, or both/, /unknown key "grants" in policies.readers; did you mean "grant"/],
+    [/needs roles, scopes, claims, grant or cel/, /unknown key "grants" in policies.readers; did you mean "grant"/],
   ],
 ]
 

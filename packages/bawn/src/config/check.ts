@@ -10,6 +10,7 @@ import { checkHostRules } from './check-host-rules.ts'
 import { checkIssuers } from './check-issuers.ts'
 import { checkLogin } from './check-login.ts'
 import { checkPlugins } from './check-plugins.ts'
+import { checkPolicies } from './check-policies.ts'
 import { checkReach } from './check-reach.ts'
 import { checkRevocation } from './check-revocation.ts'
 import { checkSigning } from './check-signing.ts'
@@ -81,6 +82,7 @@ function checkRoutes(draft: Draft, report: Report): void {
     }
     checkNames(report, [...path, 'allow'], route.allow, policies, 'policy')
     if (route.issuers) checkNames(report, [...path, 'issuers'], route.issuers, [...draft.issuers.keys()], 'issuer')
+    checkNames(report, [...path, 'response_allow'], route.response_allow ?? [], policies, 'policy')
     for (const [place, method] of route.methods.entries()) {
       for (const host of route.hosts ?? ['']) {
         const key = `${method} ${host} ${templateOf(route.path)}`
@@ -93,13 +95,6 @@ function checkRoutes(draft: Draft, report: Report): void {
         taken.set(key, first ?? index)
       }
     }
-  }
-}
-
-function checkPolicies(draft: Draft, report: Report): void {
-  for (const name of draft.policies.keys()) {
-    if (!builtinPolicies.some(builtin => builtin === name)) continue
-    report('error', ['policies', name], 'key', `"${name}" is built in: choose another name`)
   }
 }
 

@@ -19,6 +19,8 @@ export type Draft = {
   readonly [Section in keyof Lists]: readonly (z.output<Lists[Section]> | undefined)[]
 } & {
   readonly keys: z.output<typeof keysOptions> | undefined
+  /** Policies that are written as nothing but their expression. */
+  readonly shortPolicies: ReadonlySet<string>
   /** Names of `mechanisms`, sound or not. */
   readonly configured: ReadonlySet<string>
   readonly mechanisms: z.output<ConfigSchema['mechanisms']> | undefined
@@ -65,6 +67,9 @@ export function draftOf(value: unknown, schema: ConfigSchema, kinds: PluginKinds
     revocations: revocationsOptions.safeParse(top['revocations']).data,
     rate_limits: rateLimitsOptions.safeParse(top['rate_limits']).data,
     grants: { configured: top['grants'] !== undefined, options: grantsOptions.safeParse(top['grants']).data },
+    shortPolicies: new Set(
+      Object.entries(top['policies'] ?? {}).flatMap(([name, policy]) => (typeof policy === 'string' ? [name] : [])),
+    ),
     keys: keysOptions.safeParse(top['keys']).data,
     kinds,
   }

@@ -49,8 +49,9 @@ export type ReadSource =
 type Invalid = Extract<ReadSource, { readonly kind: 'invalid' }>
 
 function reporter(source: Source, found: Problem[]): Report {
-  return (level, path, at, message, suggestion) => {
-    found.push(source.problem(level, source.locate(path, at), path, message, suggestion))
+  return (level, path, at, message, suggestion, within) => {
+    const span = within === undefined ? source.locate(path, at) : source.locateWithin(path, within)
+    found.push(source.problem(level, span, path, message, suggestion))
   }
 }
 

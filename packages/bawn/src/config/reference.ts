@@ -95,7 +95,8 @@ function sectionOf(name: string, section: JsonSchema, required: boolean): string
     const literal = Object.entries(member.properties ?? {}).find(([, property]) => property.const !== undefined)
     if (literal && alternatives(entry).length > 1)
       parts.push(`With \`${literal[0]}: ${String(literal[1].const)}\`:`, '')
-    parts.push(...head, ...rowsOf(member, ''), '')
+    if (member.properties === undefined) parts.push(`Or ${typeWords(member)}: ${member.description ?? ''}`, '')
+    else parts.push(...head, ...rowsOf(member, ''), '')
   }
   return parts.join('\n')
 }

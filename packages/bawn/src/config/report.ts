@@ -8,7 +8,15 @@ export type Report = (
   at: 'key' | 'value',
   message: string,
   suggestion?: string,
+  /** Only this piece of the text that stands there. */
+  within?: Piece,
 ) => void
+
+/** A piece of a text: offsets in UTF-16 units. */
+export interface Piece {
+  readonly start: number
+  readonly end: number
+}
 
 /** Reports names in a list that nothing is called by. */
 export function checkNames(

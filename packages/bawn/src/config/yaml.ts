@@ -23,6 +23,8 @@ export interface Source {
   readonly value: unknown
   /** Place of a key or value; of the nearest enclosing value when the path is not in the file. */
   locate(path: ConfigPath, at: 'key' | 'value'): Span
+  /** Place of a piece of a text, however it is written: in quotes, in a block, over several lines. */
+  locateWithin(path: ConfigPath, piece: Span): Span
   problem(level: Problem['level'], span: Span, path: ConfigPath, message: string, suggestion?: string): Problem
 }
 
@@ -155,6 +157,30 @@ function locator(doc: Document, text: string): Source['locate'] {
   }
 }
 
+function textAt(value: unknown, path: ConfigPath): string {
+  const found = path.reduce<unknown>(
+    (here, step) => (typeof here === 'object' && here !== null ? Reflect.get(here, step) : undefined),
+    value,
+  )
+  return typeof found === 'string' ? found : ''
+}
+
+/** Follows a text through the way it is written: whatever is not of the text is a quote, an indentation, a line break. */
+function pieceOf(source: string, whole: Span, value: string, piece: Span): Span {
+  let at = whole.start
+  let start = whole.start
+  for (let index = 0; index < Math.min(piece.end, value.length); index++) {
+    const isSpace = /\s/.test(value.charAt(index))
+    const isIt = (): boolean => source[at] === value[index] || (isSpace && /\s/.test(source.charAt(at)))
+    while (at < whole.end && !isIt()) at++
+    if (index <= piece.start) start = at
+    if (at < whole.end) at++
+  }
+  // At the end of the text something is missing: behind its last character.
+  if (piece.start >= value.length) start = at
+  return { start, end: Math.max(at, start + 1) }
+}
+
 /** Reads YAML 1.2 (core schema: `on`, `off`, `yes`, `no` are strings) into plain values that know their place. Never throws. */
 export function parseYaml(file: string, bytes: Uint8Array): ParsedSource {
   const lines = new LineCounter()
@@ -198,7 +224,10 @@ export function parseYaml(file: string, bytes: Uint8Array): ParsedSource {
     const problems = treeProblems(doc, make)
     if (problems.length > 0) return invalid(...problems)
     const value: unknown = doc.toJS({ maxAliasCount })
-    return { kind: 'ok', source: { file, value, locate: locator(doc, text), problem: make } }
+    const locate = locator(doc, text)
+    const locateWithin = (path: ConfigPath, piece: Span): Span =>
+      pieceOf(text, locate(path, 'value'), textAt(value, path), piece)
+    return { kind: 'ok', source: { file, value, locate, locateWithin, problem: make } }
   } catch (cause) {
     // The parser throws on too many aliases (ReferenceError) and on nesting that ends the stack (RangeError).
     const message =

@@ -13,6 +13,7 @@ import {
   undecided,
 } from './authenticate.ts'
 import { RequestCredentials, wantsNoChallenge } from './credentials.ts'
+import { createRequestFacts } from './facts.ts'
 import { answerKeySet } from './key-set.ts'
 import { sendToLogin } from './login/begin.ts'
 import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
@@ -302,14 +303,19 @@ function decide(
     return undefined
   }
   if (identity === undefined && !gate.open) return required(rule)
-  const decision = gate.decide(identity, { door: 'http', verb: turn.request.method })
+  const facts = createRequestFacts(turn.request, admitted.head, admitted.path)
+  const decision = gate.decide(identity, { door: 'http', verb: turn.request.method, request: facts })
   if (decision.kind === 'permit') {
     turn.rule = decision.rule
     return admitted
   }
+  const by = decision.reason ?? decision.rule
   // RFC 6750 section 3.1: only a token can have too little scope; who has none is asked for one.
-  if (identity === undefined) return required(decision.rule)
-  const headers = identity.mechanism === 'jwt' ? ['WWW-Authenticate', insufficientScope] : []
-  turn.refuse({ code: 'policy.denied', rule: decision.rule, decision: 'deny', headers })
+  if (identity === undefined) return required(by)
+  const headers = isByToken(identity) ? ['WWW-Authenticate', insufficientScope(decision.scope)] : []
+  turn.refuse({ code: 'policy.denied', rule: by, decision: 'deny', headers })
   return undefined
 }
+
+/** Whether a token of an issuer's proved it: a bearer token, which may permit more another time. */
+const isByToken = ({ mechanism }: Identity): boolean => mechanism === 'jwt' || mechanism === 'introspection'

@@ -6,7 +6,7 @@ import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
 import { createFindClient } from './client-address.ts'
 import { RequestCredentials } from './credentials.ts'
 import type { Front, FrontLimits, FrontTls } from './engine.ts'
-import { forward } from './forward.ts'
+import { type Forwarded, forward } from './forward.ts'
 import { serveLogin } from './login/serve.ts'
 import { createNodeFront } from './node-front.ts'
 import type { HttpListenerOptions } from './option.ts'
@@ -16,6 +16,7 @@ import { respond } from './respond.ts'
 import type { HttpLog, HttpState } from './state.ts'
 import { answerTokenRequest, tokenHeaders } from './token-resource.ts'
 import { Turn, type TurnDeps } from './turn.ts'
+import { respondIfPermitted } from './withhold.ts'
 
 export interface HttpDoorTls extends FrontTls {
   /** Whether clients' certificates were revoked, whatever engine reads the requests; `undefined`: nobody is asked. */
@@ -167,7 +168,11 @@ function serve(turn: Turn, maxBodyBytes: number): void {
       return
     }
     const { maxJsonBytes } = admitted.route
-    const pass = (): void => forward(turn, admitted, maxBodyBytes, forwarded => respond(turn, forwarded, maxJsonBytes))
+    const answer = (forwarded: Forwarded): void | Promise<void> => {
+      if (admitted.route.responseGate === undefined) return respond(turn, forwarded, maxJsonBytes)
+      return respondIfPermitted(turn, admitted, admitted.route.responseGate, forwarded)
+    }
+    const pass = (): void => forward(turn, admitted, maxBodyBytes, answer)
     const { tokens } = turn.state
     if (tokens === undefined) pass()
     else {

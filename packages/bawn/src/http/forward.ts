@@ -47,7 +47,7 @@ export function forward(
       peer: request.remoteAddress,
       secure: request.secure,
       requestId: turn.requestId,
-      opensBodies: plan !== undefined || route.signing !== undefined,
+      opensBodies: plan !== undefined || route.signing !== undefined || route.responseGate?.readsBody === true,
     },
     turn.identity,
   )

@@ -11,6 +11,8 @@ import { GatewayError } from '../error.ts'
 import type { Catalogue, Field, FieldView, JsonPlace } from '../fields/field.ts'
 import { createRateLimiter, type RateLimit } from '../limits/rate-limit.ts'
 import type { OutboundCredentials } from '../outbound/credentials.ts'
+import { createGate } from '../policy/gate.ts'
+import type { PolicyOptions } from '../policy/option.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
 import { createHttpDoor, type HttpDoor } from './door.ts'
@@ -115,6 +117,8 @@ export interface KitOptions {
   readonly credentials?: OutboundCredentials
   readonly routes?: readonly Record<string, unknown>[]
   readonly fields?: readonly Field[]
+  /** Decided by the real gate, in place of roles that are called as policies. */
+  readonly policies?: Readonly<Record<string, PolicyOptions>>
   readonly listener?: Readonly<Record<string, unknown>>
   readonly writeTimeoutMs?: number
   readonly hostRules?: HostRuleMatcher
@@ -162,13 +166,14 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
     options.mechanisms ?? [createBearerMechanism(bearer, { realm: 'bawn', base64: false })],
   )
   const use = options.use ?? ['jwt']
+  const { policies } = options
   const routes: RouteOptions[] = (options.routes ?? [everything]).map(route =>
     routeOptions.parse({ methods: ['GET'], upstream: 'main', allow: ['anyone'], ...route }),
   )
   return {
     routes: compileRoutes(routes, {
       upstreams: new Map([['main', upstream]]),
-      gate,
+      gate: policies === undefined ? gate : (allow, use) => createGate(allow, policies, undefined, { use }),
       catalogue: fields,
       carriers: mechanisms.carriers,
       issuers: new Set(['test', 'other']),

@@ -205,6 +205,13 @@ export const routeOptions = z.strictObject({
     .min(1)
     .optional()
     .describe('whose tokens are taken here, names of issuers; default: those of all'),
+  response_allow: z
+    .array(name)
+    .min(1)
+    .optional()
+    .describe(
+      'policies about the answer; where none permits, it is withheld: 403. By then the upstream has done what it was asked',
+    ),
   request_headers: z
     .array(headerName)
     .optional()
@@ -240,7 +247,11 @@ export const routeOptions = z.strictObject({
     .describe('headers in which the upstream learns who is asking; a caller’s own are always removed'),
   response_timeout: timeLimit.optional().describe('until the head of an answer; default: that of the upstream'),
   max_body_bytes: z.int().min(0).optional().describe('of a request, where it is less than that of the listener'),
-  max_json_bytes: z.int().min(1).default(8_388_608).describe('of a body in which fields are opened'),
+  max_json_bytes: z
+    .int()
+    .min(1)
+    .default(8_388_608)
+    .describe('of a body in which fields are opened, or that response_allow asks about'),
   sign: z
     .strictObject({
       signing: name.describe('whose key signs: a name of signing'),

@@ -108,9 +108,10 @@ function respondOpened(turn: Turn, forwarded: Forwarded, plan: FieldPlan, docume
   send(turn, head.status, [...headers, 'Content-Type', 'application/problem+json'], instead.body, forwarded.sealed)
 }
 
-function wholeBody({ head, whole, body }: UpstreamAnswer, max: number): Buffer | Promise<Buffer> {
+/** The whole body of an answer, up to a limit. @throws {HttpError} (or rejects with) `http.answer_too_large` */
+export function wholeBody({ head, whole, body }: UpstreamAnswer, max: number): Buffer | Promise<Buffer> {
   const tooLarge = (): HttpError =>
-    new HttpError('http.answer_too_large', `an answer of more than ${max} bytes, which has to be opened`)
+    new HttpError('http.answer_too_large', `an answer of more than ${max} bytes, which has to be read`)
   if (head.framing.kind === 'none') return Buffer.alloc(0)
   if ((head.framing.kind === 'length' && head.framing.length > max) || (whole?.length ?? 0) > max) {
     body.cancel()

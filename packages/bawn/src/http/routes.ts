@@ -1,6 +1,7 @@
 import type { Identity } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
 import type { RateLimit, RateLimiter } from '../limits/rate-limit.ts'
+import { type PolicyUse, parametersOf } from '../policy/facts.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
 import { type Cors, compileCors } from './cors.ts'
@@ -24,6 +25,8 @@ export interface Route {
   readonly at: number
   readonly pattern: RoutePattern
   readonly gate: Gate
+  /** Whether an upstream's answer may be shown; `undefined`: it may. */
+  readonly responseGate: Gate | undefined
   readonly upstream: Upstream
   readonly headers: HeaderPolicy
   /** Nobody is to be identified here: `anyone` may come, and the credential is the upstream's own (delegated). */
@@ -72,8 +75,8 @@ export interface RouteTable {
 
 export interface RouteContext {
   readonly upstreams: ReadonlyMap<string, Upstream>
-  /** Compiles a route's `allow`. @param where for the error: the route */
-  gate(allow: readonly string[], where: string): Gate
+  /** Compiles a list of policies. @param use where they are asked */
+  gate(allow: readonly string[], use: PolicyUse): Gate
   /** Where the gateway's own mechanisms look for credentials. */
   readonly carriers: Carriers
   readonly catalogue: Catalogue
@@ -159,7 +162,8 @@ function compile(
     )
   }
   const allowed = option.request_headers?.map(name => allowedHeader(option.path, name, reserved))
-  const gate = context.gate(option.allow, `route ${option.path}`)
+  const place = { route: option.path, parameters: parametersOf(option.path) }
+  const gate = context.gate(option.allow, { kind: 'request', ...place })
   const own = (option.request_headers ?? []).find(name => context.carriers.headers.has(name.toLowerCase()))
   if (own !== undefined && !gate.open) {
     throw bad(
@@ -182,6 +186,7 @@ function compile(
     at,
     pattern: parsed,
     gate,
+    responseGate: option.response_allow && context.gate(option.response_allow, { kind: 'response', ...place }),
     upstream,
     headers: {
       allowed: allowedSet,

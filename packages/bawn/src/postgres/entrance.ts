@@ -126,7 +126,7 @@ export class Entrance {
         'postgres.connect_denied',
         `permission denied for database "${request.database}": ${decision.rule}`,
       )
-      return { kind: 'refused', error, rule: decision.rule }
+      return { kind: 'refused', error, rule: decision.reason ?? decision.rule }
     }
     const replication = request.replication && whyNoReplication(database, entered.identity)
     if (replication !== undefined) return { kind: 'refused', ...replication }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { PolicyOptions } from '../../policy/option.ts'
+import { onlyRoles, type PolicyOptions } from '../../policy/option.ts'
 import { sameStatements } from '../firewall/pattern.ts'
 import type { Parser } from '../sql/parser.ts'
 import { isStruct, unwrap } from '../sql/tree.ts'
@@ -71,11 +71,12 @@ function holdersOf(
   for (const name of names) {
     if (name === 'authenticated' || name === 'anyone') return bound("@user <> ''", settings)
     const policy = Object.hasOwn(policies, name) ? policies[name] : undefined
-    if (policy?.roles === undefined || policy.grant !== undefined) {
-      const message = `row filter ${of} is for policy ${name}, which PostgreSQL cannot ask: only policies with roles, and no grant, can be used`
+    const wanted = policy && onlyRoles(policy)
+    if (wanted === undefined) {
+      const message = `row filter ${of} is for policy ${name}, which PostgreSQL cannot ask: only policies with roles, and nothing else, can be used`
       throw new RowFilterError('postgres.row_filter_invalid', message)
     }
-    for (const role of policy.roles) roles.add(role)
+    for (const role of wanted) roles.add(role)
   }
   const list = [...roles].sort().map(literal).join(', ')
   return bound(`@roles OPERATOR(pg_catalog.&&) ARRAY[${list}]::pg_catalog.text[]`, settings)

@@ -1,0 +1,33 @@
+import type { Identity } from '../authn/identity.ts'
+
+type Claims = Identity['claims']
+
+/** The member of that very name (names like `https://example.org/roles` have dots), or else what the dotted path leads to. */
+export function claimOf(claims: Claims, path: string): unknown {
+  if (Object.hasOwn(claims, path)) return claims[path]
+  let value: unknown = claims
+  for (const step of path.split('.')) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, step))
+      return undefined
+    value = Reflect.get(value, step)
+  }
+  return value
+}
+
+const none: readonly string[] = Object.freeze([])
+const kept = new WeakMap<Claims, readonly string[]>()
+
+/** Texts with spaces between (RFC 8693 section 4.2), or a list of texts. Anything else is nothing. */
+export function wordsOf(value: unknown): readonly string[] {
+  if (typeof value === 'string') return value.split(' ').filter(word => word !== '')
+  return Array.isArray(value) && value.every(item => typeof item === 'string') ? value : none
+}
+
+/** What a token permits: `scope` (RFC 8693, RFC 9068), or where there is none `scp`, as some providers call it. */
+export function scopesOf(claims: Claims): readonly string[] {
+  const known = kept.get(claims)
+  if (known !== undefined) return known
+  const scopes = wordsOf(Object.hasOwn(claims, 'scope') ? claims['scope'] : claimOf(claims, 'scp'))
+  kept.set(claims, scopes)
+  return scopes
+}
