@@ -28,6 +28,7 @@ import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { createCatalogue } from './fields/catalogue.ts'
 import type { Catalogue } from './fields/field.ts'
+import { createAcl } from './http/acl.ts'
 import { createMechanismTable } from './http/mechanisms.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { HttpState } from './http/state.ts'
@@ -262,6 +263,7 @@ export async function compose(
       gate: (allow, use) => createGate(allow, config.policies, grants?.gate, { use, now: clock }),
       catalogue,
       limiter,
+      acl: config.acl.length === 0 ? undefined : createAcl(config.acl, clock),
       carriers: mechanisms.carriers,
       issuers: new Set(Object.keys(config.issuers)),
       signers,

@@ -363,7 +363,7 @@ export const errors = {
     blame: 'operator',
     status: 500,
     sqlstate: 'F0000',
-    hint: 'Name a policy that the configuration declares, or anyone or authenticated',
+    hint: 'Name a policy that the configuration declares, or anyone, authenticated or acl',
   },
   'policy.bad_expression': {
     blame: 'operator',
@@ -375,7 +375,7 @@ export const errors = {
     blame: 'operator',
     status: 500,
     sqlstate: 'F0000',
-    hint: 'Give the policy another name: anyone and authenticated are built in',
+    hint: 'Give the policy another name: anyone, authenticated and acl are built in',
   },
 
   // keys

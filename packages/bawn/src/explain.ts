@@ -7,6 +7,7 @@ import { mechanismsAt } from './config/check-host-rules.ts'
 import type { Config } from './config/load.ts'
 import { isLoopback } from './config/unsafe.ts'
 import { type Explanation, Steps } from './explanation.ts'
+import { createAcl } from './http/acl.ts'
 import { supposedRequest } from './http/facts.ts'
 import { parsePath } from './http/path.ts'
 import type { Kinds } from './kinds.ts'
@@ -196,9 +197,15 @@ export async function explainRequest(
     )
   else steps.add('identity', 'none: the request has no credential')
   const action = { door: 'http', verb: method, request: supposedRequest(question, path) } as const
+  const acl = createAcl(config.acl, Date.now)
+  steps.add('policy', ...acl.explain(identity, action.request))
+  const found = acl.decide(identity, action.request)
   const decision = route.gate.decide(identity, action)
   const use = { kind: 'request', route: route.pattern.text, parameters: parametersOf(route.pattern.text) } as const
-  addPolicy(config, options?.allow ?? [], identity, surroundings, steps, { use }, action)
+  if (found?.kind !== 'deny') {
+    const asked = { ...action, acl: found?.rule }
+    addPolicy(config, options?.allow ?? [], identity, surroundings, steps, { use }, asked)
+  }
   if (decision.kind === 'deny') {
     if (identity === undefined && atHttp.includes('oidc') && ['GET', 'HEAD'].includes(method)) {
       const issuer = config.mechanisms.oidc?.issuer

@@ -37,6 +37,7 @@ const policyCase = z
         method: z.string().default('GET'),
         path: z.string().startsWith('/'),
         headers: headers.default({}),
+        host: z.string().default('localhost'),
         address: z.string().default('127.0.0.1'),
         tls: z.boolean().default(true),
       })
@@ -131,7 +132,7 @@ function decideRequest(
   if (request === undefined) return denied('no request')
   const path = parsePath(request.path)
   if (path === undefined) return denied('well-formed path')
-  const route = routes.match(path.segments)?.methods.get(request.method)
+  const route = routes.match(path.segments, request.host)?.methods.get(request.method)
   if (route === undefined) return denied('no route')
   const flat = Object.entries(request.headers).flat()
   const facts = supposedRequest({ ...request, headers: flat }, path)

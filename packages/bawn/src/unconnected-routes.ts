@@ -1,6 +1,7 @@
 import { configuredCarriers } from './compose-mechanisms.ts'
 import type { Config } from './config/load.ts'
 import type { Catalogue } from './fields/field.ts'
+import { createAcl } from './http/acl.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
 import type { Kinds } from './kinds.ts'
@@ -57,6 +58,7 @@ export function routesOf(
     gate,
     catalogue,
     limiter: createRateLimiter({ now: () => 0 }),
+    acl: config.acl.length === 0 ? undefined : createAcl(config.acl, now),
     carriers: configuredCarriers(config, kinds),
     issuers: new Set(Object.keys(config.issuers)),
     signers: new Map(Object.keys(config.signing).map(name => [name, signsNothing])),

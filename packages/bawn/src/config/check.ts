@@ -3,6 +3,7 @@ import { suggest } from '../nearest.ts'
 import { parseHostPort } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
 import { checkAccounts } from './check-accounts.ts'
+import { checkAcl } from './check-acl.ts'
 import { checkDatabases } from './check-databases.ts'
 import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
@@ -164,6 +165,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkIssuers(draft, report)
   checkAccounts(draft, report)
   checkPolicies(draft, report)
+  checkAcl(draft, report)
   checkServices(draft, report)
   checkMechanisms(draft, report)
   checkPlugins(draft, report)

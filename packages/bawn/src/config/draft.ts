@@ -59,6 +59,7 @@ export function draftOf(value: unknown, schema: ConfigSchema, kinds: PluginKinds
     signing: recordOf(recordSections.signing, top['signing']),
     plugins: recordOf(recordSections.plugins, top['plugins']),
     host_rules: listOf(listSections.host_rules, top['host_rules']),
+    acl: listOf(listSections.acl, top['acl']),
     routes: listOf(listSections.routes, top['routes']),
     fields: listOf(listSections.fields, top['fields']),
     configured: new Set(isObject(top['mechanisms']) ? Object.keys(top['mechanisms']) : []),

@@ -4,7 +4,7 @@ import { adminListenerOptions } from '../admin/option.ts'
 import { auditOptions } from '../audit/option.ts'
 import { hostRuleOptionsWith, issuerOptions, mechanismsOptions, serviceOptions } from '../authn/option.ts'
 import { fieldOptions } from '../fields/option.ts'
-import { httpListenerOptions, routeOptions, upstreamOptions } from '../http/option.ts'
+import { aclRuleOptions, httpListenerOptions, routeOptions, upstreamOptions } from '../http/option.ts'
 import { keysOptions } from '../keys/option.ts'
 import { rateLimitsOptions } from '../limits/option.ts'
 import { type Frozen, name } from '../option.ts'
@@ -84,6 +84,7 @@ export function configSchema(kinds: PluginKinds) {
   /** Sections that are lists, with the schema of an entry. */
   const listSections = {
     host_rules: hostRule,
+    acl: aclRuleOptions,
     routes: routeOptions,
     fields: fieldOptions,
   } as const
@@ -114,7 +115,13 @@ export function configSchema(kinds: PluginKinds) {
     policies: z
       .record(name, policyOptions)
       .default({})
-      .describe('rules by name, for allow; anyone and authenticated are built in'),
+      .describe('rules by name, for allow; anyone, authenticated and acl are built in'),
+    acl: z
+      .array(aclRuleOptions)
+      .default([])
+      .describe(
+        'access control list of all routes: the first rule that holds denies, or allows where a route’s allow has acl',
+      ),
     grants: grantsOptions
       .optional()
       .describe('who may do what with schemas and tables: without it nothing of that is enforced'),

@@ -113,6 +113,7 @@ export interface Supposed {
   readonly method: string
   /** Path, perhaps with a query. */
   readonly path: string
+  readonly host: string
   readonly address: string
   readonly tls: boolean
   /** Flat: name, value. */
@@ -121,11 +122,10 @@ export interface Supposed {
 
 /** @returns undefined for what the door would refuse before it asks a policy */
 export function supposedRequest(
-  { method, path: target, address, tls, headers = [] }: Supposed,
+  { method, path: target, host, address, tls, headers = [] }: Supposed,
   path: RequestPath,
 ): RequestFacts | undefined {
-  const hasHost = headers.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'host')
-  const outcome = parseRequestHead(method, target, '1.1', hasHost ? headers : ['Host', 'localhost', ...headers])
+  const outcome = parseRequestHead(method, target, '1.1', ['Host', host, ...headers])
   if (outcome.kind === 'refused') return undefined
   return createRequestFacts({ method, remoteAddress: address, secure: tls }, outcome.head, path)
 }

@@ -15,10 +15,12 @@ import { createGate } from '../policy/gate.ts'
 import type { PolicyOptions } from '../policy/option.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
+import { createAcl } from './acl.ts'
 import { createHttpDoor, type HttpDoor } from './door.ts'
 import type { FrontTls } from './engine.ts'
 import { createMechanismTable } from './mechanisms.ts'
 import {
+  type AclRuleOptions,
   type HttpListenerOptions,
   httpListenerOptions,
   type RouteOptions,
@@ -119,6 +121,7 @@ export interface KitOptions {
   readonly fields?: readonly Field[]
   /** Decided by the real gate, in place of roles that are called as policies. */
   readonly policies?: Readonly<Record<string, PolicyOptions>>
+  readonly acl?: readonly AclRuleOptions[]
   readonly listener?: Readonly<Record<string, unknown>>
   readonly writeTimeoutMs?: number
   readonly hostRules?: HostRuleMatcher
@@ -174,6 +177,7 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
     routes: compileRoutes(routes, {
       upstreams: new Map([['main', upstream]]),
       gate: policies === undefined ? gate : (allow, use) => createGate(allow, policies, undefined, { use }),
+      acl: options.acl && createAcl(options.acl, Date.now),
       catalogue: fields,
       carriers: mechanisms.carriers,
       issuers: new Set(['test', 'other']),

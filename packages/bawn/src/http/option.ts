@@ -3,18 +3,19 @@ import { parseAddressRange } from '../authn/address.ts'
 import { rateLimitOptions, routeRateLimitOptions } from '../limits/option.ts'
 import { duration, type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
 import { outboundCredentialsOptions } from '../outbound/option.ts'
+import { celText, roleWish } from '../policy/option.ts'
 import { hostPatternProblem } from './route-hosts.ts'
 
 const headerName = z.string().regex(/^[A-Za-z0-9-]+$/)
 
+const addressRange = z.string().superRefine((text, context) => {
+  const reading = parseAddressRange(text)
+  if (reading.kind === 'problem') context.addIssue({ code: 'custom', message: reading.message })
+})
+
 export const trustedProxiesOptions = z.strictObject({
   addresses: z
-    .array(
-      z.string().superRefine((text, context) => {
-        const reading = parseAddressRange(text)
-        if (reading.kind === 'problem') context.addIssue({ code: 'custom', message: reading.message })
-      }),
-    )
+    .array(addressRange)
     .min(1)
     .describe('addresses or CIDR, IPv4 or IPv6, or "local": peers whose forwarding header is believed'),
   header: z
@@ -173,6 +174,37 @@ export const errorPageOptions = z
   .refine(({ body, file }) => (body === undefined) !== (file === undefined), 'needs body or file, and not both')
 export type ErrorPageOptions = Frozen<z.output<typeof errorPageOptions>>
 
+const method = z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
+export const aclRuleOptions = z.strictObject({
+  name: name.describe('for the audit trail, and bawn explain'),
+  effect: z
+    .enum(['allow', 'deny'])
+    .describe('deny refuses, whatever a route’s policies say; allow permits where a route’s allow has acl'),
+  priority: z
+    .int()
+    .min(-1_000_000)
+    .max(1_000_000)
+    .default(0)
+    .describe('lower numbers are asked first; of one number deny before allow, then in the order of the file'),
+  path: z
+    .string()
+    .startsWith('/')
+    .optional()
+    .describe('/orders/{id}, or /admin/* with all below it; default: every path'),
+  methods: z.array(method).min(1).optional().describe('default: every method'),
+  addresses: z
+    .array(addressRange)
+    .min(1)
+    .optional()
+    .describe('of the client: addresses or CIDR, or "local"; default: every one'),
+  roles: roleWish.optional().describe('roles of the caller: a list of which one is enough, or any and all'),
+  when: celText
+    .optional()
+    .describe('an expression that must be true; without an answer, deny denies and allow does not allow'),
+})
+export type AclRuleOptions = Frozen<z.output<typeof aclRuleOptions>>
+
 export const routeOptions = z.strictObject({
   path: z.string().startsWith('/').describe('/orders, /orders/{customer}, /files/*'),
   hosts: z
@@ -187,10 +219,7 @@ export const routeOptions = z.strictObject({
     .describe(
       'names by which it is asked for (Host): shop.example, or *.example for every name under it; the longest that has a route for the path decides. Default: every name',
     ),
-  methods: z
-    .array(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']))
-    .min(1)
-    .describe('HEAD and OPTIONS are not implied'),
+  methods: z.array(method).min(1).describe('HEAD and OPTIONS are not implied'),
   upstream: name.describe('where requests go: a name of upstreams'),
   upstream_path: z
     .string()

@@ -72,7 +72,7 @@ function headersOf(turn: Turn, head: AnswerHead, length: number | undefined, rep
     replaced,
     token: turn.tokenHeaders,
     own: turn.headers,
-    isPrivate: identity !== undefined || route?.gate.open === false,
+    isPrivate: identity !== undefined || route?.isPublic === false,
     maxAge: isKept ? route?.cacheMaxAge : undefined,
     ownsCors: route?.cors !== undefined,
   })

@@ -4,6 +4,7 @@ import type { RateLimit, RateLimiter } from '../limits/rate-limit.ts'
 import { type PolicyUse, parametersOf } from '../policy/facts.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
+import { type Acl, behindAcl } from './acl.ts'
 import { type Cors, compileCors } from './cors.ts'
 import type { Carriers } from './credentials.ts'
 import { type ErrorPages, readErrorPages } from './error-page.ts'
@@ -25,6 +26,8 @@ export interface Route {
   readonly at: number
   readonly pattern: RoutePattern
   readonly gate: Gate
+  /** Whether everybody gets the same: a policy may permit who is not identified, and yet not everybody. */
+  readonly isPublic: boolean
   /** Whether an upstream's answer may be shown; `undefined`: it may. */
   readonly responseGate: Gate | undefined
   readonly upstream: Upstream
@@ -86,6 +89,8 @@ export interface RouteContext {
   readonly clock: () => number
   /** Names of all issuers. */
   readonly issuers: ReadonlySet<string>
+  /** Asked before every route's policies. */
+  readonly acl?: Acl | undefined
 }
 
 interface Node {
@@ -163,7 +168,8 @@ function compile(
   }
   const allowed = option.request_headers?.map(name => allowedHeader(option.path, name, reserved))
   const place = { route: option.path, parameters: parametersOf(option.path) }
-  const gate = context.gate(option.allow, { kind: 'request', ...place })
+  const allow = context.gate(option.allow, { kind: 'request', ...place })
+  const gate = context.acl === undefined ? allow : behindAcl(allow, context.acl)
   const own = (option.request_headers ?? []).find(name => context.carriers.headers.has(name.toLowerCase()))
   if (own !== undefined && !gate.open) {
     throw bad(
@@ -186,6 +192,7 @@ function compile(
     at,
     pattern: parsed,
     gate,
+    isPublic: option.allow.includes('anyone') && context.acl === undefined && option.response_allow === undefined,
     responseGate: option.response_allow && context.gate(option.response_allow, { kind: 'response', ...place }),
     upstream,
     headers: {

@@ -31,6 +31,8 @@ export interface Facts {
   readonly identity: Identity | undefined
   readonly request: RequestFacts | undefined
   readonly response: ResponseFacts | undefined
+  /** The rule of the access control list that allows it. */
+  readonly acl?: string | undefined
   /** ms since 1970 */
   readonly now: () => number
 }

@@ -81,8 +81,8 @@ const plain: PolicyUse = { kind: 'identity' }
 
 const permitBy = ({ name }: CompiledPolicy, by: string): Decision => ({ kind: 'permit', rule: `${name}: ${by}` })
 
-const factsOf = (identity: Identity | undefined, { request, response }: Action, now: () => number): Facts => ({
-  ...{ identity, request, response, now },
+const factsOf = (identity: Identity | undefined, { request, response, acl }: Action, now: () => number): Facts => ({
+  ...{ identity, request, response, acl, now },
 })
 
 /**
@@ -136,6 +136,10 @@ function compile(
     if (name === 'anyone') return { ...built, isOpen: true, decide: () => holds, wants: 'nothing' }
     if (name === 'authenticated') {
       return { ...built, isOpen: false, decide: ({ identity }) => (identity ? holds : fails), wants: 'an identity' }
+    }
+    if (name === 'acl') {
+      const decide = ({ acl }: Facts): Verdict => (acl === undefined ? fails : { holds: true, by: acl })
+      return { ...built, isOpen: false, decide, wants: 'a rule of the acl that allows it' }
     }
     const options = Object.hasOwn(policies, name) ? policies[name] : undefined
     if (options !== undefined) return declared(name, permit, options, grants, use)

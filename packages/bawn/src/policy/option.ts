@@ -40,12 +40,12 @@ const claim = z
 /** An expression of CEL; its text is read, and its types checked, where the file is checked. */
 export const celText = z.string().min(1).max(maxTextLength).describe('an expression that must be true')
 
+/** Roles that are wanted. */
+export const roleWish = z.union([z.array(name).min(1), z.strictObject(anyAll(name)).refine(isWish, needsWish)])
+
 const declaredPolicy = z
   .strictObject({
-    roles: z
-      .union([z.array(name).min(1), z.strictObject(anyAll(name)).refine(isWish, needsWish)])
-      .optional()
-      .describe('roles of the caller: a list of which one is enough, or any and all'),
+    roles: roleWish.optional().describe('roles of the caller: a list of which one is enough, or any and all'),
     scopes: z
       .union([
         z.array(scope).min(1),
@@ -155,7 +155,7 @@ export function isEnforced(grants: GrantsOptions | undefined, database: string):
 }
 
 /** Names of policies that exist without being declared and cannot be declared. */
-export const builtinPolicies = ['anyone', 'authenticated'] as const
+export const builtinPolicies = ['anyone', 'authenticated', 'acl'] as const
 
 /** What is wrong with an expression, and where in its text. */
 export interface ExpressionProblem {

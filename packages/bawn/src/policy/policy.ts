@@ -9,6 +9,8 @@ export interface Action {
   /** What policies with expressions ask about; without it, those that do deny. */
   readonly request?: RequestFacts | undefined
   readonly response?: ResponseFacts | undefined
+  /** The rule of the access control list that allows it. */
+  readonly acl?: string | undefined
 }
 
 export type Decision =
