@@ -103,7 +103,7 @@ test('a misspelt policy stops the start and names the nearest', () => {
   }
   assert.throws(() => createGate(['warehouse'], policies), {
     code: 'policy.unknown',
-    message: /there are: anyone, authenticated, staff, money/,
+    message: /there are: anyone, authenticated, acl, staff, money/,
   })
 })
 
