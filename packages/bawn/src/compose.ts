@@ -24,6 +24,7 @@ import { composeIssuers } from './compose-issuers.ts'
 import { composeLogin, loginDoor } from './compose-login.ts'
 import { composeMechanisms } from './compose-mechanisms.ts'
 import { composeSigners, publishedKeys } from './compose-signing.ts'
+import { composeUpstreams } from './compose-upstreams.ts'
 import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { createCatalogue } from './fields/catalogue.ts'
@@ -33,15 +34,12 @@ import { createMechanismTable } from './http/mechanisms.ts'
 import { compileRoutes } from './http/routes.ts'
 import type { HttpState } from './http/state.ts'
 import { type TokenDoor, tokenCookie } from './http/token-resource.ts'
-import { withCredentials } from './http/upstream/credentials.ts'
-import { createUpstream } from './http/upstream/pool.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
 import { openDirectoryKeystore } from './keys/directory.ts'
 import type { Keystore } from './keys/keystore.ts'
 import { parseMasterKey } from './keys/master-key.ts'
 import { type Kinds, kindSurroundings } from './kinds.ts'
 import type { RateLimiter } from './limits/rate-limit.ts'
-import { openCredentials } from './outbound/open.ts'
 import type { KindSurroundings, RandomTokenChoices } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { OpenGrantGate } from './policy/grant-gate.ts'
@@ -348,19 +346,6 @@ export async function compose(
       close,
     }
   }
-}
-
-function composeUpstreams(
-  config: Config,
-  surroundings: Pick<KindSurroundings, 'clock' | 'secret' | 'log'>,
-): Map<string, Upstream> {
-  return new Map(
-    Object.entries(config.upstreams).map(([name, options]) => {
-      const upstream = createUpstream(name, options, { log: message => surroundings.log('warn', message) })
-      const { credentials } = options
-      return [name, credentials ? withCredentials(upstream, openCredentials(credentials, surroundings)) : upstream]
-    }),
-  )
 }
 
 function issuerChecks(jwt: JwtMechanism | undefined): readonly ReadyCheck[] {

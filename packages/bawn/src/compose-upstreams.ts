@@ -1,0 +1,24 @@
+import type { Config } from './config/load.ts'
+import { withCredentials } from './http/upstream/credentials.ts'
+import { createUpstream } from './http/upstream/pool.ts'
+import type { Upstream } from './http/upstream/upstream.ts'
+import { openCredentials } from './outbound/open.ts'
+import type { KindSurroundings } from './plugin.ts'
+
+/**
+ * What routes lead to, by name.
+ *
+ * @throws {GatewayError} `http.bad_upstream`, `outbound.bad_credentials`, `config.secret`
+ */
+export function composeUpstreams(
+  config: Config,
+  surroundings: Pick<KindSurroundings, 'clock' | 'secret' | 'log'>,
+): Map<string, Upstream> {
+  return new Map(
+    Object.entries(config.upstreams).map(([name, options]) => {
+      const upstream = createUpstream(name, options, { log: message => surroundings.log('warn', message) })
+      const { credentials } = options
+      return [name, credentials ? withCredentials(upstream, openCredentials(credentials, surroundings)) : upstream]
+    }),
+  )
+}
