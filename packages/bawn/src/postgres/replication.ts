@@ -5,8 +5,9 @@ import { endSocket } from './byte-input.ts'
 import { type AuditContext, emitStatement } from './execution.ts'
 import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import type { OpenSession } from './sessions.ts'
+import { RelayOutput } from './socket-fast-path.ts'
 import type { DatabaseState, DoorState, SessionNow, SessionSummary } from './state.ts'
-import { type Upstream, writeBorrowed } from './upstream.ts'
+import type { Upstream } from './upstream.ts'
 import { FrameReader } from './wire/frame-reader.ts'
 
 // Replication connections (manual, "Streaming Replication Protocol"): they carry whole tables, as they are stored, in formats of their own.
@@ -49,6 +50,7 @@ const maxTimerMs = 2 ** 31 - 1
 export class ReplicationSession implements OpenSession {
   readonly summary: SessionSummary
   readonly #parts: ReplicationParts
+  readonly #toClient: RelayOutput
   /** Only to know whether the server is in the middle of a message. */
   readonly #frames = new FrameReader(() => 'stream')
   #expiry: NodeJS.Timeout | undefined
@@ -59,6 +61,7 @@ export class ReplicationSession implements OpenSession {
   constructor(parts: ReplicationParts) {
     this.summary = parts.summary
     this.#parts = parts
+    this.#toClient = new RelayOutput(parts.client)
   }
 
   start(): void {
@@ -121,7 +124,7 @@ export class ReplicationSession implements OpenSession {
 
   #fromServer(chunk: Buffer): void {
     if (this.#ended) return
-    const { client, upstream } = this.#parts
+    const { upstream } = this.#parts
     try {
       this.#frames.push(chunk)
       while (this.#frames.next());
@@ -130,7 +133,7 @@ export class ReplicationSession implements OpenSession {
       return
     }
     this.#bytesOut += chunk.length
-    if (!writeBorrowed(client, chunk)) upstream.socket.pause()
+    if (!this.#toClient.write(chunk)) upstream.socket.pause()
   }
 
   /** Ends with the proof of who it is, as statements of others do. */

@@ -3,6 +3,7 @@ import { endSocket } from './byte-input.ts'
 import type { Leftover } from './pool/connection.ts'
 import type { SettingChange } from './pool/profile.ts'
 import type { ServerStatements } from './pool/server-statements.ts'
+import { RelayOutput } from './socket-fast-path.ts'
 import { cancelUpstream, type Upstream } from './upstream.ts'
 import { front } from './wire/message.ts'
 
@@ -56,6 +57,7 @@ export class ServerSide {
   readonly #source: ServerSource
   readonly #events: ServerEvents
   #socket: Socket | undefined
+  #output: RelayOutput | undefined
   #taking = false
   /** It does not take what was written. */
   isFull = false
@@ -107,7 +109,7 @@ export class ServerSide {
   }
 
   write(bytes: Buffer): void {
-    if (this.#socket !== undefined && !this.#socket.write(bytes)) this.isFull = true
+    if (this.#output?.write(bytes) === false) this.isFull = true
   }
 
   pause(): void {
@@ -130,9 +132,10 @@ export class ServerSide {
       this.#source.withdraw()
       return
     }
-    this.#unlisten(socket)
     // Bytes that it has not taken belong to nobody else.
-    if (socket.writableLength > 0 && leftover !== 'unfit') leftover = 'unfit'
+    const isBehind = this.#output?.isBehind === true
+    this.#unlisten(socket)
+    if (isBehind && leftover !== 'unfit') leftover = 'unfit'
     if (this.#source.giveBack(socket.destroyed ? 'unfit' : leftover) || socket.destroyed) return
     endSocket(socket, isTerminated ? undefined : terminateMessage)
   }
@@ -143,6 +146,7 @@ export class ServerSide {
     const { socket } = upstream
     const { data, drain, gone } = this.#events
     this.#socket = socket
+    this.#output = new RelayOutput(socket)
     this.isFull = false
     socket.on('data', data).on('drain', drain).on('close', gone).on('error', gone)
     socket.resume()
@@ -153,6 +157,7 @@ export class ServerSide {
     socket.off('data', data).off('drain', drain).off('close', gone).off('error', gone)
     socket.pause()
     this.#socket = undefined
+    this.#output = undefined
     this.isFull = false
   }
 }

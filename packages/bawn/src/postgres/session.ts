@@ -9,8 +9,8 @@ import { flushMessage, Requests } from './requests.ts'
 import { ServerSide, type ServerSource } from './server-side.ts'
 import { type Due, SessionClock, type TimeLimits } from './session-clock.ts'
 import type { OpenSession } from './sessions.ts'
+import { RelayOutput, readWithoutBuffer } from './socket-fast-path.ts'
 import type { Activity, SessionNow, SessionSummary } from './state.ts'
-import { writeBorrowed } from './upstream.ts'
 import { UpstreamRefusal } from './upstream-login.ts'
 import { rebuildErrorResponse } from './wire/error-response.ts'
 import { status } from './wire/message.ts'
@@ -61,6 +61,7 @@ export class Session implements OpenSession {
   readonly #talk: Conversation
   readonly #client: Socket
   readonly #server: ServerSide
+  readonly #toClient: RelayOutput
   readonly #requests: Requests
   readonly #answers: Answers
   readonly #clock: SessionClock
@@ -83,6 +84,7 @@ export class Session implements OpenSession {
     this.#parts = parts
     this.#talk = parts.talk
     this.#client = parts.client
+    this.#toClient = new RelayOutput(parts.client)
     this.#server = new ServerSide(parts.server, {
       data: chunk => this.#fromServer(chunk),
       drain: () => this.#flow(),
@@ -100,7 +102,9 @@ export class Session implements OpenSession {
   start(): void {
     const client = this.#client
     const server = this.#server
-    client.on('data', chunk => this.#fromClient(chunk))
+    const receive = (chunk: Buffer): void => this.#fromClient(chunk)
+    client.on('data', receive)
+    readWithoutBuffer(client, receive)
     client.on('drain', () => {
       client.setTimeout(0)
       server.resume()
@@ -305,7 +309,7 @@ export class Session implements OpenSession {
       return
     }
     this.#bytesOut += toClient.length
-    if (writeBorrowed(this.#client, toClient)) return
+    if (this.#toClient.write(toClient)) return
     this.#server.pause()
     // Counts from the last byte that it took.
     this.#client.setTimeout(this.#parts.writeTimeoutMs)
@@ -352,7 +356,7 @@ export class Session implements OpenSession {
   }
 
   #clientStalls(): void {
-    if (this.#ended || this.#client.writableLength === 0) return
+    if (this.#ended || !this.#toClient.isBehind) return
     const message = 'the client takes nothing of what was sent to it'
     const cause = new PostgresError('postgres.client_stalled', message)
     this.#talk.state.log({ level: 'info', message, requestId: this.summary.id, cause })

@@ -4,6 +4,7 @@ import { ByteInput, ConnectionLost, type Message } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
 import { type HostStanding, standingOf, standingQuestion } from './hosts.ts'
 import { marksQuestion } from './session-marks.ts'
+import { slab } from './socket-fast-path.ts'
 import type { UpstreamTarget } from './state.ts'
 import { refuseRevokedServer } from './upstream-certificate.ts'
 import { authenticate, maxLoginMessageBytes, refusal, type UpstreamLogin, UpstreamRefusal } from './upstream-login.ts'
@@ -21,7 +22,7 @@ export interface Upstream {
   readonly target: UpstreamTarget
   /** What that host is; `undefined`: it was not asked. */
   readonly standing?: HostStanding | undefined
-  /** A chunk of its `data` events may be overwritten by the next (`isBorrowed`): what is kept must be copied. */
+  /** A chunk of its `data` events may be overwritten by the next (`isBorrowed` in socket-fast-path.ts): what is kept must be copied. */
   readonly socket: Socket
   /** ParameterStatus and NoticeResponse messages as they came, for the client. */
   readonly greeting: Buffer
@@ -183,37 +184,6 @@ async function answers(target: UpstreamTarget): Promise<void> {
     clearTimeout(timer)
     socket.destroy()
   }
-}
-
-/**
- * Every plain connection to PostgreSQL reads into this one: a read is worked through before the next begins, whoever's it is. Saves
- * an allocation of 64 KiB a read, which is what large results cost most beside the system calls.
- */
-const slab = Buffer.allocUnsafeSlow(256 * 1024)
-
-/** Whether the bytes will be overwritten by the next read. */
-export function isBorrowed(bytes: Buffer): boolean {
-  return bytes.buffer === slab.buffer
-}
-
-/** Where borrowed bytes are copied to for a write, if nothing of an earlier write is in it any more. */
-let spare: Buffer | undefined
-
-/**
- * Writes bytes that may be borrowed. @returns as `socket.write` does
- *
- * A copy for each write is garbage of the size of the whole result. Mostly the kernel takes all bytes at once, and the copy is free again
- * when `write` returns; a socket that still has some keeps it.
- */
-export function writeBorrowed(socket: Socket, bytes: Buffer): boolean {
-  if (!isBorrowed(bytes)) return socket.write(bytes)
-  if (socket.writableLength > 0) return socket.write(Buffer.from(bytes))
-  const copy = spare ?? Buffer.allocUnsafeSlow(slab.length)
-  spare = undefined
-  bytes.copy(copy)
-  const more = socket.write(copy.subarray(0, bytes.length))
-  if (socket.writableLength === 0) spare = copy
-  return more
 }
 
 async function dial(target: UpstreamTarget): Promise<Socket> {
