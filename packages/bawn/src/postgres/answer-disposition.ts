@@ -15,7 +15,8 @@ const maxSmallBytes = 1024 * 1024
  * @throws {WireError | PostgresError} when it is longer than can be opened
  */
 export function dispositionOf(
-  { type, length }: { readonly type: number; readonly length: number },
+  type: number,
+  length: number,
   head: Pending | undefined,
   muted: boolean,
   maxFrameBytes: number,

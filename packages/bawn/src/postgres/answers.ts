@@ -45,7 +45,7 @@ export class Answers {
   constructor(talk: Conversation) {
     this.#talk = talk
     this.reader = new FrameReader((type, length) =>
-      dispositionOf({ type, length }, talk.pending.head(), this.#muted, talk.limits.maxFrameBytes),
+      dispositionOf(type, length, talk.pending.head(), this.#muted, talk.limits.maxFrameBytes),
     )
   }
 

@@ -131,13 +131,28 @@ export class Conversation {
 
   /** A message goes to the server that will be answered. */
   send(entry: Omit<Pending, 'batch'>): void {
+    this.#queue({ ...entry, batch: this.batch })
+  }
+
+  /** The same for messages over nothing protected, of which there are most: what waits is then always of the same shape. */
+  sendPlain(
+    kind: Pending['kind'],
+    statement?: Statement | undefined,
+    portal?: Portal | undefined,
+    undo?: (() => void) | undefined,
+    done?: (() => void) | undefined,
+  ): void {
+    this.#queue({ kind, batch: this.batch, statement, portal, undo, done })
+  }
+
+  #queue(entry: Pending): void {
     this.isSettled = false
     if (entry.kind === 'query' && this.prepared !== undefined) {
       // The server forgets the unnamed statement.
       this.prepared.unnamed = undefined
       this.statements.set('', undefined)
     }
-    this.pending.push({ ...entry, batch: this.batch })
+    this.pending.push(entry)
     // Each is answered by a ReadyForQuery, and what that ends must not be mixed up with what comes behind.
     if (entry.kind === 'sync' || entry.kind === 'query') this.batch += 1
   }

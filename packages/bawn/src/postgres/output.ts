@@ -38,9 +38,9 @@ export class Output {
   /** Everything gathered, as one buffer; `undefined` when there is nothing. */
   take(): Buffer | undefined {
     this.#close()
-    const [first, ...others] = this.#parts
+    const first = this.#parts[0]
     if (first === undefined) return undefined
-    const all = others.length === 0 ? first : Buffer.concat(this.#parts)
+    const all = this.#parts.length === 1 ? first : Buffer.concat(this.#parts)
     this.#parts.length = 0
     return all
   }

@@ -72,8 +72,10 @@ export function readingOf(
   name: string,
   known: Statement | undefined,
 ): Reading | undefined {
+  const { grants } = talk
+  if (grants === undefined) return known?.reading
   const text = Buffer.from(name, 'latin1').toString()
-  const references = talk.grants?.[kind === 'statement' ? 'statements' : 'cursors'].references(text)
+  const references = grants[kind === 'statement' ? 'statements' : 'cursors'].references(text)
   if (references === undefined) return known?.reading
   const merged = [...references, ...(known?.reading?.references ?? [])]
   return { ...(known?.reading ?? emptyReading), references: merged, single: false }

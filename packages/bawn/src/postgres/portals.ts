@@ -77,7 +77,7 @@ export function bind(turn: Turn): Step {
     }
     return 'next'
   }
-  turn.talk.send({ kind: 'bind', portal, undo: talk.portals.set(names.portal, portal) })
+  talk.sendPlain('bind', undefined, portal, talk.portals.set(names.portal, portal))
   if (serverName === undefined || serverName === names.statement) turn.forward()
   else talk.toServer.append(shareBind(turn, names.portal, serverName))
   return 'next'
@@ -183,7 +183,7 @@ export function execute(turn: Turn): Step {
   const done = noteTraces(talk, known?.traces, talk.noteSent(known?.plan, known?.reading))
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
-    turn.talk.send({ kind: 'execute', done })
+    talk.sendPlain('execute', undefined, undefined, undefined, done)
     turn.talk.tellPass()
     turn.forward()
     return 'next'
@@ -230,7 +230,8 @@ export function describe(turn: Turn): Step {
     const serverName = prepared && target !== undefined ? shareName(turn, prepared, target.name, known) : undefined
     if (prepared !== undefined && target !== undefined && serverName === undefined) return 'next'
     const statement = known ?? unknownStatement(turn)
-    turn.talk.send({ kind: 'describe-statement', statement, answer })
+    if (answer === undefined) talk.sendPlain('describe-statement', statement)
+    else talk.send({ kind: 'describe-statement', statement, answer })
     if (serverName !== undefined) {
       talk.toServer.append(describeStatement(serverName))
       return 'next'
@@ -246,7 +247,8 @@ export function describe(turn: Turn): Step {
       portal.describedAt = talk.runs
     }
     const answer = account === undefined ? undefined : describeAccount(account.statement, account.formats)
-    turn.talk.send({ kind: 'describe-portal', portal, answer })
+    if (answer === undefined) talk.sendPlain('describe-portal', undefined, portal)
+    else talk.send({ kind: 'describe-portal', portal, answer })
   }
   turn.forward()
   return 'next'

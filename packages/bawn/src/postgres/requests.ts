@@ -319,7 +319,7 @@ export class Requests implements Turn {
     // During COPY FROM STDIN the server reads over it; unless it has just failed, and then nobody could tell which Sync it answers.
     if (talk.copyIn === 'skipping-sync') return 'next'
     this.forward()
-    this.talk.send({ kind: 'sync' })
+    this.talk.sendPlain('sync')
     return 'next'
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
-import { type Due, type Moment, SessionClock, type TimeLimits } from './session-clock.ts'
+import { type Due, SessionClock, type TimeLimits } from './session-clock.ts'
+import type { Activity } from './state.ts'
 
 const none: TimeLimits = {
   idle: undefined,
@@ -10,6 +11,12 @@ const none: TimeLimits = {
   transaction: undefined,
   silence: undefined,
 }
+interface Moment {
+  readonly activity: Activity
+  readonly inTransaction: boolean
+  readonly running: object | undefined
+}
+
 const idle: Moment = { activity: 'idle', inTransaction: false, running: undefined }
 const open: Moment = { activity: 'idle in transaction', inTransaction: true, running: undefined }
 const busy = (running: object, inTransaction = false): Moment => ({ activity: 'active', inTransaction, running })
@@ -114,7 +121,7 @@ for (const { name, limits, life, due } of rows) {
       }
       const clock: SessionClock = new SessionClock({ ...none, ...limits }, note, Date.now)
       for (const [moment, ms] of life) {
-        clock.note(moment)
+        clock.note(moment.activity, moment.inTransaction, moment.running)
         for (let left = ms; left > 0; left -= 5) mock.timers.tick(5)
       }
       clock.stop()

@@ -22,14 +22,6 @@ export type Due =
   /** Nothing came from the server, once or twice this long, while an answer is awaited. */
   | 'silence'
 
-/** What a session does at this moment. */
-export interface Moment {
-  readonly activity: Activity
-  readonly inTransaction: boolean
-  /** The request that the server works on: the same object as long as it does. */
-  readonly running: object | undefined
-}
-
 /** The server has the same limit and ends a statement itself, where the session has not lifted it there: it comes first. */
 const statementSlackMs = 500
 const uncancelledMs = 10_000
@@ -55,6 +47,8 @@ export class SessionClock {
   #silentSince = 0
   #timer: NodeJS.Timeout | undefined
   #firesAt = Number.POSITIVE_INFINITY
+  #nextDue: Due | undefined
+  #nextAt = Number.POSITIVE_INFINITY
 
   /**
    * @param onDue called once for each limit that is reached
@@ -78,7 +72,8 @@ export class SessionClock {
     return this.#ticks() - this.#activitySince
   }
 
-  note({ activity, inTransaction, running }: Moment): void {
+  /** @param running the request that the server works on: the same object as long as it does */
+  note(activity: Activity, inTransaction: boolean, running: object | undefined): void {
     const wasInTransaction = this.#transactionSince !== undefined
     if (activity === this.#activity && running === this.#running && inTransaction === wasInTransaction) return
     const now = this.#ticks()
@@ -107,47 +102,49 @@ export class SessionClock {
     this.#firesAt = Number.NEGATIVE_INFINITY
   }
 
-  #next(): { readonly due: Due; readonly at: number } | undefined {
+  /** What is due next, with its time in `#nextAt`: asked at each turn, so nothing is made for the answer. */
+  #next(): Due | undefined {
     const { idle, idleInTransaction, lifetime, statement, transaction, silence } = this.#limits
-    let next: { readonly due: Due; readonly at: number } | undefined
-    const consider = (due: Due, since: number | undefined, limit: number | undefined): void => {
-      if (since === undefined || limit === undefined) return
-      const at = since + limit
-      if (next === undefined || at < next.at) next = { due, at }
-    }
-    if (this.#activity === 'active') consider('silence', this.#silentSince, silence)
-    if (this.#activity === 'idle') consider('idle', this.#activitySince, idle)
-    else if (this.#activity !== 'active') consider('idle-in-transaction', this.#activitySince, idleInTransaction)
-    if (!this.#lifetimeTold) consider('lifetime', this.#began, lifetime)
-    consider('transaction', this.#transactionSince, transaction)
+    this.#nextDue = undefined
+    this.#nextAt = Number.POSITIVE_INFINITY
+    if (this.#activity === 'active') this.#consider('silence', this.#silentSince, silence)
+    if (this.#activity === 'idle') this.#consider('idle', this.#activitySince, idle)
+    else if (this.#activity !== 'active') this.#consider('idle-in-transaction', this.#activitySince, idleInTransaction)
+    if (!this.#lifetimeTold) this.#consider('lifetime', this.#began, lifetime)
+    this.#consider('transaction', this.#transactionSince, transaction)
     if (this.#running !== undefined && statement !== undefined) {
-      if (this.#cancelled?.running === this.#running) consider('uncancelled', this.#cancelled.at, uncancelledMs)
-      else consider('statement', this.#runningSince, statement + statementSlackMs)
+      if (this.#cancelled?.running === this.#running) this.#consider('uncancelled', this.#cancelled.at, uncancelledMs)
+      else this.#consider('statement', this.#runningSince, statement + statementSlackMs)
     }
-    return next
+    return this.#nextDue
+  }
+
+  #consider(due: Due, since: number | undefined, limit: number | undefined): void {
+    if (since === undefined || limit === undefined || since + limit >= this.#nextAt) return
+    this.#nextDue = due
+    this.#nextAt = since + limit
   }
 
   #arm(): void {
-    const next = this.#next()
-    if (next === undefined || next.at >= this.#firesAt) return
+    if (this.#next() === undefined || this.#nextAt >= this.#firesAt) return
     clearTimeout(this.#timer)
-    this.#firesAt = next.at
-    this.#timer = setTimeout(() => this.#fire(), Math.max(0, next.at - this.#ticks()))
+    this.#firesAt = this.#nextAt
+    this.#timer = setTimeout(() => this.#fire(), Math.max(0, this.#nextAt - this.#ticks()))
     this.#timer.unref()
   }
 
   #fire(): void {
     this.#firesAt = Number.POSITIVE_INFINITY
-    const next = this.#next()
+    const due = this.#next()
     const now = this.#ticks()
-    if (next !== undefined && next.at <= now) {
-      if (next.due === 'lifetime') this.#lifetimeTold = true
-      if (next.due === 'statement' && this.#running !== undefined) {
+    if (due !== undefined && this.#nextAt <= now) {
+      if (due === 'lifetime') this.#lifetimeTold = true
+      if (due === 'statement' && this.#running !== undefined) {
         this.#cancelled = { running: this.#running, at: now }
       }
-      if (next.due === 'silence') this.#silentSince = now
-      if (next.due !== 'silence' || !this.heard) this.#onDue(next.due)
-      if (next.due === 'silence') this.heard = false
+      if (due === 'silence') this.#silentSince = now
+      if (due !== 'silence' || !this.heard) this.#onDue(due)
+      if (due === 'silence') this.heard = false
     }
     this.#arm()
   }

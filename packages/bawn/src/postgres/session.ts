@@ -92,9 +92,7 @@ export class Session implements OpenSession {
     })
     this.#clock = new SessionClock(parts.limits, due => this.#due(due))
     this.#answers = new Answers(parts.talk)
-    const wake = (): void => {
-      if (!this.#cancelling) this.#turn(() => this.#requests.run())
-    }
+    const wake = (): void => this.#turn()
     this.#requests = new Requests(parts.talk, wake, () => this.#attach(wake))
   }
 
@@ -212,7 +210,7 @@ export class Session implements OpenSession {
   #noteMoment(): void {
     const { pending, transaction } = this.#talk
     const inTransaction = transaction !== status.idle
-    this.#clock.note({ activity: this.#activity(), inTransaction, running: pending.head() })
+    this.#clock.note(this.#activity(), inTransaction, pending.head())
   }
 
   #due(due: Due): void {
@@ -245,7 +243,7 @@ export class Session implements OpenSession {
     this.#cancelling = true
     void this.cancel().then(() => {
       this.#cancelling = false
-      this.#turn(() => this.#requests.run())
+      this.#turn()
     })
   }
 
@@ -258,22 +256,20 @@ export class Session implements OpenSession {
     if (this.#ended || this.#requests.terminated) return
     this.#bytesIn += chunk.length
     this.#requests.reader.push(chunk)
-    if (!this.#cancelling) this.#turn(() => this.#requests.run())
+    if (!this.#cancelling) this.#turn()
   }
 
   #fromServer(chunk: Buffer): void {
     this.#clock.heard = true
-    this.#turn(() => {
-      this.#answers.receive(chunk)
-      if (this.#requests.isWaiting && !this.#cancelling) this.#requests.run()
-    })
+    this.#turn(chunk)
   }
 
-  /** One turn: work, the trail, then at most one write to each side. */
-  #turn(work: () => void): void {
+  /** One turn: work on what the server has sent, or the client; the trail; then at most one write to each side. */
+  #turn(fromServer?: Buffer): void {
     if (this.#ended) return
     try {
-      work()
+      if (fromServer !== undefined) this.#answers.receive(fromServer)
+      if (!this.#cancelling && (fromServer === undefined || this.#requests.isWaiting)) this.#requests.run()
       this.#flush()
       this.#release()
       this.#noteMoment()

@@ -77,6 +77,8 @@ function isTcpHandle(handle: unknown): handle is TcpHandle {
  */
 export const slab: Buffer = Buffer.allocUnsafeSlow(256 * 1024)
 
+const slabMemory = slab.buffer
+
 /** What clients send is short, and a copy of it is kept: as much at a time as sockets give that are read as usual. */
 const clientSlab = slab.subarray(0, 64 * 1024)
 
@@ -98,7 +100,7 @@ export function readWithoutBuffer(socket: Socket, receive: (chunk: Buffer) => vo
 
 /** Whether the bytes will be overwritten by the next read. */
 export function isBorrowed(bytes: Buffer): boolean {
-  return bytes.buffer === slab.buffer
+  return bytes.buffer === slabMemory
 }
 
 /** Where borrowed bytes are copied to for a write, if nothing of an earlier write is in it any more. */

@@ -35,7 +35,7 @@ export function query(turn: Turn): Step {
   const other = traces && deallocation(turn.talk, traces)
   const done = noteTraces(turn.talk, traces, turn.talk.noteSent(plan, reading))
   if (plan.kind === 'pass') {
-    turn.talk.send({ kind: 'query', done })
+    turn.talk.sendPlain('query', undefined, undefined, undefined, done)
     turn.talk.tellPass()
     if (other === undefined) turn.forward()
     else turn.talk.toServer.append(buildQuery(other))
@@ -91,7 +91,7 @@ export function parse(turn: Turn): Step {
       const sent = { text: other ?? statement.text, types: message.types }
       return shareParse(turn, prepared, message.name, statement, sent, undefined)
     }
-    turn.talk.send({ kind: 'parse', statement, undo: talk.statements.set(message.name, statement) })
+    talk.sendPlain('parse', statement, undefined, talk.statements.set(message.name, statement))
     turn.forward()
     return 'next'
   }

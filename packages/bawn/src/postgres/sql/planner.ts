@@ -95,7 +95,7 @@ function isSecret(plan: StatementPlan): boolean {
 }
 
 function latin1Of(text: Uint8Array): string {
-  return Buffer.from(text.buffer, text.byteOffset, text.length).toString('latin1')
+  return (text instanceof Buffer ? text : Buffer.from(text.buffer, text.byteOffset, text.length)).toString('latin1')
 }
 
 /** A text, taken apart; `final` where its tokens cannot tell either that it is harmless. */

@@ -3,19 +3,35 @@ import { WireError } from './wire-error.ts'
 /** The server takes names of statements and portals that begin alike for one. */
 const objectNameBytes = 63
 
+/** Names that were read lately, by a few of their bytes: clients use the same few again and again, and a text costs more than a look. */
+const recent: string[] = Array.from({ length: 256 }, () => '')
+
+function nameOf(buffer: Buffer, from: number, to: number): string {
+  const length = to - from
+  if (length === 0) return ''
+  const slot = ((buffer[to - 1] ?? 0) * 31 + (buffer[to - 2] ?? 0) * 7 + length) & 255
+  const known = recent[slot] ?? ''
+  if (known.length === length) {
+    let at = 0
+    while (at < length && known.charCodeAt(at) === buffer[from + at]) at += 1
+    if (at === length) return known
+  }
+  const name = buffer.toString('latin1', from, to)
+  recent[slot] = name
+  return name
+}
+
 /** Reads the fields of one message body in order; every read is bounded by the message, and `finish` wants it read to its end. */
 export class BodyReader {
   readonly buffer: Buffer
   at: number
   readonly end: number
-  readonly #view: DataView
 
   /** @param start first byte of the body (after letter and length) */
   constructor(buffer: Buffer, start: number, end: number) {
     this.buffer = buffer
     this.at = start
     this.end = end
-    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
   }
 
   get left(): number {
@@ -23,24 +39,24 @@ export class BodyReader {
   }
 
   uint8(): number {
-    return this.#view.getUint8(this.#advance(1))
+    return this.buffer.readUInt8(this.#advance(1))
   }
 
   /** Counts are unsigned in practice: PostgreSQL reads up to 65535 parameters. */
   uint16(): number {
-    return this.#view.getUint16(this.#advance(2))
+    return this.buffer.readUInt16BE(this.#advance(2))
   }
 
   int16(): number {
-    return this.#view.getInt16(this.#advance(2))
+    return this.buffer.readInt16BE(this.#advance(2))
   }
 
   int32(): number {
-    return this.#view.getInt32(this.#advance(4))
+    return this.buffer.readInt32BE(this.#advance(4))
   }
 
   uint32(): number {
-    return this.#view.getUint32(this.#advance(4))
+    return this.buffer.readUInt32BE(this.#advance(4))
   }
 
   /** Moves over a text and its NUL; the text is `buffer[from..at - 1)`. */
@@ -62,8 +78,12 @@ export class BodyReader {
    * one here, as broken UTF-8 would. Only the 63 bytes that the server keeps (NAMEDATALEN): the rest would be memory that a client fills.
    */
   objectName(): string {
-    const { from, to } = this.skipCstring()
-    return this.buffer.toString('latin1', from, Math.min(to, from + objectNameBytes))
+    const { buffer, at: from, end } = this
+    let to = from
+    while (to < end && buffer[to] !== 0) to += 1
+    if (to >= end) throw new WireError('invalid string in message')
+    this.at = to + 1
+    return nameOf(buffer, from, Math.min(to, from + objectNameBytes))
   }
 
   /** Shares memory with the message. */

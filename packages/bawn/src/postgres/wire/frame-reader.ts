@@ -38,7 +38,6 @@ export class FrameReader {
 
   readonly #decide: Decide
   #chunk: Buffer = empty
-  #view: DataView = new DataView(empty.buffer, 0, 0)
   #at = 0
   readonly #later: Buffer[] = []
   #slab: Buffer = empty
@@ -92,8 +91,8 @@ export class FrameReader {
         this.#hold(left)
         continue
       }
-      const type = this.#view.getUint8(this.#at)
-      const size = this.#size(this.#view.getInt32(this.#at + 1))
+      const type = this.#chunk.readUInt8(this.#at)
+      const size = this.#size(this.#chunk.readInt32BE(this.#at + 1))
       const disposition = this.#decide(type, size - 1)
       this.type = type
       if (left >= size) {
@@ -118,13 +117,13 @@ export class FrameReader {
   widen(): void {
     if (this.buffer !== this.#chunk || this.end !== this.#at) return
     const { type } = this
-    const view = this.#view
-    const last = this.#chunk.length - headerBytes
+    const chunk = this.#chunk
+    const last = chunk.length - headerBytes
     let at = this.#at
-    while (at <= last && view.getUint8(at) === type) {
-      const length = view.getInt32(at + 1)
+    while (at <= last && chunk[at] === type) {
+      const length = chunk.readInt32BE(at + 1)
       // A wrong length is `next`'s to refuse.
-      if (length < 4 || at + 1 + length > this.#chunk.length) break
+      if (length < 4 || at + 1 + length > chunk.length) break
       at += 1 + length
     }
     this.#at = at
@@ -143,7 +142,6 @@ export class FrameReader {
   #take(chunk: Buffer): void {
     this.#chunk = chunk
     this.#at = 0
-    this.#view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length)
   }
 
   #size(length: number): number {
