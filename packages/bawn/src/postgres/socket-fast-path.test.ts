@@ -3,6 +3,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import { createAuthority } from '@bawn/demo/certificates'
 import { RelayOutput, readWithoutBuffer, slab } from './socket-fast-path.ts'
 
 // On real sockets. Where Node has changed and nothing would be saved any more, these fail: the gateway itself goes on as before.
@@ -123,4 +125,34 @@ test('a peer that has gone is noticed by its close', async t => {
   await closed
   // Says nothing and breaks nothing.
   output.write(Buffer.from('no'))
+})
+
+test('short writes inside TLS take no more memory than their bytes', async t => {
+  const authority = createAuthority('sockets')
+  const { certificate, key } = authority.issue('localhost', 'server', ['localhost'])
+  const server = createTlsServer({ cert: certificate, key })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+  const peer = connectTls({ host: '127.0.0.1', port, servername: 'localhost', ca: authority.certificate })
+  const [accepted]: TLSSocket[] = await once(server, 'secureConnection')
+  assert(accepted !== undefined)
+  t.after(() => {
+    accepted.destroy()
+    peer.destroy()
+    server.close()
+  })
+  const output = new RelayOutput(accepted)
+  let got = 0
+  const before = process.memoryUsage().arrayBuffers
+  for (let round = 1; round <= 50; round += 1) {
+    output.write(slab.subarray(0, 100))
+    while (got < round * 100) {
+      const [chunk]: Buffer[] = await once(peer, 'data')
+      got += chunk?.length ?? 0
+    }
+  }
+  const grown = process.memoryUsage().arrayBuffers - before
+  assert(grown < 50 * 100_000, `${grown} bytes`)
 })

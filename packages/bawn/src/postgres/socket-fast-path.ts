@@ -140,6 +140,8 @@ export class RelayOutput {
       return taken && this.#pending === 0
     }
     if (!isBorrowed(bytes)) return this.#now(bytes)
+    // A write inside TLS is never done at once: it would keep the spare each time.
+    if (this.#handle === undefined) return socket.write(Buffer.from(bytes))
     const copy = spare ?? Buffer.allocUnsafeSlow(slab.length)
     spare = undefined
     bytes.copy(copy)
