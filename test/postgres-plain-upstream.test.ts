@@ -2,14 +2,21 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import type { PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
+import { slab } from '../packages/bawn/src/postgres/socket-fast-path.ts'
 import { type Kit, type RawClient, rawLogin, say, startKit } from './postgres-kit.ts'
 
 // Where the gateway and PostgreSQL talk in clear, all sessions read into one buffer, and write from one: what belongs to one client must
-// not change under the other's reading, however slowly each of them reads.
+// not change under the other's reading, however slowly each of them reads. So that nobody gets away with keeping a part of that buffer, it is
+// overwritten after each turn of the event loop.
 
 let kit: Kit
 let door: PostgresListener
+const poison = (): void => {
+  slab.fill(0xee)
+  setImmediate(poison).unref()
+}
 before(async () => {
+  poison()
   kit = await startKit('create table people (id int primary key, email bytea, photo bytea)')
   const shop = kit.state.databases.get('shop')
   assert(shop !== undefined)
