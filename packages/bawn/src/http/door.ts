@@ -80,6 +80,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
     requestTimeoutMs: listener.request_timeout,
     keepAliveTimeoutMs: listener.keep_alive_timeout,
     maxConnections: listener.max_connections,
+    http2: listener.http2,
     writeTimeoutMs: options.writeTimeoutMs ?? 30_000,
   }
   const createFront = listener.engine === 'node-http' ? createNodeFront : createRawFront

@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import type { ServerNames } from '../server-names.ts'
 import type { HttpCode, Problem } from './problem.ts'
 
-// What the door knows of sockets. A front speaks HTTP/1.1 to clients and implements the interfaces below: raw-front.ts on bare
+// What the door knows of sockets. A front speaks HTTP to clients and implements the interfaces below: raw-front.ts on bare
 // sockets, node-front.ts on node:http. Another takes their place without a change in the door.
 
 /** Takes a body, piece by piece. Exactly one of `end` and `fail` is called, once, after the last `chunk`. */
@@ -27,7 +27,7 @@ export interface FrontRequest {
   readonly method: string
   /** The request target as it came, in any of the four forms of RFC 9112 section 3.2. */
   readonly target: string
-  /** `1.1`; anything else is the door's to refuse. */
+  /** `1.1`, or `2`, whose requests a front hands over in the words of HTTP/1.1; anything else is the door's to refuse. */
   readonly httpVersion: string
   /** Flat, as they came: name, value, name, value. Latin-1. No CR, LF or NUL, no folded line. */
   readonly rawHeaders: readonly string[]
@@ -86,6 +86,8 @@ export interface FrontLimits {
   readonly requestTimeoutMs: number
   readonly keepAliveTimeoutMs: number
   readonly maxConnections: number
+  /** HTTP/2 is offered to clients over TLS, where the front can do it. */
+  readonly http2: boolean
   /** How long a client may leave a written piece unread before it is dropped. */
   readonly writeTimeoutMs: number
 }

@@ -32,12 +32,13 @@ export function certificateOf(socket: Socket): X509Certificate | undefined {
   return certificate
 }
 
-export function tlsOptions(tls: FrontTls): TlsOptions {
+/** @param http2 whether HTTP/2 is offered, before HTTP/1.1 */
+export function tlsOptions(tls: FrontTls, http2 = false): TlsOptions {
   return {
     cert: tls.certificate,
     key: tls.key,
     minVersion: 'TLSv1.2',
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
     handshakeTimeout: 10_000,
     requestCert: asksForCertificates(tls),
     // `optional` admits who shows none; who shows a bad one is dropped by `showsBadCertificate`.

@@ -33,6 +33,10 @@ export const httpListenerOptions = z.strictObject({
     .enum(['llhttp', 'node-http'])
     .default('llhttp')
     .describe('what reads HTTP: llhttp on bare sockets, or node:http, which is slower'),
+  http2: z
+    .boolean()
+    .default(true)
+    .describe('HTTP/2 is offered besides HTTP/1.1, where there is TLS (ALPN) and the engine is llhttp'),
   trusted_proxies: trustedProxiesOptions
     .optional()
     .describe('who is believed about where a request came from; without it nobody is'),

@@ -1,12 +1,21 @@
 import type { Socket } from 'node:net'
 import type { FrontHandlers, FrontLimits } from './engine.ts'
 import { discardedBytes, lastAnswer, lingerBytes, lingerMs } from './front-answer.ts'
-import { certificateOf, plainAddress } from './front-peer.ts'
+import { certificateOf } from './front-peer.ts'
 import { headerClass } from './header-class.ts'
 import { type ParsedHead, RequestParser } from './llhttp.ts'
 import type { HttpCode, Problem } from './problem.ts'
 import { type AnswerWire, RawAnswer } from './raw-answer.ts'
 import { RawBody } from './raw-body.ts'
+
+/** One client's connection, whichever HTTP it speaks. */
+export interface FrontConnection {
+  /** Closes it, or what of it takes too long. @param now monotonic, in ms */
+  sweep(now: number): void
+  /** Nothing new is taken: closes when what is under way is answered. */
+  drain(): void
+  destroy(): void
+}
 
 /** What the connections of a front have in common. */
 export interface ConnectionContext {
@@ -17,14 +26,14 @@ export interface ConnectionContext {
   /** Monotonic, in ms. */
   now(): number
   isDraining(): boolean
-  closed(connection: RawConnection): void
+  closed(connection: FrontConnection): void
 }
 
 /**
  * One client's connection: its requests, one after the other. What a client pipelines waits until the answer before it is complete, so
  * the order of answers needs no bookkeeping, and no more than one received piece is ever kept.
  */
-export class RawConnection implements AnswerWire {
+export class RawConnection implements AnswerWire, FrontConnection {
   readonly #socket: Socket
   readonly #context: ConnectionContext
   readonly #parser: RequestParser
@@ -47,11 +56,12 @@ export class RawConnection implements AnswerWire {
   #requestDeadline = 0
   #writeDeadline = Number.POSITIVE_INFINITY
 
-  constructor(socket: Socket, context: ConnectionContext) {
+  /** @param address of the client */
+  constructor(socket: Socket, address: string, context: ConnectionContext) {
     this.#socket = socket
     this.#context = context
     this.#parser = new RequestParser(context.limits.maxHeaderBytes)
-    this.#address = plainAddress(socket.remoteAddress)
+    this.#address = address
     this.#deadline = context.now() + this.#headTime
     socket.on('data', bytes => this.#data(bytes))
     socket.on('drain', () => this.#drained())
@@ -62,8 +72,12 @@ export class RawConnection implements AnswerWire {
   }
 
   /** No request is under way. */
-  get isIdle(): boolean {
+  get #isIdle(): boolean {
     return this.#head === undefined && this.#pending === undefined && !this.#parser.isInHead
+  }
+
+  drain(): void {
+    if (this.#isIdle) this.destroy()
   }
 
   destroy(): void {
@@ -81,7 +95,7 @@ export class RawConnection implements AnswerWire {
       this.#writeDeadline = Number.POSITIVE_INFINITY
     }
     if (now < this.#deadline) return
-    if (this.#lingering || this.#silent || this.isIdle) this.#socket.destroy()
+    if (this.#lingering || this.#silent || this.#isIdle) this.#socket.destroy()
     else this.#fail('http.request_timeout')
   }
 
@@ -139,7 +153,7 @@ export class RawConnection implements AnswerWire {
     if (this.#silent) {
       this.#silent = false
       this.#begun()
-    } else if (this.isIdle) this.#begun()
+    } else if (this.#isIdle) this.#begun()
     this.#pending = this.#pending === undefined ? bytes : Buffer.concat([this.#pending, bytes])
     this.#advance()
   }
@@ -299,7 +313,7 @@ export class RawConnection implements AnswerWire {
   #ended(): void {
     if (this.#lingering) this.#socket.destroySoon()
     else if (this.#parser.isInHead || (this.#head !== undefined && !this.#received)) this.#fail('http.bad_request')
-    else if (this.isIdle) this.#socket.end()
+    else if (this.#isIdle) this.#socket.end()
     // It has left without waiting for its answer.
     else this.#socket.destroy()
   }

@@ -1,27 +1,28 @@
 import { createServer, type Socket } from 'node:net'
-import { createServer as createSecureServer } from 'node:tls'
+import { createServer as createSecureServer, TLSSocket } from 'node:tls'
 import { listening } from '../listening.ts'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
-import { asksForCertificates, renewableChoice, showsBadCertificate, tlsOptions } from './front-peer.ts'
-import { RawConnection } from './raw-connection.ts'
+import { asksForCertificates, plainAddress, renewableChoice, showsBadCertificate, tlsOptions } from './front-peer.ts'
+import { Http2Connection } from './http2-connection.ts'
+import { type ConnectionContext, type FrontConnection, RawConnection } from './raw-connection.ts'
 
 /**
  * The front on bare sockets: llhttp in its strict mode settles message framing, and nothing else stands between the bytes and the door.
- * What it saves against node:http: bench/http.ts, decision 0021.
+ * What it saves against node:http: bench/http.ts, decision 0021. Over TLS, ALPN says which connections speak HTTP/2.
  */
 export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, handlers: FrontHandlers): Front {
-  const connections = new Set<RawConnection>()
+  const connections = new Set<FrontConnection>()
   let draining = false
   let drained: (() => void) | undefined
   let now = performance.now()
-  const context = {
+  const context: ConnectionContext = {
     limits,
     handlers,
     secure: tls !== undefined,
     asksForCertificates: asksForCertificates(tls),
     now: () => now,
     isDraining: () => draining,
-    closed: (connection: RawConnection) => {
+    closed: connection => {
       connections.delete(connection)
       if (draining && connections.size === 0) drained?.()
     },
@@ -31,11 +32,13 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
       socket.destroy()
       return
     }
-    connections.add(new RawConnection(socket, context))
+    const address = plainAddress(socket.remoteAddress)
+    const speaksHttp2 = socket instanceof TLSSocket && socket.alpnProtocol === 'h2'
+    connections.add(new (speaksHttp2 ? Http2Connection : RawConnection)(socket, address, context))
   }
   const options = { allowHalfOpen: true, noDelay: true }
   const choice = renewableChoice(tls)
-  const secure = tls && createSecureServer({ ...options, ...tlsOptions(tls), ...choice.options }, accept)
+  const secure = tls && createSecureServer({ ...options, ...tlsOptions(tls, limits.http2), ...choice.options }, accept)
   const server = secure ?? createServer(options, accept)
   server.maxConnections = limits.maxConnections
   // Port scans and clients that do not trust us: TLS has told them already.
@@ -54,7 +57,7 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
   return {
     listen: (host, port) => listening(server, { host, port }),
     renewTls: next => {
-      secure?.setSecureContext(tlsOptions(next))
+      secure?.setSecureContext(tlsOptions(next, limits.http2))
       choice.renew(next)
     },
     drain: () =>
@@ -62,7 +65,7 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
         draining = true
         drained = resolve
         server.close()
-        for (const connection of connections) if (connection.isIdle) connection.destroy()
+        for (const connection of connections) connection.drain()
         if (connections.size === 0) drained()
       }),
     close: () => {

@@ -32,7 +32,7 @@ const refuse = (code: HttpCode): HeadOutcome => ({ kind: 'refused', code })
 /**
  * Checks what a front's parser leaves to others. llhttp settles Content-Length against Transfer-Encoding, repeated lengths,
  * chunk sizes, line ends and folded lines (front.test.ts holds that); what it lets through and we do not: other versions
- * than 1.1 and 1.0, a second Host, an empty one, codings other than `chunked`, chunked in HTTP/1.0 (RFC 9112 section 6.1),
+ * than 1.1 and 1.0 (`2` is what http2-head.ts has made of a request of HTTP/2), a second Host, an empty one, codings other than `chunked`, chunked in HTTP/1.0 (RFC 9112 section 6.1),
  * CONNECT, expectations other than 100-continue, and targets that are no path.
  */
 export function parseRequestHead(
@@ -41,7 +41,7 @@ export function parseRequestHead(
   httpVersion: string,
   rawHeaders: readonly string[],
 ): HeadOutcome {
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') return refuse('http.bad_request')
+  if (httpVersion !== '1.1' && httpVersion !== '1.0' && httpVersion !== '2') return refuse('http.bad_request')
   if (method === 'CONNECT') return refuse('http.bad_request')
   if (rawHeaders.length > 2 * maxHeaders) return refuse('http.header_too_large')
 

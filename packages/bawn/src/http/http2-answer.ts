@@ -1,0 +1,216 @@
+import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { AnswerWatcher, BodySource, FrontAnswer } from './engine.ts'
+import { sliceBytes } from './front-answer.ts'
+import { type HttpCode, HttpError, type Problem } from './problem.ts'
+
+const { NGHTTP2_NO_ERROR } = constants
+
+/** One answer on a stream of HTTP/2. */
+export class Http2Answer implements FrontAnswer {
+  readonly #stream: ServerHttp2Stream
+  readonly #headOnly: boolean
+  readonly #writeTimeoutMs: number
+  readonly #now: () => number
+  #watcher: AnswerWatcher | undefined
+  #gone = false
+  #ended = false
+  #waiting = false
+  /** When the client must have taken what was written, in ms of the clock. */
+  writeDeadline = Number.POSITIVE_INFINITY
+
+  /** @param now monotonic, in ms */
+  constructor(stream: ServerHttp2Stream, method: string, writeTimeoutMs: number, now: () => number) {
+    this.#stream = stream
+    this.#headOnly = method === 'HEAD'
+    this.#writeTimeoutMs = writeTimeoutMs
+    this.#now = now
+  }
+
+  /** A part of it is on its way. */
+  get begun(): boolean {
+    return this.#stream.headersSent
+  }
+
+  /** The door has given everything. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  watch(watcher: AnswerWatcher): void {
+    this.#watcher = watcher
+    if (this.#gone) watcher.closed(undefined)
+  }
+
+  /** The client is gone, or was refused: whatever the door still sends goes nowhere. */
+  lost(code?: HttpCode): void {
+    if (this.#gone) return
+    this.#gone = true
+    if (!this.#ended) this.#watcher?.closed(code)
+  }
+
+  send(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    if (this.#isOver()) return
+    const isEmpty = body === undefined || body.length === 0 || this.#headOnly
+    this.#respond(status, headers, isEmpty)
+    if (isEmpty) this.#finish()
+    else this.#sendSlices(body)
+  }
+
+  head(status: number, headers: readonly string[]): void {
+    if (!this.#isOver()) this.#respond(status, headers, false)
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#isOver() || bytes.length === 0 || this.#headOnly) return true
+    if (this.#stream.write(bytes)) return true
+    this.#await()
+    return false
+  }
+
+  end(): void {
+    if (this.#isOver()) return
+    this.#stream.end()
+    this.#finish()
+  }
+
+  /** On HTTP/2 nothing stands behind a request: the next one is framed by itself. */
+  refuse(problem: Problem): void {
+    this.send(problem.status, problem.headers, problem.body)
+  }
+
+  abort(): void {
+    this.#ended = true
+    this.reset()
+  }
+
+  /**
+   * Nothing more goes either way on this stream. By an error, for `close` of node:http2 ends the body first, whatever its code: the client
+   * would take what it has for the whole.
+   */
+  reset(): void {
+    this.#stream.destroy(new HttpError('http.client_left', 'this stream is given up'))
+  }
+
+  /** Instead of everything that the door may still say. */
+  last({ status, headers, body }: Problem): void {
+    this.#gone = true
+    if (this.#stream.destroyed) return
+    this.#respond(status, headers, false)
+    this.#stream.end(body)
+    this.#finish()
+  }
+
+  #isOver(): boolean {
+    return this.#gone || this.#ended || this.#stream.destroyed
+  }
+
+  #respond(status: number, headers: readonly string[], endStream: boolean): void {
+    const lines: string[] = [':status', String(status)]
+    for (let at = 0; at < headers.length; at += 2) {
+      lines.push((headers[at] ?? '').toLowerCase(), headers[at + 1] ?? '')
+    }
+    try {
+      this.#stream.respond(lines, { endStream })
+    } catch {
+      // Reset at this moment, or a header that HTTP/2 does not have: no answer is better than a stream that waits for one.
+      this.reset()
+    }
+  }
+
+  #await(): void {
+    this.writeDeadline = this.#now() + this.#writeTimeoutMs
+    if (this.#waiting) return
+    this.#waiting = true
+    this.#stream.once('drain', () => {
+      this.#waiting = false
+      if (this.#gone) return
+      if (!this.#ended) this.writeDeadline = Number.POSITIVE_INFINITY
+      this.#watcher?.drained()
+    })
+  }
+
+  #sendSlices(body: Buffer): void {
+    let at = 0
+    const door = this.#watcher
+    const next = (): void => {
+      while (at < body.length && !this.#gone) {
+        const piece = body.subarray(at, at + sliceBytes)
+        at += piece.length
+        if (!this.write(piece) && at < body.length) return
+      }
+      this.end()
+    }
+    this.#watcher = {
+      drained: () => {
+        if (!this.#ended) next()
+      },
+      closed: code => door?.closed(code),
+    }
+    next()
+  }
+
+  #finish(): void {
+    this.#ended = true
+    this.writeDeadline = this.#now() + this.#writeTimeoutMs
+    // RFC 9113 section 8.1: the rest of a request that is answered need not come.
+    this.#stream.once('finish', () => {
+      if (this.#stream.readableEnded) return
+      this.#stream.close(NGHTTP2_NO_ERROR)
+      // What nobody reads any more would keep the stream for ever.
+      this.#stream.destroy()
+    })
+  }
+}
+
+/** The body of a request on its stream. @param invite tells a client that waits for it to send */
+export function http2Body(
+  stream: ServerHttp2Stream,
+  invite: (() => void) | undefined,
+  received: () => void,
+): BodySource {
+  let stop: (() => void) | undefined
+  return {
+    start: sink => {
+      let over = false
+      const finish = (): void => {
+        over = true
+        stream.off('data', data)
+        stream.off('end', end)
+        stream.off('close', left)
+      }
+      const data = (bytes: Buffer): void => {
+        if (!sink.chunk(bytes) && !over) stream.pause()
+      }
+      const left = (): void => {
+        finish()
+        sink.fail(new HttpError('http.client_left', 'the client reset its request in the middle'))
+      }
+      const end = (): void => {
+        // Node ends the body of a stream that was reset as well; what is cut must not look whole to an upstream.
+        if (stream.closed || stream.aborted || stream.destroyed) {
+          left()
+          return
+        }
+        finish()
+        received()
+        sink.end()
+      }
+      stop = finish
+      if (stream.closed || stream.destroyed) {
+        left()
+        return
+      }
+      invite?.()
+      stream.on('data', data)
+      stream.once('end', end)
+      stream.once('close', left)
+    },
+    resume: () => {
+      stream.resume()
+    },
+    cancel: () => {
+      stop?.()
+      if (!stream.destroyed) stream.pause()
+    },
+  }
+}
