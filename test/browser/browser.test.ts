@@ -96,6 +96,7 @@ test('a person opens a page, is sent to log in, comes back, sees it, logs out, a
   await logIn(page)
   await page.waitForURL(`${base}/orders?open=1`)
   assert.deepEqual(await seen(page), { user: 'alice', roles: 'staff', url: '/orders?open=1', method: 'GET' })
+  assert.equal(await page.evaluate(`performance.getEntriesByType('navigation')[0].nextHopProtocol`), 'h2')
   const kept = await context.cookies(base)
   const attributes = kept.map(({ name, httpOnly, secure, sameSite, domain, path }) =>
     [name, httpOnly, secure, sameSite, domain, path].join(' '),

@@ -33,6 +33,12 @@ export function parseAddress(text: string): Uint8Array | undefined {
   return isIPv6(address) ? unmap(parseIPv6(address)) : undefined
 }
 
+/** `::ffff:10.0.0.1` is 10.0.0.1 on a socket that takes both families; rules and logs speak of the latter. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return ''
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}
+
 /** An address condition that DNS has no part in: names are none. */
 export function parseAddressRange(text: string): Extract<AddressReading, { readonly kind: 'ranges' | 'problem' }> {
   const reading = parseAddressCondition(text)

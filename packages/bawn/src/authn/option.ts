@@ -1,10 +1,27 @@
 import { z } from 'zod'
 import { digestAlgorithms } from '../accounts/digest-verifier.ts'
 import { duration, type Frozen, name, oneOrMany, secretReference, timeLimit } from '../option.ts'
-import { parseAddressCondition } from './address.ts'
+import { parseAddressCondition, parseAddressRange } from './address.ts'
 
 // Of issuers there is enough for a file of its own.
 export { type IssuerOptions, issuerOptions } from './issuer-option.ts'
+
+/** Addresses or CIDR, without names. */
+export const addressRanges = z
+  .array(
+    z.string().superRefine((text, context) => {
+      const reading = parseAddressRange(text)
+      if (reading.kind === 'problem') context.addIssue({ code: 'custom', message: reading.message })
+    }),
+  )
+  .min(1)
+
+export const proxyProtocolOptions = z.strictObject({
+  from: addressRanges.describe(
+    'addresses or CIDR, IPv4 or IPv6, or "local": peers whose connections begin with a PROXY header (version 1 or 2), and have to; from nobody else it is taken',
+  ),
+})
+export type ProxyProtocolOptions = Frozen<z.output<typeof proxyProtocolOptions>>
 
 /** A service that logs in with a certificate: the CN (or client id) that it must have, and its roles. */
 export const serviceOptions = z

@@ -26,6 +26,18 @@ function unsafeListeners(draft: Draft, report: Report): void {
       const path = ['listeners', name, 'trusted_proxies', 'addresses', index]
       report('warning', path, 'value', message, 'list the proxies, and nobody else')
     }
+    const proxies = listener?.door === 'admin' ? [] : (listener?.proxy_protocol?.from ?? [])
+    for (const [index, text] of proxies.entries()) {
+      if (!text.endsWith('/0')) continue
+      const message = 'UNSAFE: whoever connects is believed about the address that it says it has'
+      report(
+        'warning',
+        ['listeners', name, 'proxy_protocol', 'from', index],
+        'value',
+        message,
+        'list the proxies, and nobody else',
+      )
+    }
     if (!listener || isLoopback(parseHostPort(listener.address).host)) continue
     const path = ['listeners', name, 'address']
     if (listener.door === 'admin') {

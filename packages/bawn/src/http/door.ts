@@ -81,6 +81,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
     keepAliveTimeoutMs: listener.keep_alive_timeout,
     maxConnections: listener.max_connections,
     http2: listener.http2,
+    proxyProtocol: listener.proxy_protocol,
     writeTimeoutMs: options.writeTimeoutMs ?? 30_000,
   }
   const createFront = listener.engine === 'node-http' ? createNodeFront : createRawFront

@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto'
+import type { ProxyProtocolOptions } from '../authn/option.ts'
 import type { ServerNames } from '../server-names.ts'
 import type { HttpCode, Problem } from './problem.ts'
 
@@ -86,6 +87,8 @@ export interface FrontLimits {
   readonly requestTimeoutMs: number
   readonly keepAliveTimeoutMs: number
   readonly maxConnections: number
+  /** Whose connections begin with a PROXY header. */
+  readonly proxyProtocol: ProxyProtocolOptions | undefined
   /** HTTP/2 is offered to clients over TLS, where the front can do it. */
   readonly http2: boolean
   /** How long a client may leave a written piece unread before it is dropped. */

@@ -70,9 +70,3 @@ export function renewableChoice(tls: FrontTls | undefined): {
     },
   }
 }
-
-/** `::ffff:10.0.0.1` is 10.0.0.1 on a socket that takes both families; rules and logs speak of the latter. */
-export function plainAddress(address: string | undefined): string {
-  if (address === undefined) return ''
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
-}

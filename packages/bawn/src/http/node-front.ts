@@ -4,14 +4,8 @@ import type { Socket } from 'node:net'
 import { listening } from '../listening.ts'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
 import { lastAnswer, lingerMs } from './front-answer.ts'
-import {
-  asksForCertificates,
-  certificateOf,
-  plainAddress,
-  renewableChoice,
-  showsBadCertificate,
-  tlsOptions,
-} from './front-peer.ts'
+import { createFrontEntry } from './front-entry.ts'
+import { asksForCertificates, certificateOf, renewableChoice, showsBadCertificate, tlsOptions } from './front-peer.ts'
 import { type AnswerContext, NodeAnswer } from './node-answer.ts'
 import { nodeBody } from './node-body.ts'
 import type { HttpCode, Problem } from './problem.ts'
@@ -47,7 +41,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   const contexts = new WeakMap<Socket, AnswerContext>()
   const contextOf = (socket: Socket): AnswerContext => ({
     writeTimeoutMs: limits.writeTimeoutMs,
-    remoteAddress: plainAddress(socket.remoteAddress),
+    remoteAddress: entry.addressOf(socket),
     unanswered: new Set(),
     refuse: problem => close(socket, problem),
     isDraining: () => draining,
@@ -110,14 +104,14 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     const open = [...(contexts.get(socket)?.unanswered ?? [])]
     const known = open.some(answer => answer.isReceiving)
     for (const answer of open) answer.lost(answer.isReceiving ? code : undefined)
-    close(socket, handlers.refuse(code, known ? undefined : plainAddress(socket.remoteAddress)))
+    close(socket, handlers.refuse(code, known ? undefined : entry.addressOf(socket)))
   }
 
   const onRequest: RequestListener = (request, response) => serve(request, response, false)
   const server: Server = tls === undefined ? createServer(options, onRequest) : createSecureServer(options, onRequest)
   // request-head.ts counts them, and refuses; node would drop those above its own limit silently.
   server.maxHeadersCount = 0
-  server.maxConnections = limits.maxConnections
+  const entry = createFrontEntry(server, limits, handlers)
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
     if (showsBadCertificate(socket, tls)) {
       socket.destroy()
@@ -143,7 +137,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
 
   return {
-    listen: (host, port) => listening(server, { host, port }),
+    listen: (host, port) => listening(entry.server, { host, port }),
     renewTls: next => {
       if ('setSecureContext' in server && typeof server.setSecureContext === 'function') {
         server.setSecureContext(tlsOptions(next))
@@ -153,12 +147,12 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     drain: () =>
       new Promise(resolve => {
         draining = true
-        server.close(() => resolve())
+        entry.close(() => resolve())
         server.closeIdleConnections()
         for (const socket of silent) if (socket.bytesRead === 0 || tls !== undefined) socket.destroy()
       }),
     close: () => {
-      server.close()
+      entry.close()
       server.closeAllConnections()
     },
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseAddressRange } from '../authn/address.ts'
+import { addressRanges, proxyProtocolOptions } from '../authn/option.ts'
 import { rateLimitOptions, routeRateLimitOptions } from '../limits/option.ts'
 import { duration, type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
 import { outboundCredentialsOptions } from '../outbound/option.ts'
@@ -8,16 +8,10 @@ import { hostPatternProblem } from './route-hosts.ts'
 
 const headerName = z.string().regex(/^[A-Za-z0-9-]+$/)
 
-const addressRange = z.string().superRefine((text, context) => {
-  const reading = parseAddressRange(text)
-  if (reading.kind === 'problem') context.addIssue({ code: 'custom', message: reading.message })
-})
-
 export const trustedProxiesOptions = z.strictObject({
-  addresses: z
-    .array(addressRange)
-    .min(1)
-    .describe('addresses or CIDR, IPv4 or IPv6, or "local": peers whose forwarding header is believed'),
+  addresses: addressRanges.describe(
+    'addresses or CIDR, IPv4 or IPv6, or "local": peers whose forwarding header is believed',
+  ),
   header: z
     .enum(['x-forwarded-for', 'forwarded'])
     .default('x-forwarded-for')
@@ -40,6 +34,9 @@ export const httpListenerOptions = z.strictObject({
   trusted_proxies: trustedProxiesOptions
     .optional()
     .describe('who is believed about where a request came from; without it nobody is'),
+  proxy_protocol: proxyProtocolOptions
+    .optional()
+    .describe('whose connections begin with a PROXY header, which says where the client is'),
   max_header_bytes: z.int().min(1024).max(1_048_576).default(16_384).describe('of a request’s head'),
   max_body_bytes: z.int().min(0).default(10_485_760).describe('of a request'),
   header_timeout: timeLimit.default(10_000).describe('until a request’s head is there'),
@@ -197,9 +194,7 @@ export const aclRuleOptions = z.strictObject({
     .optional()
     .describe('/orders/{id}, or /admin/* with all below it; default: every path'),
   methods: z.array(method).min(1).optional().describe('default: every method'),
-  addresses: z
-    .array(addressRange)
-    .min(1)
+  addresses: addressRanges
     .optional()
     .describe('of the client: addresses or CIDR, or "local"; default: every one'),
   roles: roleWish.optional().describe('roles of the caller: a list of which one is enough, or any and all'),

@@ -2,7 +2,8 @@ import { createServer, type Socket } from 'node:net'
 import { createServer as createSecureServer, TLSSocket } from 'node:tls'
 import { listening } from '../listening.ts'
 import type { Front, FrontHandlers, FrontLimits, FrontTls } from './engine.ts'
-import { asksForCertificates, plainAddress, renewableChoice, showsBadCertificate, tlsOptions } from './front-peer.ts'
+import { createFrontEntry } from './front-entry.ts'
+import { asksForCertificates, renewableChoice, showsBadCertificate, tlsOptions } from './front-peer.ts'
 import { Http2Connection } from './http2-connection.ts'
 import { type ConnectionContext, type FrontConnection, RawConnection } from './raw-connection.ts'
 
@@ -32,15 +33,14 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
       socket.destroy()
       return
     }
-    const address = plainAddress(socket.remoteAddress)
+    const address = entry.addressOf(socket)
     const speaksHttp2 = socket instanceof TLSSocket && socket.alpnProtocol === 'h2'
     connections.add(new (speaksHttp2 ? Http2Connection : RawConnection)(socket, address, context))
   }
   const options = { allowHalfOpen: true, noDelay: true }
   const choice = renewableChoice(tls)
   const secure = tls && createSecureServer({ ...options, ...tlsOptions(tls, limits.http2), ...choice.options }, accept)
-  const server = secure ?? createServer(options, accept)
-  server.maxConnections = limits.maxConnections
+  const entry = createFrontEntry(secure ?? createServer(options, accept), limits, handlers)
   // Port scans and clients that do not trust us: TLS has told them already.
   secure?.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
 
@@ -52,10 +52,10 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
   }, every)
   timer.unref()
   // When the last connection has ended.
-  server.once('close', () => clearInterval(timer))
+  entry.server.once('close', () => clearInterval(timer))
 
   return {
-    listen: (host, port) => listening(server, { host, port }),
+    listen: (host, port) => listening(entry.server, { host, port }),
     renewTls: next => {
       secure?.setSecureContext(tlsOptions(next, limits.http2))
       choice.renew(next)
@@ -64,12 +64,12 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
       new Promise(resolve => {
         draining = true
         drained = resolve
-        server.close()
+        entry.close()
         for (const connection of connections) connection.drain()
         if (connections.size === 0) drained()
       }),
     close: () => {
-      server.close()
+      entry.close()
       for (const connection of connections) connection.destroy()
     },
   }

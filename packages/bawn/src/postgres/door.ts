@@ -30,6 +30,7 @@ export interface DoorOptions
     | 'max_frame_bytes'
     | 'max_pending'
     | 'max_prepared'
+    | 'proxy_protocol'
   > {
   /** The listener's name, for the trail and the log. */
   readonly name: string
@@ -126,12 +127,17 @@ export class PostgresDoor {
     return this.sessions.endWhere(which, endings[why]())
   }
 
-  /** Serves one accepted connection. Never rejects. */
-  async serve(socket: Socket): Promise<void> {
+  /** A connection that ended before it was the door's. */
+  refused(peer: string, why: string): void {
+    this.#state.log({ level: 'info', message: `closed before login: ${why}, from ${peer}`, requestId: newSessionId() })
+  }
+
+  /** Serves one accepted connection. Never rejects. @param address of the client, where it is not the peer's */
+  async serve(socket: Socket, address: string = socket.remoteAddress ?? ''): Promise<void> {
     socket.on('error', () => {})
     const requestId = newSessionId()
     const state = this.#state
-    if (!(await this.#isWithinRate(socket, state, requestId))) return
+    if (!(await this.#isWithinRate(socket, address, state, requestId))) return
     // Room for cancel requests, and for telling some that there is none; no more, for nobody has to log in to get here.
     if (this.#open >= this.#options.max_connections * 2 + 10) {
       socket.destroy()
@@ -146,7 +152,7 @@ export class PostgresDoor {
     const timer = setTimeout(() => socket.destroy(), this.#options.authentication_timeout)
     this.#entering.set(socket, timer)
     try {
-      await this.#admit(socket, state, requestId)
+      await this.#admit(socket, address, state, requestId)
     } catch (thrown) {
       if (!(thrown instanceof ConnectionLost)) {
         state.log({ level: 'error', message: 'a connection failed', requestId, cause: thrown })
@@ -162,12 +168,12 @@ export class PostgresDoor {
    * Before TLS and before a byte is read: an address that has had enough is told so at once, and costs a few hundred bytes. Clients that
    * begin with TLS do not understand it, and see a handshake that failed.
    */
-  async #isWithinRate(socket: Socket, state: DoorState, requestId: string): Promise<boolean> {
+  async #isWithinRate(socket: Socket, address: string, state: DoorState, requestId: string): Promise<boolean> {
     const { rateLimit } = this.#options
     if (rateLimit === undefined) return true
     let error: PostgresError | undefined
     try {
-      const taken = await rateLimit.take(socket.remoteAddress ?? '')
+      const taken = await rateLimit.take(address)
       if (taken.kind === 'permitted') return true
       const seconds = Math.max(1, Math.ceil(taken.retryAfterMs / 1000))
       error = new PostgresError('postgres.rate_limited', `too many connections from this address: wait ${seconds} s`)
@@ -185,7 +191,7 @@ export class PostgresDoor {
     return false
   }
 
-  async #admit(socket: Socket, state: DoorState, requestId: string): Promise<void> {
+  async #admit(socket: Socket, address: string, state: DoorState, requestId: string): Promise<void> {
     const tls = this.#tls
     const admission = await admit(socket, tls === undefined ? undefined : raw => tls.start(raw))
     if (admission.kind === 'closed') {
@@ -216,7 +222,7 @@ export class PostgresDoor {
       const context: LoginContext = {
         input: admission.input,
         socket: client,
-        address: socket.remoteAddress ?? '',
+        address,
         tls: admission.tls !== undefined,
         certificate: verifiedCertificate(admission.tls),
         channelBinding: shownBinding(admission.tls),

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net'
+import { createProxyProtocol } from '../authn/proxy-protocol.ts'
 import { listening } from '../listening.ts'
 import type { HostPort } from '../option.ts'
 import { type DoorOptions, type EndReason, PostgresDoor } from './door.ts'
@@ -27,7 +28,18 @@ export async function listenPostgres(
   state: DoorState,
 ): Promise<PostgresListener> {
   const door = new PostgresDoor(options, state)
-  const server = createServer({ noDelay: true }, socket => void door.serve(socket))
+  const { proxy_protocol: proxied } = options
+  const proxies =
+    proxied &&
+    createProxyProtocol(proxied, {
+      timeoutMs: options.authentication_timeout,
+      maxWaiting: options.max_connections,
+      refused: (peer, why) => door.refused(peer, why),
+    })
+  const server = createServer({ noDelay: true }, socket => {
+    if (proxies === undefined) void door.serve(socket)
+    else proxies.accept(socket, from => void door.serve(socket, from))
+  })
   const { port } = await listening(server, address)
   return {
     address: { host: address.host, port },
@@ -36,6 +48,7 @@ export async function listenPostgres(
     sessions: () => door.sessions.list(),
     endSessions: (which, why) => door.endSessions(which, why),
     async drain(timeoutMs) {
+      proxies?.close()
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       await door.drain(timeoutMs)
       await closed

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { proxyProtocolOptions } from '../authn/option.ts'
 import { rateLimitOptions } from '../limits/option.ts'
 import {
   databaseLogin,
@@ -20,6 +21,9 @@ export const postgresListenerOptions = z.strictObject({
   address: listenAddress.describe('host:port to listen on; port 0 takes a free one'),
   tls: serverTls.optional().describe('without it statements and rows cross in clear'),
   databases: z.array(name).optional().describe('which databases may be reached here; default: all'),
+  proxy_protocol: proxyProtocolOptions
+    .optional()
+    .describe('whose connections begin with a PROXY header, which says where the client is'),
   authentication_timeout: timeLimit.default(60_000).describe('until a client has logged in'),
   keepalive: timeLimit.default(60_000).describe('of silence: then TCP asks whether the client is still there'),
   write_timeout: timeLimit
