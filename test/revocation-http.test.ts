@@ -6,12 +6,13 @@ import { createServer, get, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { WebSocket, WebSocketServer } from 'ws'
 import { openSqliteAccounts, type SqliteAccountStore } from '../packages/bawn/src/accounts/sqlite.ts'
 import { deriveVerifiers } from '../packages/bawn/src/accounts/verifier.ts'
 import { generateAuditKey, generateKeys } from '../packages/bawn/src/keys/generate.ts'
 import { type RunningServer, startServer } from '../packages/bawn/src/server.ts'
 
-// An answer that never ends (events, a long download) ends with the account that asked for it, by either engine.
+// An answer that never ends (events, a long download) ends with the account that asked for it, by either engine; a WebSocket connection too.
 
 const engines = ['llhttp', 'node-http'] as const
 const folder = mkdtempSync(join(tmpdir(), 'bawn-streams-'))
@@ -24,6 +25,9 @@ const upstream = createServer((request, response) => {
   response.write('begun\n')
   response.on('close', () => left.push(String(request.headers['x-user'])))
 })
+
+const chat = new WebSocketServer({ server: upstream })
+chat.on('connection', socket => socket.on('message', data => socket.send(data)))
 
 before(async () => {
   upstream.listen(0, '127.0.0.1')
@@ -43,7 +47,9 @@ upstreams: { main: { url: "http://127.0.0.1:${at.port}" } }
 accounts: { staff: { kind: sqlite, path: accounts.db } }
 mechanisms: { basic: {} }
 host_rules: [{ use: [basic] }]
-routes: [{ path: /events, methods: [GET], upstream: main, allow: [authenticated], identity_headers: { id: X-User } }]
+routes:
+  - { path: /chat, methods: [GET], upstream: main, allow: [authenticated], websocket: true, identity_headers: { id: X-User } }
+  - { path: /events, methods: [GET], upstream: main, allow: [authenticated], identity_headers: { id: X-User } }
 keys: { store: { kind: directory, path: keys }, master: file:master, client_id: shop-fields }
 audit: { file: audit.jsonl }
 `,
@@ -96,4 +102,27 @@ for (const engine of engines) {
       other.destroy()
     })
   }
+}
+
+async function openChat(user: string): Promise<WebSocket> {
+  const socket = new WebSocket(`ws://${server.addresses['llhttp']}/chat`, { auth: `${user}:${password}` })
+  await once(socket, 'open')
+  socket.send('hello')
+  assert.equal(String((await once(socket, 'message'))[0]), 'hello')
+  return socket
+}
+
+for (const { name, end } of ways) {
+  test(`${name} closes a WebSocket connection within a second, and nobody else’s`, { timeout: 10_000 }, async () => {
+    const user = `chat ${name}`.replaceAll(' ', '-')
+    for (const each of [user, `${user}-other`]) {
+      await store.add({ name: each, roles: [], ...(await deriveVerifiers(password)), locked: false })
+    }
+    const [socket, other] = [await openChat(user), await openChat(`${user}-other`)]
+    const closed = once(socket, 'close')
+    await end(user)
+    assert.equal((await closed)[0], 1008)
+    assert.equal(other.readyState, WebSocket.OPEN)
+    other.terminate()
+  })
 }

@@ -193,6 +193,34 @@ const requests = [
   },
 ] as const
 
+/** What a page gets that opens a WebSocket and says something: the answer, or how it ended. */
+const talk = `new Promise(resolve => {
+  const socket = new WebSocket('${base.replace('https', 'wss')}/chat')
+  socket.onopen = () => socket.send('hello')
+  socket.onmessage = event => resolve(event.data)
+  socket.onclose = event => resolve('closed ' + event.code)
+})`
+
+test('a page opens a WebSocket with its session; a page of another origin does not, though the browser sends the cookie', async () => {
+  const { context, page } = await visitor()
+  await page.goto(`${base}/orders`)
+  await logIn(page)
+  await page.waitForURL(`${base}/orders`)
+  assert.equal(await page.evaluate(talk), 'alice said hello')
+  const before = gate.trail().length
+  for (const [from, code] of [
+    [neighbour, 'authn.foreign_page'],
+    [stranger, 'authn.required'],
+  ] as const) {
+    await page.goto(from)
+    assert.equal(await page.evaluate(talk), 'closed 1006', from)
+    const line = gate.trail().findLast(({ resource }) => resource === '/chat')
+    assert.equal(line?.['code'], code, from)
+  }
+  assert.ok(gate.trail().length > before)
+  await context.close()
+})
+
 test('a script’s request pops up a question where the answer asks for Basic, and none where it says no-auth-challenge', async () => {
   const { context, page } = await visitor()
   const devtools = await context.newCDPSession(page)

@@ -500,6 +500,18 @@ export const errors = {
     sqlstate: '57014',
     hint: 'Send the whole request sooner; the operator sets header_timeout and request_timeout',
   },
+  'http.bad_upgrade': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '08P01',
+    hint: 'A WebSocket connection begins with GET, HTTP/1.1, Connection: Upgrade, Upgrade: websocket, version 13 and a key of 16 bytes',
+  },
+  'http.websockets_full': {
+    blame: 'gateway',
+    status: 503,
+    sqlstate: '53300',
+    hint: 'Try again later: as many WebSocket connections are open as may be; max_websockets of the listener says how many',
+  },
   'http.method_not_allowed': {
     blame: 'caller',
     status: 405,

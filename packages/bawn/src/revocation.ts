@@ -49,12 +49,13 @@ export function isTakenBack(identity: Identity, takenBack: Pick<TakenBack, 'has'
 /** Ends every session, and cuts every answer, of somebody whose token was taken back. Costs a look-up in memory for each. */
 export function endTakenBack(
   listeners: ReadonlyMap<string, Pick<PostgresListener, 'endSessions'>>,
-  doors: ReadonlyMap<string, Pick<HttpDoor, 'streams' | 'endStreams'>>,
+  doors: ReadonlyMap<string, Pick<HttpDoor, 'streams' | 'endStreams' | 'tunnels' | 'endTunnels'>>,
   isGone: (identity: Identity) => boolean,
 ): void {
   for (const { endSessions } of listeners.values()) endSessions(({ identity }) => isGone(identity), 'revoked')
-  for (const { streams, endStreams } of doors.values()) {
+  for (const { streams, endStreams, tunnels, endTunnels } of doors.values()) {
     for (const identity of new Set(streams())) if (isGone(identity)) endStreams(identity)
+    for (const identity of new Set(tunnels())) if (isGone(identity)) endTunnels(identity)
   }
 }
 
@@ -138,6 +139,24 @@ export function watchStreams(
     isOver: identity => isOver({ ...identity, expiresAt: undefined, token: undefined }),
     end: gone => {
       for (const door of doors.values()) door.endStreams(gone)
+    },
+  })
+}
+
+/**
+ * Closes every WebSocket connection whose identity is over. One lasts as a session does, so it ends when its proof runs out, too.
+ *
+ * @param isOver rejects when it cannot be decided
+ */
+export function watchTunnels(
+  doors: ReadonlyMap<string, Pick<HttpDoor, 'tunnels' | 'endTunnels'>>,
+  isOver: (identity: Identity) => Promise<boolean>,
+): RevocationWatch {
+  return watchIdentities({
+    open: () => new Set([...doors.values()].flatMap(door => [...door.tunnels()])),
+    isOver,
+    end: gone => {
+      for (const door of doors.values()) door.endTunnels(gone)
     },
   })
 }

@@ -19,7 +19,14 @@ import { createMeteredTrail, tellGateway } from './metered-trail.ts'
 import { formatHostPort, parseHostPort, type ServerTls } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
 import { SessionSlots } from './postgres/session-slots.ts'
-import { endTakenBack, type RevocationWatch, watchSessions, watchStreams, watchTakenBack } from './revocation.ts'
+import {
+  endTakenBack,
+  type RevocationWatch,
+  watchSessions,
+  watchStreams,
+  watchTakenBack,
+  watchTunnels,
+} from './revocation.ts'
 import { controlRevocations } from './revocation-control.ts'
 import { type ListenerTls, openListenerTls } from './server-tls.ts'
 import { killSessions, listSessions } from './session-control.ts'
@@ -174,6 +181,7 @@ class Server implements RunningServer {
     this.#revocation = [
       watchSessions(this.#postgres, isOver),
       watchStreams(this.#http, isOver),
+      watchTunnels(this.#http, isOver),
       watchTakenBack(() => this.#endTakenBack()),
     ]
     tellGateway(this.#surroundings, 'start', 'permit')

@@ -64,7 +64,8 @@ export function createProxyProtocol({ from }: ProxyProtocolOptions, limits: Prox
         finish()
         socket.on('error', ignore)
         socket.destroy()
-        limits.refused(peer, why)
+        // Who connects and says nothing at all looks whether somebody listens.
+        if (held.length > 0) limits.refused(peer, why)
       }
       const read = (): void => {
         const bytes: Buffer | null = socket.read()

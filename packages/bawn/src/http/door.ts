@@ -16,6 +16,7 @@ import { respond } from './respond.ts'
 import type { HttpLog, HttpState } from './state.ts'
 import { answerTokenRequest, tokenHeaders } from './token-resource.ts'
 import { Turn, type TurnDeps } from './turn.ts'
+import { createTunnels, type Tunnels } from './websocket/tunnel.ts'
 import { respondIfPermitted } from './withhold.ts'
 
 export interface HttpDoorTls extends FrontTls {
@@ -49,6 +50,10 @@ export interface HttpDoor {
   streams(): Iterable<Identity>
   /** Cuts every such answer of exactly this identity: the client sees that it is not whole. */
   endStreams(identity: Identity): void
+  /** Who has an open WebSocket connection; those with a certificate that is revoked now are closed first. */
+  tunnels(): Iterable<Identity>
+  /** Closes those of exactly this identity. */
+  endTunnels(identity: Identity): void
   /** For connections from now on. */
   renewTls(tls: HttpDoorTls): void
   /** Takes no new connections and waits for the requests under way; what is left after the time is cut. */
@@ -62,6 +67,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const clock = deps.clock ?? (() => performance.now())
   let revocation = options.tls?.revocation
   const streams = new Set<Turn>()
+  const tunnels = createTunnels(listener.max_websockets)
   const turnDeps: TurnDeps = {
     clock,
     log: deps.log,
@@ -88,13 +94,13 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const front: Front = createFront(limits, options.tls, {
     request: (request, answer) => {
       if (findClient === undefined) {
-        serve(new Turn(deps.requestId(), current, request, answer, turnDeps), listener.max_body_bytes)
+        serve(new Turn(deps.requestId(), current, request, answer, turnDeps), tunnels, listener.max_body_bytes)
         return
       }
       const client = findClient(request)
       const { address: remoteAddress, secure } = client ?? { address: request.remoteAddress, secure: request.secure }
       const turn = new Turn(deps.requestId(), current, { ...request, remoteAddress, secure }, answer, turnDeps)
-      if (client !== undefined) serve(turn, listener.max_body_bytes)
+      if (client !== undefined) serve(turn, tunnels, listener.max_body_bytes)
       else turn.refuse({ code: 'http.bad_forwarding', rule: 'trusted_proxies', decision: 'error' })
     },
     refuse: (code, remoteAddress) => {
@@ -138,12 +144,19 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
         turn.cut()
       }
     },
+    tunnels: () => {
+      const check = revocation
+      if (check !== undefined) tunnels.endRevoked(certificate => check.isKnownRevoked(certificate))
+      return tunnels.identities()
+    },
+    endTunnels: gone => tunnels.end(gone),
     renewTls: tls => {
       revocation = tls.revocation
       front.renewTls(tls)
     },
     drain: async timeoutMs => {
       const timer = setTimeout(() => front.close(), timeoutMs)
+      tunnels.drain()
       await front.drain()
       clearTimeout(timer)
       revocation?.close()
@@ -158,7 +171,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
 }
 
 /** In one go where nothing has to be waited for: each promise on the way would cost every request a turn of the microtask queue. */
-function serve(turn: Turn, maxBodyBytes: number): void {
+function serve(turn: Turn, tunnels: Tunnels, maxBodyBytes: number): void {
   const goOn = (admitted: AnyAdmitted | undefined): void => {
     if (admitted === undefined) return
     if (admitted.kind === 'tokens') {
@@ -169,6 +182,7 @@ function serve(turn: Turn, maxBodyBytes: number): void {
       serveLogin(turn, admitted).catch(error => turn.fail(error))
       return
     }
+    if (tunnels.serve(turn, admitted)) return
     const { maxJsonBytes } = admitted.route
     const answer = (forwarded: Forwarded): void | Promise<void> => {
       if (admitted.route.responseGate === undefined) return respond(turn, forwarded, maxJsonBytes)

@@ -63,6 +63,13 @@ export interface FrontAnswer {
   write(bytes: Buffer): boolean
   end(): void
   /**
+   * 101: from now on the connection is not HTTP. What is written leaves as it is, and `end` closes. Not there where it cannot be done.
+   *
+   * @param headers hop-by-hop ones too
+   * @returns what comes in from now on; `undefined` when something came in before this answer
+   */
+  upgrade?(headers: readonly string[]): BodySource | undefined
+  /**
    * The request is malformed: a whole answer, and nothing that came behind it on this connection is looked at. Must be called before
    * `FrontHandlers.request` returns, so that it is not looked at before either.
    */

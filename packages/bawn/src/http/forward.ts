@@ -94,7 +94,8 @@ export function forward(
   }
 }
 
-function upstreamTarget(turn: Turn, { path, route }: Admitted): string {
+/** Path and query, behind the upstream's prefix. */
+export function upstreamTarget(turn: Turn, { path, route }: Admitted): string {
   const { upstreamPath, headers } = route
   const named = upstreamPath === undefined ? path.path : upstreamPath(path, turn.identity)
   const query = withoutParameters(path.query, headers.carriers.query)

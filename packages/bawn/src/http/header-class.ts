@@ -101,6 +101,8 @@ const table: Readonly<Record<Exclude<HeaderKind, 'pass' | 'odd'>, readonly strin
 const families: readonly (readonly [string, HeaderKind])[] = [
   // `X-Forward-For` too: it is misspelt in many a backend.
   ['x-forward', 'forwarding'],
+  // A handshake of its own is made with the upstream.
+  ['sec-websocket-', 'hop'],
   ['x-bawn-', 'identity'],
   ['x-auth-request-', 'identity'],
   ['x-ssl-', 'identity'],

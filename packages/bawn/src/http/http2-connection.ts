@@ -151,8 +151,12 @@ export class Http2Connection implements FrontConnection {
     )
   }
 
-  #tooSlow({ answer }: Open): void {
+  #tooSlow(open: Open): void {
     const { handlers } = this.#context
+    const { answer } = open
+    open.deadline = Number.POSITIVE_INFINITY
+    // What is left of a request that is answered already is nobody's matter.
+    if (answer.ended) return
     const begun = answer.begun
     answer.lost('http.request_timeout')
     const problem = handlers.refuse('http.request_timeout', undefined)

@@ -188,7 +188,7 @@ test('slow and silent clients are dropped', async t => {
     if (request.url === '/large') response.end(Buffer.alloc(4_000_000))
     else request.on('end', () => response.end('ok'))
   })
-  const times = { header_timeout: '80ms', request_timeout: '160ms', keep_alive_timeout: '50ms' }
+  const times = { header_timeout: '1s', request_timeout: '1s', keep_alive_timeout: '50ms' }
   const kit = await startHttp2(t, { upstream, listener: times, writeTimeoutMs: 100 })
   const silent = await connectFrames(kit.port, true)
   assert.ok(await silent.until(() => silent.closed), 'who says nothing')

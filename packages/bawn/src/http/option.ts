@@ -43,6 +43,7 @@ export const httpListenerOptions = z.strictObject({
   request_timeout: timeLimit.default(60_000).describe('until the whole request is there'),
   keep_alive_timeout: timeLimit.default(65_000).describe('how long an idle connection is kept'),
   max_connections: z.int().min(1).default(10_000).describe('of clients; more are closed at once'),
+  max_websockets: z.int().min(0).default(1_000).describe('of those, WebSocket connections at a time; more get 503'),
   rate_limit: rateLimitOptions.optional().describe('requests to this listener, before anybody is identified'),
 })
 export type HttpListenerOptions = Frozen<z.output<typeof httpListenerOptions>>
@@ -194,9 +195,7 @@ export const aclRuleOptions = z.strictObject({
     .optional()
     .describe('/orders/{id}, or /admin/* with all below it; default: every path'),
   methods: z.array(method).min(1).optional().describe('default: every method'),
-  addresses: addressRanges
-    .optional()
-    .describe('of the client: addresses or CIDR, or "local"; default: every one'),
+  addresses: addressRanges.optional().describe('of the client: addresses or CIDR, or "local"; default: every one'),
   roles: roleWish.optional().describe('roles of the caller: a list of which one is enough, or any and all'),
   when: celText
     .optional()
@@ -297,6 +296,18 @@ export const routeOptions = z.strictObject({
     })
     .optional()
     .describe('what a login answers in JSON with status 200 is signed: for clients that get tokens of yours'),
+  websocket: z
+    .boolean()
+    .default(false)
+    .describe(
+      'a GET may become a WebSocket connection (HTTP/1.1, engine llhttp); not with fields, which nobody could open there',
+    ),
+  websocket_idle_timeout: timeLimit.default(300_000).describe('without a byte either way: then it is closed'),
+  websocket_lifetime: timeLimit.optional().describe('then it is closed, whatever passes; default: none'),
+  websocket_origins: z
+    .array(origin.refine(text => !text.includes('*'), 'must be one origin, without *'))
+    .default([])
+    .describe('whose pages may open one as the person before the browser, besides those of the host that is asked'),
   cors: corsOptions
     .optional()
     .describe(

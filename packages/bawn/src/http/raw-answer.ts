@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import type { AnswerWatcher, FrontAnswer } from './engine.ts'
+import type { AnswerWatcher, BodySource, FrontAnswer } from './engine.ts'
 import { sliceBytes } from './front-answer.ts'
 import type { HttpCode, Problem } from './problem.ts'
 
@@ -16,6 +16,8 @@ export interface AnswerWire {
   closesAfter(): boolean
   /** The answer is complete. @param close nothing can follow it */
   done(close: boolean): void
+  /** What comes in from now on is no HTTP; `undefined` when something came in already. */
+  upgrade(): BodySource | undefined
   refuse(problem: Problem): void
   destroy(): void
 }
@@ -125,6 +127,19 @@ export class RawAnswer implements FrontAnswer {
     this.#begun = true
     if (last !== '') this.#wire.write(last)
     this.#finish()
+  }
+
+  upgrade(headers: readonly string[]): BodySource | undefined {
+    if (this.#gone || this.#ended) return undefined
+    const source = this.#wire.upgrade()
+    if (source === undefined) return undefined
+    let head = `HTTP/1.1 101 ${STATUS_CODES[101]}\r\n`
+    for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`
+    this.#framing = 'length'
+    this.#close = true
+    this.#begun = true
+    this.#wire.write(`${head}${dateLine()}\r\n`)
+    return source
   }
 
   refuse(problem: Problem): void {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { FrontHandlers, FrontLimits } from './engine.ts'
+import type { BodySource, FrontHandlers, FrontLimits } from './engine.ts'
 import { discardedBytes, lastAnswer, lingerBytes, lingerMs } from './front-answer.ts'
 import { certificateOf } from './front-peer.ts'
 import { headerClass } from './header-class.ts'
@@ -47,6 +47,8 @@ export class RawConnection implements AnswerWire, FrontConnection {
   #body: RawBody | undefined
   #answer: RawAnswer | undefined
   #received = false
+  /** The protocol was switched: what comes in goes to `#body` as it is. */
+  #upgraded = false
   /** Nothing that comes in is looked at any more. */
   #lingering = false
   #lingered = 0
@@ -135,6 +137,15 @@ export class RawConnection implements AnswerWire, FrontConnection {
     this.#advance()
   }
 
+  upgrade(): BodySource | undefined {
+    if (this.#head?.upgrade !== true || !this.#received || this.#pending !== undefined) return undefined
+    this.#upgraded = true
+    this.#received = false
+    this.#deadline = Number.POSITIVE_INFINITY
+    this.#body = new RawBody(undefined, () => this.#advance())
+    return this.#body
+  }
+
   refuse(problem: Problem): void {
     this.#answer = undefined
     this.#refuse(problem)
@@ -170,7 +181,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
     if (this.#advancing) return
     this.#advancing = true
     try {
-      while (this.#pending !== undefined && this.#mayRead()) this.#execute(this.#pending)
+      while (this.#pending !== undefined && this.#mayRead()) this.#take(this.#pending)
     } finally {
       this.#advancing = false
     }
@@ -186,6 +197,14 @@ export class RawConnection implements AnswerWire, FrontConnection {
     if (this.#lingering) return false
     if (this.#received) return false
     return this.#body === undefined || this.#body.isTaking
+  }
+
+  #take(bytes: Buffer): void {
+    if (!this.#upgraded) this.#execute(bytes)
+    else {
+      this.#pending = undefined
+      this.#body?.push(bytes)
+    }
   }
 
   #execute(bytes: Buffer): void {
@@ -312,6 +331,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
   /** The client sends nothing more. */
   #ended(): void {
     if (this.#lingering) this.#socket.destroySoon()
+    else if (this.#upgraded) this.#body?.complete()
     else if (this.#parser.isInHead || (this.#head !== undefined && !this.#received)) this.#fail('http.bad_request')
     else if (this.#isIdle) this.#socket.end()
     // It has left without waiting for its answer.

@@ -20,6 +20,13 @@ import type { AnswerSigning } from './sign-answer.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { compileUpstreamPath, type UpstreamPath } from './upstream-path.ts'
 
+export interface WebSocketPolicy {
+  readonly idleMs: number
+  readonly lifetimeMs: number | undefined
+  /** Of other pages that may open one, in small letters. */
+  readonly origins: ReadonlySet<string>
+}
+
 /** A route, compiled. */
 export interface Route {
   /** Its place in the configuration. */
@@ -42,6 +49,8 @@ export interface Route {
   /** Of answers with status 200. */
   readonly signing: AnswerSigning | undefined
   readonly cors: Cors | undefined
+  /** May become a WebSocket connection. */
+  readonly websocket: WebSocketPolicy | undefined
   /** What caches are told of answers, in seconds; `undefined`: what the upstream says. */
   readonly cacheMaxAge: number | undefined
   readonly errorPages: ErrorPages
@@ -213,6 +222,7 @@ function compile(
     maxBodyBytes: option.max_body_bytes ?? Infinity,
     responseMs: option.response_timeout,
     signing: option.sign && answerSigning(option, option.sign, context),
+    websocket: webSocketPolicy(option, parsed, context.catalogue),
     cors: option.cors && compileCors(option.cors, option.methods),
     cacheMaxAge: option.cache_max_age === undefined ? undefined : Math.floor(option.cache_max_age / 1000),
     errorPages: readErrorPages(option.errors, option.path),
@@ -223,6 +233,36 @@ function compile(
       option.rate_limit && context.limiter.limit(`route ${option.methods} ${option.path}`, 'route', option.rate_limit),
     fields,
   })
+}
+
+function webSocketPolicy(
+  option: RouteOptions,
+  parsed: RoutePattern,
+  { fields }: Catalogue,
+): WebSocketPolicy | undefined {
+  if (!option.websocket) return undefined
+  if (!option.methods.includes('GET'))
+    throw bad(option.path, 'websocket begins with a GET, which methods does not have')
+  if (option.sign !== undefined) throw bad(option.path, 'websocket: nobody signs there; give sign a route of its own')
+  if (option.response_allow !== undefined) {
+    throw bad(
+      option.path,
+      'websocket: nothing of what is answered there can be withheld; give response_allow a route of its own',
+    )
+  }
+  const leadsHere = (place: string): boolean => {
+    const other = parsePattern(place)
+    return typeof other !== 'string' && patternsOverlap(other, parsed)
+  }
+  const field = fields.find(({ json }) => json.some(({ route }) => leadsHere(route)))
+  if (field !== undefined) {
+    throw bad(option.path, `websocket: nobody opens the field ${field.name} there; give its place a route of its own`)
+  }
+  return {
+    idleMs: option.websocket_idle_timeout,
+    lifetimeMs: option.websocket_lifetime,
+    origins: new Set(option.websocket_origins.map(text => text.toLowerCase())),
+  }
 }
 
 /** Whoever came by a token of an issuer, or has one of ours for it. */

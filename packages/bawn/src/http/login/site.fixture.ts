@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createAuthority } from '@bawn/demo/certificates'
+import { WebSocketServer } from 'ws'
 import { generateAuditKey, generateKeys } from '../../keys/generate.ts'
 import { type RunningServer, startServer } from '../../server.ts'
 
@@ -58,6 +59,11 @@ export async function startSite(t: Pick<TestContext, 'after'>, options: SiteOpti
       `<!doctype html><title>orders</title><p id="seen">${JSON.stringify({ user, roles, cookie, url: request.url, method: request.method })}</p>`,
     )
   })
+  const chat = new WebSocketServer({ server: upstream, path: '/chat' })
+  chat.on('connection', (socket, request) => {
+    socket.on('error', () => {})
+    socket.on('message', data => socket.send(`${request.headers['x-user']} said ${data}`))
+  })
   upstream.listen(0, '127.0.0.1')
   await once(upstream, 'listening')
   const address = upstream.address()
@@ -91,6 +97,7 @@ host_rules: [{ door: http, use: [${options.use ?? 'oidc, token, jwt'}] }]
 policies: { staff: { roles: [staff] }, boss: { roles: [boss] } }
 routes:
   - { path: /orders, methods: [GET, HEAD, POST], upstream: main, allow: [staff], identity_headers: { id: X-User, roles: X-Roles } }
+  - { path: /chat, methods: [GET], upstream: main, allow: [staff], websocket: true, identity_headers: { id: X-User } }
   - { path: /board, methods: [GET], upstream: main, allow: [boss] }
   - { path: /open, methods: [GET, POST], upstream: main, allow: [anyone], request_headers: [accept, cookie], identity_headers: { id: X-User } }
 ${options.more ?? ''}

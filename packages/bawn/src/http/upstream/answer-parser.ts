@@ -62,6 +62,7 @@ export class AnswerParser {
   readonly #limits: AnswerLimits
   #state: State = 'idle'
   #method = 'GET'
+  #mayUpgrade = false
   /** An unfinished line or head, from earlier pieces. */
   #kept: Buffer | undefined
   #left = 0
@@ -77,9 +78,15 @@ export class AnswerParser {
     return this.#state === 'surplus'
   }
 
-  /** Before each answer. @param method of the request: an answer to HEAD has no body whatever it says */
-  begin(method: string): void {
+  /**
+   * Before each answer.
+   *
+   * @param method of the request: an answer to HEAD has no body whatever it says
+   * @param mayUpgrade 101 was asked for: what comes behind it is its body, until the end
+   */
+  begin(method: string, mayUpgrade = false): void {
     this.#method = method
+    this.#mayUpgrade = mayUpgrade
     this.#state = 'head'
     this.#interim = 0
   }
@@ -144,7 +151,7 @@ export class AnswerParser {
       return bytes.length
     }
     this.#kept = undefined
-    const head = parseAnswerHead(whole.toString('latin1', 0, end), this.#method, this.#limits)
+    const head = parseAnswerHead(whole.toString('latin1', 0, end), this.#method, this.#limits, this.#mayUpgrade)
     const next = at + end + 4 - before
     if (head === undefined) {
       if (++this.#interim > maxInterim) throw bad(`more than ${maxInterim} interim answers`)
@@ -236,7 +243,12 @@ const fieldName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** @returns undefined for an interim answer */
-function parseAnswerHead(text: string, method: string, limits: AnswerLimits): AnswerHead | undefined {
+function parseAnswerHead(
+  text: string,
+  method: string,
+  limits: AnswerLimits,
+  mayUpgrade: boolean,
+): AnswerHead | undefined {
   const lines = text.split('\r\n')
   const first = statusLine.exec(lines[0] ?? '')
   if (first === null) throw bad('no status line of HTTP/1.1')
@@ -271,7 +283,17 @@ function parseAnswerHead(text: string, method: string, limits: AnswerLimits): An
         break
     }
   }
-  if (status === 101) throw bad('101, which nobody asked for')
+  if (status === 101) {
+    if (!mayUpgrade || first[1] === '0') throw bad('101, which nobody asked for')
+    return {
+      status,
+      headers,
+      framing: { kind: 'until-close' },
+      length: undefined,
+      keepAlive: false,
+      keepAliveMs: undefined,
+    }
+  }
   if (status < 200) return undefined
   if (coding !== undefined) {
     if (length !== undefined) throw bad('both Content-Length and Transfer-Encoding')

@@ -3,7 +3,7 @@ import type { BodySink, BodySource } from '../engine.ts'
 import { HttpError } from '../problem.ts'
 import { type AnswerEvents, type AnswerHead, AnswerParser } from './answer-parser.ts'
 import type { Exchange } from './exchange.ts'
-import { type UpstreamOrigin, writeRequest } from './request-writer.ts'
+import { type UpstreamOrigin, writeRaw, writeRequest } from './request-writer.ts'
 
 export interface ConnectionTimes {
   readonly connectMs: number
@@ -21,6 +21,8 @@ export interface ConnectionOwner {
   gone(connection: Connection): void
   /** The exchange did not reach the upstream and may be sent again, on a new connection. */
   again(exchange: Exchange): void
+  /** It has become something else, and is the pool's no longer; `gone` follows at its end. */
+  upgraded(connection: Connection): void
   now(): number
 }
 
@@ -47,6 +49,8 @@ export class Connection {
   #dead = false
   #retired = false
   #borrowed = false
+  /** After 101: how long it lasts is for whoever asked for it. */
+  #upgraded = false
 
   /**
    * @param open connects; what comes in is given to `received`, which copies what it keeps: the bytes are overwritten afterwards. A socket
@@ -90,7 +94,7 @@ export class Connection {
     this.#complete = false
     this.#paused = false
     this.#uses++
-    this.#parser.begin(exchange.request.method)
+    this.#parser.begin(exchange.request.method, exchange.request.body.kind === 'upgrade')
     this.#requestDone = exchange.request.body.kind !== 'stream'
     this.deadline = this.#owner.now() + responseMs
     this.#stopRequest = writeRequest(this.#socket, this.#owner.origin, exchange.request, {
@@ -166,7 +170,7 @@ export class Connection {
       return
     }
     exchange.touched = true
-    if (this.#head !== undefined && !this.#paused) this.deadline = this.#owner.now() + this.#times.idleMs
+    if (this.#head !== undefined && !this.#paused) this.#awaitMore()
     const hadHead = this.#head !== undefined
     try {
       this.#parser.push(bytes, this.#events)
@@ -195,7 +199,17 @@ export class Connection {
     }
     // Until somebody takes the body, no more of it is read.
     this.#pause()
-    exchange.receiver.answer({ head, whole: undefined, body: this.#source(exchange) })
+    const body = this.#source(exchange)
+    if (head.status !== 101) {
+      exchange.receiver.answer({ head, whole: undefined, body })
+      return
+    }
+    this.#upgraded = true
+    this.#owner.upgraded(this)
+    const send = (source: BodySource): void => {
+      if (this.#exchange === exchange) this.#stopRequest = writeRaw(this.#socket, source, () => this.destroy())
+    }
+    exchange.receiver.answer({ head, whole: undefined, body, send })
   }
 
   #source(exchange: Exchange): BodySource {
@@ -227,8 +241,12 @@ export class Connection {
       this.#finish(exchange)
       return
     }
-    this.deadline = this.#owner.now() + this.#times.idleMs
+    this.#awaitMore()
     this.#socket.resume()
+  }
+
+  #awaitMore(): void {
+    this.deadline = this.#upgraded ? Infinity : this.#owner.now() + this.#times.idleMs
   }
 
   #finish(exchange: Exchange): void {

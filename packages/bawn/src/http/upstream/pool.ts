@@ -82,6 +82,8 @@ class Pool implements Upstream, ConnectionOwner {
   readonly #max: number
   readonly #maxWaiting: number
   readonly #all = new Set<Connection>()
+  /** No longer HTTP: they do not count. */
+  readonly #upgraded = new Set<Connection>()
   /** Last used is used first: the others run out. */
   readonly #idle: Connection[] = []
   #waiting: Waiting[] = []
@@ -166,7 +168,16 @@ class Pool implements Upstream, ConnectionOwner {
     else this.#idle.push(connection)
   }
 
+  upgraded(connection: Connection): void {
+    this.#upgraded.add(connection)
+    this.#left(connection)
+  }
+
   gone(connection: Connection): void {
+    if (!this.#upgraded.delete(connection)) this.#left(connection)
+  }
+
+  #left(connection: Connection): void {
     this.#all.delete(connection)
     const at = this.#idle.indexOf(connection)
     if (at !== -1) this.#idle.splice(at, 1)
@@ -197,7 +208,7 @@ class Pool implements Upstream, ConnectionOwner {
   #abandon(exchange: Exchange): void {
     if (exchange.settled) return
     exchange.settled = true
-    for (const connection of this.#all) connection.abandon(exchange)
+    for (const connection of [...this.#all, ...this.#upgraded]) connection.abandon(exchange)
   }
 
   #expire(): void {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { BodySource } from '../engine.ts'
 import type { UpstreamRequest } from './upstream.ts'
 
 /** Which server it is. */
@@ -20,6 +21,18 @@ export interface RequestProgress {
 const maxJoined = 65_536
 const methodsWithBody: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])
 
+/** After 101: what comes from the client leaves as it is. @returns stops it */
+export function writeRaw(socket: Socket, source: BodySource, failed: () => void): () => void {
+  const drained = (): void => source.resume()
+  const stop = (): void => {
+    socket.off('drain', drained)
+    source.cancel()
+  }
+  socket.on('drain', drained)
+  source.start({ chunk: bytes => socket.write(bytes), end: () => socket.end(), fail: failed })
+  return stop
+}
+
 /**
  * Writes a request. A body that streams is taken as fast as the upstream takes it.
  *
@@ -36,6 +49,10 @@ export function writeRequest(
   if (body.kind === 'none') {
     // RFC 9110 section 8.6: a method that anticipates content says that there is none.
     socket.write(methodsWithBody.has(request.method) ? `${head}Content-Length: 0\r\n\r\n` : `${head}\r\n`, 'latin1')
+    return undefined
+  }
+  if (body.kind === 'upgrade') {
+    socket.write(`${head}${body.lines}\r\n`, 'latin1')
     return undefined
   }
   if (body.kind === 'bytes') {

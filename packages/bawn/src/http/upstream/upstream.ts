@@ -11,6 +11,8 @@ export interface UpstreamRequest {
   readonly body:
     | { readonly kind: 'none' }
     | { readonly kind: 'bytes'; readonly bytes: Buffer }
+    /** A GET that asks for another protocol. @property lines its headers, hop-by-hop ones too, each ended by CRLF */
+    | { readonly kind: 'upgrade'; readonly lines: string }
     /** @property length in bytes; `undefined` sends it in chunks */
     | { readonly kind: 'stream'; readonly source: BodySource; readonly length: number | undefined }
   /** ms until the head of the answer; `undefined`: the upstream's own. */
@@ -22,6 +24,8 @@ export interface UpstreamAnswer {
   /** The whole body when it came together with the head: then `body` is not to be started. Empty where there is none. */
   readonly whole: Buffer | undefined
   readonly body: BodySource
+  /** After 101: sends what a source gives, to its end, as `body` is what comes. */
+  readonly send?: (source: BodySource) => void
 }
 
 /** Exactly one of the two is called, once. */
