@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync } from 'node:fs'
+import { appendFileSync, closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import type { StatementMatch } from './rules.ts'
 import { type StatementClass, statementClasses } from './statement-class.ts'
 
@@ -61,23 +61,45 @@ export interface LearningOptions {
   readonly onProblem: (message: string, cause: unknown) => void
 }
 
-/** Appends new shapes to a file; what is in it already is known. A line is written once for each shape and list of roles, so rarely. */
+/**
+ * Appends new shapes to a file; what is in it already is known, whoever has written it. A line is written once for each shape and list of
+ * roles, so rarely: what other workers and other nodes have appended since is read before each. One that two of them find at the same moment
+ * stands there twice, and is read as one.
+ */
 export function openLearning({ file, maxShapes, onProblem }: LearningOptions): Learning {
   const known = new Set<string>()
   /** By object, so that a statement whose match is kept costs no line of JSON. */
   const seen = new WeakMap<StatementMatch, Set<string>>()
+  /** Bytes of the file that were read. */
+  let read = 0
   let told = false
   const tell = (message: string, cause: unknown): void => {
     if (!told) onProblem(message, cause)
     told = true
   }
-  try {
-    for (const line of readFileSync(file, 'utf8').split('\n'))
-      if (line !== '' && known.size < maxShapes) known.add(line)
-  } catch (cause) {
-    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
-    if (!isMissing) tell(`${file} cannot be read`, cause)
+  /** What is there behind what was read: whole lines alone. */
+  const readOn = (): void => {
+    try {
+      const fd = openSync(file, 'r')
+      try {
+        const { size } = fstatSync(fd)
+        // Emptied, or another file: what is known stays known.
+        if (size < read) read = 0
+        const bytes = Buffer.alloc(size - read)
+        const length = readSync(fd, bytes, 0, bytes.length, read)
+        const end = bytes.subarray(0, length).lastIndexOf(0x0a) + 1
+        for (const line of bytes.toString('utf8', 0, end).split('\n'))
+          if (line !== '' && known.size < maxShapes) known.add(line)
+        read += end
+      } finally {
+        closeSync(fd)
+      }
+    } catch (cause) {
+      const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
+      if (!isMissing) tell(`${file} cannot be read`, cause)
+    }
   }
+  readOn()
   return {
     note(roles, statement) {
       const who = roles.join(',')
@@ -85,6 +107,8 @@ export function openLearning({ file, maxShapes, onProblem }: LearningOptions): L
       if (before?.has(who) === true) return
       seen.set(statement, (before ?? new Set()).add(who))
       const line = shapeLine(roles, statement)
+      if (known.has(line)) return
+      readOn()
       if (known.has(line)) return
       if (known.size >= maxShapes) {
         tell(`${file} has ${maxShapes} shapes: no more are collected`, undefined)
