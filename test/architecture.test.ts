@@ -37,6 +37,7 @@ const everywhere = [
   'version.ts',
   'nearest.ts',
   'file-lock.ts',
+  'exclusion.ts',
   'durable-file.ts',
   'database-client.ts',
   'database-target.ts',

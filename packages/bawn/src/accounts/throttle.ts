@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
-import { type BucketLimit, type Buckets, createBuckets, dropOldest } from '../limits/bucket.ts'
+import { type BucketLimit, type Buckets, createBuckets } from '../limits/bucket.ts'
 import { networkOf, siteLimit, siteOf } from '../limits/network.ts'
+import { createNumbers, type NumbersFor } from '../limits/numbers.ts'
 
 /**
  * Slows the guessing of passwords down, before anything is hashed (docs/decisions/0020). A try is taken from three buckets and given back
@@ -29,8 +30,9 @@ export interface LoginThrottle {
   failureOf(user: string, address: string, guess: string): LoginFailureReason | undefined
 }
 
+const failureReasons = ['unknown-user', 'wrong-password', 'locked'] as const
 /** For the log and the trail only. */
-export type LoginFailureReason = 'unknown-user' | 'wrong-password' | 'locked'
+export type LoginFailureReason = (typeof failureReasons)[number]
 
 export type LoginAttempt =
   | {
@@ -62,6 +64,8 @@ export interface ThrottleOptions {
   readonly nameless?: BucketLimit
   /** Of each kind of bucket; the one that was used longest ago makes room. */
   readonly maxBuckets?: number
+  /** Where tries are counted: in this thread, when it is not given. */
+  readonly numbers?: NumbersFor
 }
 
 /** How long a success speaks for a network. */
@@ -82,34 +86,33 @@ export function createLoginThrottle({
   network = { burst: 50, intervalMs: 1_000 },
   nameless = { burst: 50, intervalMs: 1_000 },
   maxBuckets = 50_000,
+  numbers = (_purpose, max) => createNumbers(max),
 }: ThrottleOptions): LoginThrottle {
-  const pairs = createBuckets(maxBuckets)
-  const accounts = createBuckets(maxBuckets)
-  const networks = createBuckets(maxBuckets)
-  const namelessNetworks = createBuckets(maxBuckets)
+  const pairs = createBuckets(numbers('login pairs', maxBuckets))
+  const accounts = createBuckets(numbers('login accounts', maxBuckets))
+  const networks = createBuckets(numbers('login networks', maxBuckets))
+  const namelessNetworks = createBuckets(numbers('login nameless', maxBuckets))
   /** Until when a pair is trusted. */
-  const trusted = new Map<string, number>()
-  /** Guesses of a pair that are known to be wrong. */
-  const failures = new Map<string, { readonly until: number; readonly reason: LoginFailureReason }>()
+  const trusted = numbers('login trusted', maxBuckets)
+  /** Guesses of a pair that are known to be wrong: until when, in whole ms, and the reason in the two lowest bits. */
+  const failures = numbers('login failures', maxBuckets)
 
-  const remember = <Value>(map: Map<string, Value>, key: string, value: Value): void => {
-    map.delete(key)
-    map.set(key, value)
-    dropOldest(map, maxBuckets)
-  }
   // Names and guesses have any length: a digest keeps the memory bounded.
   const digestOf = (text: string): string => hash('sha256', text, 'base64')
   const pairOf = (user: string, address: string): string => `${digestOf(user)} ${networkOf(address)}`
   const failureKey = (pair: string, guess: string): string => `${pair} ${digestOf(guess)}`
   const known = (key: string): LoginFailureReason | undefined => {
     const failure = failures.get(key)
-    return failure !== undefined && failure.until > now() ? failure.reason : undefined
+    return failure !== undefined && Math.floor(failure / 4) > now() ? failureReasons[failure % 4] : undefined
   }
 
   const take = (taken: readonly Taken[], at: number): { readonly giveBack: () => void } | number => {
-    const retryAfterMs = Math.max(...taken.map(({ buckets, key, limit }) => buckets.wait(key, limit, at)))
+    const retryAfterMs = trusted.alone(() => {
+      const wait = Math.max(...taken.map(({ buckets, key, limit }) => buckets.wait(key, limit, at)))
+      if (wait === 0) for (const { buckets, key, limit } of taken) buckets.take(key, limit, at)
+      return wait
+    })
     if (retryAfterMs > 0) return retryAfterMs
-    for (const { buckets, key, limit } of taken) buckets.take(key, limit, at)
     let open = true
     return {
       giveBack: () => {
@@ -139,13 +142,13 @@ export function createLoginThrottle({
         kind: 'permitted',
         succeeded() {
           took.giveBack()
-          remember(trusted, pair, now() + trustMs)
+          trusted.set(pair, now() + trustMs)
         },
         undecided: took.giveBack,
         failed(guess, reason) {
           const failure = failureKey(pair, guess)
           if (known(failure) !== undefined) took.giveBack()
-          else remember(failures, failure, { until: now() + failureMs * random(), reason })
+          else failures.set(failure, Math.ceil(now() + failureMs * random()) * 4 + failureReasons.indexOf(reason))
         },
       }
     },

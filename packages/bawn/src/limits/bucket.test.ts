@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type BucketLimit, createBuckets } from './bucket.ts'
+import { createNumbers } from './numbers.ts'
 
 const limit: BucketLimit = { burst: 3, intervalMs: 100 }
 
 test('a burst at once, then one each interval, and never more than a burst however long nobody came', () => {
-  const buckets = createBuckets(10)
+  const buckets = createBuckets(createNumbers(10))
   const takeAll = (at: number): number => {
     let count = 0
     while (buckets.wait('a', limit, at) === 0 && count < 100) {
@@ -25,7 +26,7 @@ test('a burst at once, then one each interval, and never more than a burst howev
 })
 
 test('what is left, and when it is full', () => {
-  const buckets = createBuckets(10)
+  const buckets = createBuckets(createNumbers(10))
   assert.deepEqual(buckets.left('a', limit, 0), { remaining: 3, fullMs: 0 })
   buckets.take('a', limit, 0)
   assert.deepEqual(buckets.left('a', limit, 0), { remaining: 2, fullMs: 100 })
@@ -40,7 +41,7 @@ test('what is left, and when it is full', () => {
 test('over any time no more than a burst and the rate get through', () => {
   for (let round = 0; round < 50; round += 1) {
     const chosen = { burst: 1 + Math.floor(Math.random() * 20), intervalMs: 1 + Math.random() * 50 }
-    const buckets = createBuckets(10)
+    const buckets = createBuckets(createNumbers(10))
     let [at, taken] = [0, 0]
     for (let step = 0; step < 500; step += 1) {
       at += Math.random() * 20
@@ -56,7 +57,7 @@ test('over any time no more than a burst and the rate get through', () => {
 })
 
 test('memory is bounded: the bucket that was used longest ago makes room', () => {
-  const buckets = createBuckets(2)
+  const buckets = createBuckets(createNumbers(2))
   for (const key of ['a', 'b', 'a', 'c']) buckets.take(key, limit, 0)
   assert.deepEqual(
     ['a', 'b', 'c'].map(key => buckets.left(key, limit, 0).remaining),

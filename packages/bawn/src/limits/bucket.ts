@@ -1,3 +1,5 @@
+import type { Numbers } from './numbers.ts'
+
 /** `burst` at once, and one more each `intervalMs`. */
 export interface BucketLimit {
   /** 1 or more. */
@@ -7,7 +9,7 @@ export interface BucketLimit {
 
 /**
  * Token buckets by key. One number a bucket: when it would be full again if nobody took from it (the generic cell rate algorithm of
- * ITU-T I.371). A bucket that is full is not kept, and of the others at most so many: the one that was used longest ago makes room.
+ * ITU-T I.371).
  *
  * `at` is monotonic, in ms.
  */
@@ -20,33 +22,20 @@ export interface Buckets {
   left(key: string, limit: BucketLimit, at: number): { readonly remaining: number; readonly fullMs: number }
 }
 
-export function createBuckets(maxBuckets: number): Buckets {
-  const fullAt = new Map<string, number>()
+/** @param fullAt where the numbers are kept; nothing else uses it */
+export function createBuckets(fullAt: Numbers): Buckets {
   const behind = (key: string, at: number): number => Math.max(0, (fullAt.get(key) ?? at) - at)
   return {
     wait: (key, { burst, intervalMs }, at) => Math.max(0, Math.ceil(behind(key, at) - (burst - 1) * intervalMs)),
-    take(key, { intervalMs }, at) {
-      const full = at + behind(key, at) + intervalMs
-      // Deleted first, so that the map stays in order of use.
-      fullAt.delete(key)
-      fullAt.set(key, full)
-      dropOldest(fullAt, maxBuckets)
-    },
-    giveBack(key, { intervalMs }) {
-      const full = fullAt.get(key)
-      if (full !== undefined) fullAt.set(key, full - intervalMs)
-    },
+    take: (key, { intervalMs }, at) => fullAt.alone(() => fullAt.set(key, at + behind(key, at) + intervalMs)),
+    giveBack: (key, { intervalMs }) =>
+      fullAt.alone(() => {
+        const full = fullAt.get(key)
+        if (full !== undefined) fullAt.set(key, full - intervalMs)
+      }),
     left: (key, { burst, intervalMs }, at) => {
       const fullMs = behind(key, at)
       return { remaining: Math.max(0, Math.floor(burst - fullMs / intervalMs)), fullMs }
     },
-  }
-}
-
-/** Makes room in a map that is kept in order of use. */
-export function dropOldest<Value>(map: Map<string, Value>, max: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= max) return
-    map.delete(key)
   }
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { type BucketLimit, createBuckets } from './bucket.ts'
 import { networkOf, siteLimit, siteOf } from './network.ts'
+import { createNumbers, type NumbersFor, numbersPurposes } from './numbers.ts'
 import type { RateLimitOptions } from './option.ts'
 
 /** One of a limit was asked for. */
@@ -47,9 +48,6 @@ export interface RateLimiter {
   limit(scope: string, name: string, options: RateLimitOptions): RateLimit
 }
 
-/** Networks that are counted, of all limits together; the one that came longest ago makes room. About 100 bytes each. */
-const maxNetworks = 100_000
-
 /** The buckets from which a limit takes for an address, all or none. */
 export function countedBy(scope: string, { rate, burst = rate.count }: RateLimitOptions) {
   const limit = { burst, intervalMs: rate.unitMs / rate.count }
@@ -66,15 +64,22 @@ export function countedBy(scope: string, { rate, burst = rate.count }: RateLimit
   }
 }
 
-/** @param options.now monotonic, in ms: `performance.now` */
+/**
+ * @param options.now monotonic, in ms: `performance.now`
+ * @param options.maxBuckets networks that are counted, of all limits together; the one that came longest ago makes room
+ * @param options.numbers where they are counted: in this thread, when it is not given
+ */
 export function createRateLimiter({
   now,
-  maxBuckets = maxNetworks,
+  maxBuckets = numbersPurposes.rates,
+  numbers = (_purpose, max) => createNumbers(max),
 }: {
   readonly now: () => number
   readonly maxBuckets?: number
+  readonly numbers?: NumbersFor
 }): RateLimiter {
-  const buckets = createBuckets(maxBuckets)
+  const counts = numbers('rates', maxBuckets)
+  const buckets = createBuckets(counts)
   return {
     limit(scope, name, options) {
       const { burst, intervalMs, of } = countedBy(scope, options)
@@ -86,15 +91,17 @@ export function createRateLimiter({
         take(address, client) {
           const at = now()
           const counted = of(address, client)
-          const retryAfterMs = Math.max(...counted.map(({ key, limit }) => buckets.wait(key, limit, at)))
-          if (retryAfterMs === 0) for (const { key, limit } of counted) buckets.take(key, limit, at)
-          const left = counted.map(({ key, limit }) => buckets.left(key, limit, at))
-          return {
-            kind: retryAfterMs > 0 ? 'limited' : 'permitted',
-            remaining: Math.min(...left.map(({ remaining }) => remaining)),
-            resetMs: Math.max(...left.map(({ fullMs }) => fullMs)),
-            retryAfterMs,
-          }
+          return counts.alone(() => {
+            const retryAfterMs = Math.max(...counted.map(({ key, limit }) => buckets.wait(key, limit, at)))
+            if (retryAfterMs === 0) for (const { key, limit } of counted) buckets.take(key, limit, at)
+            const left = counted.map(({ key, limit }) => buckets.left(key, limit, at))
+            return {
+              kind: retryAfterMs > 0 ? 'limited' : 'permitted',
+              remaining: Math.min(...left.map(({ remaining }) => remaining)),
+              resetMs: Math.max(...left.map(({ fullMs }) => fullMs)),
+              retryAfterMs,
+            }
+          })
         },
       }
     },
