@@ -18,7 +18,17 @@ const limits = { name: 256, role: 128, roles: 64, resource: 1024, text: 512, fie
  * order are fixed, and this runs for every request.
  */
 export function formatBody(n: number, atMs: number, event: AuditEvent): string {
-  let body = `{"n":${n},"at":"${isoTime(atMs)}","kind":"${event.kind}","request":${quote(event.requestId, limits.name)}`
+  return numbered(n, formatUnnumbered(atMs, event))
+}
+
+/** A body of what `formatUnnumbered` made. */
+export function numbered(n: number, unnumbered: string): string {
+  return `{"n":${n}${unnumbered}`
+}
+
+/** A body but for its number, which is known only when it is written where several threads write one chain. */
+export function formatUnnumbered(atMs: number, event: AuditEvent): string {
+  let body = `,"at":"${isoTime(atMs)}","kind":"${event.kind}","request":${quote(event.requestId, limits.name)}`
   body += `,"door":"${event.door}"`
   if (event.identity !== undefined) body += `,"identity":${identityText(event.identity)}`
   if (event.claimedName !== undefined) body += `,"claimedName":${quote(event.claimedName, 128)}`

@@ -31,6 +31,10 @@ export interface Metrics {
   readonly auditWritable: Gauge<[]>
   /** `bawn_config_reloads_total{outcome}`. */
   readonly reloads: Counter<[outcome: 'swapped' | 'refused']>
+  /** `bawn_workers`: those that serve. */
+  readonly workers: Gauge<[]>
+  /** `bawn_worker_ends_total`: workers that ended without being asked to. */
+  readonly workerEnds: Counter<[]>
   /** Prometheus text exposition; its media type is `metricsContentType`. */
   expose(): string
 }
@@ -85,6 +89,10 @@ export function createMetrics(build: { readonly version: string }, startedAt: nu
     ),
     reloads: keep(
       createCounter({ name: 'bawn_config_reloads_total', help: 'Reloads of the configuration.', labels: ['outcome'] }),
+    ),
+    workers: keep(createGauge({ name: 'bawn_workers', help: 'Threads that serve.', labels: [] })),
+    workerEnds: keep(
+      createCounter({ name: 'bawn_worker_ends_total', help: 'Workers that ended by themselves.', labels: [] }),
     ),
     expose: () => exposed.map(metric => metric.expose()).join(''),
   }

@@ -8,7 +8,7 @@ import type { AuditEvent, AuditTrail } from './event.ts'
 import { formatBody, formatLine, macOf } from './line.ts'
 import { lockTrail } from './lock.ts'
 import { PendingLines } from './pending.ts'
-import { recoverChain } from './recover.ts'
+import { type ChainEnd, recoverChain } from './recover.ts'
 
 export interface AuditTrailOptions {
   /** Path; made with mode 0600 when it does not exist, its directory too (0700). */
@@ -32,6 +32,21 @@ const fdatasyncAsync = promisify(fdatasync)
  * @throws {AuditError} `audit.locked`, `audit.broken_chain`, `audit.unwritable`
  */
 export function openAuditTrail(options: AuditTrailOptions): AuditTrail {
+  return openTrailFile(options, (fd, end, unlock) => {
+    const trail = new FileTrail(options, fd, end, unlock)
+    return { trail, abandon: () => trail.abandon() }
+  })
+}
+
+/**
+ * Takes the lock of a trail's file, finds the end of its chain, and announces in it what a crash tore.
+ *
+ * @param create makes the trail of the open file; `abandon` has it write nothing more
+ */
+export function openTrailFile<Trail extends AuditTrail>(
+  options: Pick<AuditTrailOptions, 'file' | 'key' | 'clock'>,
+  create: (fd: number, end: ChainEnd, unlock: () => void) => { readonly trail: Trail; readonly abandon: () => void },
+): Trail {
   const { file } = options
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
@@ -44,8 +59,8 @@ export function openAuditTrail(options: AuditTrailOptions): AuditTrail {
     fd = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600)
     syncDirectory(dirname(file))
     const end = recoverChain(fd, file, options.key, options.clock())
-    const trail = new FileTrail(options, fd, end, unlock)
-    if (end.torn !== undefined) announce(trail, recovered(basename(end.torn.file), end.torn.bytes, end.n))
+    const { trail, abandon } = create(fd, end, unlock)
+    if (end.torn !== undefined) announce(trail, abandon, recovered(basename(end.torn.file), end.torn.bytes, end.n))
     return trail
   } catch (cause) {
     if (fd !== undefined) closeSync(fd)
@@ -55,17 +70,17 @@ export function openAuditTrail(options: AuditTrailOptions): AuditTrail {
   }
 }
 
-function announce(trail: FileTrail, event: AuditEvent): void {
+function announce(trail: AuditTrail, abandon: () => void, event: AuditEvent): void {
   try {
     trail.emit(event)
     trail.commit()
   } catch (cause) {
-    trail.abandon()
+    abandon()
     throw cause
   }
 }
 
-function recovered(resource: string, bytes: number, line: number): AuditEvent {
+export function recovered(resource: string, bytes: number, line: number): AuditEvent {
   return {
     kind: 'gateway',
     requestId: '-',
@@ -77,6 +92,13 @@ function recovered(resource: string, bytes: number, line: number): AuditEvent {
     decision: 'permit',
     rule: `${bytes} bytes behind line ${line} were not whole lines of this chain`,
   }
+}
+
+/** @param expected bytes that the file must have. @throws when it was removed, or somebody else writes or cuts it */
+export function refuseStrangers(fd: number, expected: number): void {
+  const { size, nlink } = fstatSync(fd)
+  if (nlink === 0) throw new Error('the file was removed')
+  if (size !== expected) throw new Error(`the file has ${size} bytes and not ${expected}: somebody else changes it`)
 }
 
 class FileTrail implements AuditTrail {
@@ -179,7 +201,7 @@ class FileTrail implements AuditTrail {
     if (this.#lost !== undefined) throw this.#lost
     if (this.#pending.isEmpty && !this.#failing) return
     try {
-      this.#refuseStrangers()
+      refuseStrangers(this.#fd, this.#size)
       this.#pending.drain(bytes => {
         const written = writeSync(this.#fd, bytes)
         this.#size += written
@@ -191,13 +213,6 @@ class FileTrail implements AuditTrail {
     }
     this.#failing = false
     this.#armSync()
-  }
-
-  #refuseStrangers(): void {
-    const { size, nlink } = fstatSync(this.#fd)
-    if (nlink === 0) throw new Error('the file was removed')
-    if (size !== this.#size)
-      throw new Error(`the file has ${size} bytes and not ${this.#size}: somebody else changes it`)
   }
 
   #fail(what: string, cause: unknown): AuditError {
