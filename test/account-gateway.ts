@@ -13,7 +13,7 @@ import { createAuthority } from '@bawn/demo/certificates'
 import { startPostgres } from '@bawn/demo/postgres'
 import pg from 'pg'
 import { generateAuditKey, generateKeys } from '../packages/bawn/src/keys/generate.ts'
-import { bawn } from './world.ts'
+import { bawn, workersLine } from './world.ts'
 
 // Gateways as processes of their own, over one account store: both doors, and the door for operators. No tests in here.
 
@@ -90,7 +90,7 @@ export async function startAccountGateways(
     assert(at !== null && typeof at === 'object')
 
     const tls = '{ certificate: server.pem, key: server.key }'
-    const configuration = (node: number): string => `listeners:
+    const configuration = (node: number): string => `${workersLine}listeners:
   web: { door: http, address: 127.0.0.1:0, tls: ${tls} }
   sql: { door: postgres, address: 127.0.0.1:0, tls: ${tls} }
   desk: { door: admin, address: 127.0.0.1:0, token_file: desk${node}.token }

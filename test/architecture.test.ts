@@ -10,6 +10,7 @@ const doors = ['http', 'postgres', 'translator'] as const
 const belowDoors = ['limits', 'accounts', 'tokens', 'authn', 'audit', 'policy', 'fields', 'outbound'] as const
 
 const arrows: Readonly<Record<string, readonly string[]>> = {
+  workers: [],
   limits: [],
   accounts: ['limits'],
   tokens: ['accounts'],
@@ -25,7 +26,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   postgres: belowDoors,
   translator: belowDoors,
   admin: [...belowDoors, 'masking', 'keys'],
-  config: [...belowDoors, 'plugins', 'masking', 'keys', ...doors, 'admin'],
+  config: [...belowDoors, 'workers', 'plugins', 'masking', 'keys', ...doors, 'admin'],
   convert: ['config'],
   cli: ['accounts', 'audit', 'authn', 'config', 'convert', 'admin', 'keys', 'fields', 'policy'],
 }
@@ -38,6 +39,7 @@ const everywhere = [
   'nearest.ts',
   'file-lock.ts',
   'exclusion.ts',
+  'process-secret.ts',
   'durable-file.ts',
   'database-client.ts',
   'database-target.ts',
@@ -52,6 +54,14 @@ const everywhere = [
 ]
 const composing = [
   'server.ts',
+  'doors.ts',
+  'workers.ts',
+  'worker.ts',
+  'worker-threads.ts',
+  'worker-share.ts',
+  'thread-calls.ts',
+  'remote-slots.ts',
+  'session-control.ts',
   'compose.ts',
   'compose-accounts.ts',
   'compose-databases.ts',

@@ -16,6 +16,7 @@ import { front } from '../packages/bawn/src/postgres/wire/message.ts'
 import { buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
 import { type RunningServer, startServer } from '../packages/bawn/src/server.ts'
 import { createHttpClient, nonceOf, TimedSocket } from './guessing/timed-client.ts'
+import { workersLine } from './world.ts'
 
 // Is what was typed the password that was set? The same answer at both doors and by every mechanism, but where a standard says otherwise. Each
 // row has an account of its own. PostgreSQL is not there: who is let in meets 08001, who is not 28P01.
@@ -150,7 +151,7 @@ before(async () => {
   await store.close()
   writeFileSync(
     path('bawn.yaml'),
-    `listeners: { web: { door: http, address: "127.0.0.1:0" }, sql: { door: postgres, address: "127.0.0.1:0" } }
+    `${workersLine}listeners: { web: { door: http, address: "127.0.0.1:0" }, sql: { door: postgres, address: "127.0.0.1:0" } }
 databases: { shop: { host: 127.0.0.1, port: 1, tls: off, login: { user: b, password: file:master }, allow: [authenticated] } }
 upstreams: { main: { url: "http://127.0.0.1:1" } }
 accounts: { staff: { kind: sqlite, path: accounts.db } }

@@ -11,6 +11,7 @@ import { openSqliteAccounts, type SqliteAccountStore } from '../packages/bawn/sr
 import { deriveVerifiers } from '../packages/bawn/src/accounts/verifier.ts'
 import { generateAuditKey, generateKeys } from '../packages/bawn/src/keys/generate.ts'
 import { type RunningServer, startServer } from '../packages/bawn/src/server.ts'
+import { workersLine } from './world.ts'
 
 // An answer that never ends (events, a long download) ends with the account that asked for it, by either engine; a WebSocket connection too.
 
@@ -41,7 +42,7 @@ before(async () => {
   store = openSqliteAccounts({ name: 'staff', path: path('accounts.db') })
   writeFileSync(
     path('bawn.yaml'),
-    `listeners:
+    `${workersLine}listeners:
 ${engines.map(engine => `  ${engine}: { door: http, address: "127.0.0.1:0", engine: ${engine} }`).join('\n')}
 upstreams: { main: { url: "http://127.0.0.1:${at.port}" } }
 accounts: { staff: { kind: sqlite, path: accounts.db } }

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
 // `npm run test:drivers` clients of other languages (`-- --write` writes what they can into docs/clients.md), `npm run test:keycloak` the one
 // with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
-// that takes some minutes to compare times, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input
+// that takes some minutes to compare times, `npm run test:workers` what holds for any number of workers with two of them, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input
 // for longer, `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
@@ -29,6 +29,19 @@ const suites = {
   keycloak: ['test/keycloak/*.test.ts'],
   vectors: ['test/suites/*.test.ts'],
   guessing: ['test/guessing/*.test.ts'],
+  workers: [
+    'test/workers/*.test.ts',
+    'test/sessions.test.ts',
+    'test/revocation.test.ts',
+    'test/crash.test.ts',
+    'test/demo.test.ts',
+    'test/postgres-tokens.test.ts',
+    'test/postgres-accounts.test.ts',
+    'test/account-stores.test.ts',
+    'test/renewal.test.ts',
+    'test/revocation-http.test.ts',
+    'test/passwords.test.ts',
+  ],
   'postgres-15': [
     'test/sql-*.test.ts',
     'test/postgres-cancel.test.ts',
@@ -62,6 +75,9 @@ if (wanted === undefined) {
 } else if (wanted === 'postgres-15') {
   const { postgres15 } = await import('./postgres-15/install.ts')
   process.env['PG_BIN'] = await postgres15()
+  await tests(suites[wanted])
+} else if (wanted === 'workers') {
+  process.env['BAWN_TEST_WORKERS'] = '2'
   await tests(suites[wanted])
 } else if (wanted === 'clients' || wanted === 'browser' || wanted === 'vectors' || wanted === 'guessing') {
   await tests(suites[wanted])

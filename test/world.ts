@@ -4,6 +4,11 @@ import { promisify } from 'node:util'
 import { createPlace, type Place } from '../packages/bawn/src/cli/demo/place.ts'
 import { startWorld, type World } from '../packages/bawn/src/cli/demo/world.ts'
 
+/** How many workers gateways of tests have that hold for any number of them: `npm run test:workers` says two. */
+const workers = process.env['BAWN_TEST_WORKERS']
+/** A line for their configurations. */
+export const workersLine = workers === undefined ? '' : `workers: ${workers}\n`
+
 /** `node bin/bawn.js` */
 export const bawn = [process.execPath, join(import.meta.dirname, '../packages/bawn/bin/bawn.js')] as const
 
@@ -18,7 +23,7 @@ export interface TestWorld extends World {
 export async function startTestWorld(): Promise<TestWorld> {
   const place = createPlace(undefined, false)
   try {
-    const world = await startWorld({ place, ports: {}, bawn, say: () => {} })
+    const world = await startWorld({ place, ports: {}, bawn, say: () => {}, more: workersLine })
     return {
       ...world,
       place,

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { openFileAccounts } from './accounts/file.ts'
 import { openMongoStore, openPostgresStore } from './accounts/open.ts'
 import {
@@ -47,6 +46,7 @@ import type {
   TrustedTokenManagerKind,
 } from './plugins/trusted.ts'
 import { DatabaseHosts } from './postgres/hosts.ts'
+import { processSecret } from './process-secret.ts'
 import { openKeptTokens, openRedisManager, openSignedManager, openSqliteManager } from './tokens/open.ts'
 import {
   commonTokenKeys,
@@ -107,7 +107,8 @@ const postgresRoles: TrustedAccountStoreKind<StoreOptionsOf<'postgres-roles'>> =
       memberships,
       roles,
       // With a certificate alone there is nothing that only the gateway knows: then decoys change with the process.
-      secret: login.password === undefined ? randomBytes(32).toString('hex') : secret(login.password),
+      secret:
+        login.password === undefined ? processSecret('decoys of server roles').toString('hex') : secret(login.password),
       close: asked.close,
     })
   },

@@ -1,4 +1,5 @@
 import { AccountError, type AccountStore } from './accounts/store.ts'
+import type { ReadyCheck } from './admin/door.ts'
 import type { Config } from './config/load.ts'
 import type { Kinds } from './kinds.ts'
 import type { KindSurroundings } from './plugin.ts'
@@ -50,5 +51,16 @@ async function greet(store: AccountStore, { log }: KindSurroundings): Promise<vo
   } catch (error) {
     if (!(error instanceof AccountError) || error.code !== 'accounts.unavailable') throw error
     log('warn', `nobody of account store ${store.name} can log in until it can be asked: ${error.message}`)
+  }
+}
+
+/** Whether a store can be asked. */
+export async function storeCheck(store: AccountStore): Promise<ReadyCheck> {
+  const name = `accounts ${store.name}`
+  try {
+    await store.find('')
+    return { name, ok: true }
+  } catch (error) {
+    return { name, ok: false, detail: error instanceof Error ? error.message : 'it cannot be asked' }
   }
 }

@@ -11,14 +11,14 @@ export interface OpenLimiter extends RateLimiter {
   close(): Promise<void>
 }
 
-/** @throws {SecretError} `config.secret` */
+/** @param here counts in this process. @throws {SecretError} `config.secret` */
 export async function composeLimiter(
   { rate_limits: options }: Config,
   environment: NodeJS.ProcessEnv,
   log: (entry: LogEntry) => void,
+  here = createRateLimiter({ now: () => performance.now() }),
 ): Promise<OpenLimiter> {
   const now = (): number => performance.now()
-  const here = createRateLimiter({ now })
   if (options === undefined) return { ...here, close: async () => {} }
   const connection = await connectRedis(
     redisTarget(options, reference => resolveSecret(reference, environment).value),

@@ -8,6 +8,8 @@ import { type ClientProof, openProvider } from './authn/oidc/provider.ts'
 import type { OidcOptions } from './authn/option.ts'
 import type { Config } from './config/load.ts'
 import type { LoginDoor, LoginPaths } from './http/login/login-door.ts'
+import { createNumbers, type NumbersFor } from './limits/numbers.ts'
+import { processNow } from './limits/shared-numbers.ts'
 import type { KindSurroundings } from './plugin.ts'
 
 // Logging in by a browser, of what the configuration says of it in three places: mechanisms.oidc, its issuer, and the cookie of tokens.
@@ -75,8 +77,16 @@ export async function composeLogin(
   return createBrowserLogin(provider, parties, seal, { base, redirectUri, loggedOutUri, ...cookies })
 }
 
-/** @param failures logins that failed at any door */
-export function loginDoor(config: Config, login: BrowserLogin, failures: LoginThrottle): LoginDoor | undefined {
+/**
+ * @param failures logins that failed at any door
+ * @param numbers what workers have together
+ */
+export function loginDoor(
+  config: Config,
+  login: BrowserLogin,
+  failures: LoginThrottle,
+  numbers?: NumbersFor,
+): LoginDoor | undefined {
   const { oidc } = config.mechanisms
   if (oidc === undefined) return undefined
   return {
@@ -84,7 +94,12 @@ export function loginDoor(config: Config, login: BrowserLogin, failures: LoginTh
     paths: pathsOf(oidc),
     loggedOut: loggedOutOf(oidc),
     sessionMs: oidc.session,
-    starts: createLoginThrottle({ now: () => performance.now(), nameless: startLimit }),
+    starts: createLoginThrottle({
+      now: numbers === undefined ? () => performance.now() : processNow,
+      nameless: startLimit,
+      numbers: (purpose, max) =>
+        purpose === 'login nameless' && numbers !== undefined ? numbers('browser logins', max) : createNumbers(max),
+    }),
     failures,
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createPasswordCheck } from './accounts/password.ts'
-import { type AccountStore, decoySecretOf, findAccount } from './accounts/store.ts'
+import { decoySecretOf, findAccount } from './accounts/store.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
 import type { AuditTrail } from './audit/event.ts'
@@ -17,7 +17,7 @@ import { asksAccounts } from './authn/option.ts'
 import { createScramMechanism } from './authn/scram-mechanism.ts'
 import { createTakenBack, type TakenBack } from './authn/taken-back.ts'
 import { createTrustMechanism } from './authn/trust.ts'
-import { openAccountStores } from './compose-accounts.ts'
+import { openAccountStores, storeCheck } from './compose-accounts.ts'
 import { composeDatabases, databaseCheck, type OpenDatabase } from './compose-databases.ts'
 import { composeGrants } from './compose-grants.ts'
 import { composeIssuers } from './compose-issuers.ts'
@@ -39,12 +39,13 @@ import { openDirectoryKeystore } from './keys/directory.ts'
 import type { Keystore } from './keys/keystore.ts'
 import { parseMasterKey } from './keys/master-key.ts'
 import { type Kinds, kindSurroundings } from './kinds.ts'
+import type { NumbersFor } from './limits/numbers.ts'
 import type { RateLimiter } from './limits/rate-limit.ts'
 import type { KindSurroundings, RandomTokenChoices } from './plugin.ts'
 import { createGate } from './policy/gate.ts'
 import type { OpenGrantGate } from './policy/grant-gate.ts'
 import { isEnforced } from './policy/option.ts'
-import type { SessionSlots } from './postgres/session-slots.ts'
+import type { Slots } from './postgres/session-slots.ts'
 import type { DatabaseState, DoorState, LogEntry } from './postgres/state.ts'
 import { isRevoked, isTakenBack } from './revocation.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
@@ -70,8 +71,10 @@ export interface Surroundings {
   readonly throttle: LoginThrottle
   /** Rates of the doors, and who has come how often. */
   readonly limiter: RateLimiter
+  /** Where further limits count; each for itself where it is not given. */
+  readonly numbers?: NumbersFor | undefined
   /** Places of sessions in databases. */
-  readonly slots: SessionSlots
+  readonly slots: Slots
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
   /** For names in host rules; the system's servers when it is not given. */
@@ -288,7 +291,7 @@ export async function compose(
         hostRules,
         mechanisms,
         tokens: tokenDoor(config, tokens),
-        login: login && loginDoor(config, login, throttle),
+        login: login && loginDoor(config, login, throttle, surroundings.numbers),
         keySets: publishedKeys(signers),
         now: clock,
         catalogue,
@@ -373,14 +376,4 @@ function loginChecks(login: BrowserLogin | undefined): readonly ReadyCheck[] {
   const { usable, failure } = login.status()
   const detail = usable ? undefined : (failure ?? 'its configuration was not fetched yet')
   return [{ name: `login at ${login.issuer}`, ok: usable, detail }]
-}
-
-async function storeCheck(store: AccountStore): Promise<ReadyCheck> {
-  const name = `accounts ${store.name}`
-  try {
-    await store.find('')
-    return { name, ok: true }
-  } catch (error) {
-    return { name, ok: false, detail: error instanceof Error ? error.message : 'it cannot be asked' }
-  }
 }

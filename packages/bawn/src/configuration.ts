@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path'
-import { checkSource, type LoadedConfig, namedPlugins, readSource } from './config/load.ts'
+import { checkSource, type LoadedConfig, namedPlugins, type ReadSource, readSource } from './config/load.ts'
 import type { Problem } from './config/problem.ts'
 import type { Source } from './config/yaml.ts'
 import { type Kinds, kindsWith } from './kinds.ts'
@@ -20,9 +20,9 @@ export type Configuration =
  * Does not reject: whatever is wrong comes back as problems, each with its place. While a plug-in cannot be had, only that is told.
  *
  * @param file path, absolute or relative to the working directory
+ * @param read what it holds, where that was read already
  */
-export async function loadConfiguration(file: string): Promise<Configuration> {
-  const read = readSource(file)
+export async function loadConfiguration(file: string, read: ReadSource = readSource(file)): Promise<Configuration> {
   if (read.kind === 'invalid') return read
   const { source } = read
   const named = namedPlugins(source)

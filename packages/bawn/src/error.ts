@@ -1134,6 +1134,18 @@ export const errors = {
     sqlstate: '57P03',
     hint: 'Redis of rate_limits does not answer, and when_away says refuse: start it, or say count_here',
   },
+  'gateway.worker_ended': {
+    blame: 'gateway',
+    status: 500,
+    sqlstate: 'XX000',
+    hint: 'The cause is in the log; the worker is started again. Report it where the cause is code of the gateway',
+  },
+  'gateway.worker_silent': {
+    blame: 'gateway',
+    status: 503,
+    sqlstate: '57P03',
+    hint: 'A worker is busy or stuck: see its processor time, and restart the gateway where it does not come back',
+  },
   'gateway.bug': {
     blame: 'gateway',
     status: 500,

@@ -1,13 +1,22 @@
 import { GatewayError } from './error.ts'
 import type { LogEntry } from './postgres/state.ts'
 
-/** One JSON line an entry. Messages of our errors hold no secret; of others only name and code are kept, for they may quote anything. */
-export function createLog(log: (line: string) => void, clock: () => number): (entry: LogEntry) => void {
+/**
+ * One JSON line an entry. Messages of our errors hold no secret; of others only name and code are kept, for they may quote anything.
+ *
+ * @param worker its number, where there are several
+ */
+export function createLog(
+  log: (line: string) => void,
+  clock: () => number,
+  worker?: number,
+): (entry: LogEntry) => void {
   return ({ level, message, requestId, cause }) => {
     log(
       JSON.stringify({
         at: new Date(clock()).toISOString(),
         level,
+        ...(worker === undefined ? {} : { worker }),
         message,
         request_id: requestId,
         ...describeCause(cause),

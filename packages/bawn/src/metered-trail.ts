@@ -58,6 +58,8 @@ export function tellGateway(
   { trail, log }: { readonly trail: AuditTrail; readonly log: (entry: LogEntry) => void },
   action: string,
   decision: 'permit' | 'error',
+  resource = 'gateway',
+  rule = 'operator',
 ): void {
   try {
     trail.emit({
@@ -67,9 +69,9 @@ export function tellGateway(
       identity: undefined,
       address: undefined,
       action,
-      resource: 'gateway',
+      resource,
       decision,
-      rule: 'operator',
+      rule,
     })
     trail.commit()
   } catch (cause) {

@@ -1,37 +1,31 @@
-import { type KeyObject, randomUUID } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { createLoginThrottle } from './accounts/throttle.ts'
 import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.ts'
 import { problemAt, problemOf, type ReloadProblem, type ReloadResult } from './admin/reload.ts'
-import { createMetrics } from './audit/metrics.ts'
-import { openAuditTrail } from './audit/trail.ts'
+import type { AuditTrail } from './audit/event.ts'
+import { createMetrics, type Metrics } from './audit/metrics.ts'
+import { openSharedTrail } from './audit/shared-trail.ts'
+import { type AuditTrailOptions, openAuditTrail } from './audit/trail.ts'
 import type { NameResolver } from './authn/host-names.ts'
-import type { Identity } from './authn/identity.ts'
-import { type Composition, compose, openKeystore, type Surroundings } from './compose.ts'
-import { composeLimiter, type OpenLimiter } from './compose-limits.ts'
+import { openKeystore } from './compose.ts'
+import { composeLimiter } from './compose-limits.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
-import { type Config, ConfigError } from './config/load.ts'
+import { ConfigError } from './config/load.ts'
 import { probeFiles } from './config/probe.ts'
-import { type Configuration, loadConfiguration, tellPlugins } from './configuration.ts'
+import { loadConfiguration, tellPlugins } from './configuration.ts'
+import { Doors, type GoodConfig } from './doors.ts'
 import { GatewayError } from './error.ts'
-import { createHttpDoor, type HttpDoor } from './http/door.ts'
 import { createLog } from './log.ts'
 import { createMeteredTrail, tellGateway } from './metered-trail.ts'
-import { formatHostPort, parseHostPort, type ServerTls } from './option.ts'
-import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
 import { SessionSlots } from './postgres/session-slots.ts'
-import {
-  endTakenBack,
-  type RevocationWatch,
-  watchSessions,
-  watchStreams,
-  watchTakenBack,
-  watchTunnels,
-} from './revocation.ts'
+import type { LogEntry } from './postgres/state.ts'
 import { controlRevocations } from './revocation-control.ts'
-import { type ListenerTls, openListenerTls } from './server-tls.ts'
-import { killSessions, listSessions } from './session-control.ts'
+import { chooseSessions } from './session-control.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { packageVersion } from './version.ts'
+import { WorkerThreads } from './worker-threads.ts'
+import { workerCount } from './workers/option.ts'
+import { type NextWorkers, ownThread, type Workers } from './workers.ts'
 
 /** What the command line starts; composed of every folder. */
 export interface RunningServer {
@@ -49,17 +43,16 @@ export interface StartOptions {
   readonly log: (line: string) => void
   /** Milliseconds since 1970. */
   readonly clock: () => number
-  /** For names in host rules; the system's servers when it is not given. */
+  /** For names in host rules; the system's servers when it is not given. Of one worker alone: a function cannot be given to others. */
   readonly resolver?: NameResolver
 }
-
-type GoodConfig = Extract<Configuration, { kind: 'ok' }>
 
 /** How long an admin connection may take to end: nothing that it answers is long. */
 const adminCloseMs = 1_000
 
 /** Starts every listener of a configuration file. @throws {GatewayError} whatever keeps it from starting */
-export async function startServer({ configPath, log, clock, resolver }: StartOptions): Promise<RunningServer> {
+export async function startServer(options: StartOptions): Promise<RunningServer> {
+  const { configPath, log, clock } = options
   const loaded = await goodConfig(configPath)
   const { config } = loaded
   const startedAt = clock()
@@ -67,40 +60,20 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
   const metrics = createMetrics({ version }, startedAt)
   const entry = createLog(log, clock)
   const auditKey = openKeystore(config, process.env).audit()
-  const limiter = await composeLimiter(config, process.env, entry)
-  const trail = createMeteredTrail(
-    openAuditTrail({
-      file: config.audit.file,
-      key: auditKey,
-      fsync: config.audit.fsync,
-      clock,
-      onUnwritable: cause => {
-        metrics.auditWritable.set(0)
-        entry({
-          level: 'error',
-          message: 'the audit trail cannot be written: nothing is answered',
-          requestId: '-',
-          cause,
-        })
-      },
-    }),
-    metrics,
-  )
-  const throttle = createLoginThrottle({ now: () => performance.now() })
-  const memoryTokens = createMemoryTokenStore()
-  const slots = new SessionSlots()
-  const surroundings: Surroundings = {
-    trail,
-    metrics,
+  const trailOptions: AuditTrailOptions = {
+    file: config.audit.file,
+    key: auditKey,
+    fsync: config.audit.fsync,
     clock,
-    log: entry,
-    throttle,
-    limiter,
-    slots,
-    memoryTokens,
-    resolver,
+    onUnwritable: cause => {
+      metrics.auditWritable.set(0)
+      entry({ level: 'error', message: unwritable, requestId: '-', cause })
+    },
   }
-  const server = new Server(configPath, loaded, surroundings, auditKey, version, startedAt, limiter.close)
+  const parts = { configPath, loaded, metrics, clock, log: entry, auditKey, version, startedAt }
+  const count = workerCount(config.workers)
+  const server =
+    count === 1 ? await oneThread(parts, trailOptions, options.resolver) : manyThreads(parts, trailOptions, count, log)
   try {
     await server.start()
     return server
@@ -110,42 +83,87 @@ export async function startServer({ configPath, log, clock, resolver }: StartOpt
   }
 }
 
+export const unwritable = 'the audit trail cannot be written: nothing is answered'
+
+async function oneThread(
+  parts: ServerParts,
+  trailOptions: AuditTrailOptions,
+  resolver: NameResolver | undefined,
+): Promise<Server> {
+  const { loaded, metrics, clock, log } = parts
+  const limiter = await composeLimiter(loaded.config, process.env, log)
+  const trail = createMeteredTrail(openAuditTrail(trailOptions), metrics)
+  const now = (): number => performance.now()
+  const doors = new Doors({
+    trail,
+    metrics,
+    clock,
+    log,
+    resolver,
+    throttle: createLoginThrottle({ now }),
+    limiter,
+    slots: new SessionSlots(),
+    memoryTokens: createMemoryTokenStore(),
+  })
+  return new Server(parts, trail, () => ownThread(doors, limiter.close))
+}
+
+function manyThreads(
+  parts: ServerParts,
+  trailOptions: AuditTrailOptions,
+  count: number,
+  writeLog: (line: string) => void,
+): Server {
+  const { configPath, metrics, log, version, startedAt } = parts
+  const shared = openSharedTrail(trailOptions)
+  const trail = createMeteredTrail(shared, metrics)
+  return new Server(
+    parts,
+    trail,
+    ({ inTurn, tell }) =>
+      new WorkerThreads({ configPath, count, version, startedAt, trail: shared, metrics, log, writeLog, inTurn, tell }),
+  )
+}
+
+interface ServerParts {
+  readonly configPath: string
+  readonly loaded: GoodConfig
+  readonly metrics: Metrics
+  /** Milliseconds since 1970. */
+  readonly clock: () => number
+  readonly log: (entry: LogEntry) => void
+  readonly auditKey: KeyObject
+  readonly version: string
+  readonly startedAt: number
+}
+
+/** What workers may ask of the server. */
+export interface ServerTurns {
+  /** The start, every reload and every worker's, one after the other: of two at once, the one that read the older file could swap last. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>
+  /** A line of the trail about the gateway itself. */
+  tell(action: string, decision: 'permit' | 'error', resource: string): void
+}
+
 class Server implements RunningServer {
-  readonly #configPath: string
-  readonly #surroundings: Surroundings
-  readonly #auditKey: KeyObject
-  readonly #version: string
-  readonly #startedAt: number
-  readonly #closeLimiter: OpenLimiter['close']
+  readonly #parts: ServerParts
+  readonly #trail: AuditTrail
+  readonly #workers: Workers
   #loaded: GoodConfig
-  #current: Composition | undefined
-  /** Replaced, and still used by what began on them. */
-  readonly #retired = new Set<Composition>()
   #last: Promise<unknown> = Promise.resolve()
   #draining = false
   #closing: Promise<void> | undefined
-  #revocation: readonly RevocationWatch[] = []
-  readonly #http = new Map<string, HttpDoor>()
-  readonly #postgres = new Map<string, PostgresListener>()
   readonly #admin: AdminDoor[] = []
-  readonly #addresses: Record<string, string> = {}
+  #addresses: Readonly<Record<string, string>> = {}
 
-  constructor(
-    configPath: string,
-    loaded: GoodConfig,
-    surroundings: Surroundings,
-    auditKey: KeyObject,
-    version: string,
-    startedAt: number,
-    closeLimiter: OpenLimiter['close'],
-  ) {
-    this.#closeLimiter = closeLimiter
-    this.#configPath = configPath
-    this.#loaded = loaded
-    this.#surroundings = surroundings
-    this.#auditKey = auditKey
-    this.#version = version
-    this.#startedAt = startedAt
+  constructor(parts: ServerParts, trail: AuditTrail, createWorkers: (turns: ServerTurns) => Workers) {
+    this.#parts = parts
+    this.#trail = trail
+    this.#loaded = parts.loaded
+    this.#workers = createWorkers({
+      inTurn: work => this.#inTurn(work),
+      tell: (action, decision, resource) => this.#tell(action, decision, resource, 'worker'),
+    })
   }
 
   get addresses(): Readonly<Record<string, string>> {
@@ -156,7 +174,6 @@ class Server implements RunningServer {
     return this.#inTurn(() => this.#start())
   }
 
-  /** The start and every reload, one after the other: of two at once, the one that read the older file could swap last. */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work)
     this.#last = turn.catch(() => {})
@@ -164,118 +181,63 @@ class Server implements RunningServer {
   }
 
   async #start(): Promise<void> {
-    const { config, kinds, plugins } = this.#loaded
-    tellPlugins(plugins, [], this.#surroundings.log)
-    const composition = await compose(config, kinds, this.#surroundings, process.env)
-    this.#current = composition
-    this.#follow(composition)
-    await composition.prime()
+    const { config, plugins } = this.#loaded
+    tellPlugins(plugins, [], this.#parts.log)
+    const bound: Record<string, string> = { ...(await this.#workers.start(this.#loaded)) }
     for (const [name, listener] of Object.entries(config.listeners)) {
-      this.#addresses[name] = await this.#listen(name, listener, composition).catch(error => {
-        throw isSystemError(error, 'listen')
-          ? new GatewayError('gateway.listen', `listener ${name} cannot have ${listener.address}`, { cause: error })
-          : error
-      })
+      if (listener.door === 'admin') bound[name] = await this.#openAdmin(listener)
     }
-    const isOver = async (who: Identity): Promise<boolean> => (await this.#current?.isRevoked(who)) === true
-    this.#revocation = [
-      watchSessions(this.#postgres, isOver),
-      watchStreams(this.#http, isOver),
-      watchTunnels(this.#http, isOver),
-      watchTakenBack(() => this.#endTakenBack()),
-    ]
-    tellGateway(this.#surroundings, 'start', 'permit')
+    // In order of the file.
+    this.#addresses = Object.fromEntries(Object.keys(config.listeners).map(name => [name, bound[name] ?? '']))
+    this.#tell('start', 'permit')
   }
 
-  /** What is taken back ends at once; a session that began meanwhile, with the next round. */
-  #follow(composition: Composition): void {
-    composition.revoked?.onRevoked(() => this.#endTakenBack())
+  async #openAdmin(listener: { readonly address: string; readonly token_file: string }): Promise<string> {
+    const { version, clock, startedAt } = this.#parts
+    const door = await createAdminDoor(
+      { address: listener.address, tokenFile: listener.token_file },
+      {
+        health: () => ({ version, uptime_seconds: Math.round((clock() - startedAt) / 1000) }),
+        ready: () => this.#ready(),
+        metrics: () => {
+          // Failing is told when it begins; that it is over shows only when somebody looks.
+          this.#auditWritable()
+          return this.#workers.metrics()
+        },
+        head: () => this.#trail.head,
+        reload: () => this.reload(),
+        sessions: () => this.#sessions(),
+        revocations: () =>
+          controlRevocations(this.#workers.revoked(), this.#loaded.config, { ...this.#parts, trail: this.#trail }),
+        killSessions: async (choice, by) => {
+          const chosen = chooseSessions(await this.#sessions(), this.#trail, choice, by)
+          await this.#workers.endSessions(new Set(chosen.map(({ id }) => id)))
+          return chosen
+        },
+      },
+    )
+    this.#admin.push(door)
+    return door.address
   }
 
-  #endTakenBack(): void {
-    const { revoked, isTakenBack } = this.#current ?? {}
-    if (revoked !== undefined && isTakenBack !== undefined) endTakenBack(this.#postgres, this.#http, isTakenBack)
-  }
-
-  async #listen(name: string, listener: Config['listeners'][string], state: Composition): Promise<string> {
-    const address = parseHostPort(listener.address)
-    const { log, limiter } = this.#surroundings
-    const tls = listener.door === 'admin' ? undefined : this.#tls(name, listener.tls)
-    const rate = listener.door === 'admin' ? undefined : listener.rate_limit
-    const rateLimit = rate && limiter.limit(`listener ${name}`, 'listener', rate)
-    switch (listener.door) {
-      case 'http': {
-        const door = createHttpDoor({ listener, tls, rateLimit }, state.http, {
-          requestId: randomUUID,
-          log: {
-            error: (message, detail) =>
-              log({
-                level: 'error',
-                message,
-                requestId: String(detail['requestId'] ?? '-'),
-                cause: detail['error'] ?? detail['cause'],
-              }),
-          },
-        })
-        const bound = await door.listen(address.host, address.port)
-        this.#http.set(name, door)
-        return formatHostPort(bound)
-      }
-      case 'postgres': {
-        const options = { ...listener, databases: listener.databases, name, rateLimit, tls }
-        const opened = await listenPostgres(address, options, state.postgres)
-        this.#postgres.set(name, opened)
-        return formatHostPort(opened.address)
-      }
-      case 'admin': {
-        const door = await createAdminDoor(
-          { address: listener.address, tokenFile: listener.token_file },
-          {
-            health: () => ({
-              version: this.#version,
-              uptime_seconds: Math.round((this.#surroundings.clock() - this.#startedAt) / 1000),
-            }),
-            ready: () => this.#ready(),
-            metrics: () => this.#expose(),
-            head: () => this.#surroundings.trail.head,
-            reload: () => this.reload(),
-            sessions: () => listSessions(this.#postgres),
-            revocations: () => controlRevocations(this.#current?.revoked, this.#loaded.config, this.#surroundings),
-            killSessions: (choice, by) => killSessions(this.#postgres, this.#surroundings.trail, choice, by),
-          },
-        )
-        this.#admin.push(door)
-        return door.address
-      }
-    }
-  }
-
-  #tls(name: string, tls: ServerTls | undefined): ListenerTls | undefined {
-    return tls && openListenerTls(name, tls, this.#surroundings)
+  async #sessions() {
+    const rows = await this.#workers.sessions()
+    return [...rows].sort((one, other) => Date.parse(one.since) - Date.parse(other.since))
   }
 
   async #ready(): Promise<readonly ReadyCheck[]> {
-    const checks = (await this.#current?.checks()) ?? []
+    const checks = await this.#workers.checks()
     return [...checks, { name: 'audit', ok: this.#auditWritable() }, { name: 'not draining', ok: !this.#draining }]
   }
 
   #auditWritable(): boolean {
     try {
-      this.#surroundings.trail.commit()
-      this.#surroundings.metrics.auditWritable.set(1)
+      this.#trail.commit()
+      this.#parts.metrics.auditWritable.set(1)
       return true
     } catch {
       return false
     }
-  }
-
-  #expose(): string {
-    const { metrics } = this.#surroundings
-    // Failing is told when it begins; that it is over shows only when somebody looks.
-    this.#auditWritable()
-    const sessions = [...this.#postgres.values()].reduce((sum, listener) => sum + listener.sessions().length, 0)
-    metrics.sessions.set(sessions, 'postgres')
-    return metrics.expose()
   }
 
   reload(): Promise<ReloadResult> {
@@ -284,50 +246,35 @@ class Server implements RunningServer {
 
   async #reload(): Promise<ReloadResult> {
     if (this.#draining) return { kind: 'refused', problems: [this.#stopping()] }
-    const { metrics } = this.#surroundings
     const result = await this.#swap()
-    metrics.reloads.add(result.kind === 'reloaded' ? 'swapped' : 'refused')
-    tellGateway(this.#surroundings, 'reload', result.kind === 'reloaded' ? 'permit' : 'error')
+    this.#parts.metrics.reloads.add(result.kind === 'reloaded' ? 'swapped' : 'refused')
+    this.#tell('reload', result.kind === 'reloaded' ? 'permit' : 'error')
     return result
   }
 
   async #swap(): Promise<ReloadResult> {
-    const next = await loadConfiguration(this.#configPath)
+    const { configPath, auditKey, log } = this.#parts
+    const next = await loadConfiguration(configPath)
     if (next.kind === 'invalid') return { kind: 'refused', problems: next.problems }
     const outside = probeFiles(next.config, next.source, process.env)
     const problems = [...outside.filter(({ level }) => level === 'error'), ...this.#needsRestart(next)]
     if (problems.length > 0) return { kind: 'refused', problems }
-    let composition: Composition
-    const renewed = new Map<string, ListenerTls>()
+    let state: NextWorkers
     try {
-      for (const [name, listener] of Object.entries(next.config.listeners)) {
-        if (listener.door !== 'admin' && listener.tls !== undefined)
-          renewed.set(name, openListenerTls(name, listener.tls, this.#surroundings))
-      }
-      if (!openKeystore(next.config, process.env).audit().equals(this.#auditKey)) {
+      if (!openKeystore(next.config, process.env).audit().equals(auditKey)) {
         return { kind: 'refused', problems: [otherAuditKey(next)] }
       }
-      tellPlugins(next.plugins, this.#loaded.plugins, this.#surroundings.log)
-      composition = await compose(next.config, next.kinds, this.#surroundings, process.env)
+      tellPlugins(next.plugins, this.#loaded.plugins, log)
+      state = await this.#workers.prepare(next)
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error
-      return { kind: 'refused', problems: [problemOf(this.#configPath, error)] }
+      return { kind: 'refused', problems: [problemOf(configPath, error)] }
     }
-    await composition.prime()
     if (this.#draining) {
-      await composition.close()
+      await state.abort()
       return { kind: 'refused', problems: [this.#stopping()] }
     }
-    const before = this.#current
-    this.#current = composition
-    this.#follow(composition)
-    for (const door of this.#http.values()) door.swap(composition.http)
-    for (const listener of this.#postgres.values()) listener.swap(composition.postgres)
-    for (const [name, files] of renewed) (this.#http.get(name) ?? this.#postgres.get(name))?.renewTls(files)
-    if (before !== undefined) {
-      this.#retired.add(before)
-      before.retire(composition, () => this.#retired.delete(before))
-    }
+    await state.commit()
     const changes = describeChanges(this.#loaded.config, next.config)
     this.#loaded = next
     return { kind: 'reloaded', changes, warnings: [...next.warnings, ...outside] }
@@ -341,6 +288,7 @@ class Server implements RunningServer {
     if (JSON.stringify(before.audit) !== JSON.stringify({ ...config.audit, statements: before.audit.statements })) {
       paths.push(['audit'])
     }
+    if (workerCount(before.workers) !== workerCount(config.workers)) paths.push(['workers'])
     return paths.map(path =>
       source.problem(
         'error',
@@ -353,7 +301,7 @@ class Server implements RunningServer {
   }
 
   #stopping(): ReloadProblem {
-    return problemAt(this.#configPath, 'the gateway is stopping', 'start it again: it reads the file then')
+    return problemAt(this.#parts.configPath, 'the gateway is stopping', 'start it again: it reads the file then')
   }
 
   close(timeoutMs: number): Promise<void> {
@@ -362,18 +310,17 @@ class Server implements RunningServer {
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    for (const watch of this.#revocation) watch.close()
     this.#draining = true
     // Whatever a door has to say, the trail is closed and its lock given back.
-    await Promise.allSettled([
-      ...[...this.#http.values()].map(door => door.drain(timeoutMs)),
-      ...[...this.#postgres.values()].map(listener => listener.drain(timeoutMs)),
-    ])
+    await Promise.allSettled([this.#workers.drain(timeoutMs)])
     await Promise.race([Promise.allSettled(this.#admin.map(door => door.close())), expired(adminCloseMs)])
-    tellGateway(this.#surroundings, 'stop', 'permit')
-    await Promise.all([this.#current?.close(), ...Array.from(this.#retired, retired => retired.close())])
-    await this.#closeLimiter()
-    await this.#surroundings.trail.close()
+    this.#tell('stop', 'permit')
+    await this.#workers.close()
+    await this.#trail.close()
+  }
+
+  #tell(action: string, decision: 'permit' | 'error', resource?: string, rule?: string): void {
+    tellGateway({ trail: this.#trail, log: this.#parts.log }, action, decision, resource, rule)
   }
 }
 
@@ -393,10 +340,6 @@ function otherAuditKey({ source }: GoodConfig): ReloadProblem {
     'its audit key is not the one that the trail is written with, which cannot change while the gateway runs',
     'copy the audit key (secure_log_key), or begin another audit.file and restart',
   )
-}
-
-function isSystemError(error: unknown, call: string): boolean {
-  return error instanceof Error && 'syscall' in error && error.syscall === call
 }
 
 function expired(ms: number): Promise<void> {

@@ -37,18 +37,23 @@ export function listSessions(listeners: Listeners): readonly SessionRow[] {
     .map(row)
 }
 
-/** Ends the sessions that fit. Each has its line in the trail first; where that cannot be written, none ends. */
-export function killSessions(
-  listeners: Listeners,
+/** Ends the sessions of these ids. */
+export function endSessions(listeners: Listeners, ids: ReadonlySet<string>): void {
+  for (const { endSessions: end } of listeners.values()) end(session => ids.has(session.id), 'killed')
+}
+
+/** Those that fit, of all that are open. Each has its line in the trail when this returns; where that cannot be written, it throws. */
+export function chooseSessions(
+  open: readonly SessionRow[],
   trail: AuditTrail,
   { id, user, database }: SessionChoice,
   by: Operator,
 ): readonly KilledSession[] {
-  const fits = (session: SessionSummary): boolean =>
+  const fits = (session: SessionRow): boolean =>
     (id === undefined || session.id === id) &&
-    (user === undefined || session.identity.id === user) &&
+    (user === undefined || session.user === user) &&
     (database === undefined || session.database === database)
-  const chosen = open(listeners).filter(fits)
+  const chosen = open.filter(fits)
   const requestId = randomUUID()
   const tell = (resource: string): void =>
     trail.emit({
@@ -63,10 +68,8 @@ export function killSessions(
       decision: 'permit',
       rule: 'admin token',
     })
-  for (const session of chosen) tell(`${session.database}/${session.identity.id}/${session.id}`)
+  for (const session of chosen) tell(`${session.database}/${session.user}/${session.id}`)
   if (chosen.length === 0) tell('no session')
   trail.commit()
-  const ids = new Set(chosen.map(session => session.id))
-  for (const { endSessions } of listeners.values()) endSessions(session => ids.has(session.id), 'killed')
-  return chosen.map(session => ({ id: session.id, user: session.identity.id, database: session.database }))
+  return chosen.map(session => ({ id: session.id, user: session.user, database: session.database }))
 }

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { GatewayError } from '../error.ts'
 import { name } from '../option.ts'
+import { processSecret } from '../process-secret.ts'
 import type { CredentialVersion } from './credential-version.ts'
 import type { HashedName } from './digest-verifier.ts'
 import type { Administration } from './grant.ts'
@@ -128,7 +128,7 @@ export function isWritable(store: AccountStore): store is WritableAccountStore {
 /** What decoys are derived from: the secret of the first store that keeps one, else one of this process. Rejects as the store does. */
 export function decoySecretOf(stores: readonly AccountStore[]): () => Promise<Uint8Array> {
   const keeper = stores.find(store => store.decoySecret !== undefined)
-  const own = randomBytes(32)
+  const own = processSecret('decoys of accounts')
   return async () => keeper?.decoySecret?.() ?? own
 }
 

@@ -31,9 +31,9 @@ export interface AdminSource {
   head(): string
   reload(): Promise<ReloadResult>
   /** Open sessions at the PostgreSQL door, the oldest first. */
-  sessions(): readonly SessionRow[]
+  sessions(): readonly SessionRow[] | Promise<readonly SessionRow[]>
   /** Ends every session that fits. It is in the trail before the first one ends. */
-  killSessions(choice: SessionChoice, by: Operator): readonly KilledSession[]
+  killSessions(choice: SessionChoice, by: Operator): readonly KilledSession[] | Promise<readonly KilledSession[]>
   /** @throws {AdminError} `admin.no_revocations` */
   revocations(): Revocations
 }
@@ -166,14 +166,14 @@ function createRoutes(source: AdminSource, isToken: (text: string) => boolean): 
     ],
     ['/audit/head', get(() => json(200, { head: source.head() }))],
     ['/reload', withToken({ method: 'POST', answer: async () => reloadAnswer(await reload()) })],
-    ['/sessions', withToken(get(() => json(200, { sessions: source.sessions() })))],
+    ['/sessions', withToken(get(async () => json(200, { sessions: await source.sessions() })))],
     [
       '/sessions/kill',
       withToken({
         method: 'POST',
-        answer: request => {
+        answer: async request => {
           const choice = choiceOf(request.url ?? '')
-          return json(200, { killed: source.killSessions(choice, by(request)) })
+          return json(200, { killed: await source.killSessions(choice, by(request)) })
         },
       }),
     ],

@@ -272,7 +272,12 @@ class FirstTrail extends ThreadTrail implements SharedTrail {
         this.fail('cannot recover', cause)
       }
     })
-    if (found?.torn !== undefined) this.emit(recovered(basename(found.torn.file), found.torn.bytes, found.n))
+    if (found?.torn === undefined) return
+    try {
+      this.emit(recovered(basename(found.torn.file), found.torn.bytes, found.n))
+    } catch {
+      // Told by #fail: while nothing can be written, this cannot be either. What was cut off is kept all the same.
+    }
   }
 
   override async close(): Promise<void> {

@@ -16,6 +16,7 @@ import { checkReach } from './check-reach.ts'
 import { checkRevocation } from './check-revocation.ts'
 import { checkSigning } from './check-signing.ts'
 import { checkTokens } from './check-tokens.ts'
+import { checkWorkers } from './check-workers.ts'
 import type { Draft } from './draft.ts'
 import { checkNames, type Report } from './report.ts'
 
@@ -178,4 +179,5 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkLogin(draft, report)
   checkRoutes(draft, report)
   checkFields(draft, report)
+  checkWorkers(draft, report)
 }

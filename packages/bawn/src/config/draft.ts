@@ -3,6 +3,7 @@ import { keysOptions } from '../keys/option.ts'
 import { rateLimitsOptions } from '../limits/option.ts'
 import { grantsOptions } from '../policy/option.ts'
 import { revocationsOptions } from '../tokens/option.ts'
+import { workersOptions } from '../workers/option.ts'
 import type { PluginKinds } from './kinds.ts'
 import type { ConfigSchema } from './schema.ts'
 
@@ -28,6 +29,7 @@ export type Draft = {
   readonly revocations: z.output<typeof revocationsOptions> | undefined
   readonly rate_limits: z.output<typeof rateLimitsOptions> | undefined
   readonly grants: { readonly configured: boolean; readonly options: z.output<typeof grantsOptions> | undefined }
+  readonly workers: z.output<typeof workersOptions> | undefined
   /** What plug-ins have brought. */
   readonly kinds: PluginKinds
 }
@@ -71,6 +73,7 @@ export function draftOf(value: unknown, schema: ConfigSchema, kinds: PluginKinds
     shortPolicies: new Set(
       Object.entries(top['policies'] ?? {}).flatMap(([name, policy]) => (typeof policy === 'string' ? [name] : [])),
     ),
+    workers: workersOptions.safeParse(top['workers']).data,
     keys: keysOptions.safeParse(top['keys']).data,
     kinds,
   }

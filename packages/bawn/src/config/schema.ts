@@ -12,6 +12,7 @@ import { pluginOptions } from '../plugins/option.ts'
 import { grantsOptions, policyOptions } from '../policy/option.ts'
 import { databaseOptions, postgresListenerOptions } from '../postgres/option.ts'
 import { commonTokenOptions, revocationsOptions, signingOptions, tokensOptions } from '../tokens/option.ts'
+import { workersOptions } from '../workers/option.ts'
 import { type CheckOptions, noPluginKinds, type PluginEntry, type PluginKinds, type WrittenOptions } from './kinds.ts'
 
 // The whole of bawn.yaml, composed of the schemas that each folder keeps in its option.ts. A section is a record (name: entry), a
@@ -135,6 +136,7 @@ export function configSchema(kinds: PluginKinds) {
       .describe('what is sensitive, how it is protected, and what each role sees of it'),
     keys: keysOptions.describe('the keystore; the audit chain has its key here too'),
     audit: auditOptions.describe('who saw what'),
+    workers: workersOptions,
     plugins: z
       .record(name, pluginOptions)
       .default({})

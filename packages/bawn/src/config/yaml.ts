@@ -19,6 +19,8 @@ export interface Span {
 /** A parsed file: plain values, and the place of each of them. */
 export interface Source {
   readonly file: string
+  /** The bytes of it. */
+  readonly bytes: Uint8Array
   /** Plain objects, arrays, strings, numbers, booleans and null. */
   readonly value: unknown
   /** Place of a key or value; of the nearest enclosing value when the path is not in the file. */
@@ -227,7 +229,7 @@ export function parseYaml(file: string, bytes: Uint8Array): ParsedSource {
     const locate = locator(doc, text)
     const locateWithin = (path: ConfigPath, piece: Span): Span =>
       pieceOf(text, locate(path, 'value'), textAt(value, path), piece)
-    return { kind: 'ok', source: { file, value, locate, locateWithin, problem: make } }
+    return { kind: 'ok', source: { file, bytes, value, locate, locateWithin, problem: make } }
   } catch (cause) {
     // The parser throws on too many aliases (ReferenceError) and on nesting that ends the stack (RangeError).
     const message =

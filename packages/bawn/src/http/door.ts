@@ -42,8 +42,8 @@ export interface HttpDoorDeps {
 }
 
 export interface HttpDoor {
-  /** Binds the configured address. @returns where, with the port that the system chose for 0 */
-  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>
+  /** Binds the configured address. @param reusePort other threads listen there too. @returns where, with the port that the system chose for 0 */
+  listen(host: string, port: number, reusePort?: boolean): Promise<{ readonly host: string; readonly port: number }>
   /** For every request that begins from now on; those under way end on the state that they began with. */
   swap(next: HttpState): void
   /** Who is being sent an answer that takes as long as its upstream. */
@@ -129,7 +129,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   })
 
   return {
-    listen: (host, port) => front.listen(host, port),
+    listen: (host, port, reusePort) => front.listen(host, port, reusePort),
     swap: next => {
       const before = current
       current = next

@@ -115,7 +115,8 @@ export interface FrontTls {
 }
 
 export interface Front {
-  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>
+  /** @param reusePort other threads listen there too */
+  listen(host: string, port: number, reusePort?: boolean): Promise<{ readonly host: string; readonly port: number }>
   /** For handshakes from now on. Only for a front that was made with TLS. */
   renewTls(tls: FrontTls): void
   /** Takes no new connections, closes idle ones, and each of the others after its answer. Resolves when none is left. */

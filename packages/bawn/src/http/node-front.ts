@@ -137,7 +137,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
 
   return {
-    listen: (host, port) => listening(entry.server, { host, port }),
+    listen: (host, port, reusePort) => listening(entry.server, { host, port }, reusePort),
     renewTls: next => {
       if ('setSecureContext' in server && typeof server.setSecureContext === 'function') {
         server.setSecureContext(tlsOptions(next))

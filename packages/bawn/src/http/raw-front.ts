@@ -55,7 +55,7 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
   entry.server.once('close', () => clearInterval(timer))
 
   return {
-    listen: (host, port) => listening(entry.server, { host, port }),
+    listen: (host, port, reusePort) => listening(entry.server, { host, port }, reusePort),
     renewTls: next => {
       secure?.setSecureContext(tlsOptions(next, limits.http2))
       choice.renew(next)

@@ -9,7 +9,7 @@ import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import { login } from './login.ts'
 import type { LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
-import { Sessions } from './sessions.ts'
+import { type OtherThreads, Sessions } from './sessions.ts'
 import { readStartupRequest, type StartupRequest } from './startup-settings.ts'
 import type { DoorState, SessionSummary } from './state.ts'
 import { createTlsFront, type DoorTls, shownBinding, type TlsFront, verifiedCertificate } from './tls.ts'
@@ -37,6 +37,8 @@ export interface DoorOptions
   readonly tls: DoorTls | undefined
   /** Of connections. */
   readonly rateLimit?: RateLimit | undefined
+  /** `undefined`: the gateway is one thread. */
+  readonly threads?: OtherThreads | undefined
 }
 
 /** Why somebody else than client and server ends a session. */
@@ -67,7 +69,7 @@ function mayStay(state: DoorState, { database, identity }: SessionSummary): bool
 
 /** Serves accepted connections: one client, one identity, one connection to PostgreSQL. */
 export class PostgresDoor {
-  readonly sessions = new Sessions()
+  readonly sessions: Sessions
   readonly #options: DoorOptions
   #tls: TlsFront | undefined
   #revocation: RevocationCheck | undefined
@@ -83,6 +85,7 @@ export class PostgresDoor {
   constructor(options: DoorOptions, state: DoorState) {
     this.#options = options
     this.#state = state
+    this.sessions = new Sessions(options.threads)
     this.#tls = options.tls === undefined ? undefined : createTlsFront(options.tls, options.authentication_timeout)
     this.#revocation = options.tls?.revocation
     this.#entrance = new Entrance(options, this.sessions, () => this.#revocation)

@@ -17,15 +17,18 @@ export interface PostgresListener {
   sessions(): readonly SessionSummary[]
   /** Ends every session that `which` names, with 57P01. @returns those that there were */
   endSessions(which: (summary: SessionSummary) => boolean, why: EndReason): readonly SessionSummary[]
+  /** A cancel request that came to another thread. */
+  cancel(processId: number, key: Uint8Array): Promise<void>
   /** Accepts no more, ends idle sessions with 57P01, gives running ones `timeoutMs`, and resolves when all are gone. */
   drain(timeoutMs: number): Promise<void>
 }
 
-/** Listens. Rejects when the address cannot be had. */
+/** Listens. @param reusePort other threads listen there too. Rejects when the address cannot be had. */
 export async function listenPostgres(
   address: HostPort,
   options: DoorOptions,
   state: DoorState,
+  reusePort = false,
 ): Promise<PostgresListener> {
   const door = new PostgresDoor(options, state)
   const { proxy_protocol: proxied } = options
@@ -40,13 +43,14 @@ export async function listenPostgres(
     if (proxies === undefined) void door.serve(socket)
     else proxies.accept(socket, from => void door.serve(socket, from))
   })
-  const { port } = await listening(server, address)
+  const { port } = await listening(server, address, reusePort)
   return {
     address: { host: address.host, port },
     swap: next => door.swap(next),
     renewTls: tls => door.renewTls(tls),
     sessions: () => door.sessions.list(),
     endSessions: (which, why) => door.endSessions(which, why),
+    cancel: (processId, key) => door.sessions.cancelOwn(processId, key),
     async drain(timeoutMs) {
       proxies?.close()
       const closed = new Promise<void>(resolve => server.close(() => resolve()))

@@ -30,6 +30,9 @@ export type PlaceAnswer =
   /** `withdraw` leaves the queue: `place` never resolves then. */
   | { readonly kind: 'waiting'; readonly place: Promise<Place>; readonly withdraw: () => void }
 
+/** Who gives places: of this thread, or asked for of another one. */
+export type Slots = Pick<SessionSlots, 'ask' | 'resize'>
+
 interface Room {
   sessions: number | undefined
   taken: number

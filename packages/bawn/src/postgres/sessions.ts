@@ -24,12 +24,30 @@ interface Entry {
   readonly session: OpenSession
 }
 
+/**
+ * The same listener in other threads of the gateway. A cancel request comes by a connection of its own, and so to any of them: whose session
+ * it means is in the process id, which is congruent to `index` modulo `count`.
+ */
+export interface OtherThreads {
+  readonly index: number
+  readonly count: number
+  /** To the thread `index`. Resolves when whoever sent it may go on; never rejects. */
+  cancel(index: number, processId: number, key: Uint8Array): Promise<void>
+}
+
+const alone: OtherThreads = { index: 0, count: 1, cancel: async () => {} }
+
 /** Sessions of one door, by the process id we gave them. */
 export class Sessions {
   readonly #byProcessId = new Map<number, Entry>()
+  readonly #threads: OtherThreads
   #whenEmpty: (() => void) | undefined
   /** Set while the door stops: nobody may begin any more. */
   draining: GatewayError | undefined
+
+  constructor(threads: OtherThreads = alone) {
+    this.#threads = threads
+  }
 
   get count(): number {
     return this.#byProcessId.size
@@ -37,8 +55,10 @@ export class Sessions {
 
   /** @param keyBytes 4 in protocol 3.0, 32 from 3.2 on */
   newKey(keyBytes: 4 | 32): CancelKey {
-    let processId = randomInt(1, 2 ** 31 - 1)
-    while (this.#byProcessId.has(processId)) processId = randomInt(1, 2 ** 31 - 1)
+    const { index, count } = this.#threads
+    const draw = (): number => randomInt(1, Math.floor((2 ** 31 - 1) / count)) * count + index
+    let processId = draw()
+    while (this.#byProcessId.has(processId)) processId = draw()
     return { processId, key: randomBytes(keyBytes) }
   }
 
@@ -53,6 +73,13 @@ export class Sessions {
 
   /** A CancelRequest. Resolves when whoever sent it may go on: what runs later is not meant. */
   async cancel(processId: number, key: Uint8Array): Promise<void> {
+    const owner = processId % this.#threads.count
+    if (owner === this.#threads.index) await this.cancelOwn(processId, key)
+    else if (processId > 0) await this.#threads.cancel(owner, processId, key)
+  }
+
+  /** One for a session of this thread, wherever it came in. */
+  async cancelOwn(processId: number, key: Uint8Array): Promise<void> {
     const entry = this.#byProcessId.get(processId)
     if (entry !== undefined && entry.key.length === key.length && timingSafeEqual(entry.key, key))
       await entry.session.cancel()

@@ -21,7 +21,7 @@ import type { Learning } from './firewall/learning.ts'
 import type { DatabaseHosts } from './hosts.ts'
 import type { UpstreamPool } from './pool/upstream-pool.ts'
 import type { SessionLimits } from './session-limits.ts'
-import type { SessionSlots } from './session-slots.ts'
+import type { Slots } from './session-slots.ts'
 import type { Planner } from './sql/plan.ts'
 import type { SchemaSource } from './sql/schema.ts'
 
@@ -116,7 +116,7 @@ export interface DoorState {
   /** Slows guessing by SCRAM; `password` does so itself, and nobody guesses a token. */
   readonly throttle: LoginThrottle
   /** Places in databases; outlives reloads. */
-  readonly slots: SessionSlots
+  readonly slots: Slots
   readonly catalogue: Catalogue
   readonly audit: AuditTrail
   /** Which statements get a line in the trail. */

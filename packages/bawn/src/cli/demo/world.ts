@@ -19,6 +19,8 @@ export interface WorldOptions {
   /** How this program was started: Node and the entry file. */
   readonly bawn: readonly [string, ...string[]]
   readonly say: (line: string) => void
+  /** Further lines for the configuration. */
+  readonly more?: string
 }
 
 /** Everything the demo runs on, up and filled. */
@@ -156,7 +158,7 @@ async function choosePorts(place: Place, wanted: WorldOptions['ports']): Promise
 }
 
 /** Certificates, passwords, keys, accounts and the configuration; `complete` is written last, so a start that broke off begins anew. */
-async function prepareFiles({ place, bawn, say }: WorldOptions, ports: Ports): Promise<void> {
+async function prepareFiles({ place, bawn, say, more = '' }: WorldOptions, ports: Ports): Promise<void> {
   if (place.has('complete')) return
   say('certificates, keys, accounts')
   const { createAuthority } = await import('@bawn/demo/certificates')
@@ -172,7 +174,7 @@ async function prepareFiles({ place, bawn, say }: WorldOptions, ports: Ports): P
     place.write(`${name}.password`, randomBytes(18).toString('base64url'))
   }
   place.write('master.key', randomBytes(32).toString('base64'))
-  place.write('bawn.yaml', demoConfiguration(ports))
+  place.write('bawn.yaml', demoConfiguration(ports) + more)
   const config = ['--config', place.path('bawn.yaml')]
   await Promise.all([
     command(bawn, ['keys', 'generate', ...config, '--audit', '--client-id', clientId]),

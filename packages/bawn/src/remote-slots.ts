@@ -1,0 +1,82 @@
+import type { Allowance, DatabasePlaces, Place, PlaceAnswer, SessionSlots, Slots } from './postgres/session-slots.ts'
+
+// Places of sessions are counted in the first thread, for all workers: the queue of a database is one.
+
+export interface SlotQuestion {
+  /** Of the worker that asks. */
+  readonly id: number
+  readonly database: string
+  readonly who: string
+  readonly places: DatabasePlaces
+  readonly allowance: Allowance
+}
+
+/** A place, as it can be posted. */
+export type PostedPlace = { readonly kind: 'taken' } | Extract<Place, { readonly kind: 'refused' }>
+
+/** What a worker asks. */
+export interface SlotAnswers {
+  slotAsk(question: SlotQuestion): Promise<PostedPlace>
+  /** Of a place that it has, or waits for. */
+  slotLeave(id: number): void
+  slotResize(size: { readonly database: string; readonly sessions: number | undefined }): void
+}
+
+/** Asks for places from a worker. Whoever asks waits, if only for the answer. */
+export function remoteSlots(first: SlotAnswers): Slots {
+  let nextId = 0
+  return {
+    ask(database, who, { sessions, queueLength, queueTimeoutMs }, { perIdentity, group }): PlaceAnswer {
+      nextId += 1
+      const id = nextId
+      let isSettled = false
+      let isOpen = true
+      const leave = (): void => {
+        if (isOpen) first.slotLeave(id)
+        isOpen = false
+      }
+      const places = { sessions, queueLength, queueTimeoutMs }
+      const asked = first.slotAsk({ id, database, who, places, allowance: { perIdentity, group } })
+      const place = asked.then((answer): Place => {
+        isSettled = true
+        return answer.kind === 'taken' ? { kind: 'taken', leave } : answer
+      })
+      const withdraw = (): void => {
+        if (!isSettled) leave()
+      }
+      return { kind: 'waiting', place, withdraw }
+    },
+    resize: (database, sessions) => first.slotResize({ database, sessions }),
+  }
+}
+
+/** The places of one worker, in the first thread. `ended`: it has ended, and has none. */
+export function slotsOfWorker(slots: SessionSlots): SlotAnswers & { ended(): void } {
+  const leaving = new Map<number, () => void>()
+  const leave = (id: number): void => {
+    leaving.get(id)?.()
+    leaving.delete(id)
+  }
+  return {
+    async slotAsk({ id, database, who, places, allowance }) {
+      const answer = slots.ask(database, who, places, allowance)
+      let place: Place
+      if (answer.kind === 'waiting') {
+        leaving.set(id, answer.withdraw)
+        // Never, for whoever withdraws.
+        place = await answer.place
+      } else place = answer
+      if (place.kind === 'refused') {
+        leaving.delete(id)
+        return place
+      }
+      leaving.set(id, place.leave)
+      return { kind: 'taken' }
+    },
+    slotLeave: leave,
+    slotResize: ({ database, sessions }) => slots.resize(database, sessions),
+    ended() {
+      for (const id of [...leaving.keys()]) leave(id)
+    },
+  }
+}
