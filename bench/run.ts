@@ -14,6 +14,7 @@ const benchmarks = {
   'postgres-results': 'Large results through the PostgreSQL door',
   'postgres-sessions': 'Sessions at the PostgreSQL door',
   http: 'The HTTP door',
+  workers: 'Two workers beside one',
   authn: 'Saying who one is',
   'authn-attacks': 'Refusing tokens',
   policy: 'Decisions of policies',
