@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
+import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
+import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
+import { front } from '../packages/bawn/src/postgres/wire/message.ts'
 import { type GrantsKit, openGrants } from './grants-kit.ts'
-import { type Kit, startKit, withClient } from './postgres-kit.ts'
+import { type Kit, rawLogin, say, startKit, withClient } from './postgres-kit.ts'
 
 // Ways round grants. Mallory may do everything in the schema lab, may read public.notes, and has nothing on public.plans and the schema
 // crm, where the secrets are. The gateway's own login is a superuser of the database: nothing but the gateway stands between.
@@ -262,4 +265,23 @@ test('a denial of one table holds against a grant of the whole database, on ever
   })
   assert.deepEqual(failed, [])
   assert(count > 60, `${count} statements`)
+})
+
+test('a large object by the function call message needs the grant that its function needs in a SELECT', async () => {
+  const create = new MessageBuilder().begin(front.functionCall).int32(715).int16(1).int16(1).int16(1)
+  const message = create.int32(4).int32(0).int16(1).end().take()
+  const answer = async (user: string, role: string, bytes: Buffer): Promise<string> => {
+    const client = await rawLogin(kit.door.address.port, user, role)
+    client.socket.write(bytes)
+    await client.until(() => client.letters().endsWith('Z'))
+    client.socket.destroy()
+    const [first] = client.messages()
+    return first?.type === 'E' ? `${parseErrorResponse(first.body, 0, first.body.length).get('C')}` : client.letters()
+  }
+  await grants.give('guest', 'DQL public.notes')
+  assert.equal(await answer('ray', 'guest', message), '42501')
+  assert.equal(await answer('ray', 'guest', say.query('select lo_create(0)')), '42501')
+  await grants.give('guest', 'AL cluster', 'DDL,DML,DQL shop')
+  assert.equal(await answer('ray', 'guest', message), 'VZ')
+  await grants.take('guest')
 })

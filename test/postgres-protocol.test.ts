@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
 import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
@@ -110,23 +111,66 @@ test('notifications, also to an idle session; notices; settings that the server 
   client.socket.destroy()
 })
 
-test('large objects are passed as they are; the function call message is not', async () => {
+/** FunctionCall with arguments and a result in binary. */
+function call(oid: number, ...args: readonly Buffer[]): Buffer {
+  const message = new MessageBuilder().begin(front.functionCall).int32(oid).int16(1).int16(1).int16(args.length)
+  for (const arg of args) message.int32(arg.length).bytes(arg)
+  return message.int16(1).end().take()
+}
+
+const int4 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}
+
+test('large objects are passed as they are: by SQL, and by the function call message', async () => {
   const client = await rawLogin(port, 'cursor-billy', 'billing')
   const [[oid] = []] = await ask(client, "select lo_from_bytea(0, '\\x0102')")
   await ask(client, `select lo_put(${oid}, 2, '\\x03')`)
   assert.deepEqual(await ask(client, `select lo_get(${oid})`), [['\\x010203']])
   assert.deepEqual(await ask(client, `begin; select loread(lo_open(${oid}, 262144), 2); commit`), [['\\x0102']])
-  // lo_unlink (964) by the message that goes past SQL.
-  const call = new MessageBuilder()
-    .begin(front.functionCall)
-    .int32(964)
-    .int16(0)
-    .int16(1)
-    .int32(1)
-    .bytes(Buffer.from('1'))
-  client.socket.write(call.int16(0).end().take())
-  assert.equal(await client.ready(), 'EZ')
-  assert.deepEqual(await ask(client, `select lo_unlink(${oid})`), [['1']])
+  const answer = async (bytes: Buffer): Promise<readonly [letters: string, result: string]> => {
+    client.socket.write(bytes)
+    await client.until(() => client.letters().endsWith('Z'))
+    const letters = client.letters()
+    const [message] = client.messages()
+    client.received = Buffer.alloc(0)
+    return [letters, message?.type === 'V' ? message.body.subarray(4).toString('hex') : String(message?.body)]
+  }
+  await ask(client, 'begin')
+  const [, opened] = await answer(call(952, int4(Number(oid)), int4(0x60000)))
+  const descriptor = Buffer.from(opened, 'hex')
+  assert.deepEqual(await answer(call(955, descriptor, Buffer.from('written'))), ['VZ', '00000007'])
+  assert.deepEqual(await answer(call(956, descriptor, int4(0), int4(0))), ['VZ', '00000000'])
+  assert.deepEqual(await answer(call(954, descriptor, int4(100))), ['VZ', Buffer.from('written').toString('hex')])
+  // An error of the server leaves the session as it is, and so does a call of another function (pg_backend_pid).
+  assert.match((await answer(call(953, int4(7))))[1], /invalid large-object descriptor: 7/)
+  await ask(client, 'rollback')
+  assert.match((await answer(call(2026))).join(), /^EZ,.*postgres\.function_call/s)
+  assert.match((await answer(call(955, descriptor, Buffer.alloc(1_100_000)))).join(), /^EZ,.*postgres\.too_large/s)
+  assert.deepEqual(await answer(call(964, int4(Number(oid)))), ['VZ', '00000001'])
+  client.socket.destroy()
+})
+
+test('a client is told the process id that notifications and pg_backend_pid() have', async () => {
+  await withClient(kit.client('billy'), async client => {
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+    await client.query('listen own')
+    const heard = once(client, 'notification')
+    await client.query('notify own')
+    const [{ processId }] = await heard
+    assert.deepEqual([processId, Reflect.get(client, 'processID')], [rows[0]?.pid, rows[0]?.pid])
+  })
+})
+
+test('the name UNICODE for UTF8 is taken, and reported by the server as it was written', async () => {
+  const client = await rawLogin(port, 'cursor-billy', 'billing')
+  client.socket.write(say.query("set client_encoding to 'UNICODE'"))
+  await client.until(() => client.letters().endsWith('Z'))
+  assert.match(client.received.toString('latin1'), /client_encoding\0UNICODE\0/)
+  client.received = Buffer.alloc(0)
+  assert.deepEqual(await ask(client, "select 'é'"), [['é']])
   client.socket.destroy()
 })
 

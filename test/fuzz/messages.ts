@@ -279,7 +279,7 @@ function copyIn(random: Seeded): Step {
   )
 }
 
-/** FunctionCall is refused by the door: the server is made to refuse it too, by a function that is not there. */
+/** FunctionCall of what is no large object's is refused by the door: the server is made to refuse it too, by a function that is not there. */
 const functionCall = new MessageBuilder().begin(front.functionCall).int32(0).int16(0).int16(0).int16(0).end().take()
 
 const kinds: readonly (readonly [weight: number, make: (random: Seeded) => Step])[] = [

@@ -880,7 +880,7 @@ export const errors = {
     blame: 'caller',
     status: 400,
     sqlstate: '0A000',
-    hint: 'Call the function in a SELECT; the function call message bypasses SQL',
+    hint: 'Call the function in a SELECT; the function call message, which bypasses SQL, is for large objects alone',
   },
   'postgres.too_large': {
     blame: 'caller',

@@ -25,7 +25,9 @@ export function dispositionOf(
     case back.copyData:
     case back.notice:
     case back.notification:
+      return 'stream'
     case back.functionResult:
+      if (head?.functionCall !== true) throw new WireError('a function result from PostgreSQL that was not asked for')
       return 'stream'
     case back.dataRow:
       if (muted || head === undefined || rowsOf(head) === undefined) return 'stream'

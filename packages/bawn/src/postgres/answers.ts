@@ -131,6 +131,7 @@ export class Answers {
         return
       case back.notice:
       case back.notification:
+      case back.functionResult:
         this.#forward()
         return
       default:

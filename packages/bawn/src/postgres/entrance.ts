@@ -196,7 +196,9 @@ export class Entrance {
 
   #relay(entrant: Entrant, database: DatabaseState, audit: AuditContext, opened: OpenedServer): void {
     const { state, context, message, request } = entrant
-    const key: CancelKey = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4)
+    // In a transaction's pool a session has no connection of its own.
+    const server = opened.source.upstream?.processId
+    const key: CancelKey = this.#sessions.newKey(message.minor >= newestMinor ? 32 : 4, server)
     const { max_frame_bytes: maxFrameBytes, max_pending: maxPending, max_prepared: maxPrepared } = this.#options
     const parts = {
       summary: {

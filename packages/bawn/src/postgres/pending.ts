@@ -13,6 +13,8 @@ export interface Pending {
   readonly refusal?: Buffer | undefined
   /** The server has an empty statement here; the client gets this in place of EmptyQueryResponse or NoData. */
   readonly answer?: Buffer | undefined
+  /** A FunctionCall: it has one result, and is answered up to ReadyForQuery as a query is. */
+  readonly functionCall?: boolean
   /** Our own message: the client sees nothing of its answer. */
   readonly swallow?: boolean
   readonly statement?: Statement | undefined

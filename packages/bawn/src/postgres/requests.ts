@@ -2,6 +2,7 @@ import type { GatewayError } from '../error.ts'
 import type { Administered } from './accounts.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError, toGatewayError } from './failure.ts'
+import { functionCall } from './function-call.ts'
 import { copyFail, type IncomingCopy } from './incoming-copy.ts'
 import { isPromise, type Planned, planStatement } from './planning.ts'
 import { bind, close, describe, execute } from './portals.ts'
@@ -96,11 +97,11 @@ export class Requests implements Turn {
       case front.query:
       case front.parse:
       case front.bind:
+      case front.functionCall:
         if (length > maxMessageBytes) throw new WireError('invalid message length')
         return length <= this.talk.limits.maxFrameBytes ? 'open' : 'stream'
       case front.copyData:
       case front.copyFail:
-      case front.functionCall:
         if (length > maxMessageBytes) throw new WireError('invalid message length')
         return 'stream'
       default:
@@ -155,9 +156,7 @@ export class Requests implements Turn {
       case front.close:
         return close(this)
       default:
-        this.#dropping = true
-        refuse(this.talk, 'query', 'postgres.function_call', 'the function call message is not supported')
-        return 'next'
+        return functionCall(this)
     }
   }
 
@@ -326,10 +325,7 @@ export class Requests implements Turn {
   /** A message that has to be opened and is longer than we keep: its bytes are read over. */
   #tooLarge(type: number): Step {
     this.#dropping = true
-    if (type === front.functionCall) {
-      return refuse(this.talk, 'query', 'postgres.function_call', 'the function call message is not supported')
-    }
-    const kind = type === front.query ? 'query' : 'extended'
+    const kind = type === front.query || type === front.functionCall ? 'query' : 'extended'
     return refuse(
       this.talk,
       kind,

@@ -13,7 +13,7 @@ export interface OpenSession {
   drain(error: GatewayError): void
 }
 
-/** What BackendKeyData tells a client: our own numbers, never the server's. */
+/** What BackendKeyData tells a client: a key of our own, never the server's. */
 export interface CancelKey {
   readonly processId: number
   readonly key: Buffer
@@ -53,11 +53,15 @@ export class Sessions {
     return this.#byProcessId.size
   }
 
-  /** @param keyBytes 4 in protocol 3.0, 32 from 3.2 on */
-  newKey(keyBytes: 4 | 32): CancelKey {
+  /**
+   * @param keyBytes 4 in protocol 3.0, 32 from 3.2 on
+   * @param serverProcessId the process id is the same, for notifications and `pg_stat_activity` speak of it; where it is not known, a session
+   *   at another server has it, or it has to say which thread the session is in, it is our own
+   */
+  newKey(keyBytes: 4 | 32, serverProcessId = 0): CancelKey {
     const { index, count } = this.#threads
     const draw = (): number => randomInt(1, Math.floor((2 ** 31 - 1) / count)) * count + index
-    let processId = draw()
+    let processId = serverProcessId > 0 && count === 1 ? serverProcessId : draw()
     while (this.#byProcessId.has(processId)) processId = draw()
     return { processId, key: randomBytes(keyBytes) }
   }

@@ -1,4 +1,5 @@
 import { PostgresError } from '../failure.ts'
+import { isReadAlike } from '../sql/settings.ts'
 
 /** Settings that PostgreSQL reports of itself, as a client knows them. */
 export class ReportedParameters {
@@ -22,12 +23,7 @@ export class ReportedParameters {
    */
   report(body: string): void {
     const [name = '', value = ''] = body.split('\0')
-    if (
-      (name === 'client_encoding' && value !== 'UTF8') ||
-      (name === 'standard_conforming_strings' && value !== 'on')
-    ) {
-      throw new PostgresError('postgres.encoding', `${name} was changed`)
-    }
+    if (!isReadAlike(name, value)) throw new PostgresError('postgres.encoding', `${name} was changed`)
     if (this.#current === undefined) return
     this.#current.set(name, value)
     this.#known.set(name, value)

@@ -6,9 +6,14 @@ import { everyStruct, namesOf, offsetOf } from './tree.ts'
  * Settings that change how the server reads what we send it: with another string syntax or encoding the gateway and the server
  * would see different statements.
  */
-const guarded: { readonly [setting: string]: RegExp | undefined } = {
-  client_encoding: /^(?:utf-?8|unicode)$/i,
-  standard_conforming_strings: /^(?:on|true|yes|1)$/i,
+const guarded: ReadonlyMap<string, RegExp> = new Map([
+  ['client_encoding', /^(?:utf-?8|unicode)$/i],
+  ['standard_conforming_strings', /^(?:on|true|yes|1)$/i],
+])
+
+/** Whether the server still reads what we send as we do: a setting and its value, as ParameterStatus tells them. */
+export function isReadAlike(setting: string, value: string): boolean {
+  return guarded.get(setting)?.test(value) ?? true
 }
 
 function refusal(name: string, offset: number | undefined): Refusal {
@@ -34,7 +39,7 @@ export function literalOf(node: Node | undefined): string | undefined {
 
 function variable(statement: VariableSetStmt): void {
   const name = (statement.name ?? '').toLowerCase()
-  const allowed = guarded[name]
+  const allowed = guarded.get(name)
   if (allowed === undefined) return
   const isValue = statement.kind === 'VAR_SET_VALUE'
   if (!isValue && statement.kind !== 'VAR_SET_CURRENT') return
@@ -53,7 +58,7 @@ function setConfig(call: FuncCall): void {
       offsetOf(call),
     )
   }
-  const allowed = guarded[name]
+  const allowed = guarded.get(name)
   const value = literalOf(call.args?.[1])
   if (allowed !== undefined && (value === undefined || !allowed.test(value))) throw refusal(name, offsetOf(call))
 }
