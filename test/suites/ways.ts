@@ -15,6 +15,9 @@ import { bawn } from '../world.ts'
 export const ways = ['direct', 'door', 'door with a protected column'] as const
 export type Way = (typeof ways)[number]
 
+/** For suites that take long. */
+export const longWays: readonly Way[] = ['direct', 'door with a protected column']
+
 /** What a suite connects to. */
 export interface Target {
   readonly host: '127.0.0.1'
