@@ -72,6 +72,7 @@ test('harmless settings are passed on, ours are not', () => {
     database: 'shop',
     DateStyle: 'ISO',
     application_name: 'x',
+    synchronous_commit: 'on',
     client_encoding: 'UTF8',
     replication: 'false',
     options: '-c bawn.login=jwt -cstatement_timeout=5s --TimeZone=Europe/Dublin -c application_name=a\\ b',
@@ -82,6 +83,7 @@ test('harmless settings are passed on, ours are not', () => {
   assert.equal(request.applicationName, 'a b')
   assert.deepEqual(request.settings, [
     ['DateStyle', 'ISO'],
+    ['synchronous_commit', 'on'],
     ['statement_timeout', '5s'],
     ['TimeZone', 'Europe/Dublin'],
   ])

@@ -53,6 +53,7 @@ const allowed: ReadonlySet<string> = new Set([
   'jit',
   'lock_timeout',
   'statement_timeout',
+  'synchronous_commit',
   'timezone',
 ])
 
