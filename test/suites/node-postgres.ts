@@ -86,7 +86,7 @@ export const nodePostgres: Suite = {
       rmSync(file, { force: true })
       const reporter = ['--reporter', 'json', '--reporter-option', `output=${file}`]
       const args = [...reporter, '--timeout', '20000', '--exit', `node_modules/${name}/test/*.js`]
-      const said = await collect(join(cwd, 'node_modules/.bin/mocha'), args, { cwd, env, minutes: 5 })
+      const said = await collect(join(cwd, 'node_modules/.bin/mocha'), args, { cwd, env, minutes: 10 })
       if (!existsSync(file)) throw new Error(`mocha wrote no results of ${name}: ${said.slice(-1_500)}`)
       const report: unknown = JSON.parse(readFileSync(file, 'utf8'))
       for (const [list, outcome] of lists) {

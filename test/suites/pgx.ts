@@ -17,10 +17,10 @@ export const pgx: Suite = {
     const folder = await goModule('github.com/jackc/pgx/v5', pgxVersion)
     const packages = ['.', './pgconn', './pgtype/...', './pgxpool', './stdlib']
     const place = `host=${host} port=${port} user=${user} password=${password} dbname=${database} sslmode=disable`
-    const said = await collect('go', ['test', '-count=1', '-p=1', '-timeout=240s', '-json', ...packages], {
+    const said = await collect('go', ['test', '-count=1', '-p=1', '-timeout=900s', '-json', ...packages], {
       cwd: folder,
       env: { PGX_TEST_DATABASE: place },
-      minutes: 6,
+      minutes: 20,
     })
     const outcomes = new Map<string, Outcome>()
     for (const line of said.split('\n')) {

@@ -20,19 +20,30 @@ export async function call(program: string, args: readonly string[], cwd = cache
   }
 }
 
-/** Runs a suite, whose status says nothing: some of its tests fail on every way. @returns both outputs, as they came */
+/**
+ * Runs a suite, whose status says nothing: some of its tests fail on every way. With it ends what it started.
+ *
+ * @returns both outputs, as they came
+ * @throws {Error} when it takes longer than `minutes`: half of its results would look like differences
+ */
 export async function collect(
   program: string,
   args: readonly string[],
   { cwd = cache, env = {}, minutes }: { cwd?: string; env?: NodeJS.ProcessEnv; minutes: number },
 ): Promise<string> {
-  const child = spawn(program, [...args], { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const options = { cwd, env: { ...process.env, ...env }, detached: true }
+  const child = spawn(program, [...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
   const pieces: Buffer[] = []
   child.stdout.on('data', piece => pieces.push(piece))
   child.stderr.on('data', piece => pieces.push(piece))
-  const timer = setTimeout(() => child.kill('SIGKILL'), minutes * 60_000)
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+  }, minutes * 60_000)
   await once(child, 'close')
   clearTimeout(timer)
+  if (isLate) throw new Error(`${program} ${args.join(' ')} did not end within ${minutes} minutes`)
   return Buffer.concat(pieces).toString()
 }
 

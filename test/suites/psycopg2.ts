@@ -24,7 +24,7 @@ export const psycopg2: Suite = {
       PSYCOPG2_TESTDB_PASSWORD: password,
     }
     const cwd = await sourcesOf('psycopg2', version)
-    return await pytest(await pythonWith('psycopg2', []), ['tests'], { cwd, env, minutes: 15 })
+    return await pytest(await pythonWith('psycopg2', []), ['tests'], { cwd, env, minutes: 30 })
   },
   ways: longWays,
   differences: [
