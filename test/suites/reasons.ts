@@ -11,7 +11,7 @@ export const hurried =
 export const applicationName = '`application_name` begins with who it is'
 export const asExecute = '`CREATE TABLE AS EXECUTE` is refused: it would store what a prepared statement yields'
 export const ownWords =
-  'a syntax error in a statement that has to be parsed is told in the door’s words, with the same SQLSTATE'
+  'what PostgreSQL’s grammar refuses, in a statement that has to be parsed, is told in the door’s words, as 42601'
 export const opaque =
   'functions of C, of `internal` and those that put SQL together are refused where a column is protected, for they may name any table; what uses them then fails'
 export const sqlInText =
@@ -20,3 +20,5 @@ export const executedDetail =
   'an error of `EXECUTE` is told without its DETAIL where a column is protected: it may hold stored values'
 export const counts =
   'it prints numbers that depend on what ran before in the database (OIDs, buffers), and some of that was refused'
+export const itsOwnLogins =
+  'it makes users in the database and logs in as them: who may log in at the door is in the accounts of the gateway'
