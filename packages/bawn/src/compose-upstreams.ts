@@ -2,7 +2,7 @@ import type { Config } from './config/load.ts'
 import { withCredentials } from './http/upstream/credentials.ts'
 import { createUpstream } from './http/upstream/pool.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
-import { openCredentials } from './outbound/open.ts'
+import { openCredentials, openSignature } from './outbound/open.ts'
 import type { KindSurroundings } from './plugin.ts'
 
 /**
@@ -16,8 +16,11 @@ export function composeUpstreams(
 ): Map<string, Upstream> {
   return new Map(
     Object.entries(config.upstreams).map(([name, options]) => {
-      const upstream = createUpstream(name, options, { log: message => surroundings.log('warn', message) })
       const { credentials } = options
+      const log = (message: string): void => surroundings.log('warn', message)
+      if (credentials?.kind === 'aws-sigv4')
+        return [name, createUpstream(name, options, { log, signature: openSignature(credentials, surroundings) })]
+      const upstream = createUpstream(name, options, { log })
       return [name, credentials ? withCredentials(upstream, openCredentials(credentials, surroundings)) : upstream]
     }),
   )

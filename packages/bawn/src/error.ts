@@ -652,6 +652,12 @@ export const errors = {
     sqlstate: 'F0000',
     hint: 'Correct credentials of the upstream in the configuration and run: bawn check',
   },
+  'outbound.unsignable': {
+    blame: 'caller',
+    status: 400,
+    sqlstate: '22023',
+    hint: 'Send a query of at most 1,000 parameters, percent-encoded as UTF-8',
+  },
 
   // postgres
   'postgres.protocol': {

@@ -105,6 +105,13 @@ function upstreamPaths(
           return { ...given, key: reference(given.key) }
         case 'bearer':
           return { ...given, token: reference(given.token) }
+        case 'aws-sigv4':
+          return {
+            ...given,
+            access_key_id: reference(given.access_key_id),
+            secret_access_key: reference(given.secret_access_key),
+            session_token: made(given.session_token, reference),
+          }
         case 'client-credentials':
           return {
             ...given,

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { openCredentials } from './open.ts'
-import { type OutboundCredentialsOptions, outboundCredentialsOptions } from './option.ts'
+import { type ClientCredentialsOptions, outboundCredentialsOptions } from './option.ts'
 
 interface Asked {
   readonly authorization: string | undefined
@@ -38,14 +38,17 @@ const give = (response: ServerResponse, body: unknown, status = 200): void => {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 }
 
-const options = (url: string, more: object = { client_secret: 'env:S' }): OutboundCredentialsOptions =>
-  outboundCredentialsOptions.parse({
+function options(url: string, more: object = { client_secret: 'env:S' }): ClientCredentialsOptions {
+  const parsed = outboundCredentialsOptions.parse({
     kind: 'client-credentials',
     token_url: url,
     insecure_http: true,
     client_id: 'ga:te',
     ...more,
   })
+  assert.ok(parsed.kind === 'client-credentials')
+  return parsed
+}
 
 test('a token is fetched once for all who wait, kept, and renewed before its end while it goes on serving', async t => {
   const { url, asked } = await startEndpoint(t, (_asked, response, count) =>

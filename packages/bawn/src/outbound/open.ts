@@ -1,19 +1,26 @@
 import { basicValue } from '../oauth.ts'
+import { awsHeaders, createAwsSignature } from './aws-sigv4.ts'
 import { createClientCredentials } from './client-credentials.ts'
 import type { OutboundCredentials } from './credentials.ts'
 import { createFixedCredentials } from './fixed.ts'
-import type { OutboundCredentialsOptions } from './option.ts'
+import type { AwsSigv4Options, OutboundCredentialsOptions } from './option.ts'
 import { createPostForm } from './post-form.ts'
+import type { RequestSignature } from './signature.ts'
+
+/** `clock`: ms since 1970; `secret`: what a reference stands for. */
+export interface CredentialSurroundings {
+  readonly clock: () => number
+  readonly secret: (reference: string) => string
+}
 
 /**
- * The credential that a configuration gives an upstream.
+ * The credential that a configuration gives an upstream, of those that do not look at the request.
  *
- * @param surroundings `clock`: ms since 1970; `secret`: what a reference stands for
  * @throws {OutboundError} `outbound.bad_credentials`
  */
 export function openCredentials(
-  options: OutboundCredentialsOptions,
-  { clock, secret }: { readonly clock: () => number; readonly secret: (reference: string) => string },
+  options: Exclude<OutboundCredentialsOptions, AwsSigv4Options>,
+  { clock, secret }: CredentialSurroundings,
 ): OutboundCredentials {
   switch (options.kind) {
     case 'basic':
@@ -29,8 +36,14 @@ export function openCredentials(
   }
 }
 
+/** A credential that covers the request. @throws {OutboundError} `outbound.bad_credentials` */
+export function openSignature(options: AwsSigv4Options, { clock, secret }: CredentialSurroundings): RequestSignature {
+  return createAwsSignature(options, clock, secret)
+}
+
 /** Names of the headers that the credential goes in, in lower case; opens nothing. */
 export function headersOf(options: OutboundCredentialsOptions | undefined): readonly string[] {
   if (options === undefined) return []
+  if (options.kind === 'aws-sigv4') return awsHeaders
   return [options.kind === 'api-key' ? options.header.toLowerCase() : 'authorization']
 }

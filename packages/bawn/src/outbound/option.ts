@@ -41,6 +41,24 @@ const clientCredentialsOptions = z
   })
 export type ClientCredentialsOptions = Frozen<z.output<typeof clientCredentialsOptions>>
 
+const scopePart = z.string().regex(/^[a-z0-9-]{1,64}$/, 'must be as AWS writes it, for example eu-central-1')
+
+const awsSigv4Options = z.strictObject({
+  kind: z.literal('aws-sigv4'),
+  region: scopePart.describe('of the service, for example eu-central-1'),
+  service: scopePart.describe('as its signatures name it: execute-api, s3, es, lambda, …'),
+  access_key_id: secretReference.describe('who the gateway is there'),
+  secret_access_key: secretReference.describe('of the gateway there'),
+  session_token: secretReference.optional().describe('of temporary credentials'),
+  max_body_bytes: z
+    .int()
+    .min(0)
+    .max(268_435_456)
+    .default(1_048_576)
+    .describe('of a body, which is kept in memory to be signed; s3 over https takes any whose length is known'),
+})
+export type AwsSigv4Options = Frozen<z.output<typeof awsSigv4Options>>
+
 /** How the gateway proves to an upstream who it is. It goes in place of whatever the caller sent. */
 export const outboundCredentialsOptions = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -63,6 +81,7 @@ export const outboundCredentialsOptions = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('bearer'), token: secretReference.describe('a token that does not change') }),
   clientCredentialsOptions,
+  awsSigv4Options,
 ])
 export type OutboundCredentialsOptions = Frozen<z.output<typeof outboundCredentialsOptions>>
 
@@ -79,6 +98,11 @@ export function secretsOf(
       return [{ key: 'key', reference: options.key }]
     case 'bearer':
       return [{ key: 'token', reference: options.token }]
+    case 'aws-sigv4':
+      return (['access_key_id', 'secret_access_key', 'session_token'] as const).flatMap(key => {
+        const reference = options[key]
+        return reference === undefined ? [] : [{ key, reference }]
+      })
     case 'client-credentials': {
       const { client_secret: secret, private_key: key } = options
       return [

@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import type { RequestSignature } from '../../outbound/signature.ts'
 import { type UpstreamOptions, urlsOf } from '../option.ts'
 import { HttpError } from '../problem.ts'
 import { createBalanced } from './balanced.ts'
 import { Connection, type ConnectionOwner, type ConnectionTimes } from './connection.ts'
 import { Exchange } from './exchange.ts'
 import type { UpstreamOrigin } from './request-writer.ts'
+import { withCollectedBodies, withSignature } from './signed.ts'
 import type { AnswerReceiver, Upstream, UpstreamRequest } from './upstream.ts'
 
 export interface UpstreamDeps {
@@ -20,6 +22,8 @@ export interface UpstreamDeps {
   readonly maxWaiting?: number
   /** How long an unused connection is kept when the upstream does not say; default 4 s, under what servers commonly do. */
   readonly keepMs?: number
+  /** Of the gateway: each request carries one. */
+  readonly signature?: RequestSignature | undefined
 }
 
 /**
@@ -47,14 +51,31 @@ interface Waiting {
  */
 export function createUpstream(name: string, options: UpstreamOptions, deps: UpstreamDeps = {}): Upstream {
   const urls = urlsOf(options)
-  const pools = urls.map(url => createPool(urls.length === 1 ? name : url, parseUrl(name, url), options, deps))
-  const [only] = pools
-  if (only !== undefined && pools.length === 1 && options.health === undefined && (options.retries ?? 0) === 0)
-    return only
-  return createBalanced(name, pools, options, {
-    now: deps.now ?? (() => performance.now()),
-    log: deps.log ?? (() => {}),
-  })
+  const { signature } = deps
+  const servers = urls.map(url => createServer(urls.length === 1 ? name : url, parseUrl(name, url), options, deps))
+  const [only] = servers
+  const isOne = servers.length === 1 && options.health === undefined && (options.retries ?? 0) === 0
+  const upstream =
+    only !== undefined && isOne
+      ? only
+      : createBalanced(name, servers, options, {
+          now: deps.now ?? (() => performance.now()),
+          log: deps.log ?? (() => {}),
+        })
+  const isSecure = urls.every(url => /^https:/i.test(url))
+  return signature === undefined ? upstream : withCollectedBodies(upstream, isSecure, signature)
+}
+
+function createServer(name: string, url: URL, options: UpstreamOptions, deps: UpstreamDeps): Upstream {
+  if (deps.signature === undefined) return createPool(name, url, options, deps)
+  // What is signed has the prefix in it, and the signature may spell it anew.
+  const bare = createPool(name, new URL('/', url), options, deps)
+  return withSignature(bare, { host: url.host, prefix: prefixOf(url) }, deps.signature)
+}
+
+/** What stands before every path. */
+function prefixOf(url: URL): string {
+  return url.pathname.replace(/\/$/, '')
 }
 
 function createPool(name: string, url: URL, options: UpstreamOptions, deps: UpstreamDeps): Upstream {
@@ -93,7 +114,7 @@ class Pool implements Upstream, ConnectionOwner {
 
   constructor(name: string, url: URL, options: UpstreamOptions, tls: UpstreamTls, deps: UpstreamDeps) {
     this.name = name
-    this.origin = { host: url.host, prefix: url.pathname.replace(/\/$/, '') }
+    this.origin = { host: url.host, prefix: prefixOf(url) }
     this.now = deps.now ?? (() => performance.now())
     this.#max = options.max_connections
     this.#maxWaiting = deps.maxWaiting ?? options.max_connections * 4
