@@ -105,6 +105,8 @@ function upstreamPaths(
           return { ...given, key: reference(given.key) }
         case 'bearer':
           return { ...given, token: reference(given.token) }
+        case 'google':
+          return { ...given, ca: made(given.ca, path), credentials: made(given.credentials, reference) }
         case 'aws-sigv4':
           return {
             ...given,

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type DatabaseCredential, type DatabaseTls, type RevocationOptions, secretReference } from '../option.ts'
-import { secretsOf } from '../outbound/option.ts'
+import { missingLibrary, secretsOf } from '../outbound/option.ts'
 import { isNameOf } from '../server-names.ts'
 import { isPluginEntry, pluggedMechanisms } from './kinds.ts'
 import type { Config } from './load.ts'
@@ -84,8 +84,11 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
       file([...path, 'client_certificate', key], upstream.client_certificate?.[key])
     }
     for (const { key, reference } of secretsOf(upstream.credentials)) secret([...path, 'credentials', key], reference)
-    if (upstream.credentials?.kind === 'client-credentials')
-      file([...path, 'credentials', 'ca'], upstream.credentials.ca)
+    const { credentials } = upstream
+    if (credentials?.kind === 'client-credentials' || credentials?.kind === 'google')
+      file([...path, 'credentials', 'ca'], credentials.ca)
+    const missing = missingLibrary(credentials)
+    if (missing !== undefined) add('error', [...path, 'credentials'], missing)
   }
   for (const [place, { errors }] of config.routes.entries()) {
     for (const [status, page] of Object.entries(errors)) file(['routes', place, 'errors', status, 'file'], page.file)

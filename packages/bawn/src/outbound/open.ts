@@ -3,6 +3,7 @@ import { awsHeaders, createAwsSignature } from './aws-sigv4.ts'
 import { createClientCredentials } from './client-credentials.ts'
 import type { OutboundCredentials } from './credentials.ts'
 import { createFixedCredentials } from './fixed.ts'
+import { createGoogleCredentials } from './google.ts'
 import type { AwsSigv4Options, OutboundCredentialsOptions } from './option.ts'
 import { createPostForm } from './post-form.ts'
 import type { RequestSignature } from './signature.ts'
@@ -33,6 +34,8 @@ export function openCredentials(
       const post = createPostForm(options.ca, options.timeout)
       return createClientCredentials(options, { post, clock }, secret)
     }
+    case 'google':
+      return createGoogleCredentials(options, { post: createPostForm(options.ca, options.timeout), clock }, secret)
   }
 }
 
@@ -44,6 +47,15 @@ export function openSignature(options: AwsSigv4Options, { clock, secret }: Crede
 /** Names of the headers that the credential goes in, in lower case; opens nothing. */
 export function headersOf(options: OutboundCredentialsOptions | undefined): readonly string[] {
   if (options === undefined) return []
-  if (options.kind === 'aws-sigv4') return awsHeaders
-  return [options.kind === 'api-key' ? options.header.toLowerCase() : 'authorization']
+  switch (options.kind) {
+    case 'aws-sigv4':
+      return awsHeaders
+    case 'api-key':
+    case 'google':
+      return [options.header.toLowerCase()]
+    case 'basic':
+    case 'bearer':
+    case 'client-credentials':
+      return ['authorization']
+  }
 }

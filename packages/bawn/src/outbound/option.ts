@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { z } from 'zod'
 import { type Frozen, secretReference, timeLimit } from '../option.ts'
 
@@ -59,6 +60,38 @@ const awsSigv4Options = z.strictObject({
 })
 export type AwsSigv4Options = Frozen<z.output<typeof awsSigv4Options>>
 
+const googleOptions = z
+  .strictObject({
+    kind: z.literal('google'),
+    audience: z
+      .string()
+      .regex(/^[^\s&#\p{Cc}]+$/u, 'must be a URL or a client id')
+      .optional()
+      .describe('an ID token for it, as Cloud Run, IAP and Functions want; this or scopes'),
+    scopes: z
+      .array(z.string().regex(/^[\x21\x23-\x2b\x2d-\x5b\x5d-\x7e]+$/, 'must be a scope'))
+      .default([])
+      .describe('an access token for them, as the APIs of Google want'),
+    credentials: secretReference.optional().describe('the JSON key of a service account; this or ambient'),
+    ambient: z.boolean().default(false).describe('ask the metadata server of the machine, which is one of Google'),
+    header: z
+      .enum(['Authorization', 'X-Serverless-Authorization'])
+      .default('Authorization')
+      .describe('with X-Serverless-Authorization, Authorization stays what it is without credentials'),
+    insecure_http: z.boolean().default(false).describe('INSECURE: a token_uri may be plain HTTP'),
+    ca: z.string().optional().describe('PEM file of authorities of the token_uri, instead of the system ones'),
+    timeout: timeLimit.default(5_000).describe('for a token to come'),
+  })
+  .refine(
+    options => (options.audience === undefined) !== (options.scopes.length === 0),
+    'needs audience or scopes, and not both',
+  )
+  .refine(
+    options => (options.credentials === undefined) === options.ambient,
+    'needs credentials or ambient: true, and not both',
+  )
+export type GoogleOptions = Frozen<z.output<typeof googleOptions>>
+
 /** How the gateway proves to an upstream who it is. It goes in place of whatever the caller sent. */
 export const outboundCredentialsOptions = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -82,6 +115,7 @@ export const outboundCredentialsOptions = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('bearer'), token: secretReference.describe('a token that does not change') }),
   clientCredentialsOptions,
   awsSigv4Options,
+  googleOptions,
 ])
 export type OutboundCredentialsOptions = Frozen<z.output<typeof outboundCredentialsOptions>>
 
@@ -98,6 +132,8 @@ export function secretsOf(
       return [{ key: 'key', reference: options.key }]
     case 'bearer':
       return [{ key: 'token', reference: options.token }]
+    case 'google':
+      return options.credentials === undefined ? [] : [{ key: 'credentials', reference: options.credentials }]
     case 'aws-sigv4':
       return (['access_key_id', 'secret_access_key', 'session_token'] as const).flatMap(key => {
         const reference = options[key]
@@ -110,5 +146,16 @@ export function secretsOf(
         ...(key === undefined ? [] : [{ key: 'private_key', reference: key }]),
       ]
     }
+  }
+}
+
+/** What an operator has to install before this kind can work, in words; loads nothing. */
+export function missingLibrary(options: OutboundCredentialsOptions | undefined): string | undefined {
+  if (options?.kind !== 'google') return undefined
+  try {
+    createRequire(import.meta.url).resolve('google-auth-library')
+    return undefined
+  } catch {
+    return 'kind: google needs a library that does not come along: npm install google-auth-library@11'
   }
 }
