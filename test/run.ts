@@ -8,8 +8,9 @@ import { dirname, join } from 'node:path'
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
 // `npm run test:drivers` clients of other languages (`-- --write` writes what they can into docs/clients.md), `npm run test:keycloak` the one
 // with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
-// that takes some minutes to compare times, `npm run test:workers` what holds for any number of workers with two of them, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input
-// for longer, `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
+// that takes some minutes to compare times, `npm run test:workers` what holds for any number of workers with two of them, `npm run test:ntlm` the one
+// whose server pip fetches, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input for longer,
+// `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -42,6 +43,7 @@ const suites = {
     'test/revocation-http.test.ts',
     'test/passwords.test.ts',
   ],
+  ntlm: ['test/ntlm/*.test.ts'],
   'postgres-15': [
     'test/sql-*.test.ts',
     'test/postgres-cancel.test.ts',
@@ -79,7 +81,13 @@ if (wanted === undefined) {
 } else if (wanted === 'workers') {
   process.env['BAWN_TEST_WORKERS'] = '2'
   await tests(suites[wanted])
-} else if (wanted === 'clients' || wanted === 'browser' || wanted === 'vectors' || wanted === 'guessing') {
+} else if (
+  wanted === 'clients' ||
+  wanted === 'browser' ||
+  wanted === 'vectors' ||
+  wanted === 'guessing' ||
+  wanted === 'ntlm'
+) {
   await tests(suites[wanted])
 } else {
   // Some files, for whoever works on them: npm test -- packages/bawn/src/http/*.test.ts

@@ -2,7 +2,7 @@ import type { Config } from './config/load.ts'
 import { withCredentials } from './http/upstream/credentials.ts'
 import { createUpstream } from './http/upstream/pool.ts'
 import type { Upstream } from './http/upstream/upstream.ts'
-import { openCredentials, openSignature } from './outbound/open.ts'
+import { openCredentials, openHandshake, openSignature } from './outbound/open.ts'
 import type { KindSurroundings } from './plugin.ts'
 
 /**
@@ -20,6 +20,8 @@ export function composeUpstreams(
       const log = (message: string): void => surroundings.log('warn', message)
       if (credentials?.kind === 'aws-sigv4')
         return [name, createUpstream(name, options, { log, signature: openSignature(credentials, surroundings) })]
+      if (credentials?.kind === 'ntlm')
+        return [name, createUpstream(name, options, { log, handshake: openHandshake(credentials, surroundings) })]
       const upstream = createUpstream(name, options, { log })
       return [name, credentials ? withCredentials(upstream, openCredentials(credentials, surroundings)) : upstream]
     }),

@@ -100,6 +100,7 @@ function upstreamPaths(
     credentials: made(credentials, given => {
       switch (given.kind) {
         case 'basic':
+        case 'ntlm':
           return { ...given, password: reference(given.password) }
         case 'api-key':
           return { ...given, key: reference(given.key) }

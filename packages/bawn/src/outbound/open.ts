@@ -4,7 +4,9 @@ import { createClientCredentials } from './client-credentials.ts'
 import type { OutboundCredentials } from './credentials.ts'
 import { createFixedCredentials } from './fixed.ts'
 import { createGoogleCredentials } from './google.ts'
-import type { AwsSigv4Options, OutboundCredentialsOptions } from './option.ts'
+import type { ConnectionHandshake } from './handshake.ts'
+import { createNtlmHandshake } from './ntlm.ts'
+import type { AwsSigv4Options, NtlmOptions, OutboundCredentialsOptions } from './option.ts'
 import { createPostForm } from './post-form.ts'
 import type { RequestSignature } from './signature.ts'
 
@@ -20,7 +22,7 @@ export interface CredentialSurroundings {
  * @throws {OutboundError} `outbound.bad_credentials`
  */
 export function openCredentials(
-  options: Exclude<OutboundCredentialsOptions, AwsSigv4Options>,
+  options: Exclude<OutboundCredentialsOptions, AwsSigv4Options | NtlmOptions>,
   { clock, secret }: CredentialSurroundings,
 ): OutboundCredentials {
   switch (options.kind) {
@@ -44,6 +46,11 @@ export function openSignature(options: AwsSigv4Options, { clock, secret }: Crede
   return createAwsSignature(options, clock, secret)
 }
 
+/** A credential that holds for a connection. */
+export function openHandshake(options: NtlmOptions, { clock, secret }: CredentialSurroundings): ConnectionHandshake {
+  return createNtlmHandshake(options, clock, secret)
+}
+
 /** Names of the headers that the credential goes in, in lower case; opens nothing. */
 export function headersOf(options: OutboundCredentialsOptions | undefined): readonly string[] {
   if (options === undefined) return []
@@ -56,6 +63,7 @@ export function headersOf(options: OutboundCredentialsOptions | undefined): read
     case 'basic':
     case 'bearer':
     case 'client-credentials':
+    case 'ntlm':
       return ['authorization']
   }
 }

@@ -92,6 +92,16 @@ const googleOptions = z
   )
 export type GoogleOptions = Frozen<z.output<typeof googleOptions>>
 
+const ntlmOptions = z.strictObject({
+  kind: z.literal('ntlm'),
+  user: z
+    .string()
+    .regex(/^(?:[^\\\p{Cc}]{0,255}\\)?[^\\\p{Cc}]{1,255}$/u, 'must be user or DOMAIN\\user')
+    .describe('who the gateway is there: user, or DOMAIN\\user'),
+  password: secretReference.describe('of the gateway there'),
+})
+export type NtlmOptions = Frozen<z.output<typeof ntlmOptions>>
+
 /** How the gateway proves to an upstream who it is. It goes in place of whatever the caller sent. */
 export const outboundCredentialsOptions = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -116,6 +126,7 @@ export const outboundCredentialsOptions = z.discriminatedUnion('kind', [
   clientCredentialsOptions,
   awsSigv4Options,
   googleOptions,
+  ntlmOptions,
 ])
 export type OutboundCredentialsOptions = Frozen<z.output<typeof outboundCredentialsOptions>>
 
@@ -127,6 +138,7 @@ export function secretsOf(
     case undefined:
       return []
     case 'basic':
+    case 'ntlm':
       return [{ key: 'password', reference: options.password }]
     case 'api-key':
       return [{ key: 'key', reference: options.key }]

@@ -37,7 +37,7 @@ export function createBalanced(
 
 class Balanced implements Upstream {
   readonly name: string
-  readonly ownHeaders: readonly string[] = []
+  readonly ownHeaders: readonly string[]
   readonly #targets: readonly Target[]
   readonly #retries: number
   readonly #badStatuses: ReadonlySet<number>
@@ -49,6 +49,7 @@ class Balanced implements Upstream {
   constructor(name: string, servers: readonly Upstream[], options: UpstreamOptions, { now, log }: BalancedDeps) {
     const { outlier, health: check } = options
     this.name = name
+    this.ownHeaders = servers[0]?.ownHeaders ?? []
     this.#now = now
     this.#retries = options.retries ?? (servers.length > 1 ? 1 : 0)
     this.#badStatuses = new Set(outlier.status)

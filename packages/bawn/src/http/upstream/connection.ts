@@ -15,8 +15,8 @@ export interface ConnectionTimes {
 
 export interface ConnectionOwner {
   readonly origin: UpstreamOrigin
-  /** Ready for another exchange. */
-  free(connection: Connection): void
+  /** Ready for another exchange. @param status of the last answer */
+  free(connection: Connection, status: number): void
   /** Of no use any more. At most once. */
   gone(connection: Connection): void
   /** The exchange did not reach the upstream and may be sent again, on a new connection. */
@@ -97,7 +97,7 @@ export class Connection {
     this.#parser.begin(exchange.request.method, exchange.request.body.kind === 'upgrade')
     this.#requestDone = exchange.request.body.kind !== 'stream'
     this.deadline = this.#owner.now() + responseMs
-    this.#stopRequest = writeRequest(this.#socket, this.#owner.origin, exchange.request, {
+    this.#stopRequest = writeRequest(this.#socket, this.#owner.origin, exchange.outgoing, {
       // While the client sends slowly, the front's own limits hold; while the upstream takes slowly, ours.
       waiting: on => {
         if (this.#head === undefined)
@@ -281,7 +281,7 @@ export class Connection {
       this.#paused = false
       this.#socket.resume()
     }
-    this.#owner.free(this)
+    this.#owner.free(this, head.status)
   }
 
   #ended(): void {

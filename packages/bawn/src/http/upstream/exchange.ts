@@ -15,12 +15,20 @@ export class Exchange {
   /** A byte of the answer came. */
   touched = false
   retried = false
+  /** Headers that go along on the present connection alone, each ended by CRLF. */
+  extra = ''
   /** Nobody listens any more. */
   settled = false
 
   constructor(request: UpstreamRequest, receiver: AnswerReceiver) {
     this.request = request
     this.receiver = receiver
+  }
+
+  /** What is written on the present connection. */
+  get outgoing(): UpstreamRequest {
+    const { request, extra } = this
+    return extra === '' ? request : { ...request, head: `${request.head}${extra}` }
   }
 
   /**

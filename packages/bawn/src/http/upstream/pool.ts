@@ -1,15 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { OutboundError } from '../../outbound/error.ts'
+import type { ConnectionHandshake } from '../../outbound/handshake.ts'
 import type { RequestSignature } from '../../outbound/signature.ts'
 import { type UpstreamOptions, urlsOf } from '../option.ts'
 import { HttpError } from '../problem.ts'
 import { createBalanced } from './balanced.ts'
 import { Connection, type ConnectionOwner, type ConnectionTimes } from './connection.ts'
 import { Exchange } from './exchange.ts'
+import { Introduction } from './introduction.ts'
 import type { UpstreamOrigin } from './request-writer.ts'
 import { withCollectedBodies, withSignature } from './signed.ts'
-import type { AnswerReceiver, Upstream, UpstreamRequest } from './upstream.ts'
+import type { AnswerReceiver, Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.ts'
 
 export interface UpstreamDeps {
   /** Monotonic, in ms. */
@@ -24,6 +27,8 @@ export interface UpstreamDeps {
   readonly keepMs?: number
   /** Of the gateway: each request carries one. */
   readonly signature?: RequestSignature | undefined
+  /** Of the gateway: each connection begins with it. */
+  readonly handshake?: ConnectionHandshake | undefined
 }
 
 /**
@@ -95,13 +100,15 @@ function createPool(name: string, url: URL, options: UpstreamOptions, deps: Upst
 class Pool implements Upstream, ConnectionOwner {
   readonly name: string
   readonly origin: UpstreamOrigin
-  readonly ownHeaders: readonly string[] = []
+  readonly ownHeaders: readonly string[]
   readonly now: () => number
   readonly #open: (received: (bytes: Buffer) => void) => Socket
   readonly #connectEvent: 'connect' | 'secureConnect'
   readonly #times: ConnectionTimes
   readonly #max: number
   readonly #maxWaiting: number
+  readonly #handshake: ConnectionHandshake | undefined
+  readonly #introductions = new Map<Connection, Introduction>()
   readonly #all = new Set<Connection>()
   /** No longer HTTP: they do not count. */
   readonly #upgraded = new Set<Connection>()
@@ -116,6 +123,8 @@ class Pool implements Upstream, ConnectionOwner {
     this.name = name
     this.origin = { host: url.host, prefix: prefixOf(url) }
     this.now = deps.now ?? (() => performance.now())
+    this.ownHeaders = deps.handshake?.headers ?? []
+    this.#handshake = deps.handshake
     this.#max = options.max_connections
     this.#maxWaiting = deps.maxWaiting ?? options.max_connections * 4
     this.#times = {
@@ -157,7 +166,10 @@ class Pool implements Upstream, ConnectionOwner {
   }
 
   send(request: UpstreamRequest, receiver: AnswerReceiver): () => void {
-    const exchange = new Exchange(request, receiver)
+    const exchange = new Exchange(
+      request,
+      this.#handshake === undefined ? receiver : this.#watch(receiver, () => exchange),
+    )
     for (let kept = this.#idle.pop(); kept !== undefined; kept = this.#idle.pop()) {
       if (kept.usable) {
         kept.run(exchange)
@@ -165,17 +177,48 @@ class Pool implements Upstream, ConnectionOwner {
       }
       kept.destroy()
     }
+    this.#place(exchange)
+    return () => this.#abandon(exchange)
+  }
+
+  /** On a new connection, or on whichever becomes free. */
+  #place(exchange: Exchange): void {
     if (this.#all.size < this.#max) this.#connect(exchange)
     else if (this.#waiting.length < this.#maxWaiting) {
       this.#waiting.push({ exchange, deadline: this.now() + this.#times.connectMs })
     } else {
       exchange.settled = true
-      receiver.fail(
+      exchange.receiver.fail(
         new HttpError('http.upstream_busy', `${this.name}: all ${this.#max} connections busy, and the queue is full`),
         true,
       )
     }
-    return () => this.#abandon(exchange)
+  }
+
+  /**
+   * A 401 on a connection that was introduced before: the server has forgotten it. The request was not carried out, and goes once more, on a
+   * new one, where all of it is still here.
+   */
+  #watch(receiver: AnswerReceiver, of: () => Exchange): AnswerReceiver {
+    const answered = (answer: UpstreamAnswer): void => {
+      if (answer.head.status !== 401) {
+        receiver.answer(answer)
+        return
+      }
+      const exchange = of()
+      const mayGoAgain = exchange.extra === '' && !exchange.retried && exchange.request.body.kind !== 'stream'
+      if (answer.whole === undefined) answer.body.cancel()
+      if (mayGoAgain) {
+        exchange.settled = false
+        exchange.touched = false
+        exchange.retried = true
+        this.#place(exchange)
+      } else {
+        exchange.settled = true
+        receiver.fail(new OutboundError('outbound.refused', `${this.name} does not accept the gateway’s credential`))
+      }
+    }
+    return { answer: answered, fail: (error, nothingSent) => receiver.fail(error, nothingSent) }
   }
 
   retire(): void {
@@ -183,7 +226,16 @@ class Pool implements Upstream, ConnectionOwner {
     for (const connection of [...this.#all]) connection.retire()
   }
 
-  free(connection: Connection): void {
+  free(connection: Connection, status: number): void {
+    const introduction = this.#introductions.get(connection)
+    if (introduction !== undefined) {
+      introduction.freed()
+      return
+    }
+    if (this.#handshake !== undefined && status === 401) {
+      connection.destroy()
+      return
+    }
     const next = this.#nextWaiting()
     if (next !== undefined) connection.run(next)
     else this.#idle.push(connection)
@@ -202,12 +254,18 @@ class Pool implements Upstream, ConnectionOwner {
     this.#all.delete(connection)
     const at = this.#idle.indexOf(connection)
     if (at !== -1) this.#idle.splice(at, 1)
+    const introduction = this.#introductions.get(connection)
+    if (introduction !== undefined) {
+      this.#introductions.delete(connection)
+      introduction.gone()
+    }
     const next = this.#nextWaiting()
     if (next !== undefined) this.#connect(next)
     else if (this.#all.size === 0) this.#stopSweep()
   }
 
   again(exchange: Exchange): void {
+    exchange.extra = ''
     // Another kept connection may be as dead as the first: a new one is not.
     this.#waiting.unshift({ exchange, deadline: this.now() + this.#times.connectMs })
   }
@@ -220,15 +278,29 @@ class Pool implements Upstream, ConnectionOwner {
   }
 
   #connect(exchange: Exchange): void {
-    const connection = new Connection(this.#open, this.#connectEvent, this.#times, this, exchange)
+    const introduction = this.#handshake && this.#introduce(exchange, this.#handshake, () => connection)
+    const first = introduction?.exchange ?? exchange
+    const connection = new Connection(this.#open, this.#connectEvent, this.#times, this, first)
     this.#all.add(connection)
+    if (introduction !== undefined) this.#introductions.set(connection, introduction)
     if (this.#retired) connection.retire()
     this.#sweep ??= setInterval(() => this.#expire(), this.#sweepMs).unref()
+  }
+
+  #introduce(exchange: Exchange, handshake: ConnectionHandshake, of: () => Connection): Introduction {
+    return new Introduction(exchange, handshake, this.name, () => ({
+      carry: real => {
+        this.#introductions.delete(of())
+        of().run(real)
+      },
+      destroy: () => of().destroy(),
+    }))
   }
 
   #abandon(exchange: Exchange): void {
     if (exchange.settled) return
     exchange.settled = true
+    for (const [connection, { real }] of this.#introductions) if (real === exchange) connection.destroy()
     for (const connection of [...this.#all, ...this.#upgraded]) connection.abandon(exchange)
   }
 
