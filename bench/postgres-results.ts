@@ -111,8 +111,37 @@ async function measure(): Promise<void> {
     console.log(
       `\nOpening one value of 22 bytes takes ${bare.toFixed(1)} µs where nothing is around it: ${(bare / opened).toFixed(2)} of what the row with it takes.`,
     )
+    const alone = await besides(bawn, undefined)
+    const beside = await besides(bawn, 'select * from sealed')
+    console.log(
+      `\nA neighbour's \`select 1\`, through the same process: median ${alone.median.toFixed(2)} ms and 99th percentile ${alone.p99.toFixed(2)} ms by itself; ${beside.median.toFixed(2)} and ${beside.p99.toFixed(2)} ms, at most ${beside.most.toFixed(1)} ms, while ${million(sealed)} rows are opened for somebody else.`,
+    )
   } finally {
     await peers.stop()
+  }
+}
+
+/** ms that a small statement takes, while somebody else reads. @param sql what is read; undefined: nothing, for three seconds */
+async function besides(target: Target, sql: string | undefined) {
+  const [small, large] = [await connect(target), await connect(target)]
+  try {
+    let isOver = false
+    const work = sql === undefined ? new Promise(resolve => setTimeout(resolve, 3_000)) : drain(large, sql)
+    const over = work.then(() => {
+      isOver = true
+    })
+    const times: number[] = []
+    while (!isOver) {
+      const began = performance.now()
+      await small.query({ name: 'one', text: 'select 1' })
+      times.push(performance.now() - began)
+    }
+    await over
+    const sorted = times.toSorted((a, b) => a - b)
+    const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+    return { median: at(0.5), p99: at(0.99), most: at(1) }
+  } finally {
+    await Promise.all([small.end(), large.end()])
   }
 }
 

@@ -4,6 +4,7 @@ import type { Leftover } from './pool/connection.ts'
 import type { SettingChange } from './pool/profile.ts'
 import type { ServerStatements } from './pool/server-statements.ts'
 import { RelayOutput } from './socket-fast-path.ts'
+import { TakingTurns } from './taking-turns.ts'
 import { cancelUpstream, type Upstream } from './upstream.ts'
 import { front } from './wire/message.ts'
 
@@ -59,6 +60,11 @@ export class ServerSide {
   #socket: Socket | undefined
   #output: RelayOutput | undefined
   #taking = false
+  #turns: TakingTurns | undefined
+  /** The client does not take what was sent to it. */
+  #isPaused = false
+  /** The connection was lost while something that it had sent was still to be worked on. */
+  #isGone = false
   /** It does not take what was written. */
   isFull = false
 
@@ -113,11 +119,13 @@ export class ServerSide {
   }
 
   pause(): void {
+    this.#isPaused = true
     this.#socket?.pause()
   }
 
   resume(): void {
-    this.#socket?.resume()
+    this.#isPaused = false
+    if (this.#turns?.isHolding !== true) this.#socket?.resume()
   }
 
   /** The client said Terminate: the server answers what came before, and closes. */
@@ -133,29 +141,46 @@ export class ServerSide {
       return
     }
     // Bytes that it has not taken belong to nobody else.
-    const isBehind = this.#output?.isBehind === true
+    const isBehind = this.#output?.isBehind === true || this.#turns?.isHolding === true
     this.#unlisten(socket)
     if (isBehind && leftover !== 'unfit') leftover = 'unfit'
     if (this.#source.giveBack(socket.destroyed ? 'unfit' : leftover) || socket.destroyed) return
     endSocket(socket, isTerminated ? undefined : terminateMessage)
   }
 
+  readonly #data = (chunk: Buffer): void => this.#turns?.push(chunk)
+
+  readonly #gone = (): void => {
+    // What it has sent comes first.
+    if (this.#turns?.isHolding === true) this.#isGone = true
+    else this.#events.gone()
+  }
+
   #listen(): void {
     const upstream = this.#source.upstream
     if (upstream === undefined) throw new TypeError('a connection that is not there')
     const { socket } = upstream
-    const { data, drain, gone } = this.#events
+    const { drain } = this.#events
     this.#socket = socket
+    this.#isPaused = false
+    this.#turns = new TakingTurns(this.#events.data, isWaiting => {
+      if (isWaiting) socket.pause()
+      else if (this.#isGone) this.#events.gone()
+      else if (!this.#isPaused) socket.resume()
+    })
     this.#output = new RelayOutput(socket)
     this.isFull = false
-    socket.on('data', data).on('drain', drain).on('close', gone).on('error', gone)
+    socket.on('data', this.#data).on('drain', drain).on('close', this.#gone).on('error', this.#gone)
     socket.resume()
   }
 
   #unlisten(socket: Socket): void {
-    const { data, drain, gone } = this.#events
-    socket.off('data', data).off('drain', drain).off('close', gone).off('error', gone)
+    const { drain } = this.#events
+    socket.off('data', this.#data).off('drain', drain).off('close', this.#gone).off('error', this.#gone)
     socket.pause()
+    this.#turns?.drop()
+    this.#turns = undefined
+    this.#isGone = false
     this.#socket = undefined
     this.#output = undefined
     this.isFull = false
