@@ -173,7 +173,8 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
 /** In one go where nothing has to be waited for: each promise on the way would cost every request a turn of the microtask queue. */
 function serve(turn: Turn, tunnels: Tunnels, maxBodyBytes: number): void {
   const goOn = (admitted: AnyAdmitted | undefined): void => {
-    if (admitted === undefined) return
+    // Who has left while it was decided gets nothing done: nobody would give up what is then under way.
+    if (admitted === undefined || turn.isOver) return
     if (admitted.kind === 'tokens') {
       serveTokens(turn, admitted).catch(error => turn.fail(error))
       return

@@ -53,6 +53,8 @@ export function forward(
   )
 
   const send = (body: UpstreamRequest['body'], sealed: readonly FieldUse[]): Exceed => {
+    // The client may have left while its token was renewed, or its body sealed.
+    if (turn.isOver) return () => {}
     let settled = false
     const fail = (error: unknown): void => {
       if (settled) return

@@ -39,7 +39,10 @@ export function respond(turn: Turn, forwarded: Forwarded, maxJsonBytes: number):
 
 function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
   turn.record('permit', head.status)
-  if (!turn.claimAnswer()) return
+  if (!turn.claimAnswer()) {
+    turn.giveUp?.()
+    return
+  }
   const { answer } = turn
   if (whole !== undefined) {
     const empty = head.framing.kind === 'none'

@@ -113,6 +113,11 @@ export class Turn implements AnswerWatcher {
     state.metrics.request(this.resource, request.method, status, this.#deps.clock() - this.#begun)
   }
 
+  /** It is answered, or nobody waits for an answer: nothing more is to be done for it. */
+  get isOver(): boolean {
+    return this.#answered
+  }
+
   /** Whether the answer can still be given; whoever asks gives it. */
   claimAnswer(): boolean {
     if (this.#answered) return false
