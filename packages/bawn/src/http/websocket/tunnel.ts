@@ -114,6 +114,15 @@ class Tunnel {
   }
 
   start(): void {
+    try {
+      this.#ask()
+    } catch (error) {
+      // Here and not by whoever started it: its place would stay taken.
+      this.#fail(error)
+    }
+  }
+
+  #ask(): void {
     const turn = this.#turn
     const { head, route } = this.#admitted
     const { request } = turn
