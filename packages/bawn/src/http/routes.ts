@@ -41,6 +41,8 @@ export interface Route {
   readonly headers: HeaderPolicy
   /** Nobody is to be identified here: `anyone` may come, and the credential is the upstream's own (delegated). */
   readonly delegated: boolean
+  /** The upstream may learn by itself who is asking: it sees cookies, or another credential of the caller's. */
+  readonly passesCredentials: boolean
   readonly maxJsonBytes: number
   /** Of a request's body, besides the listener's. */
   readonly maxBodyBytes: number
@@ -218,6 +220,7 @@ function compile(
       },
     },
     delegated,
+    passesCredentials: delegated || (allowed ?? []).some(name => headerClass(name).kind === 'credential'),
     maxJsonBytes: option.max_json_bytes,
     maxBodyBytes: option.max_body_bytes ?? Infinity,
     responseMs: option.response_timeout,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { policyOptions } from '../../policy/option.ts'
 import { codeOf, type KitOptions, parse, raw, startDoor, startRawUpstream } from '../kit.test.ts'
 
 const handshake =
@@ -27,4 +28,35 @@ test('a handshake that cannot be sent takes no place', async t => {
     assert.equal(codeOf(await ask('/a', 'Authorization: Bearer alice\r\n')), 'http.unusable_claim')
   }
   assert.deepEqual([...kit.door.tunnels()], [])
+})
+
+test('a page of another origin borrows no cookie of the upstream either', async t => {
+  const { seen, ask } = await start(t, {
+    routes: [{ path: '/*', websocket: true, request_headers: ['Cookie'], websocket_origins: ['https://app.example'] }],
+  })
+  const cookie = 'Cookie: session=1\r\n'
+  assert.equal(codeOf(await ask('/a', `${cookie}Origin: https://evil.example\r\n`)), 'authn.foreign_page')
+  assert.deepEqual(seen, [])
+  for (const headers of [
+    cookie,
+    `${cookie}Origin: https://app.example\r\n`,
+    `${cookie}Origin: http://gate.example\r\n`,
+  ]) {
+    assert.equal((await ask('/a', headers)).status, 404)
+  }
+})
+
+test('nor the address of the person before the browser', async t => {
+  const { seen, ask } = await start(t, {
+    policies: { lan: policyOptions.parse({ cel: "request.address == '127.0.0.1'", anonymous: true }) },
+    routes: [
+      { path: '/lan', allow: ['lan'], websocket: true },
+      { path: '/open', websocket: true },
+    ],
+  })
+  const foreign = 'Origin: https://evil.example\r\n'
+  assert.equal(codeOf(await ask('/lan', foreign)), 'authn.foreign_page')
+  assert.deepEqual(seen, [])
+  assert.equal((await ask('/lan', '')).status, 404)
+  assert.equal((await ask('/open', foreign)).status, 404)
 })

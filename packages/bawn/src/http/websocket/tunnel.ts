@@ -71,10 +71,11 @@ export function createTunnels(max: number): Tunnels {
 
 /**
  * A browser lets every page open a WebSocket anywhere, and sends cookies, passwords and certificates along: only `Origin` tells whose page
- * it was (RFC 6455 section 10.2). What has none is no browser. Where nobody is identified, here or at the upstream, nothing is borrowed.
+ * it was (RFC 6455 section 10.2). What has none is no browser. Where everybody may come, and the upstream is shown nothing that says who it
+ * is, nothing is borrowed; a policy may go by the address alone.
  */
 function isOwnPage({ identity, request }: Turn, { head, route }: Admitted, allowed: ReadonlySet<string>): boolean {
-  if (identity === undefined && !route.delegated) return true
+  if (identity === undefined && route.isPublic && !route.passesCredentials) return true
   const origins: string[] = []
   for (let at = 0; at < head.rawHeaders.length; at += 2) {
     if (head.rawHeaders[at]?.toLowerCase() === 'origin') origins.push((head.rawHeaders[at + 1] ?? '').toLowerCase())
