@@ -316,7 +316,7 @@ export const routeOptions = z.strictObject({
   cache_max_age: duration
     .optional()
     .describe(
-      'how long answers of 200 to GET and HEAD may be kept: by the caller alone where somebody has to be identified, else by everybody. Default: what the upstream says, for the caller alone where somebody has to be identified',
+      'how long answers of 200 to GET and HEAD may be kept: by the caller alone where somebody has to be identified, or the upstream is shown a credential of the caller, else by everybody. Default: what the upstream says, for the caller alone where somebody has to be identified',
     ),
   errors: z
     .record(z.string().regex(/^[45][0-9][0-9]$/, 'must be a status from 400 to 599'), errorPageOptions)

@@ -69,14 +69,17 @@ function passOn(turn: Turn, { head, whole, body }: UpstreamAnswer): void {
 function headersOf(turn: Turn, head: AnswerHead, length: number | undefined, replaced: boolean): string[] {
   const { route, identity, request } = turn
   const isKept = head.status === 200 && (request.method === 'GET' || request.method === 'HEAD')
+  const maxAge = isKept ? route?.cacheMaxAge : undefined
+  // `public` would have caches keep what the upstream has made for a cookie, or another credential (RFC 9111 section 3.5).
+  const isOfCredential = maxAge !== undefined && route?.passesCredentials === true
   return answerHeaders(head.headers, {
     requestId: turn.requestId,
     length,
     replaced,
     token: turn.tokenHeaders,
     own: turn.headers,
-    isPrivate: identity !== undefined || route?.isPublic === false,
-    maxAge: isKept ? route?.cacheMaxAge : undefined,
+    isPrivate: identity !== undefined || route?.isPublic === false || isOfCredential,
+    maxAge,
     ownsCors: route?.cors !== undefined,
   })
 }

@@ -122,6 +122,8 @@ test('what is behind an identity is no shared cache’s', async t => {
       { path: '/kept', allow: ['staff'], cache_max_age: '90s' },
       { path: '/gone', allow: ['staff'], cache_max_age: '90s' },
       { path: '/open-kept', cache_max_age: '90s', methods: ['GET', 'POST'] },
+      { path: '/theirs', cache_max_age: '90s', request_headers: ['Cookie'] },
+      { path: '/delegated', cache_max_age: '90s', request_headers: ['Authorization'] },
     ],
   })
   const caching = async (path: string, ...headers: string[]) =>
@@ -133,6 +135,9 @@ test('what is behind an identity is no shared cache’s', async t => {
   assert.equal(await caching('/kept', alice), 'private, max-age=90')
   assert.equal(await caching('/gone', alice), 'private, max-age=60')
   assert.equal(await caching('/open-kept'), 'public, max-age=90')
+  // Whose it is, the upstream has been told by whoever asks.
+  assert.equal(await caching('/theirs', 'Cookie: session=1'), 'private, max-age=90')
+  assert.equal(await caching('/delegated', alice), 'private, max-age=90')
   assert.equal(await caching('/guarded'), 'no-store')
 })
 
