@@ -7,7 +7,7 @@ import type { FrontHandlers, FrontLimits } from './engine.ts'
 export interface FrontEntry {
   /** To listen with; its connections are the front's. */
   readonly server: Server
-  /** The client's address on a connection of the front's, TLS or not. */
+  /** The client's address on a connection of the front's, TLS or not; empty: it cannot be had any more. */
   addressOf(socket: Socket): string
   /** Takes no more connections, and cuts what is still to say who it is. @param closed when the last one has ended */
   close(closed?: () => void): void

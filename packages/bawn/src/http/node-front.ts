@@ -113,7 +113,9 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   server.maxHeadersCount = 0
   const entry = createFrontEntry(server, limits, handlers)
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
-    if (showsBadCertificate(socket, tls)) {
+    // Without an address it has been reset, and what it sent before is still here: nobody could tell whom it comes from.
+    if (showsBadCertificate(socket, tls) || entry.addressOf(socket) === '') {
+      refused.add(socket)
       socket.destroy()
       return
     }

@@ -34,6 +34,11 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
       return
     }
     const address = entry.addressOf(socket)
+    // It has been reset, and what it sent before is still here: rules about addresses would not know whom it comes from.
+    if (address === '') {
+      socket.destroy()
+      return
+    }
     const speaksHttp2 = socket instanceof TLSSocket && socket.alpnProtocol === 'h2'
     connections.add(new (speaksHttp2 ? Http2Connection : RawConnection)(socket, address, context))
   }
