@@ -26,6 +26,8 @@ export type HeadOutcome =
   | { readonly kind: 'refused'; readonly code: HttpCode }
 
 const maxHeaders = 200
+/** A name of DNS (RFC 1035 section 2.3.4) with a dot at its end, and a port: a longer one is nobody's, and costs more with each dot. */
+const maxHostLength = 254 + ':65535'.length
 const hostForm = /^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/
 const refuse = (code: HttpCode): HeadOutcome => ({ kind: 'refused', code })
 
@@ -88,7 +90,7 @@ export function parseRequestHead(
         break
     }
   }
-  if (host === undefined || !hostForm.test(host)) return refuse('http.bad_request')
+  if (host === undefined || host.length > maxHostLength || !hostForm.test(host)) return refuse('http.bad_request')
   if (coding !== undefined && (coding.toLowerCase() !== 'chunked' || httpVersion === '1.0' || length !== undefined)) {
     return refuse('http.bad_request')
   }

@@ -235,3 +235,12 @@ test('a route that anyone may ask for cannot be about who is asking', async t =>
 function getAt(port: number, host: string, path: string) {
   return send(port, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
 }
+
+test('a host that is longer than every name is nobody’s', async t => {
+  const upstream = await startUpstream(t, (_, response) => response.end('here'))
+  const { port } = await startDoor(t, { upstream, routes: [{ path: '/a', hosts: ['*.shop.example'] }] })
+  const ask = async (host: string) => (await send(port, `GET /a HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).status
+  const under = (length: number): string => `${'a.'.repeat(127)}shop.example`.slice(-length)
+  assert.equal(await ask(`${under(252)}.:65535`), 200)
+  for (const host of [`${under(254)}.:65535`, `a${'.'.repeat(12_000)}shop.example`]) assert.equal(await ask(host), 400)
+})
