@@ -51,12 +51,14 @@ class HttpRequestFacts implements RequestFacts {
   }
 
   get headers(): Readonly<Record<string, string>> {
-    this.#headers ??= shownHeaders(this.#head.rawHeaders)
+    this.#headers ??= shownHeaders(this.#head.rawHeaders, this.#head.connectionNames)
     return this.#headers
   }
 
   header(name: string): string | undefined {
-    const { classes, rawHeaders } = this.#head
+    const { classes, rawHeaders, connectionNames } = this.#head
+    // It goes no further than here: the upstream would act as if it had not been said.
+    if (connectionNames.includes(name)) return undefined
     let found: string | undefined
     for (let at = 0; at < classes.length; at++) {
       const header = classes[at]
@@ -82,11 +84,15 @@ class HttpRequestFacts implements RequestFacts {
   }
 }
 
-function shownHeaders(rawHeaders: readonly string[]): Readonly<Record<string, string>> {
+/** @param dropped names of headers that are for this connection only */
+function shownHeaders(
+  rawHeaders: readonly string[],
+  dropped: readonly string[] = [],
+): Readonly<Record<string, string>> {
   const shown: Record<string, string> = Object.create(null)
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const { name, kind } = headerClass(rawHeaders[at] ?? '')
-    if (hidden.has(kind)) continue
+    if (hidden.has(kind) || dropped.includes(name)) continue
     const value = rawHeaders[at + 1] ?? ''
     shown[name] = shown[name] === undefined ? value : `${shown[name]}, ${value}`
   }

@@ -196,3 +196,26 @@ test('an answer beyond max_json_bytes is refused before it is decided', async t 
   const { port } = await start(t, JSON.stringify({ label: 'public', filler: 'x'.repeat(9_000_000) }))
   assert.equal((await get(port, '/answers/other', ['Authorization: Bearer ann'])).status, 502)
 })
+
+test('a policy sees no header that goes no further than the gateway', async t => {
+  const tenants: unknown[] = []
+  const upstream = await startUpstream(t, (request, response) => {
+    tenants.push(request.headers['x-tenant'])
+    response.end('here')
+  })
+  const cels = {
+    named: "request.headers['x-tenant'] == 'acme'",
+    listed: "request.headers.exists(name, name == 'x-tenant')",
+  }
+  for (const [name, cel] of Object.entries(cels)) {
+    const { port } = await startDoor(t, {
+      upstream,
+      mechanisms,
+      policies: { [name]: policyOptions.parse({ cel, anonymous: true }) },
+      routes: [{ path: '/*', allow: [name] }],
+    })
+    assert.equal((await get(port, '/a', ['X-Tenant: acme'])).status, 200)
+    assert.equal((await get(port, '/a', ['X-Tenant: acme', 'Connection: X-Tenant'])).status, 401, name)
+  }
+  assert.deepEqual(tenants, ['acme', 'acme'])
+})
