@@ -31,11 +31,16 @@ export function withoutParameters(query: string, names: ReadonlySet<string>): st
   return kept.length === 0 ? '' : `?${kept.map(({ text }) => text).join('&')}`
 }
 
-/** A query with the parameters of these names only, as they came. @param query with its `?`, or empty */
+/**
+ * A query with the parameters of these names only, as they came, but for `;`: some servers divide there too, and would find another name in
+ * the value of one that is allowed.
+ *
+ * @param query with its `?`, or empty
+ */
 export function onlyParameters(query: string, names: ReadonlySet<string>): string {
   if (query === '') return query
   const kept = everyParameter(query).filter(({ name }) => names.has(name))
-  return kept.length === 0 ? '' : `?${kept.map(({ text }) => text).join('&')}`
+  return kept.length === 0 ? '' : `?${kept.map(({ text }) => text.replaceAll(';', '%3B')).join('&')}`
 }
 
 /** application/x-www-form-urlencoded. What is not UTF-8 stays as it is: it is nobody's name. */
