@@ -211,6 +211,14 @@ test('rules, the trail and upstreams learn the client’s address, from listed p
   assert.equal(unreadable.status, 400)
   assert.equal(open.events.at(-1)?.code, 'http.bad_forwarding')
 
+  // A refusal that nobody can record is an error as any other, and not the end of the gateway.
+  Object.assign(open.state.trail, {
+    emit: () => {
+      throw new Error('the disk is full')
+    },
+  })
+  assert.equal((await get(open.port, '/', ['X-Forwarded-For: somebody'])).status, 500)
+
   const closed = await startDoor(t, { upstream, listener: { trusted_proxies: { addresses: ['192.0.2.1'] } } })
   await get(closed.port, '/', headers)
   assert.deepEqual(seen[1], ['127.0.0.1', 'http'])

@@ -100,8 +100,15 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
       const client = findClient(request)
       const { address: remoteAddress, secure } = client ?? { address: request.remoteAddress, secure: request.secure }
       const turn = new Turn(deps.requestId(), current, { ...request, remoteAddress, secure }, answer, turnDeps)
-      if (client !== undefined) serve(turn, tunnels, listener.max_body_bytes)
-      else turn.refuse({ code: 'http.bad_forwarding', rule: 'trusted_proxies', decision: 'error' })
+      if (client !== undefined) {
+        serve(turn, tunnels, listener.max_body_bytes)
+        return
+      }
+      try {
+        turn.refuse({ code: 'http.bad_forwarding', rule: 'trusted_proxies', decision: 'error' })
+      } catch (error) {
+        turn.fail(error)
+      }
     },
     refuse: (code, remoteAddress) => {
       const requestId = deps.requestId()
