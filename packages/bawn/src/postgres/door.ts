@@ -138,6 +138,11 @@ export class PostgresDoor {
   /** Serves one accepted connection. Never rejects. @param address of the client, where it is not the peer's */
   async serve(socket: Socket, address: string = socket.remoteAddress ?? ''): Promise<void> {
     socket.on('error', () => {})
+    // It has been reset, and what it sent before is still here: rules about addresses would not know whom it comes from.
+    if (address === '') {
+      socket.destroy()
+      return
+    }
     const requestId = newSessionId()
     const state = this.#state
     if (!(await this.#isWithinRate(socket, address, state, requestId))) return
