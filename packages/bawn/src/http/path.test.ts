@@ -54,6 +54,9 @@ test('what two servers could read in two ways is refused', () => {
       '/a%zz',
       '/a%u0041',
       '/a%252f',
+      '/%25%36%31',
+      '/%256%31',
+      '/%25%36a',
       '/%252e%252e',
     ],
     ...[

@@ -66,8 +66,6 @@ function decode(segment: string): { readonly text: string; readonly normal: stri
     const code = Number.parseInt(hex, 16)
     const meant = String.fromCharCode(code)
     if (code < 0x20 || code === 0x7f || meant === '/' || meant === '\\' || meant === ';') return undefined
-    // %25 with two more hex digits is a character encoded twice: whoever decodes once more sees another path.
-    if (meant === '%' && /^[0-9A-Fa-f]{2}/.test(segment.slice(at + 3))) return undefined
     bytes.push(code)
     // Only unreserved characters mean the same encoded and not encoded (RFC 3986 section 2.3); %2C may differ from a comma.
     normal += unreserved.test(meant) ? meant : escapeByte(code)
@@ -75,6 +73,8 @@ function decode(segment: string): { readonly text: string; readonly normal: stri
   }
   const text = utf8(bytes)
   if (text === undefined || text === '' || text === '.' || text === '..') return undefined
+  // An escape that is left was encoded twice, whichever of its characters were: whoever decodes once more sees another path.
+  if (/%[0-9A-Fa-f]{2}/.test(text)) return undefined
   // C1 controls in UTF-8.
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)

@@ -3,7 +3,7 @@ import type { BodySink, BodySource } from '../engine.ts'
 import { HttpError } from '../problem.ts'
 import { type AnswerEvents, type AnswerHead, AnswerParser } from './answer-parser.ts'
 import type { Exchange } from './exchange.ts'
-import { type UpstreamOrigin, writeRaw, writeRequest } from './request-writer.ts'
+import { isLastOnConnection, type UpstreamOrigin, writeRaw, writeRequest } from './request-writer.ts'
 
 export interface ConnectionTimes {
   readonly connectMs: number
@@ -95,6 +95,7 @@ export class Connection {
     this.#paused = false
     this.#uses++
     this.#parser.begin(exchange.request.method, exchange.request.body.kind === 'upgrade')
+    this.#retired ||= isLastOnConnection(exchange.request)
     this.#requestDone = exchange.request.body.kind !== 'stream'
     this.deadline = this.#owner.now() + responseMs
     this.#stopRequest = writeRequest(this.#socket, this.#owner.origin, exchange.outgoing, {

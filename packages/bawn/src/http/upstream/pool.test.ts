@@ -293,6 +293,28 @@ test('bodies are framed by their length, or in chunks', async t => {
   empty.catch(() => {})
 })
 
+test('a body of a method that has none by its definition is the last thing on its connection', async t => {
+  const heads: string[] = []
+  const upstream = await pool(t, (socket, count) =>
+    socket.on('data', bytes => {
+      const text = bytes.toString('latin1')
+      heads.push(`${count} ${text.slice(0, text.indexOf('\r\n\r\n'))}`)
+      // It does not close, whatever it was asked for.
+      socket.write(text.startsWith('HEAD') ? 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n' : ok)
+    }),
+  )
+  const bytes = Buffer.from('GET /hidden HTTP/1.1\r\n')
+  for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS'])
+    await ask(upstream, { method, body: { kind: 'bytes', bytes } })
+  await ask(upstream, { method: 'GET', body: { kind: 'stream', source: source(['x']), length: 1 } })
+  await ask(upstream, { method: 'POST', body: { kind: 'bytes', bytes } })
+  await ask(upstream, { method: 'GET' })
+  assert.deepEqual(
+    heads.map(text => `${/^\d+ [A-Z]+/.exec(text)?.[0]} ${text.includes('\r\nConnection: close')}`),
+    ['1 GET true', '2 HEAD true', '3 DELETE true', '4 OPTIONS true', '5 GET true', '6 POST false', '6 GET false'],
+  )
+})
+
 test('an answer that comes before the end of the request ends the request, and the connection', async t => {
   let connections = 0
   const upstream = await pool(t, (socket, count) => {

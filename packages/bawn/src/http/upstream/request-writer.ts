@@ -34,6 +34,14 @@ export function writeRaw(socket: Socket, source: BodySource, failed: () => void)
 }
 
 /**
+ * Whether it has a body of a method for which none is usual (RFC 9110 sections 9.3.1, 9.3.2, 9.3.5, 9.3.7). Servers that do not look for one
+ * would take it for the next request on the connection: there must be none.
+ */
+export function isLastOnConnection({ method, body }: UpstreamRequest): boolean {
+  return (body.kind === 'bytes' || body.kind === 'stream') && !methodsWithBody.has(method)
+}
+
+/**
  * Writes a request. A body that streams is taken as fast as the upstream takes it.
  *
  * @returns stops a streaming body; `undefined` when everything is written already
@@ -45,7 +53,8 @@ export function writeRequest(
   progress: RequestProgress,
 ): (() => void) | undefined {
   const { body } = request
-  const head = `${request.method} ${origin.prefix}${request.target} HTTP/1.1\r\nHost: ${origin.host}\r\n${request.head}`
+  const start = `${request.method} ${origin.prefix}${request.target} HTTP/1.1\r\nHost: ${origin.host}\r\n`
+  const head = `${start}${isLastOnConnection(request) ? 'Connection: close\r\n' : ''}${request.head}`
   if (body.kind === 'none') {
     // RFC 9110 section 8.6: a method that anticipates content says that there is none.
     socket.write(methodsWithBody.has(request.method) ? `${head}Content-Length: 0\r\n\r\n` : `${head}\r\n`, 'latin1')
