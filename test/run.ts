@@ -10,7 +10,8 @@ import { dirname, join } from 'node:path'
 // with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
 // that takes some minutes to compare times, `npm run test:workers` what holds for any number of workers with two of them, `npm run test:ntlm` the one
 // whose server pip fetches, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input for longer,
-// `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
+// `npm run test:smuggling` hostile requests in front of other servers, `npm run test:suites -- NAME` what other people
+// wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -28,6 +29,7 @@ const suites = {
   mongo: ['test/mongo/*.test.ts'],
   drivers: ['test/drivers/*.test.ts'],
   keycloak: ['test/keycloak/*.test.ts'],
+  smuggling: ['test/smuggling/*.test.ts'],
   vectors: ['test/suites/*.test.ts'],
   guessing: ['test/guessing/*.test.ts'],
   workers: [
@@ -74,6 +76,9 @@ if (wanted === undefined) {
 } else if (wanted === 'keycloak') {
   await step(process.execPath, ['test/keycloak/get-keycloak.ts'])
   await tests(suites.keycloak)
+} else if (wanted === 'smuggling') {
+  await step(process.execPath, ['test/smuggling/install.ts'])
+  await tests(suites.smuggling)
 } else if (wanted === 'postgres-15') {
   const { postgres15 } = await import('./postgres-15/install.ts')
   process.env['PG_BIN'] = await postgres15()

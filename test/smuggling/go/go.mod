@@ -1,0 +1,3 @@
+module bawn.example/smuggling
+
+go 1.22
