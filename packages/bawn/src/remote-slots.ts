@@ -12,7 +12,11 @@ export interface SlotQuestion {
 }
 
 /** A place, as it can be posted. */
-export type PostedPlace = { readonly kind: 'taken' } | Extract<Place, { readonly kind: 'refused' }>
+export type PostedPlace =
+  | { readonly kind: 'taken' }
+  /** Whoever waited has left meanwhile. */
+  | { readonly kind: 'left' }
+  | Extract<Place, { readonly kind: 'refused' }>
 
 /** What a worker asks. */
 export interface SlotAnswers {
@@ -37,8 +41,9 @@ export function remoteSlots(first: SlotAnswers): Slots {
       }
       const places = { sessions, queueLength, queueTimeoutMs }
       const asked = first.slotAsk({ id, database, who, places, allowance: { perIdentity, group } })
-      const place = asked.then((answer): Place => {
+      const place = asked.then((answer): Place | Promise<never> => {
         isSettled = true
+        if (answer.kind === 'left' || !isOpen) return new Promise<never>(() => {})
         return answer.kind === 'taken' ? { kind: 'taken', leave } : answer
       })
       const withdraw = (): void => {
@@ -57,21 +62,33 @@ export function slotsOfWorker(slots: SessionSlots): SlotAnswers & { ended(): voi
     leaving.get(id)?.()
     leaving.delete(id)
   }
+  const settled = (id: number, place: Place): PostedPlace => {
+    if (place.kind === 'refused') {
+      leaving.delete(id)
+      return place
+    }
+    leaving.set(id, place.leave)
+    return { kind: 'taken' }
+  }
   return {
     async slotAsk({ id, database, who, places, allowance }) {
       const answer = slots.ask(database, who, places, allowance)
-      let place: Place
-      if (answer.kind === 'waiting') {
-        leaving.set(id, answer.withdraw)
-        // Never, for whoever withdraws.
-        place = await answer.place
-      } else place = answer
-      if (place.kind === 'refused') {
-        leaving.delete(id)
-        return place
-      }
-      leaving.set(id, place.leave)
-      return { kind: 'taken' }
+      if (answer.kind !== 'waiting') return settled(id, answer)
+      const { promise: left, resolve } = Promise.withResolvers<PostedPlace>()
+      let hasLeft = false
+      leaving.set(id, () => {
+        hasLeft = true
+        answer.withdraw()
+        // Or the question would stay open in the worker for ever.
+        resolve({ kind: 'left' })
+      })
+      const given = answer.place.then((place): PostedPlace => {
+        if (!hasLeft) return settled(id, place)
+        // It was given at the very moment, perhaps by another one of the same worker that ends.
+        if (place.kind === 'taken') place.leave()
+        return { kind: 'left' }
+      })
+      return await Promise.race([given, left])
     },
     slotLeave: leave,
     slotResize: ({ database, sessions }) => slots.resize(database, sessions),
