@@ -28,6 +28,8 @@ const realm = 'bawn'
 /** Who lets it in. */
 type Way = 'basic' | 'digest' | 'password' | 'scram'
 const ways: readonly Way[] = ['basic', 'digest', 'password', 'scram']
+/** Several workers have no digest. */
+const hasDigest = workersLine === ''
 
 interface Row {
   readonly name: string
@@ -155,8 +157,7 @@ before(async () => {
 databases: { shop: { host: 127.0.0.1, port: 1, tls: off, login: { user: b, password: file:master }, allow: [authenticated] } }
 upstreams: { main: { url: "http://127.0.0.1:1" } }
 accounts: { staff: { kind: sqlite, path: accounts.db } }
-mechanisms: { digest: { realm: ${realm} } }
-host_rules: [{ door: http, use: [basic, digest] }, { door: postgres, use: [scram, password] }]
+${hasDigest ? `mechanisms: { digest: { realm: ${realm} } }\n` : ''}host_rules: [{ door: http, use: [${hasDigest ? 'basic, digest' : 'basic'}] }, { door: postgres, use: [scram, password] }]
 routes: [{ path: /who, methods: [GET], upstream: main, allow: [authenticated] }]
 keys: { store: { kind: directory, path: keys }, master: file:master, client_id: shop-fields }
 audit: { file: audit.jsonl }
@@ -239,12 +240,14 @@ function digestOf(user: string, password: string, nonce: string): string {
 }
 
 for (const row of rows) {
-  test(`${row.name}: ${row.lets.join(', ') || 'nobody'}`, async () => {
+  const lets = row.lets.filter(way => hasDigest || way !== 'digest')
+  test(`${row.name}: ${lets.join(', ') || 'nobody'}`, async () => {
     const user = row.as ?? userOf(row)
     const found: Way[] = []
     for (const way of ways) {
+      if (way === 'digest' && !hasDigest) continue
       if (await tries(way, user, row.typed, `127.0.2.${rows.indexOf(row) + 1}`)) found.push(way)
     }
-    assert.deepEqual(found, row.lets)
+    assert.deepEqual(found, lets)
   })
 }
