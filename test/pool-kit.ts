@@ -45,7 +45,7 @@ export async function listenWithPool(
     pool,
     marks,
     planner: planner ?? shop.planner,
-    limits: createSessionLimits(databaseOptions.shape.limits.parse(limits), parsed),
+    limits: createSessionLimits(databaseOptions.shape.limits.parse(limits)),
     ...database,
   }
   const door = await kit.listen({}, { databases: new Map([['shop', state]]), slots: new SessionSlots() })

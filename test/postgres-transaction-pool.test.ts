@@ -447,10 +447,13 @@ test('PostgreSQL ends idle connections: nobody notices', async () => {
 })
 
 test('limits of sessions hold: time limits, drain, kill', async () => {
-  const limits = createSessionLimits(
-    { queue_length: 10, queue_timeout: 1_000, by_role: [], statement_timeout: 200, idle_in_transaction: 300 },
-    { mode: 'transaction', size: 1 },
-  )
+  const limits = createSessionLimits({
+    queue_length: 10,
+    queue_timeout: 1_000,
+    by_role: [],
+    statement_timeout: 200,
+    idle_in_transaction: 300,
+  })
   const door = await listen({ size: 1 }, { database: { limits } })
   const client = await connected(door, 'billy')
   assert.equal((await failureOf(client.query('select pg_sleep(5)'))).code, '57014')

@@ -73,7 +73,7 @@ export function composeDatabases(
         replication:
           options.replication &&
           createGate(options.replication, config.policies, grants.gate, { use: { kind: 'database', database: name } }),
-        limits: createSessionLimits(options.limits, options.pool),
+        limits: createSessionLimits(options.limits),
         pool: options.pool && new UpstreamPool(options.pool, hosts),
         schema: source,
         planner: await createPlanner({

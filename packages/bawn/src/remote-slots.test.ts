@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { type Place, type PlaceAnswer, SessionSlots } from './postgres/session-slots.ts'
+import { type Place, type PlaceAnswer, poolRoom, SessionSlots } from './postgres/session-slots.ts'
 import { type PostedPlace, remoteSlots, slotsOfWorker } from './remote-slots.ts'
 
 const one = { sessions: 1, queueLength: 10, queueTimeoutMs: 60_000 }
@@ -68,4 +68,20 @@ test('who leaves while the place is on its way does not have it', async () => {
   await turn()
   assert.equal(given, undefined)
   assert.equal(slots.ask('shop', 'bob', one, anyNumber).kind, 'taken')
+})
+
+test('each worker has as many connections of a pool as its part is, and sessions of a database are counted together', async () => {
+  const slots = new SessionSlots()
+  const [one, other] = [remoteSlots(slotsOfWorker(slots)), remoteSlots(slotsOfWorker(slots))]
+  const part = { sessions: 1, queueLength: 1, queueTimeoutMs: 60_000, isOfThread: true }
+  for (const worker of [one, other]) {
+    assert.equal(worker.ask(poolRoom('shop'), 'alice', part, anyNumber).kind, 'taken')
+    const next = waiting(worker.ask(poolRoom('shop'), 'bob', part, anyNumber))
+    assert.deepEqual(worker.ask(poolRoom('shop'), 'carol', part, anyNumber), { kind: 'refused', reason: 'queue-full' })
+    worker.resize(poolRoom('shop'), 2)
+    assert.equal((await next.place).kind, 'taken')
+  }
+  const noQueue = { sessions: 1, queueLength: 0, queueTimeoutMs: 60_000 }
+  assert.equal((await waiting(one.ask('shop', 'alice', noQueue, anyNumber)).place).kind, 'taken')
+  assert.equal((await waiting(other.ask('shop', 'alice', noQueue, anyNumber)).place).kind, 'refused')
 })

@@ -1,4 +1,11 @@
-import type { Allowance, DatabasePlaces, Place, PlaceAnswer, SessionSlots, Slots } from './postgres/session-slots.ts'
+import {
+  type Allowance,
+  type DatabasePlaces,
+  type Place,
+  type PlaceAnswer,
+  SessionSlots,
+  type Slots,
+} from './postgres/session-slots.ts'
 
 // Places of sessions are counted in the first thread, for all workers: the queue of a database is one.
 
@@ -26,11 +33,15 @@ export interface SlotAnswers {
   slotResize(size: { readonly database: string; readonly sessions: number | undefined }): void
 }
 
-/** Asks for places from a worker. Whoever asks waits, if only for the answer. */
+/** Asks for places from a worker. Whoever asks waits, if only for the answer; not for places that are the worker's own. */
 export function remoteSlots(first: SlotAnswers): Slots {
+  const own = new SessionSlots()
   let nextId = 0
   return {
-    ask(database, who, { sessions, queueLength, queueTimeoutMs }, { perIdentity, group }): PlaceAnswer {
+    ask(database, who, wanted, allowance): PlaceAnswer {
+      if (wanted.isOfThread === true) return own.ask(database, who, wanted, allowance)
+      const { sessions, queueLength, queueTimeoutMs } = wanted
+      const { perIdentity, group } = allowance
       nextId += 1
       const id = nextId
       let isSettled = false
@@ -51,7 +62,10 @@ export function remoteSlots(first: SlotAnswers): Slots {
       }
       return { kind: 'waiting', place, withdraw }
     },
-    resize: (database, sessions) => first.slotResize({ database, sessions }),
+    resize(database, sessions) {
+      own.resize(database, sessions)
+      first.slotResize({ database, sessions })
+    },
   }
 }
 

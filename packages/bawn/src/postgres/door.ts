@@ -9,6 +9,7 @@ import { fatalResponse, PostgresError, toGatewayError } from './failure.ts'
 import { login } from './login.ts'
 import type { LoginContext } from './login-result.ts'
 import type { PostgresListenerOptions } from './option.ts'
+import { poolRoom } from './session-slots.ts'
 import { type OtherThreads, Sessions } from './sessions.ts'
 import { readStartupRequest, type StartupRequest } from './startup-settings.ts'
 import type { DoorState, SessionSummary } from './state.ts'
@@ -97,7 +98,10 @@ export class PostgresDoor {
       if (state.databases.get(name)?.pool !== pool) pool?.retire()
     }
     this.#state = state
-    for (const [name, { limits }] of state.databases) state.slots.resize(name, limits.sessions)
+    for (const [name, { limits, pool }] of state.databases) {
+      state.slots.resize(name, limits.sessions)
+      if (pool !== undefined) state.slots.resize(poolRoom(name), pool.size)
+    }
     this.#withdraw(() => true)
   }
 

@@ -11,7 +11,7 @@ import type { PostgresListenerOptions } from './option.ts'
 import { ReplicationSession, whyNoReplication } from './replication.ts'
 import { Session } from './session.ts'
 import { limitKey } from './session-limits.ts'
-import type { Place, PlaceRefusal } from './session-slots.ts'
+import { type Place, type PlaceAnswer, type PlaceRefusal, poolRoom } from './session-slots.ts'
 import type { CancelKey, Sessions } from './sessions.ts'
 import type { StartupRequest } from './startup-settings.ts'
 import type { DatabaseState, DoorState, SessionNow } from './state.ts'
@@ -151,11 +151,34 @@ export class Entrance {
     }
   }
 
-  /** Takes a place in the database, or waits for one. @returns what gives it back; `undefined` when there is none, and the client knows */
+  /**
+   * Takes a place in the database, and where a session keeps a connection of the pool one there, or waits for them.
+   *
+   * @returns what gives them back; `undefined` when there is none, and the client knows
+   */
   async #place(entrant: Entrant, database: DatabaseState): Promise<(() => void) | undefined> {
-    const { state, result, context, fail } = entrant
-    const { identity } = result
-    const answer = state.slots.ask(database.name, limitKey(identity), database.limits, database.limits.of(identity))
+    const { identity } = entrant.result
+    const { slots } = entrant.state
+    const { name, limits, pool } = database
+    const who = limitKey(identity)
+    const leave = await this.#wait(entrant, database, slots.ask(name, who, limits, limits.of(identity)))
+    if (leave === undefined || pool?.mode !== 'session') return leave
+    const { queueLength, queueTimeoutMs } = limits
+    const places = { sessions: pool.size, queueLength, queueTimeoutMs, isOfThread: true }
+    const free = { perIdentity: undefined, group: undefined }
+    const leavePool = await this.#wait(entrant, database, slots.ask(poolRoom(name), who, places, free))
+    if (leavePool === undefined) {
+      leave()
+      return undefined
+    }
+    return () => {
+      leavePool()
+      leave()
+    }
+  }
+
+  async #wait(entrant: Entrant, database: DatabaseState, answer: PlaceAnswer): Promise<(() => void) | undefined> {
+    const { context, fail } = entrant
     let place: Place | undefined
     if (answer.kind === 'waiting') {
       const waiting = new WaitingSession(this.#about(entrant, database), context.socket, answer)

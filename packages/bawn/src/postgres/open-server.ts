@@ -6,6 +6,7 @@ import type { Profile } from './pool/profile.ts'
 import type { UpstreamPool } from './pool/upstream-pool.ts'
 import { ownConnection, type ServerSource } from './server-side.ts'
 import { limitKey } from './session-limits.ts'
+import { poolRoom } from './session-slots.ts'
 import type { StartupRequest } from './startup-settings.ts'
 import type { DatabaseState, DoorState, UpstreamTarget } from './state.ts'
 import type { Upstream } from './upstream.ts'
@@ -64,14 +65,14 @@ export async function openServer(
 
   async function openLease(of: UpstreamPool, wanted: Profile): Promise<OpenedServer> {
     const { limits, name } = database
-    const places = { sessions: of.size, queueLength: limits.queueLength, queueTimeoutMs: limits.queueTimeoutMs }
+    const { queueLength, queueTimeoutMs } = limits
+    const places = { sessions: of.size, queueLength, queueTimeoutMs, isOfThread: true }
     const who = limitKey(entered.identity)
     const lease = new Lease({
       pool: of,
       profile: wanted,
       open: () => logins.openShared(database, entered, request),
-      // Not a name that a database can have.
-      ask: () => state.slots.ask(`pool of ${name}`, who, places, { perIdentity: undefined, group: undefined }),
+      ask: () => state.slots.ask(poolRoom(name), who, places, { perIdentity: undefined, group: undefined }),
       database: name,
     })
     const target = database.upstream

@@ -1,6 +1,5 @@
 import type { Identity } from '../authn/identity.ts'
 import type { DatabaseOptions } from './option.ts'
-import type { PoolOptions } from './pool/option.ts'
 import type { TimeLimits } from './session-clock.ts'
 import type { Allowance, DatabasePlaces } from './session-slots.ts'
 
@@ -14,14 +13,9 @@ export interface IdentityLimits extends Allowance, Omit<TimeLimits, 'silence'> {
   readonly lockWait: number | undefined
 }
 
-/** Compiles `limits` of a database. @param pool where a session keeps its connection, there are as many sessions as connections */
-export function createSessionLimits(
-  options: DatabaseOptions['limits'],
-  pool?: Pick<PoolOptions, 'mode' | 'size'>,
-): SessionLimits {
-  const { by_role: entries, queue_length: queueLength, queue_timeout: queueTimeoutMs } = options
-  const sessions =
-    pool?.mode === 'session' ? Math.min(options.sessions ?? Number.POSITIVE_INFINITY, pool.size) : options.sessions
+/** Compiles `limits` of a database. */
+export function createSessionLimits(options: DatabaseOptions['limits']): SessionLimits {
+  const { sessions, by_role: entries, queue_length: queueLength, queue_timeout: queueTimeoutMs } = options
   const everybody = limitsOf(options, undefined)
   const compiled = entries.map((entry, index) => ({
     roles: new Set(entry.roles),

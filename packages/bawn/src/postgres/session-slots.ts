@@ -4,6 +4,8 @@ export interface DatabasePlaces {
   readonly sessions: number | undefined
   readonly queueLength: number
   readonly queueTimeoutMs: number
+  /** Of this thread alone: connections of pools are shared out among threads. */
+  readonly isOfThread?: boolean
 }
 
 /** How many of them one identity may have. */
@@ -29,6 +31,9 @@ export type PlaceAnswer =
   | Place
   /** `withdraw` leaves the queue: `place` never resolves then. */
   | { readonly kind: 'waiting'; readonly place: Promise<Place>; readonly withdraw: () => void }
+
+/** The room of a pool's connections. Not a name that a database can have. */
+export const poolRoom = (database: string): string => `pool of ${database}`
 
 /** Who gives places: of this thread, or asked for of another one. */
 export type Slots = Pick<SessionSlots, 'ask' | 'resize'>
