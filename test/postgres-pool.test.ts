@@ -292,3 +292,18 @@ test('what another configuration has opened is not used', async () => {
   await withClient(door.as('billy'), pidOf)
   await until(() => other.pool.counts.idle === 1)
 })
+
+test('where all places are kept for others, one of them makes room, and no more', async () => {
+  const door = await listen({ size: 3 }, { marks })
+  const kept = await Promise.all(
+    Array.from({ length: 3 }, async () => {
+      const client = new pg.Client(door.as('sue'))
+      await client.connect()
+      return client
+    }),
+  )
+  for (const client of kept) await client.end()
+  await until(() => door.pool.counts.idle === 3)
+  await session(door, 'billy')
+  assert.deepEqual(door.pool.counts, { open: 3, idle: 3 })
+})

@@ -28,6 +28,8 @@ export class UpstreamPool {
   /** By profile; the one found last is at the end. */
   readonly #found = new Map<string, ReadonlyMap<string, string>>()
   #open = 0
+  /** Among the open ones those that are being closed. */
+  readonly #closing = new Set<PooledConnection>()
   #retired = false
 
   constructor(options: PoolOptions, hosts: DatabaseHosts<HostAddress> | undefined) {
@@ -71,7 +73,7 @@ export class UpstreamPool {
       if (await connection.prepare(profile)) return this.#note(connection, profile)
       connection.socket.destroy()
     }
-    while (this.#open >= this.size && this.#idle[0] !== undefined) this.#drop(this.#idle[0])
+    while (this.#open - this.#closing.size >= this.size && this.#idle[0] !== undefined) this.#drop(this.#idle[0])
     this.#open += 1
     let upstream: Upstream
     try {
@@ -83,6 +85,7 @@ export class UpstreamPool {
     const connection = new PooledConnection(upstream, profile.key, this.#asksStanding)
     const closed = (): void => {
       this.#open -= 1
+      this.#closing.delete(connection)
     }
     if (upstream.socket.closed) closed()
     else upstream.socket.once('close', closed)
@@ -97,7 +100,7 @@ export class UpstreamPool {
     const { socket } = connection
     const isOld = performance.now() - connection.openedAt > this.#lifetimeMs
     if (leftover === 'unfit' || isOld || socket.destroyed || (this.#retired && this.mode === 'session')) {
-      await closeConnection(connection)
+      await this.#close(connection)
       return
     }
     if (leftover === 'state' || connection.isBeingCancelled) {
@@ -162,7 +165,17 @@ export class UpstreamPool {
 
   #drop(idle: Idle): void {
     idle.forget()
-    void closeConnection(idle.connection)
+    void this.#close(idle.connection)
+  }
+
+  /** Resolves when it is closed. */
+  async #close(connection: PooledConnection): Promise<void> {
+    const { socket } = connection
+    if (socket.closed) return
+    this.#closing.add(connection)
+    const closed = new Promise(resolve => socket.once('close', resolve))
+    endSocket(socket, terminateMessage)
+    await closed
   }
 
   #dropAll(): void {
@@ -177,11 +190,3 @@ interface Idle {
 }
 
 const terminateMessage = Buffer.from([front.terminate, 0, 0, 0, 4])
-
-/** Resolves when it is closed. */
-async function closeConnection({ socket }: PooledConnection): Promise<void> {
-  if (socket.closed) return
-  const closed = new Promise(resolve => socket.once('close', resolve))
-  endSocket(socket, terminateMessage)
-  await closed
-}
