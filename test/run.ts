@@ -10,8 +10,8 @@ import { dirname, join } from 'node:path'
 // with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
 // that takes some minutes to compare times, `npm run test:workers` what holds for any number of workers with two of them, `npm run test:ntlm` the one
 // whose server pip fetches, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input for longer,
-// `npm run test:smuggling` hostile requests in front of other servers, `npm run test:suites -- NAME` what other people
-// wrote to test their drivers (CONTRIBUTING.md).
+// `npm run test:smuggling` hostile requests in front of other servers, `npm run test:soak` half load for ten minutes while parts are killed,
+// `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
 const major = Number(process.versions.node.split('.')[0])
@@ -65,6 +65,8 @@ if (wanted === undefined) {
   await tests(suites.mongo)
 } else if (wanted === 'suites') {
   await step(process.execPath, ['test/suites/run.ts', ...process.argv.slice(3)])
+} else if (wanted === 'soak') {
+  await step(process.execPath, ['test/soak/soak.ts'])
 } else if (wanted === 'fuzz') {
   const seconds = process.argv[3] ?? '300'
   process.env['BAWN_FUZZ_SECONDS'] = seconds
