@@ -602,6 +602,12 @@ export const errors = {
     sqlstate: '58000',
     hint: 'The upstream answered with an error; what it said is withheld because this route has protected fields',
   },
+  'http.backend_failed': {
+    blame: 'upstream',
+    status: 502,
+    sqlstate: '58000',
+    hint: 'Try again later; the operator finds in the log which backend failed, and can say required: false',
+  },
   'http.bad_answer': {
     blame: 'upstream',
     status: 502,

@@ -152,7 +152,8 @@ export async function explainRequest(
     return steps.end('refused', 'no route')
   }
   const options = config.routes[route.at]
-  steps.add('route', `${method} ${route.pattern.text}, to upstream ${route.upstream.name}`)
+  const upstreams = (route.backends ?? [route]).map(({ upstream }) => upstream.name).join(' and ')
+  steps.add('route', `${method} ${route.pattern.text}, to upstream ${upstreams}`)
 
   const arrival = {
     door: 'http',

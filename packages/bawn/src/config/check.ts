@@ -1,11 +1,12 @@
 import { asksAccounts, type DigestOptions } from '../authn/option.ts'
+import type { RouteOptions } from '../http/option.ts'
 import { suggest } from '../nearest.ts'
 import { parseHostPort } from '../option.ts'
 import { builtinPolicies } from '../policy/option.ts'
 import { checkAccounts } from './check-accounts.ts'
 import { checkAcl } from './check-acl.ts'
 import { checkDatabases } from './check-databases.ts'
-import { checkFields } from './check-fields.ts'
+import { checkFields, mayMeet } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
 import { checkIssuers } from './check-issuers.ts'
@@ -18,6 +19,7 @@ import { checkSigning } from './check-signing.ts'
 import { checkTokens } from './check-tokens.ts'
 import { checkWorkers } from './check-workers.ts'
 import type { Draft } from './draft.ts'
+import type { ConfigPath } from './problem.ts'
 import { checkNames, type Report } from './report.ts'
 
 // What no single entry can tell: names that lead nowhere, entries that exclude each other. Whether a setting is unsafe is said in
@@ -72,16 +74,35 @@ function checkListeners(draft: Draft, report: Report): void {
 /** A template with its parameters made equal: `/orders/{id}` and `/orders/{customer}` are the same path. */
 const templateOf = (path: string): string => path.replace(/\{[^/}]*\}/g, '{}')
 
+/** Of a route, or of each of its backends. */
+function checkUpstreams(draft: Draft, report: Report, route: RouteOptions, path: ConfigPath): void {
+  const exists = (name: string | undefined, place: ConfigPath): void => {
+    if (name === undefined || draft.upstreams.has(name)) return
+    report('error', place, 'value', `no upstream is called "${name}"`, suggest(name, [...draft.upstreams.keys()]))
+  }
+  exists(route.upstream, [...path, 'upstream'])
+  for (const [at, { upstream }] of (route.backends ?? []).entries())
+    exists(upstream, [...path, 'backends', at, 'upstream'])
+  if (route.backends === undefined) return
+  const field = draft.fields.find(entry => entry?.json.some(place => mayMeet(place.route, route.path)))
+  if (field === undefined) return
+  const message = `nobody opens the field ${field.name} in an answer of several backends`
+  report(
+    'error',
+    [...path, 'backends'],
+    'key',
+    message,
+    'give the place of the field a route of its own, with upstream',
+  )
+}
+
 function checkRoutes(draft: Draft, report: Report): void {
   const policies = [...builtinPolicies, ...draft.policies.keys()]
   const taken = new Map<string, number>()
   for (const [index, route] of draft.routes.entries()) {
     if (!route) continue
     const path = ['routes', index]
-    if (!draft.upstreams.has(route.upstream)) {
-      const suggestion = suggest(route.upstream, [...draft.upstreams.keys()])
-      report('error', [...path, 'upstream'], 'value', `no upstream is called "${route.upstream}"`, suggestion)
-    }
+    checkUpstreams(draft, report, route, path)
     checkNames(report, [...path, 'allow'], route.allow, policies, 'policy')
     if (route.issuers) checkNames(report, [...path, 'issuers'], route.issuers, [...draft.issuers.keys()], 'issuer')
     checkNames(report, [...path, 'response_allow'], route.response_allow ?? [], policies, 'policy')

@@ -276,6 +276,37 @@ const rows: readonly Row[] = [
     suggests: 'did you mean "orders"?',
   },
   {
+    name: 'an upstream that does not exist, of a backend',
+    replace: 'upstream: orders',
+    by: 'backends: [{ upstream: orders }, { upstream: »order }]',
+    says: 'no upstream is called "order"',
+    suggests: 'did you mean "orders"?',
+  },
+  {
+    name: 'both an upstream and backends',
+    replace: 'upstream: orders',
+    by: 'upstream: »orders\n    backends: [{ upstream: orders }]',
+    says: 'backends stand in place of upstream',
+  },
+  {
+    name: 'neither an upstream nor backends',
+    replace: '- path: /customers\n    methods: [GET]\n    upstream: orders',
+    by: '- »path: /customers\n    methods: [GET]',
+    says: 'needs upstream, or backends',
+  },
+  {
+    name: 'backends of a route that writes',
+    replace: 'methods: [GET, PATCH]\n    upstream: orders',
+    by: 'methods: [GET, »PATCH]\n    backends: [{ upstream: orders }]',
+    says: 'is for GET',
+  },
+  {
+    name: 'backends where a field has its place',
+    replace: 'upstream: orders',
+    by: '»backends: [{ upstream: orders }]',
+    says: 'nobody opens the field',
+  },
+  {
     name: 'a policy that does not exist, of a route',
     replace: 'upstream: orders\n    allow: [staff]',
     by: 'upstream: orders\n    allow: [»stuff]',

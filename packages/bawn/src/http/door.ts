@@ -3,6 +3,7 @@ import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { RateLimit } from '../limits/rate-limit.ts'
 import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
+import { aggregate } from './aggregate.ts'
 import { createFindClient } from './client-address.ts'
 import { RequestCredentials } from './credentials.ts'
 import type { Front, FrontLimits, FrontTls } from './engine.ts'
@@ -191,12 +192,15 @@ function serve(turn: Turn, tunnels: Tunnels, maxBodyBytes: number): void {
       return
     }
     if (tunnels.serve(turn, admitted)) return
-    const { maxJsonBytes } = admitted.route
+    const { maxJsonBytes, backends } = admitted.route
     const answer = (forwarded: Forwarded): void | Promise<void> => {
       if (admitted.route.responseGate === undefined) return respond(turn, forwarded, maxJsonBytes)
       return respondIfPermitted(turn, admitted, admitted.route.responseGate, forwarded)
     }
-    const pass = (): void => forward(turn, admitted, maxBodyBytes, answer)
+    const pass = (): void => {
+      if (backends === undefined) forward(turn, admitted, maxBodyBytes, answer)
+      else aggregate(turn, admitted, backends).catch(error => turn.fail(error))
+    }
     const { tokens } = turn.state
     if (tokens === undefined) pass()
     else {

@@ -2,6 +2,7 @@ import type { FieldUse } from '../audit/event.ts'
 import type { Admitted } from './admit.ts'
 import { collectBody, limitBody } from './body.ts'
 import { bodyKind } from './content-type.ts'
+import type { Destination } from './destination.ts'
 import { protectBody } from './field-body.ts'
 import type { FieldPlan } from './field-plan.ts'
 import { HttpError } from './problem.ts'
@@ -97,8 +98,9 @@ export function forward(
 }
 
 /** Path and query, behind the upstream's prefix. */
-export function upstreamTarget(turn: Turn, { path, route }: Admitted): string {
-  const { upstreamPath, headers } = route
+export function upstreamTarget(turn: Turn, admitted: Admitted, destination: Destination = admitted.route): string {
+  const { path, route } = admitted
+  const { upstreamPath, headers } = destination
   const named = upstreamPath === undefined ? path.path : upstreamPath(path, turn.identity)
   const query = withoutParameters(path.query, headers.carriers.query)
   return `${named}${route.query === undefined ? query : onlyParameters(query, route.query)}`

@@ -113,6 +113,8 @@ export const sealed = (text: string): string => Buffer.from(`S:${text}`).toStrin
 
 export interface KitOptions {
   readonly upstream: string
+  /** Besides `main`: name and URL. */
+  readonly otherUpstreams?: Readonly<Record<string, string>>
   readonly upstreamOptions?: Readonly<Record<string, unknown>>
   readonly upstreamDeps?: UpstreamDeps
   /** Of the gateway towards the upstream. */
@@ -171,11 +173,20 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
   const use = options.use ?? ['jwt']
   const { policies } = options
   const routes: RouteOptions[] = (options.routes ?? [everything]).map(route =>
-    routeOptions.parse({ methods: ['GET'], upstream: 'main', allow: ['anyone'], ...route }),
+    routeOptions.parse({
+      methods: ['GET'],
+      upstream: 'backends' in route ? undefined : 'main',
+      allow: ['anyone'],
+      ...route,
+    }),
   )
+  const upstreams = new Map([['main', upstream]])
+  for (const [name, url] of Object.entries(options.otherUpstreams ?? {})) {
+    upstreams.set(name, createUpstream(name, upstreamOptions.parse({ url }), options.upstreamDeps))
+  }
   return {
     routes: compileRoutes(routes, {
-      upstreams: new Map([['main', upstream]]),
+      upstreams,
       gate: policies === undefined ? gate : (allow, use) => createGate(allow, policies, undefined, { use }),
       acl: options.acl && createAcl(options.acl, Date.now),
       catalogue: fields,
@@ -185,7 +196,7 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
       clock: Date.now,
       limiter: createRateLimiter({ now: options.now ?? (() => performance.now()) }),
     }),
-    upstreams: [upstream],
+    upstreams: [...upstreams.values()],
     hostRules: options.hostRules ?? { match: () => ({ kind: 'matched', rule: 'host_rules.0', use }) },
     mechanisms,
     keySets: options.keySets ?? new Map(),

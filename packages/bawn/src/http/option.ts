@@ -4,6 +4,7 @@ import { rateLimitOptions, routeRateLimitOptions } from '../limits/option.ts'
 import { duration, type Frozen, listenAddress, name, serverTls, timeLimit } from '../option.ts'
 import { outboundCredentialsOptions } from '../outbound/option.ts'
 import { celText, roleWish } from '../policy/option.ts'
+import { backendOptions, backendProblems } from './backend-option.ts'
 import { hostPatternProblem } from './route-hosts.ts'
 
 const headerName = z.string().regex(/^[A-Za-z0-9-]+$/)
@@ -203,7 +204,7 @@ export const aclRuleOptions = z.strictObject({
 })
 export type AclRuleOptions = Frozen<z.output<typeof aclRuleOptions>>
 
-export const routeOptions = z.strictObject({
+const plainRouteOptions = z.strictObject({
   path: z.string().startsWith('/').describe('/orders, /orders/{customer}, /files/*'),
   hosts: z
     .array(
@@ -218,13 +219,21 @@ export const routeOptions = z.strictObject({
       'names by which it is asked for (Host): shop.example, or *.example for every name under it; the longest that has a route for the path decides. Default: every name',
     ),
   methods: z.array(method).min(1).describe('HEAD and OPTIONS are not implied'),
-  upstream: name.describe('where requests go: a name of upstreams'),
+  upstream: name.optional().describe('where requests go: a name of upstreams. This or backends'),
   upstream_path: z
     .string()
     .startsWith('/')
     .optional()
     .describe(
       'path that the upstream gets, behind the prefix of its url: literals, {parameter} of path, {identity.id}, {identity.claims.name}, and * at its end for what * of path stands for. Default: the path as it was asked for',
+    ),
+  backends: z
+    .array(backendOptions)
+    .min(1)
+    .max(16)
+    .optional()
+    .describe(
+      'in place of upstream, for GET: all are asked at once, and one JSON answer is made of theirs; of two members of one name that of the later in this list counts',
     ),
   allow: z.array(name).min(1).describe('policies; one that permits is enough. anyone makes the route public'),
   issuers: z
@@ -278,7 +287,9 @@ export const routeOptions = z.strictObject({
     .int()
     .min(1)
     .default(8_388_608)
-    .describe('of a body in which fields are opened, or that response_allow asks about'),
+    .describe(
+      'of a body in which fields are opened, or that response_allow asks about; of all answers of backends together, of which each has an equal share',
+    ),
   sign: z
     .strictObject({
       signing: name.describe('whose key signs: a name of signing'),
@@ -323,5 +334,9 @@ export const routeOptions = z.strictObject({
     .default({})
     .describe('what this route answers in place of the gateway’s problem documents, by their status'),
   rate_limit: routeRateLimitOptions.optional().describe('requests to this route; besides that of the listener'),
+})
+
+export const routeOptions = plainRouteOptions.superRefine((route, context) => {
+  backendProblems(route, (path, message) => context.addIssue({ code: 'custom', path, message }))
 })
 export type RouteOptions = Frozen<z.output<typeof routeOptions>>

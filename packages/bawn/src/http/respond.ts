@@ -138,7 +138,8 @@ function open(turn: Turn, head: AnswerHead, document: Buffer, plan: FieldPlan): 
   }
 }
 
-function checkReadable(head: AnswerHead): void {
+/** @throws {HttpError} `http.unreadable_answer`: it is not said to be a whole document of JSON */
+export function checkReadable(head: AnswerHead): void {
   const types: string[] = []
   for (let at = 0; at < head.headers.length; at += 2) {
     const { name } = headerClass(head.headers[at] ?? '')

@@ -7,18 +7,23 @@ import type { JwtSigner } from '../tokens/jwt-signer.ts'
 import { type Acl, behindAcl } from './acl.ts'
 import { type Cors, compileCors } from './cors.ts'
 import type { Carriers } from './credentials.ts'
+import {
+  type Backend,
+  badRoute,
+  compileBackends,
+  compileDestination,
+  type Destination,
+  type Leading,
+  signerOf,
+} from './destination.ts'
 import { type ErrorPages, readErrorPages } from './error-page.ts'
 import { compileFieldPlans, type FieldPlan } from './field-plan.ts'
 import { headerClass } from './header-class.ts'
-import { createIdentityToken } from './identity-token.ts'
 import type { RouteOptions } from './option.ts'
-import { HttpError } from './problem.ts'
-import type { HeaderPolicy } from './request-headers.ts'
 import { ByHost, routeHost } from './route-hosts.ts'
 import { foldSegment, parsePattern, patternsOverlap, type RoutePattern } from './route-pattern.ts'
 import type { AnswerSigning } from './sign-answer.ts'
 import type { Upstream } from './upstream/upstream.ts'
-import { compileUpstreamPath, type UpstreamPath } from './upstream-path.ts'
 
 export interface WebSocketPolicy {
   readonly idleMs: number
@@ -27,8 +32,8 @@ export interface WebSocketPolicy {
   readonly origins: ReadonlySet<string>
 }
 
-/** A route, compiled. */
-export interface Route {
+/** A route, compiled. With `backends`, what it has of a destination is of the first of them. */
+export interface Route extends Destination {
   /** Its place in the configuration. */
   readonly at: number
   readonly pattern: RoutePattern
@@ -37,8 +42,7 @@ export interface Route {
   readonly isPublic: boolean
   /** Whether an upstream's answer may be shown; `undefined`: it may. */
   readonly responseGate: Gate | undefined
-  readonly upstream: Upstream
-  readonly headers: HeaderPolicy
+  readonly backends: readonly Backend[] | undefined
   /** Nobody is to be identified here: `anyone` may come, and the credential is the upstream's own (delegated). */
   readonly delegated: boolean
   /** The upstream may learn by itself who is asking: it sees cookies, or another credential of the caller's. */
@@ -58,8 +62,6 @@ export interface Route {
   readonly errorPages: ErrorPages
   /** Whether tokens of whoever has vouched for this identity are taken here. */
   takes(identity: Identity): boolean
-  /** Path that the upstream gets, behind its prefix; `undefined`: the request's. */
-  readonly upstreamPath: UpstreamPath | undefined
   /** Names of parameters of the query that the upstream may see; `undefined`: all. */
   readonly query: ReadonlySet<string> | undefined
   /** Before anybody is asked who they are. */
@@ -152,13 +154,9 @@ export function compileRoutes(options: readonly RouteOptions[], context: RouteCo
   } satisfies RouteTable)
 }
 
-function bad(path: string, what: string): HttpError {
-  return new HttpError('http.bad_route', `route ${path}: ${what}`)
-}
-
 function pattern(path: string): RoutePattern {
   const parsed = parsePattern(path)
-  if (typeof parsed === 'string') throw bad(path, parsed)
+  if (typeof parsed === 'string') throw badRoute(path, parsed)
   return parsed
 }
 
@@ -170,55 +168,40 @@ function compile(
   reserved: ReadonlySet<string>,
   context: RouteContext,
 ): Route {
-  const upstream = context.upstreams.get(option.upstream)
-  if (upstream === undefined) {
-    throw bad(
-      option.path,
-      `no upstream is named ${option.upstream}; there are: ${[...context.upstreams.keys()].join(', ')}`,
-    )
-  }
   const allowed = option.request_headers?.map(name => allowedHeader(option.path, name, reserved))
   const place = { route: option.path, parameters: parametersOf(option.path) }
   const allow = context.gate(option.allow, { kind: 'request', ...place })
   const gate = context.acl === undefined ? allow : behindAcl(allow, context.acl)
   const own = (option.request_headers ?? []).find(name => context.carriers.headers.has(name.toLowerCase()))
   if (own !== undefined && !gate.open) {
-    throw bad(
+    throw badRoute(
       option.path,
       `request_headers: ${own} is judged here and goes no further; identity_headers tell the upstream who asks`,
     )
   }
-  const ours = (option.request_headers ?? []).find(name => upstream.ownHeaders.includes(name.toLowerCase()))
-  if (ours !== undefined) {
-    throw bad(option.path, `request_headers: ${ours} carries the gateway’s own credential towards ${upstream.name}`)
-  }
   const delegated = own !== undefined
-  const target = option.upstream_path === undefined ? undefined : compileUpstreamPath(option.upstream_path, parsed)
-  if (typeof target === 'string') throw bad(option.path, `upstream_path ${target}`)
-  if (target?.needsIdentity && (gate.open || delegated)) {
-    throw bad(option.path, 'upstream_path has something of who is asking, and anyone may ask')
-  }
   const allowedSet = allowed === undefined ? undefined : new Set(allowed)
+  const lead = (entry: Leading): Destination => {
+    const way = { allowed: allowedSet, reserved, isDelegated: delegated, isAnyone: gate.open || delegated }
+    return compileDestination(option, entry, parsed, way, context)
+  }
+  const backends = compileBackends(option, lead)
+  const field = backends && fieldLeadingTo(parsed, context.catalogue)
+  if (field !== undefined) {
+    throw badRoute(option.path, `backends: nobody opens the field ${field} there; give its place a route of its own`)
+  }
+  const [first] = backends ?? [lead(option)]
+  if (first === undefined) throw badRoute(option.path, 'backends has none')
   return Object.freeze({
     at,
     pattern: parsed,
     gate,
     isPublic: option.allow.includes('anyone') && context.acl === undefined && option.response_allow === undefined,
     responseGate: option.response_allow && context.gate(option.response_allow, { kind: 'response', ...place }),
-    upstream,
-    headers: {
-      allowed: allowedSet,
-      reserved,
-      replaced: new Set(upstream.ownHeaders),
-      carriers: context.carriers,
-      isDelegated: delegated,
-      identity: {
-        id: option.identity_headers?.id,
-        roles: option.identity_headers?.roles,
-        claims: Object.entries(option.identity_headers?.claims ?? {}),
-        signed: signedIdentity(option, upstream.name, context),
-      },
-    },
+    upstream: first.upstream,
+    headers: first.headers,
+    upstreamPath: first.upstreamPath,
+    backends,
     delegated,
     passesCredentials: delegated || (allowed ?? []).some(name => headerClass(name).kind === 'credential'),
     maxJsonBytes: option.max_json_bytes,
@@ -230,7 +213,6 @@ function compile(
     cacheMaxAge: option.cache_max_age === undefined ? undefined : Math.floor(option.cache_max_age / 1000),
     errorPages: readErrorPages(option.errors, option.path),
     takes: option.issuers === undefined ? () => true : onlyOf(new Set(option.issuers), context.issuers),
-    upstreamPath: target?.path,
     query: option.query && new Set(option.query),
     rateLimit:
       option.rate_limit && context.limiter.limit(`route ${option.methods} ${option.path}`, 'route', option.rate_limit),
@@ -238,28 +220,34 @@ function compile(
   })
 }
 
-function webSocketPolicy(
-  option: RouteOptions,
-  parsed: RoutePattern,
-  { fields }: Catalogue,
-): WebSocketPolicy | undefined {
-  if (!option.websocket) return undefined
-  if (!option.methods.includes('GET'))
-    throw bad(option.path, 'websocket begins with a GET, which methods does not have')
-  if (option.sign !== undefined) throw bad(option.path, 'websocket: nobody signs there; give sign a route of its own')
-  if (option.response_allow !== undefined) {
-    throw bad(
-      option.path,
-      'websocket: nothing of what is answered there can be withheld; give response_allow a route of its own',
-    )
-  }
+/** Name of a field that has a place in this route's bodies. */
+function fieldLeadingTo(parsed: RoutePattern, { fields }: Catalogue): string | undefined {
   const leadsHere = (place: string): boolean => {
     const other = parsePattern(place)
     return typeof other !== 'string' && patternsOverlap(other, parsed)
   }
-  const field = fields.find(({ json }) => json.some(({ route }) => leadsHere(route)))
+  return fields.find(({ json }) => json.some(({ route }) => leadsHere(route)))?.name
+}
+
+function webSocketPolicy(
+  option: RouteOptions,
+  parsed: RoutePattern,
+  catalogue: Catalogue,
+): WebSocketPolicy | undefined {
+  if (!option.websocket) return undefined
+  if (!option.methods.includes('GET'))
+    throw badRoute(option.path, 'websocket begins with a GET, which methods does not have')
+  if (option.sign !== undefined)
+    throw badRoute(option.path, 'websocket: nobody signs there; give sign a route of its own')
+  if (option.response_allow !== undefined) {
+    throw badRoute(
+      option.path,
+      'websocket: nothing of what is answered there can be withheld; give response_allow a route of its own',
+    )
+  }
+  const field = fieldLeadingTo(parsed, catalogue)
   if (field !== undefined) {
-    throw bad(option.path, `websocket: nobody opens the field ${field.name} there; give its place a route of its own`)
+    throw badRoute(option.path, `websocket: nobody opens the field ${field} there; give its place a route of its own`)
   }
   return {
     idleMs: option.websocket_idle_timeout,
@@ -277,43 +265,25 @@ function onlyOf(taken: ReadonlySet<string>, all: ReadonlySet<string>): Route['ta
   }
 }
 
-function signerOf(path: string, name: string, { signers }: RouteContext): JwtSigner {
-  const signer = signers.get(name)
-  if (signer === undefined) throw bad(path, `no entry of signing is named ${name}`)
-  return signer
-}
-
 function answerSigning(
   { path, methods }: RouteOptions,
   sign: NonNullable<RouteOptions['sign']>,
   context: RouteContext,
 ): AnswerSigning {
-  if (methods.includes('HEAD')) throw bad(path, 'sign: HEAD has no answer that could be signed')
+  if (methods.includes('HEAD')) throw badRoute(path, 'sign: HEAD has no answer that could be signed')
   const protectedHere = context.catalogue.fields.find(field =>
     field.json.some(place => patternsOverlap(pattern(place.route), pattern(path))),
   )
-  if (protectedHere !== undefined) throw bad(path, `sign: field ${protectedHere.name} has a place in its answers`)
+  if (protectedHere !== undefined) throw badRoute(path, `sign: field ${protectedHere.name} has a place in its answers`)
   const { members, typ, format, ttl: ttlMs } = sign
   return { signer: signerOf(path, sign.signing, context), members, typ, format, ttlMs }
-}
-
-function signedIdentity(
-  { path, identity_headers: headers }: RouteOptions,
-  upstream: string,
-  context: RouteContext,
-): HeaderPolicy['identity']['signed'] {
-  const signed = headers?.signed
-  if (signed === undefined) return undefined
-  const { header, audience = upstream, ttl: ttlMs, claims } = signed
-  const signer = signerOf(path, signed.signing, context)
-  return { header, token: createIdentityToken({ signer, audience, ttlMs, claims }, context.clock) }
 }
 
 function identityHeader(path: string, name: string): string {
   const { name: lower, kind } = headerClass(name)
   const ours = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-request-id', 'forwarded', 'via']
   if (['hop', 'framing', 'host', 'content', 'credential', 'override'].includes(kind) || ours.includes(lower)) {
-    throw bad(path, `identity_headers: ${name} has a meaning of its own; X-User-Id would do`)
+    throw badRoute(path, `identity_headers: ${name} has a meaning of its own; X-User-Id would do`)
   }
   return lower
 }
@@ -321,7 +291,7 @@ function identityHeader(path: string, name: string): string {
 function allowedHeader(path: string, name: string, reserved: ReadonlySet<string>): string {
   const { name: lower, kind } = headerClass(name)
   if (!['pass', 'credential', 'validator', 'content'].includes(kind) || reserved.has(lower)) {
-    throw bad(path, `request_headers: ${name} is never taken from a caller`)
+    throw badRoute(path, `request_headers: ${name} is never taken from a caller`)
   }
   return lower
 }
@@ -349,7 +319,7 @@ function insert(root: Node, route: Route, methods: readonly string[]): void {
   for (const method of methods) {
     const other = table.get(method)
     if (other !== undefined) {
-      throw bad(
+      throw badRoute(
         route.pattern.text,
         `${method} can never get here: ${other.pattern.text} has the same paths and stands before it`,
       )

@@ -1,5 +1,6 @@
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
 import { type ClaimLimits, signClaims } from '../tokens/signed-claims.ts'
+import { isJsonObject, parseExact } from './exact-json.ts'
 import { HttpError } from './problem.ts'
 
 /** What of a login's answer is signed, compiled. */
@@ -7,25 +8,6 @@ export interface AnswerSigning extends ClaimLimits {
   readonly signer: JwtSigner
   /** At the top of the answer. */
   readonly members: readonly string[]
-}
-
-// Node 24 has both; the library of TypeScript does not know them yet.
-interface RawJson {
-  rawJSON(text: string): unknown
-  parse(text: string, revive: (key: string, value: unknown, context: { readonly source?: string }) => unknown): unknown
-}
-
-/** Numbers that a double does not hold stay as they are written: an account's number must not become its neighbour's. */
-function parseExact(text: string): unknown {
-  const json = JSON as unknown as RawJson
-  const isExact = (value: number, source: string): boolean => Number.isSafeInteger(value) || String(value) === source
-  return json.parse(text, (_, value, { source }) =>
-    typeof value === 'number' && source !== undefined && !isExact(value, source) ? json.rawJSON(source) : value,
-  )
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /**
@@ -36,17 +18,17 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 export function signAnswer(document: Buffer, { signer, members, ...limits }: AnswerSigning, now: number): Buffer {
   let value: unknown
   try {
-    value = parseExact(new TextDecoder('utf-8', { fatal: true }).decode(document))
+    value = parseExact(document)
   } catch {
-    throw unreadable('it is no JSON in UTF-8')
+    throw unreadable('it is no JSON in UTF-8, or nested too deep')
   }
-  if (!isObject(value)) throw unreadable('it is no object')
+  if (!isJsonObject(value)) throw unreadable('it is no object')
   const found = members.filter(member => Object.hasOwn(value, member))
   if (found.length === 0) throw unreadable(`it has none of ${members.join(', ')}`)
   const signed: Record<string, unknown> = Object.assign(Object.create(null), value)
   for (const member of found) {
     const claims = value[member]
-    const token = isObject(claims) ? signClaims(claims, signer, limits, now) : undefined
+    const token = isJsonObject(claims) ? signClaims(claims, signer, limits, now) : undefined
     if (token === undefined) throw unreadable(`${member} is no object of claims, with dates that are to come`)
     signed[member] = token
   }
