@@ -200,6 +200,84 @@ const leaves: readonly (readonly [left: string, question: string, without: unkno
   ['set session characteristics as transaction read only', `select current_setting('transaction_read_only')`, 'off'],
 ]
 
+test('who makes its settings those of somebody else does not get what that one has left, nor leaves it anything', async () => {
+  const door = await listen({ size: 1 })
+  const [sue, billy] = [await connected(door, 'sue'), await connected(door, 'billy')]
+  await sue.query(`create schema evil; create table evil.people (name text); insert into evil.people values ('Eve')`)
+  await sue.query(`create function evil.turn() returns trigger language plpgsql as
+    $$ begin perform set_config('search_path', 'evil, public', false); return new; end $$`)
+  await sue.query(`create table evil.trap (id int); create trigger trap before insert on evil.trap
+    for each row execute function evil.turn()`)
+  await billy.query({ name: 'own', text: `select 'known to billy alone'` })
+  assert.equal(await one(billy, `select current_setting('application_name')`), 'bawn:billy')
+  await sue.query(`set application_name = 'bawn:billy'`)
+  const prepared = `select count(*)::int from pg_prepared_statements where statement ~ 'known to billy'`
+  assert.equal(await one(sue, `${prepared} and statement !~ 'pg_prepared'`), 0)
+  await sue.query('insert into evil.trap values (1)')
+  assert.equal(await one(billy, 'select name from people'), 'Ann')
+  await billy.end()
+  await sue.query('drop schema evil cascade')
+  await sue.end()
+})
+
+test('what PostgreSQL calls by planning alone leaves nothing either', async () => {
+  const door = await listen({ size: 1 })
+  const port = await plainPort(door)
+  const owner = await connected(door, 'billy')
+  await owner.query(`create function folded() returns text immutable language plpgsql as
+    $$ begin return set_config('my.secret', 'x', false); end $$`)
+  const [a, b] = [await plain(port), await plain(port)]
+  a.socket.write(Buffer.concat([say.parse('', 'select folded()'), say.bind('', ''), say.sync]))
+  assert.equal(await a.ready(), '12Z')
+  b.socket.write(say.query(`select coalesce(current_setting('my.secret', true), '') || '.'`))
+  await b.until(() => b.letters() === 'TDCZ')
+  assert.equal(b.messages()[1]?.body.subarray(6).toString(), '.')
+  a.socket.destroy()
+  b.socket.destroy()
+  await owner.query('drop function folded')
+  await owner.end()
+})
+
+test('what no reset takes off goes with the connection', async () => {
+  const door = await listen({ size: 1 })
+  for (const text of [
+    'select setseed(0.5)',
+    'select "setseed"(0.5)',
+    'set seed = 0.5',
+    'do $$ begin perform setseed(0.5); end $$',
+  ]) {
+    const first = await connected(door, 'billy')
+    const pid = await one(first, 'select pg_backend_pid()')
+    await first.query(text)
+    await first.end()
+    const next = await connected(door, 'sue')
+    assert.notEqual(await one(next, 'select pg_backend_pid()'), pid, text)
+    await next.end()
+  }
+})
+
+test('DEALLOCATE and DISCARD ALL take nothing from what comes behind them', async () => {
+  const door = await listen({ size: 1 })
+  const port = await plainPort(door)
+  const client = await plain(port)
+  const run = async (letters: string, ...parts: Buffer[]): Promise<void> => {
+    client.received = Buffer.alloc(0)
+    client.socket.write(Buffer.concat(parts))
+    await client.until(() => client.letters().length >= letters.length)
+    assert.equal(client.letters().replaceAll('S', ''), letters)
+  }
+  await run('1Z1Z', say.parse('x', 'select 1'), say.sync, say.parse('y', 'select 2'), say.sync)
+  // Another statement of the same transaction goes on, whichever was taken off.
+  await run('CZCZ', say.query('begin'), say.query('deallocate x'))
+  await run('2DCZ', say.bind('', 'y'), say.execute(''), say.sync)
+  await run('CCZ', say.query('deallocate all; set local extra_float_digits = 1'))
+  await run('CZ', say.query('rollback'))
+  await run('CZCZ', say.query('discard all'), say.query('listen heard'))
+  client.socket.write(say.query('notify heard'))
+  await client.until(() => client.letters().includes('A'))
+  client.socket.destroy()
+})
+
 test('what one leaves stays with it, and is gone when it goes', async () => {
   for (const [left, question, without] of leaves) {
     const door = await listen({ size: 2 })

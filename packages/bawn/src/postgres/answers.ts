@@ -8,6 +8,7 @@ import { copyFail, IncomingCopy } from './incoming-copy.ts'
 import { followChanges } from './object-changes.ts'
 import { isAsPlanned, otherCopy, outgoingCopy } from './outgoing-copy.ts'
 import type { Pending } from './pending.ts'
+import { parameterStatuses } from './pool/connection.ts'
 import { logicalColumns, planRow, revealRow } from './rows.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { parseErrorResponse, rebuildErrorResponse } from './wire/error-response.ts'
@@ -81,12 +82,6 @@ export class Answers {
         this.#complete(this.#expect(head, 'query', 'execute'))
         return
       case back.emptyQuery:
-        if (head?.answer === undefined) this.#complete(this.#expect(head, 'query', 'execute'))
-        else {
-          this.#answer(head.answer)
-          if (head.kind === 'execute') this.#talk.pending.shift()
-        }
-        return
       case back.portalSuspended:
         this.#complete(this.#expect(head, 'query', 'execute'))
         return
@@ -158,28 +153,21 @@ export class Answers {
   }
 
   /** Forwards, unless the client was told already that the statement failed. */
-  #show(): void {
-    if (this.#muted) this.#dropping = true
-    else this.#forward()
-  }
-
-  /** The gateway's own answer, in place of the server's to an empty statement. */
-  #answer(bytes: Buffer): void {
-    this.#dropping = true
-    this.#send(bytes)
+  #show(head?: Pending): void {
+    this.#dropping = head?.swallow === true || this.#muted || head?.answer !== undefined
+    if (!this.#dropping) this.#forward()
+    else if (head?.answer !== undefined && !this.#muted) this.#send(head.answer)
   }
 
   /** The one answer of a message of the extended protocol. */
   #answered(head: Pending | undefined): void {
-    if (head?.swallow === true || this.#muted) this.#dropping = true
-    else this.#forward()
+    this.#show(head)
     this.#talk.pending.shift()
   }
 
   #closed(head: Pending): void {
     if (head.statement !== undefined) head.statement.confirmed = true
-    if (head.answer !== undefined && !this.#muted) this.#answer(head.answer)
-    this.#answered(head.answer === undefined ? head : { ...head, swallow: true })
+    this.#answered(head)
   }
 
   #dataRow(head: Pending): void {
@@ -242,11 +230,6 @@ export class Answers {
   }
 
   #noData(head: Pending): void {
-    if (head.answer !== undefined) {
-      this.#answer(head.answer)
-      this.#talk.pending.shift()
-      return
-    }
     if (head.portal !== undefined) head.portal.rows = 'none'
     this.#answered(head)
   }
@@ -282,7 +265,7 @@ export class Answers {
     }
     // The next statement of the same string has a result of its own.
     if (head.execution !== undefined) head.execution.rows = undefined
-    this.#show()
+    this.#show(head)
   }
 
   #copied(head: Pending): void {
@@ -345,6 +328,7 @@ export class Answers {
     if (end - start !== 6) throw new WireError('ReadyForQuery of another length')
     talk.transaction = buffer.readUInt8(start + 5)
     talk.endCopy()
+    talk.parameters.isReset = false
     this.#outgoing = undefined
     this.#muted = false
     if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
@@ -394,7 +378,9 @@ export class Answers {
 
   #parameterStatus(): void {
     const { buffer, start, end } = this.reader
-    this.#talk.parameters.report(buffer.toString('utf8', start + 5, end))
-    this.#forward()
+    const told = this.#talk.parameters.report(buffer.toString('utf8', start + 5, end))
+    if (told === 'the same') this.#forward()
+    else this.#dropping = true
+    if (typeof told === 'object') this.#send(parameterStatuses([told]))
   }
 }

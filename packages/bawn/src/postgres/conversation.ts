@@ -80,6 +80,8 @@ export class Conversation {
   isSettled = true
   /** The session has something on its connection that it must find there again. */
   isPinned = false
+  /** How often it was said to have. */
+  pins = 0
   /** What it has left on its connection so far. */
   leftover: Leftover = 'nothing'
   /** What is prepared on the connection, where that is shared: names of statements are replaced then. */

@@ -3,7 +3,7 @@ import { PostgresError } from './failure.ts'
 import { isForNow, type Reached } from './hosts.ts'
 import { type LoggedIn, shown } from './login-result.ts'
 import { type Profile, profileId } from './pool/profile.ts'
-import { type IdentityLimits, settingsWithin } from './session-limits.ts'
+import { type IdentityLimits, limitKey, settingsWithin } from './session-limits.ts'
 import { marksOf } from './session-marks.ts'
 import { applicationNameOf, type StartupRequest } from './startup-settings.ts'
 import type { DatabaseState, UpstreamTarget } from './state.ts'
@@ -65,12 +65,13 @@ export class DatabaseLogins {
     const parameters = sessionParameters(request, entered.identity.id, database.limits.of(entered.identity))
     const marks = marksOf(database.marks, entered.identity)
     if (marks instanceof PostgresError) throw marks
+    const who = limitKey(entered.identity)
     if (database.pool?.mode !== 'transaction') {
-      const id = profileId(target, parameters, marks)
-      return { id, key: id, target, marks, settings: [] }
+      const id = profileId(who, target, parameters, marks)
+      return { id, key: id, who, target, marks, settings: [] }
     }
     const settings = parameters.filter(([name]) => !(name in readable))
-    return { id: profileId(target, settings, marks), key: target, target, marks, settings }
+    return { id: profileId(who, target, settings, marks), key: target, who, target, marks, settings }
   }
 
   /** Opens a connection for sessions of everybody, one transaction each. Throws as `open` does. */

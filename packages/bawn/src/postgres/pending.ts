@@ -11,7 +11,7 @@ export interface Pending {
   readonly execution?: Execution | undefined
   /** The server was made to fail here; the client gets this ErrorResponse in place of the server's. */
   readonly refusal?: Buffer | undefined
-  /** The server has an empty statement here; the client gets this in place of EmptyQueryResponse or NoData. */
+  /** The server was given another message here; the client gets this in place of its answer. */
   readonly answer?: Buffer | undefined
   /** A FunctionCall: it has one result, and is answered up to ReadyForQuery as a query is. */
   readonly functionCall?: boolean

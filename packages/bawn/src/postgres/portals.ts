@@ -4,7 +4,7 @@ import type { LivePlan, Portal, Statement } from './objects.ts'
 import { isPermitted, mayRun, readingOf, readLate } from './permission.ts'
 import { isPromise, isSamePlan, maxSchemaAgeMs, unknownPlan } from './planning.ts'
 import { describeStatement, shareBind, shareClose, shareName } from './pool/shared-names.ts'
-import { noteTraces } from './pool/trace-notes.ts'
+import { deallocated, noteLeftover, noteTraces } from './pool/trace-notes.ts'
 import { refuse, refusePlan } from './refuse.ts'
 import { sealBind } from './seal.ts'
 import type { SchemaSnapshot } from './sql/plan.ts'
@@ -49,6 +49,7 @@ export function bind(turn: Turn): Step {
   const { prepared } = talk
   const serverName = prepared && shareName(turn, prepared, names.statement, known)
   if (prepared !== undefined && serverName === undefined) return 'next'
+  noteLeftover(talk, known?.traces)
   const portal: Portal = {
     plan,
     snapshot,
@@ -183,7 +184,9 @@ export function execute(turn: Turn): Step {
   const done = noteTraces(talk, known?.traces, talk.noteSent(known?.plan, known?.reading))
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
-    talk.sendPlain('execute', undefined, undefined, undefined, done)
+    const { deallocates } = known.traces ?? {}
+    if (typeof deallocates === 'object') talk.send({ kind: 'execute', done, answer: deallocated })
+    else talk.sendPlain('execute', undefined, undefined, undefined, done)
     turn.talk.tellPass()
     turn.forward()
     return 'next'

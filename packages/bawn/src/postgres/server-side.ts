@@ -39,7 +39,7 @@ export function ownConnection(upstream: Upstream): ServerSource {
     parameters: undefined,
     take: () => true,
     giveBack: () => false,
-    cancel: () => cancelUpstream(upstream.target, upstream.processId, upstream.key),
+    cancel: async () => void (await cancelUpstream(upstream.target, upstream.processId, upstream.key)),
     withdraw: () => {},
   }
 }

@@ -4,7 +4,7 @@ import type { FieldUses } from './field-uses.ts'
 import type { Reading } from './grants/reading.ts'
 import type { Statement } from './objects.ts'
 import { isTakenInDoubt, shareParse } from './pool/shared-names.ts'
-import { deallocation, noteTraces, recallsOthers } from './pool/trace-notes.ts'
+import { deallocated, deallocation, noteTraces, recallsOthers } from './pool/trace-notes.ts'
 import { type Traces, tracesOf } from './pool/traces.ts'
 import { type RefusedKind, refuse, refusePlan } from './refuse.ts'
 import { sealEdits, sealedTypes } from './seal.ts'
@@ -35,7 +35,8 @@ export function query(turn: Turn): Step {
   const other = traces && deallocation(turn.talk, traces)
   const done = noteTraces(turn.talk, traces, turn.talk.noteSent(plan, reading))
   if (plan.kind === 'pass') {
-    turn.talk.sendPlain('query', undefined, undefined, undefined, done)
+    if (other === undefined) turn.talk.sendPlain('query', undefined, undefined, undefined, done)
+    else turn.talk.send({ kind: 'query', done, answer: deallocated })
     turn.talk.tellPass()
     if (other === undefined) turn.forward()
     else turn.talk.toServer.append(buildQuery(other))

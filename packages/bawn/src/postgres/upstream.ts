@@ -137,19 +137,25 @@ async function settling(timeoutMs: number, { socket }: ByteInput, work: () => Pr
 }
 
 /** Asks the server to cancel what `processId` runs. Resolves when the server has closed, whatever it did; never rejects. */
-export async function cancelUpstream(target: UpstreamTarget, processId: number, key: Uint8Array): Promise<void> {
+export async function cancelUpstream(target: UpstreamTarget, processId: number, key: Uint8Array): Promise<boolean> {
   try {
     const socket = await dial(target)
     const timer = setTimeout(() => socket.destroy(), target.connectTimeoutMs)
+    let isHeard = false
     await new Promise<void>(resolve => {
+      socket.on('end', () => {
+        isHeard = true
+      })
       socket.on('close', () => resolve())
       socket.on('error', () => resolve())
       socket.resume()
       socket.end(buildCancelRequest(processId, key))
     })
     clearTimeout(timer)
+    return isHeard
   } catch {
     // A cancel request has no answer; the statement goes on, as with a server that cannot be reached.
+    return true
   }
 }
 

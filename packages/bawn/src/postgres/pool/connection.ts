@@ -28,6 +28,8 @@ export class PooledConnection {
   readonly statements = new ServerStatements()
   /** Whose profile is in place; `undefined`: none since it was opened or reset. */
   profile: string | undefined
+  /** It must be closed when nobody works on it any more. */
+  isDoubtful = false
   readonly #cancels = new Set<Promise<void>>()
   readonly #asksStanding: boolean
 
@@ -50,9 +52,13 @@ export class PooledConnection {
   /** Cancels what runs. Nobody else gets the connection before the server has heard of it. */
   cancel(): Promise<void> {
     const { target, processId, key } = this.upstream
-    const done = cancelUpstream(target, processId, key)
+    const done = cancelUpstream(target, processId, key).then(isCertain => {
+      // It may still be under way, and would hit whoever comes next.
+      if (!isCertain) this.isDoubtful = true
+      this.#cancels.delete(done)
+    })
     this.#cancels.add(done)
-    return done.then(() => void this.#cancels.delete(done))
+    return done
   }
 
   get isBeingCancelled(): boolean {

@@ -10,6 +10,8 @@ export interface Profile {
   readonly id: string
   /** Which connections will do: what was said when they were opened cannot be said again. */
   readonly key: string
+  /** Whose: what one identity leaves unseen, another one must not find, even where the database cannot tell them apart. */
+  readonly who: string
   readonly target: WantedHost
   /** What the server has to know who is asking by; read back before anybody works there. */
   readonly marks: Settings
@@ -18,8 +20,8 @@ export interface Profile {
 }
 
 /** Of what a session is to find. */
-export function profileId(target: WantedHost, settings: Settings, marks: Settings): string {
-  return JSON.stringify([target, settings, marks])
+export function profileId(who: string, target: WantedHost, settings: Settings, marks: Settings): string {
+  return JSON.stringify([who, target, settings, marks])
 }
 
 /** A session changed a setting, for good: to a value, or `undefined`, to what it began with. `none`: all of them. */
@@ -32,7 +34,7 @@ export function changedProfile(begun: Profile, now: Profile, change: SettingChan
   const before = begun.settings.filter(([key]) => key.toLowerCase() === name)
   const own = value === undefined ? before : [[name, value] as const]
   const settings = [...now.settings.filter(([key]) => key.toLowerCase() !== name), ...own]
-  return { ...now, settings, id: profileId(now.target, settings, now.marks) }
+  return { ...now, settings, id: profileId(now.who, now.target, settings, now.marks) }
 }
 
 /** Takes everything off a connection that a session can have left there, but for what makes it unfit (`spoils`). */

@@ -1,7 +1,7 @@
 import type { Conversation } from '../conversation.ts'
-import { status } from '../wire/message.ts'
+import { MessageBuilder } from '../wire/builder.ts'
+import { back, status } from '../wire/message.ts'
 import type { Leftover } from './connection.ts'
-import { keyOf } from './shared-names.ts'
 import type { Traces } from './traces.ts'
 
 const weight: { readonly [leftover in Leftover]: number } = { nothing: 0, state: 1, unfit: 2 }
@@ -15,29 +15,38 @@ export function noteTraces(
   done: (() => void) | undefined,
 ): (() => void) | undefined {
   if (talk.prepared === undefined || traces === undefined) return done
-  const { leftover, pins, setting, discards, deallocates } = traces
-  if (weight[leftover] > weight[talk.leftover]) talk.leftover = leftover
+  const { pins, setting, discards, deallocates, clears } = traces
+  noteLeftover(talk, traces)
   // What a transaction sets it may take back again.
   const moves = setting !== undefined && talk.transaction === status.idle && !talk.isPinned
-  if (pins || (setting !== undefined && !moves)) talk.isPinned = true
-  if (!moves && !discards && deallocates === undefined) return done
+  if (pins || (setting !== undefined && !moves)) {
+    talk.isPinned = true
+    talk.pins += 1
+  }
+  if (!moves && !discards && setting !== 'none' && !clears && deallocates === undefined) return done
+  const before = talk.pins
+  const known = new Set(talk.statements.values())
+  const name = typeof deallocates === 'object' ? Buffer.from(deallocates.name).toString('latin1') : undefined
+  // By now, not when it is done: what follows has to be prepared again.
+  if (discards || clears || deallocates === 'all') talk.prepared.clear()
   return () => {
     done?.()
     if (moves && setting !== undefined) talk.remember?.(setting)
+    if (discards || setting === 'none') talk.parameters.isReset = true
     if (discards) {
-      talk.isPinned = false
+      // What was sent behind it is still to come.
+      if (talk.pins === before) talk.isPinned = false
       talk.remember?.('none')
     }
-    if (discards || deallocates === 'all') {
-      talk.statements.deleteWhere(() => true)
-      talk.prepared?.clear()
-    } else if (deallocates !== undefined) {
-      const name = Buffer.from(deallocates.name).toString('latin1')
-      const sent = talk.statements.get(name)?.sent
-      talk.statements.set(name, undefined)
-      if (sent !== undefined) talk.prepared?.forget(keyOf(sent))
-    }
+    if (discards || deallocates === 'all') talk.statements.deleteWhere(statement => known.has(statement))
+    else if (name !== undefined) talk.statements.set(name, undefined)
   }
+}
+
+/** Also by planning: what PostgreSQL takes for immutable is called before anything runs. */
+export function noteLeftover(talk: Conversation, traces: Traces | undefined): void {
+  if (talk.prepared === undefined || traces === undefined) return
+  if (weight[traces.leftover] > weight[talk.leftover]) talk.leftover = traces.leftover
 }
 
 /** Whether a text goes by what an earlier transaction has left, which may have been somebody else's. */
@@ -45,12 +54,17 @@ export function recallsOthers(talk: Conversation, { recalls }: Traces): boolean 
   return recalls && !talk.isPinned && talk.transaction === status.idle
 }
 
-/** What the server is to read in place of a DEALLOCATE that names a statement of the protocol; `undefined`: the text as it is. */
+/** What the client is told of a DEALLOCATE of one name, whatever the server was given for it. */
+export const deallocated = new MessageBuilder().begin(back.commandComplete).cstring('DEALLOCATE').end().take()
+
+const nobodysChannel = Buffer.from('UNLISTEN "bawn: nothing"')
+
+/**
+ * What the server is to read in place of a DEALLOCATE that names a statement of the protocol; `undefined`: the text as it is. The server
+ * keeps the statement, which others may have as well: what is sent fails where DEALLOCATE does, and changes nothing.
+ */
 export function deallocation(talk: Conversation, { deallocates }: Traces): Buffer | undefined {
   if (talk.prepared === undefined || deallocates === undefined || deallocates === 'all') return undefined
   const sent = talk.statements.get(Buffer.from(deallocates.name).toString('latin1'))?.sent
-  if (sent === undefined) return undefined
-  const name = talk.isPinned ? talk.prepared.get(keyOf(sent)) : undefined
-  // It need not be there, and all others are prepared again when they are needed.
-  return Buffer.from(name === undefined ? 'DEALLOCATE ALL' : `DEALLOCATE "${name}"`)
+  return sent === undefined ? undefined : nobodysChannel
 }

@@ -50,6 +50,15 @@ const rows: readonly (readonly [text: string, expected: string])[] = [
   [`select dblink_connect('x')`, 'unfit'],
   ['select setseed(0.5)', 'unfit'],
   [`load 'x'`, 'unfit'],
+  ['select "setseed"(0.5)', 'unfit'],
+  [`select pg_catalog."dblink_connect"('x')`, 'unfit'],
+  ['select U&"set\\0073eed"(0.5)', 'unfit'],
+  ['set seed = 0.5', 'unfit'],
+  ['set session seed to 0.5', 'unfit'],
+  [`do $$ begin perform dblink_connect('x'); end $$`, 'unfit'],
+  [`do $$ begin set seed = 0.5; end $$`, 'unfit'],
+  [`select pg_copy_logical_replication_slot('a', 'b', true)`, 'unfit'],
+  [`select 'dblink' as word`, 'nothing'],
 ]
 
 test('what a text leaves behind', () => {
@@ -86,5 +95,7 @@ test('names that are taken back', () => {
   assert.deepEqual(tracesOf(Buffer.from('deallocate prepare "A b"')).deallocates, { name: 'A b' })
   assert.deepEqual(tracesOf(Buffer.from('DEALLOCATE Abc;')).deallocates, { name: 'abc' })
   assert.equal(tracesOf(Buffer.from('discard all')).discards, true)
+  assert.equal(tracesOf(Buffer.from('select 1; deallocate all')).clears, true)
+  assert.equal(tracesOf(Buffer.from('discard plans')).clears, true)
   assert.equal(tracesOf(Buffer.from(`select currval('x')`)).recalls, true)
 })

@@ -15,6 +15,8 @@ export interface Traces {
   readonly setting: SettingChange | undefined
   /** DEALLOCATE, alone: of this name, or `all`. */
   readonly deallocates: { readonly name: string } | 'all' | undefined
+  /** Among others, one that takes prepared statements off. */
+  readonly clears: boolean
 }
 
 const nothing: Traces = {
@@ -24,6 +26,7 @@ const nothing: Traces = {
   discards: false,
   setting: undefined,
   deallocates: undefined,
+  clears: false,
 }
 
 const words = (list: string): ReadonlySet<string> => new Set(list.trim().split(/\s+/))
@@ -57,7 +60,10 @@ const harmless =
 const advisory = /^pg_(?:try_)?advisory_lock(?:_shared)?$/
 /** What DISCARD ALL leaves as it is: connections of extensions, the state of random(), backups, slots that end with the session. */
 const indelible =
-  /^(?:dblink.*|setseed|load|pg_backup_start|pg_start_backup|pg_create_.*slot|pg_replication_origin_session.*|pg_logical_.*)$/
+  /^(?:dblink.*|setseed|load|pg_backup_start|pg_start_backup|pg_(?:create|copy)_.*slot|pg_replication_origin_session.*|pg_logical_.*)$/
+/** The same as they may stand in a text that a text holds, as the body of DO does. */
+const indelibleInside =
+  /u&["']|dblink|setseed|\bset\s+(?:session\s+)?"?seed\b|pg_backup_start|pg_start_backup|pg_(?:create|copy)_\w*slot|pg_replication_origin_session|pg_logical_/i
 const beforeTemporary = words('into create replace local global')
 
 const unlimited = { tokens: 1_000_000, nesting: 1_000_000, chain: Number.POSITIVE_INFINITY }
@@ -127,10 +133,14 @@ function scanned(text: Uint8Array): Traces {
   /** The name of a table is read, behind INTO: a list of columns may follow. */
   let names = false
   let configs = 0
+  /** Text within the text, and quoted names, that may say what the words do not. */
+  let hides = false
+  let clears = false
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.length)
   const lexed = lex(text, unlimited, ({ kind, start, end }) => {
     const token =
       kind === 'word' || kind === 'mark' ? bytes.toString('latin1', start, Math.min(end, start + 64)).toLowerCase() : ''
+    if (kind !== 'word' && kind !== 'mark') hides = true
     if (token === '(' && kind === 'mark' && (lastKind === 'quoted' || (lastKind === 'word' && !harmless.has(last)))) {
       const isList = names || before === 'as' || (position === 2 && first === 'with')
       if (!isList && last !== first) leaves = true
@@ -139,6 +149,7 @@ function scanned(text: Uint8Array): Traces {
       if (position === 0) {
         first = token
         if (!fleeting.has(token)) leaves = true
+        if (token === 'deallocate' || token === 'discard') clears = true
         if (token === 'listen' || token === 'execute' || token === 'load') pins = true
       }
       if (token === 'set_config') configs += 1
@@ -148,7 +159,7 @@ function scanned(text: Uint8Array): Traces {
       if (token === 'hold' && last === 'with') pins = true
       if (token === 'currval' || token === 'lastval') recalls = true
       if (token === 'insert' || token === 'nextval') advances = true
-      if (indelible.test(token)) unfit = true
+      if (indelible.test(token) || (token === 'seed' && first === 'set')) unfit = true
     }
     if (position === 1 && first === 'set' && !local.has(token)) pins = true
     if (position === 1 && first === 'prepare' && token !== 'transaction') pins = true
@@ -162,8 +173,10 @@ function scanned(text: Uint8Array): Traces {
   })
   if (lexed.kind !== 'tokens') return { ...nothing, leftover: 'state', pins: true }
   if (configs > 0 && bytes.toString('latin1').match(localConfig)?.length !== configs) pins = true
+  if (hides && leaves && indelibleInside.test(bytes.toString('latin1'))) unfit = true
   return {
     ...nothing,
+    clears,
     leftover: unfit ? 'unfit' : leaves || pins ? 'state' : 'nothing',
     pins: pins || unfit,
     recalls: recalls && !advances,

@@ -110,8 +110,9 @@ export class UpstreamPool {
         // Whatever it is: the next one is to have one of which everything is known.
         socket.destroy()
       }
-      if (socket.destroyed) return
     }
+    if (connection.isDoubtful) await closeConnection(connection)
+    if (socket.destroyed) return
     this.#keep(connection)
   }
 
