@@ -242,6 +242,8 @@ function normalised(type: string, body: Buffer, newest: number): string {
     .replaceAll(/pg_temp_\d+/g, 'pg_temp_N')
     .replaceAll(/n{63}\d*/g, 'n…')
   if (type !== 'E') return text
+  // Before Execute the door may ask it to describe the portal, and in COPY either is one message too many.
+  if (/\0C08P01\0Munexpected message type 0x4[45] during COPY/.test(text)) return text.replace(/0x4[45]/, '0x4…')
   // The door refuses the function call message whatever the function is.
   if (/fastpath|function with OID 0|function call message/.test(text)) return 'of the function call'
   // What cannot be parsed and might have run something by name is refused in the door's own words.
