@@ -111,7 +111,7 @@ export class UpstreamPool {
         socket.destroy()
       }
     }
-    if (connection.isDoubtful) await closeConnection(connection)
+    if (connection.isDoubtful) await this.#close(connection)
     if (socket.destroyed) return
     this.#keep(connection)
   }
