@@ -230,11 +230,11 @@ async function curl(row: Row, args: readonly string[], target = '/orders') {
     ...['--silent', '--show-error', '--include', '--max-time', '20', '--noproxy', '*', '--cacert', path('ca.pem')],
     ...['--interface', addressOf(row), ...args, `https://127.0.0.1:${port}${target}`],
   ])
-  const heads = stdout.split(/^(?=HTTP\/1\.1 )/m)
+  const heads = stdout.split(/^(?=HTTP\/[12.]+ )/m)
   const last = heads.at(-1) ?? ''
   const [head = '', body = ''] = last.split('\r\n\r\n', 2)
   const challenges = [...head.matchAll(/^www-authenticate: (.*)$/gim)].map(([, value = '']) => value)
-  return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(last)?.[1]), body, challenges, answers: heads.length }
+  return { status: Number(/^HTTP\/[12.]+ (\d+)/.exec(last)?.[1]), body, challenges, answers: heads.length }
 }
 
 for (const row of rows) {
