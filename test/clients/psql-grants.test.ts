@@ -139,7 +139,9 @@ test('psql: a password is changed by a statement; the one that psql hashes is re
   const { err } = await olga('-c', `ALTER USER ann PASSWORD '${hashed}'`)
   assert.match(err, /ERROR: {2}this password is hashed already/)
   assert.equal(err.includes(hashed.slice(0, 40)), false)
-  assert.equal((await ann('-c', `alter user ann set (password = '${secret} 2')`)).out, 'ALTER ROLE\n')
+  const changed = await ann('-c', `alter user ann set (password = '${secret} 2')`)
+  // A new password ends the sessions of the old one within a second, this one too: for once before it has its answer.
+  if (changed.out !== 'ALTER ROLE\n') assert.match(changed.err, /terminating connection|server closed the connection/)
   assert.match((await ann('-c', 'select 1')).err, /password authentication failed/)
   assert.equal((await psql('ann', `${secret} 2`, '-Atc', 'select 1')).out, '1\n')
   const trail = world.place.read('data/audit.jsonl')
