@@ -4,9 +4,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 
-// `npm run bench`: every benchmark, one after the other, in one run, because only figures of one run on one machine may be compared.
-// Each prints Markdown or plain text to stdout and its progress to stderr. With --write the result becomes docs/performance.md. Names on the
-// command line choose: npm run bench -- envelope
+// `npm run bench`: every benchmark, one after the other. Each measures what it compares side by side in one run, because only such figures may be
+// compared, and prints Markdown or plain text to stdout and its progress to stderr. With --write each becomes its section of docs/performance.md,
+// with the conditions that it ran under. Names on the command line choose: npm run bench -- --write envelope
 
 const benchmarks = {
   envelope: 'Sealing and opening values',
@@ -54,19 +54,18 @@ const chosen = args.filter(arg => arg !== '--write')
 const unknown = chosen.filter(name => !(name in benchmarks))
 if (unknown.length > 0) throw new Error(`no benchmark is called ${unknown}; there are ${Object.keys(benchmarks)}`)
 
-const parts = ['## Conditions', conditions()]
-console.log(`${parts.join('\n\n')}\n`)
+const page = join(root, 'docs/performance.md')
+/** What stands above the first heading of the second level is written by hand. */
+const [intro = '# Performance', ...written] = (existsSync(page) ? readFileSync(page, 'utf8') : '').split(/^## /m)
+const known = new Map(written.map(text => [text.split('\n', 1)[0] ?? '', text.slice(text.indexOf('\n')).trim()]))
+
 for (const [name, title] of Object.entries(benchmarks)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue
-  console.log(`## ${title}\n`)
-  parts.push(`## ${title}`, await run(name))
-}
-
-if (args.includes('--write')) {
-  if (chosen.length > 0) throw new Error('--write is for a run of all benchmarks')
-  const page = join(root, 'docs/performance.md')
-  // What stands above the first heading of the second level is written by hand.
-  const before = existsSync(page) ? readFileSync(page, 'utf8').split(/^## /m)[0] : '# Performance\n\n'
-  writeFileSync(page, `${before?.trimEnd()}\n\n${parts.join('\n\n')}\n`)
-  console.log(`\nWritten to ${page}`)
+  const at = conditions()
+  console.log(`## ${title}\n\n${at}\n`)
+  known.set(title, `${at}\n\n${await run(name)}`)
+  if (!args.includes('--write')) continue
+  // At once, so that what follows may be stopped.
+  const sections = Object.values(benchmarks).flatMap(one => (known.has(one) ? [`## ${one}\n\n${known.get(one)}`] : []))
+  writeFileSync(page, `${[intro.trim(), ...sections].join('\n\n')}\n`)
 }
