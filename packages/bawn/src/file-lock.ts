@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 
 /** `held`: somebody else has it. `failed`: it can be neither taken nor left. */
@@ -33,16 +33,15 @@ export function lockFile(file: string): () => void {
   const breaking = `${path}.breaking`
   for (let attempt = 0; attempt < 4; attempt++) {
     if (take(path)) return () => removeIfThere(path)
-    refuseIfHeld(path)
+    // Left meanwhile, as a rule: what is there by now is somebody else's.
+    if (!isDead(path)) continue
     // Two that find the same dead lock must not both remove it: the second would remove the first one's new lock.
     if (!take(breaking)) {
-      refuseIfHeld(breaking)
-      removeIfThere(breaking)
+      if (isDead(breaking)) takeAway(breaking)
       continue
     }
     try {
-      refuseIfHeld(path)
-      removeIfThere(path)
+      if (isDead(path)) removeIfThere(path)
     } finally {
       removeIfThere(breaking)
     }
@@ -75,12 +74,13 @@ function take(path: string): boolean {
   }
 }
 
-function refuseIfHeld(path: string): void {
+/** @returns whether its process is gone; false: there is none. @throws {FileLockError} `held` by a process that lives */
+function isDead(path: string): boolean {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    if (isCode(cause, 'ENOENT')) return
+    if (isCode(cause, 'ENOENT')) return false
     throw new FileLockError('failed', `cannot read ${path}`, { cause })
   }
   const holder = parseHolder(text)
@@ -89,6 +89,34 @@ function refuseIfHeld(path: string): void {
     throw locked(path, `by process ${holder.pid} on ${holder.host}; delete it if nothing of ours runs there`)
   }
   if (isAlive(holder)) throw locked(path, `by process ${holder.pid}`)
+  return true
+}
+
+/** Removes a dead lock that nothing guards: what is taken away is looked at once more, and put back when somebody has it by now. */
+function takeAway(path: string): void {
+  const taken = `${path}.${randomBytes(6).toString('hex')}`
+  try {
+    renameSync(path, taken)
+  } catch (cause) {
+    if (isCode(cause, 'ENOENT')) return
+    throw new FileLockError('failed', `cannot remove ${path}`, { cause })
+  }
+  try {
+    isDead(taken)
+  } catch (error) {
+    putBack(taken, path)
+    throw error
+  } finally {
+    removeIfThere(taken)
+  }
+}
+
+function putBack(taken: string, path: string): void {
+  try {
+    linkSync(taken, path)
+  } catch (cause) {
+    if (!isCode(cause, 'EEXIST')) throw new FileLockError('failed', `cannot put ${path} back`, { cause })
+  }
 }
 
 function parseHolder(text: string): Holder | undefined {
