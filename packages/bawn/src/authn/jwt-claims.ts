@@ -2,7 +2,6 @@ import { isAccountName, isRoleName } from '../accounts/store.ts'
 import { createIdentity, type Identity, type RejectionReason } from './identity.ts'
 import type { IssuerOptions } from './issuer-option.ts'
 import type { Json, JsonObject } from './json.ts'
-import { isJsonObject } from './json.ts'
 
 export type ClaimsReading =
   | {
@@ -71,13 +70,16 @@ export function readDate(value: Json | undefined): number | undefined {
   return typeof value === 'number' && Math.abs(value) <= maxNumericDate ? value * 1000 : undefined
 }
 
-/** The member of that very name (names like `https://example.org/roles` have dots), or else what the dotted path leads to. */
-export function claimAt(claims: JsonObject, path: string): Json | undefined {
-  if (path in claims) return claims[path]
-  let value: Json | undefined = claims
+/** The member of that very name (names like `https://example.org/roles` have dots), or else what the dotted path leads to in objects. */
+export function claimAt(claims: JsonObject, path: string): Json | undefined
+export function claimAt(claims: Identity['claims'], path: string): unknown
+export function claimAt(claims: Identity['claims'], path: string): unknown {
+  if (Object.hasOwn(claims, path)) return claims[path]
+  let value: unknown = claims
   for (const step of path.split('.')) {
-    if (!isJsonObject(value)) return undefined
-    value = value[step]
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, step))
+      return undefined
+    value = Reflect.get(value, step)
   }
   return value
 }

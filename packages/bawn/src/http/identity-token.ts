@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import type { Identity } from '../authn/identity.ts'
-import type { JsonObject } from '../authn/json.ts'
 import { claimAt } from '../authn/jwt-claims.ts'
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
 
@@ -29,7 +28,7 @@ export function createIdentityToken(options: IdentityTokenOptions, clock: () => 
     if (known !== undefined && now < known.until && now >= known.until - ttlMs) return known.token
     const taken: Record<string, unknown> = Object.create(null)
     for (const path of claims) {
-      const value = claimAt(identity.claims as JsonObject, path)
+      const value = claimAt(identity.claims, path)
       if (value !== undefined) taken[path] = value
     }
     const iat = Math.floor(now / 1000)

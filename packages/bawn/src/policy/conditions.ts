@@ -1,12 +1,13 @@
 import type { Need } from '../accounts/grant.ts'
 import { formatNeed } from '../accounts/grant-target.ts'
+import { claimAt } from '../authn/jwt-claims.ts'
 import { CelError } from './cel/fault.ts'
 import { PolicyError } from './error.ts'
 import { compileCondition, whyNoAnswer } from './expression.ts'
 import type { Facts, PolicyUse } from './facts.ts'
 import type { GrantGate } from './grants.ts'
 import { type ClaimValue, type PolicyOptions, wishOf } from './option.ts'
-import { claimOf, scopesOf, wordsOf } from './scopes.ts'
+import { scopesOf, wordsOf } from './scopes.ts'
 
 /** What one condition of a policy says. */
 export type Verdict =
@@ -58,7 +59,7 @@ function scopesCondition(wanted: Wanted<string>, claim: string | undefined): Pol
     wants: `scope ${clause(wanted)}`,
     test: ({ identity }) => {
       if (identity === undefined) return no
-      const scopes = claim === undefined ? scopesOf(identity.claims) : wordsOf(claimOf(identity.claims, claim))
+      const scopes = claim === undefined ? scopesOf(identity.claims) : wordsOf(claimAt(identity.claims, claim))
       return has(scopes, wanted) ? yes : missing
     },
   }
@@ -70,7 +71,7 @@ function claimCondition(claim: string, wanted: Wanted<ClaimValue>): PolicyCondit
   return {
     wants: `claim ${claim} ${clause(wanted)}`,
     test: ({ identity }) => {
-      const value = identity === undefined ? undefined : claimOf(identity.claims, claim)
+      const value = identity === undefined ? undefined : claimAt(identity.claims, claim)
       const found = Array.isArray(value) ? value : isScalar(value) ? [value] : []
       return has(found, wanted) ? yes : no
     },

@@ -1,18 +1,7 @@
 import type { Identity } from '../authn/identity.ts'
+import { claimAt } from '../authn/jwt-claims.ts'
 
 type Claims = Identity['claims']
-
-/** The member of that very name (names like `https://example.org/roles` have dots), or else what the dotted path leads to. */
-export function claimOf(claims: Claims, path: string): unknown {
-  if (Object.hasOwn(claims, path)) return claims[path]
-  let value: unknown = claims
-  for (const step of path.split('.')) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, step))
-      return undefined
-    value = Reflect.get(value, step)
-  }
-  return value
-}
 
 const none: readonly string[] = Object.freeze([])
 const kept = new WeakMap<Claims, readonly string[]>()
@@ -27,7 +16,7 @@ export function wordsOf(value: unknown): readonly string[] {
 export function scopesOf(claims: Claims): readonly string[] {
   const known = kept.get(claims)
   if (known !== undefined) return known
-  const scopes = wordsOf(Object.hasOwn(claims, 'scope') ? claims['scope'] : claimOf(claims, 'scp'))
+  const scopes = wordsOf(Object.hasOwn(claims, 'scope') ? claims['scope'] : claimAt(claims, 'scp'))
   kept.set(claims, scopes)
   return scopes
 }
