@@ -1,3 +1,5 @@
+import { headerClass } from './header-class.ts'
+
 /** What a Content-Type says about opening a body. */
 export type BodyKind = 'json' | 'other' | 'unreadable'
 
@@ -16,4 +18,16 @@ export function bodyKind(contentType: string | undefined): BodyKind {
     if (!/^"?utf-?8"?$/i.test(value.trim())) return 'unreadable'
   }
   return 'json'
+}
+
+/** How the body of an answer can be read: of several types, or none, nobody knows which. @param headers flat: name, value */
+export function answerKind(headers: readonly string[]): BodyKind | 'compressed' {
+  const types: string[] = []
+  for (let at = 0; at < headers.length; at += 2) {
+    const { name } = headerClass(headers[at] ?? '')
+    const value = headers[at + 1] ?? ''
+    if (name === 'content-type') types.push(value)
+    if (name === 'content-encoding' && value.toLowerCase() !== 'identity') return 'compressed'
+  }
+  return types.length === 1 ? bodyKind(types[0]) : 'other'
 }

@@ -1,6 +1,6 @@
 import { answerHeaders } from './answer-headers.ts'
 import { collectBody, pump } from './body.ts'
-import { bodyKind } from './content-type.ts'
+import { answerKind } from './content-type.ts'
 import { type OpenedBody, revealBody } from './field-body.ts'
 import type { FieldPlan } from './field-plan.ts'
 import type { Forwarded } from './forward.ts'
@@ -140,18 +140,12 @@ function open(turn: Turn, head: AnswerHead, document: Buffer, plan: FieldPlan): 
 
 /** @throws {HttpError} `http.unreadable_answer`: it is not said to be a whole document of JSON */
 export function checkReadable(head: AnswerHead): void {
-  const types: string[] = []
-  for (let at = 0; at < head.headers.length; at += 2) {
-    const { name } = headerClass(head.headers[at] ?? '')
-    const value = head.headers[at + 1] ?? ''
-    if (name === 'content-type') types.push(value)
-    if (name === 'content-encoding' && value.toLowerCase() !== 'identity') {
-      throw new HttpError('http.unreadable_answer', 'the upstream compressed an answer that has to be opened')
-    }
-  }
+  const kind = answerKind(head.headers)
+  if (kind === 'compressed')
+    throw new HttpError('http.unreadable_answer', 'the upstream compressed an answer that has to be opened')
   if (head.status === 206)
     throw new HttpError('http.unreadable_answer', 'the upstream sent a part of an answer that has to be opened')
-  if (types.length !== 1 || bodyKind(types[0]) !== 'json') {
+  if (kind !== 'json') {
     throw new HttpError(
       'http.unreadable_answer',
       'the upstream sent something else than JSON in UTF-8, where an answer has to be opened',

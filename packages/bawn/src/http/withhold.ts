@@ -1,10 +1,9 @@
 import { parseJson } from '../authn/json.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { Admitted } from './admit.ts'
-import { bodyKind } from './content-type.ts'
+import { answerKind } from './content-type.ts'
 import { createRequestFacts, createResponseFacts } from './facts.ts'
 import type { Forwarded } from './forward.ts'
-import { headerClass } from './header-class.ts'
 import { respond, wholeBody } from './respond.ts'
 import type { Turn } from './turn.ts'
 import type { AnswerHead } from './upstream/answer-parser.ts'
@@ -43,13 +42,5 @@ export function respondIfPermitted(
 
 /** As it came from the upstream: values of fields are still sealed. @returns undefined for what is not exactly one document of JSON */
 function documentOf({ headers, framing }: AnswerHead, body: Buffer): unknown {
-  if (framing.kind === 'none') return undefined
-  const types: string[] = []
-  for (let at = 0; at < headers.length; at += 2) {
-    const { name } = headerClass(headers[at] ?? '')
-    const value = headers[at + 1] ?? ''
-    if (name === 'content-type') types.push(value)
-    if (name === 'content-encoding' && value.toLowerCase() !== 'identity') return undefined
-  }
-  return types.length === 1 && bodyKind(types[0]) === 'json' ? parseJson(body) : undefined
+  return framing.kind !== 'none' && answerKind(headers) === 'json' ? parseJson(body) : undefined
 }
