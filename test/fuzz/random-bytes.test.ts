@@ -297,3 +297,13 @@ test('bytes that no client sends leave nothing behind, in whatever state they co
   own.socket.destroy()
   console.log(`${count} rounds, ${Math.round(grown / 1_024)} KiB`)
 })
+
+test('whoever cannot be understood while rows come hears nothing in the middle of a row', async () => {
+  for (let count = 0; count < 10; count += 1) {
+    const client = await inSession(say.query('select * from notes a, notes b'))
+    // Waits for the end of the answer, and is found to be no message while that comes.
+    client.socket.end(Buffer.concat([say.bind('p', 's', ['1']), say.sync, Buffer.from('b59da99f5c', 'hex')]))
+    await within(client.untilClosed(), 'an end')
+    assertMessages(client.received, `try ${count}`)
+  }
+})

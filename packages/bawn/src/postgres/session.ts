@@ -71,6 +71,8 @@ export class Session implements OpenSession {
   /** What runs, and the server was asked for its answers. */
   #asked: object | undefined
   #ended = false
+  /** The client has the beginning of a message of the server, and not its end. */
+  #isClientMidFrame = false
   #draining: GatewayError | undefined
   /** The client said Terminate, and PostgreSQL has yet to answer what came before. */
   #leaving = false
@@ -182,7 +184,7 @@ export class Session implements OpenSession {
   end(error: GatewayError): void {
     if (this.#ended) return
     // In the middle of a message of the server an error of ours would be read as its data.
-    const canSpeak = !this.#answers.reader.isMidFrame
+    const canSpeak = !this.#isClientMidFrame
     if (this.#talk.pending.length > 0) void this.cancel()
     this.#finish()
     if (canSpeak) endSocket(this.#client, fatalResponse(error))
@@ -191,7 +193,7 @@ export class Session implements OpenSession {
 
   drain(error: GatewayError): void {
     this.#draining = error
-    if (this.#isIdle()) this.end(error)
+    if (this.#activity() === 'idle') this.end(error)
   }
 
   now(): SessionNow {
@@ -247,10 +249,6 @@ export class Session implements OpenSession {
     })
   }
 
-  #isIdle(): boolean {
-    return this.#activity() === 'idle'
-  }
-
   #fromClient(chunk: Buffer): void {
     // Nothing counts behind Terminate.
     if (this.#ended || this.#requests.terminated) return
@@ -281,7 +279,7 @@ export class Session implements OpenSession {
       this.#finish()
       endSocket(this.#client)
     } else if (this.#requests.terminated) this.#leave()
-    else if (this.#draining !== undefined && this.#isIdle()) this.end(this.#draining)
+    else if (this.#draining !== undefined && this.#activity() === 'idle') this.end(this.#draining)
     else this.#flow()
   }
 
@@ -296,6 +294,7 @@ export class Session implements OpenSession {
     }
     const toServer = talk.toServer.take()
     if (toServer !== undefined) this.#server.write(toServer)
+    this.#isClientMidFrame = this.#answers.reader.isMidFrame
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
     if (this.#client.destroyed) {
