@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 
@@ -20,6 +21,10 @@ assert(major >= 24, `needs Node 24, not ${process.version}`)
 // Ours first: the tests start `node`, `npx bawn` and `tsc` by name.
 process.env['PATH'] = [join(root, 'node_modules/.bin'), dirname(process.execPath), process.env['PATH']].join(':')
 process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/node')
+
+const parallel = Math.min(4, availableParallelism())
+const countNames = ['tests', 'pass', 'fail', 'skipped', 'todo'] as const
+type Counts = Record<(typeof countNames)[number], number>
 
 const suites = {
   all: ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'test/fuzz/*.test.ts'],
@@ -107,32 +112,75 @@ async function step(program: string, args: readonly string[]): Promise<void> {
 }
 
 async function tests(patterns: readonly string[], moreMs = 0): Promise<void> {
-  const args = [
-    '--test',
-    `--test-concurrency=${Math.min(4, availableParallelism())}`,
-    `--test-timeout=${240_000 + moreMs}`,
-    ...patterns,
-  ]
-  console.log(`> node ${args.join(' ')}`)
+  const jobs = jobsOf(patterns.flatMap(pattern => globSync(pattern, { cwd: root })))
+  console.log(`> node --test, ${jobs.length} processes, ${parallel} at a time`)
+  const total: Counts = { tests: 0, pass: 0, fail: 0, skipped: 0, todo: 0 }
+  const failed: string[] = []
+  const began = performance.now()
+  const queue = jobs.values()
+  const work = async (): Promise<void> => {
+    for (const files of queue) {
+      const { output, status } = await testProcess(files, 240_000 + moreMs)
+      process.stdout.write(output)
+      const counts = countsOf(output)
+      for (const name of countNames) total[name] += counts[name]
+      // Its own summary repeats what failed; here it stands again at the end of all.
+      if (status !== 0 || counts.tests === 0)
+        failed.push(failuresOf(output) ?? `${files.join(' ')}: ended with ${status}`)
+    }
+  }
+  await Promise.all(Array.from({ length: parallel }, work))
+  console.log(`all of ${jobs.length} processes, ${Math.round((performance.now() - began) / 1_000)} s`)
+  for (const name of countNames) console.log(`ℹ ${name} ${total[name]}`)
+  if (failed.length > 0) {
+    console.error(`${failed.join('\n')}\nnode --test failed`)
+    process.exit(1)
+  }
+  assert(total.tests > 0, 'no test ran')
+  assert.equal(total.skipped + total.todo, 0, 'a test did not run')
+}
+
+/**
+ * What one process runs: the tests of one folder of a package, which share what they import, or one file of test/, which starts servers
+ * and looks at its own process. The long ones come first, so that none of them is left alone at the end.
+ */
+function jobsOf(files: readonly string[]): string[][] {
+  const groups = Map.groupBy(new Set(files), file => (file.startsWith('packages/') ? dirname(file) : file))
+  const isLong = (name: string) => !name.startsWith('packages/')
+  return [...groups].toSorted(([a], [b]) => Number(isLong(b)) - Number(isLong(a))).map(([, group]) => group)
+}
+
+async function testProcess(files: readonly string[], timeoutMs: number): Promise<{ output: string; status: number }> {
+  const args = ['--test', '--test-isolation=none', `--test-timeout=${timeoutMs}`, '--test-reporter=spec', ...files]
   const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
   const child = spawn(process.execPath, args, {
     cwd: root,
     env: { ...process.env, ...color },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  let tail = ''
+  let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    tail = (tail + text).slice(-65_536)
-    process.stdout.write(text)
+    output += text
   })
-  await exit(child, 'node --test')
-  assert(count(tail, 'tests') > 0, 'no test ran')
-  assert.equal(count(tail, 'skipped') + count(tail, 'todo'), 0, 'a test did not run')
+  const [status] = await once(child, 'close')
+  return { output, status: status ?? 1 }
 }
 
-/** A line of the summary, such as `ℹ tests 12`; TAP begins it with `#`. */
-function count(output: string, what: string): number {
-  return Number(new RegExp(`(?:ℹ|#) ${what} ([0-9]+)`).exec(output)?.[1] ?? 0)
+/** The lines of its summary, such as `ℹ tests 12`. */
+function countsOf(output: string): Counts {
+  const count = (name: string) => Number(new RegExp(`ℹ ${name} ([0-9]+)`).exec(output.slice(-65_536))?.[1] ?? 0)
+  return {
+    tests: count('tests'),
+    pass: count('pass'),
+    fail: count('fail'),
+    skipped: count('skipped'),
+    todo: count('todo'),
+  }
+}
+
+function failuresOf(output: string): string | undefined {
+  const at = output.lastIndexOf('failing tests:')
+  return at < 0 ? undefined : output.slice(at)
 }
 
 async function exit(child: ReturnType<typeof spawn>, what: string): Promise<void> {
