@@ -124,6 +124,16 @@ test('behind the end of a COPY a name is trusted no sooner than elsewhere', asyn
   assert.deepEqual(stored, [{ at: 0 }])
 })
 
+test('two batches that fail one behind the other leave a name what it was before both', async () => {
+  await ask(1, say.parse('', 'select email from people'), say.sync)
+  const failing = (text: string) => [say.parse('f', 'select no_such_column'), say.parse('', text), say.sync]
+  const { letters } = await ask(2, ...failing('select 1'), ...failing('select 2'))
+  assert.equal(letters, 'EZEZ')
+  const { rows } = await ask(1, say.bind('', ''), say.execute(''), say.sync)
+  assert.ok(rows.length > 0)
+  assert.deepEqual(rows, Array(rows.length).fill([undefined]))
+})
+
 test('what comes behind an error, before its Sync, is read over', async () => {
   guest.socket.write(Buffer.concat([say.parse('', 'select no_such_column'), say.flush]))
   await guest.until(() => guest.letters() === 'E')

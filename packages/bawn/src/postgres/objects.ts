@@ -80,8 +80,10 @@ export function objectKey(name: string): string {
  * Names that the client gave, as they will be once everything sent has been carried out. Each change can be undone, for the server
  * skips messages behind an error.
  */
-export class ObjectTable<Value> {
+export class ObjectTable<Value extends object> {
   readonly #values = new Map<string, Value>()
+  /** What was there before those that have never come to be. */
+  readonly #undone = new WeakMap<Value, { readonly before: Value | undefined }>()
 
   get size(): number {
     return this.#values.size
@@ -91,12 +93,25 @@ export class ObjectTable<Value> {
     return this.#values.get(objectKey(name))
   }
 
-  /** @returns puts back what was there before */
+  /** @returns puts back what was there before, unless something newer has come: a later batch does not fail with this one */
   set(name: string, value: Value | undefined): () => void {
     const key = objectKey(name)
     const before = this.#values.get(key)
     this.#put(key, value)
-    return () => this.#put(key, before)
+    return () => {
+      if (value !== undefined) this.#undone.set(value, { before })
+      if (this.#values.get(key) === value) this.#put(key, this.#lasting(before))
+    }
+  }
+
+  /** The batch of what was there may have failed meanwhile. */
+  #lasting(value: Value | undefined): Value | undefined {
+    let lasting = value
+    for (let undone = lasting && this.#undone.get(lasting); undone !== undefined; ) {
+      lasting = undone.before
+      undone = lasting && this.#undone.get(lasting)
+    }
+    return lasting
   }
 
   values(): IterableIterator<Value> {

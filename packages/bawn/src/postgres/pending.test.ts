@@ -50,13 +50,30 @@ test('the queue keeps its order over many entries', () => {
 })
 
 test('names beyond 63 bytes are one name, and changes can be undone', () => {
-  const table = new ObjectTable<number>()
-  table.set(`${'n'.repeat(63)}1`, 1)
-  const undo = table.set(`${'n'.repeat(63)}2`, 2)
+  const table = new ObjectTable<{ readonly of: number }>()
+  const [first, second] = [{ of: 1 }, { of: 2 }]
+  table.set(`${'n'.repeat(63)}1`, first)
+  const undo = table.set(`${'n'.repeat(63)}2`, second)
   assert.equal(table.size, 1)
   undo()
-  assert.equal(table.get('n'.repeat(63)), 1)
+  assert.equal(table.get('n'.repeat(63)), first)
   assert.equal(objectKey('a'), 'a')
+})
+
+test('changes of batches that fail one after the other are undone as if neither had been, and a newer one that stays is kept', () => {
+  const values = ['z', 'a', 'b', undefined].map(of => (of === undefined ? undefined : { of }))
+  const [z, a, b] = values
+  for (const second of [b, undefined]) {
+    for (const fails of [true, false]) {
+      const table = new ObjectTable<{ readonly of: string }>()
+      table.set('', z)
+      const undoFirst = table.set('', a && { ...a })
+      const undoSecond = table.set('', second && { ...second })
+      undoFirst()
+      if (fails) undoSecond()
+      assert.deepEqual(table.get(''), fails ? z : second)
+    }
+  }
 })
 
 test('neighbouring slices leave as one, in order, and borrowed bytes are copied', () => {
