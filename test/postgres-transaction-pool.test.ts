@@ -409,6 +409,31 @@ const ends: readonly (readonly [name: string, left: (client: RawClient) => Promi
     },
   ],
   [
+    'a portal in its middle',
+    async client => {
+      const text = "select set_config('my.secret', 'x', false) from generate_series(1, 10)"
+      client.socket.write(Buffer.concat([say.parse('', text), say.bind('', ''), say.execute('', 2), say.flush]))
+      await client.until(() => client.letters() === '12DDs')
+      client.socket.destroy()
+    },
+  ],
+  [
+    'COPY to the client in its middle',
+    async client => {
+      client.socket.write(say.query('copy (select repeat($$x$$, 1000) from generate_series(1, 1000000)) to stdout'))
+      await client.until(received => received.length > 100_000)
+      client.socket.destroy()
+    },
+  ],
+  [
+    'idle in a transaction, and gone without a word',
+    async client => {
+      client.socket.write(say.query(`begin; select set_config('my.secret', 'x', true); lock table numbered`))
+      await client.ready()
+      client.socket.destroy()
+    },
+  ],
+  [
     'a result in its middle',
     async client => {
       client.socket.write(say.query('select repeat($$x$$, 1000) from generate_series(1, 1000000)'))
@@ -491,7 +516,10 @@ test('who waits too long is told why', async () => {
   const waiting = failureOf(waiter.query('select 1'))
   await until(() => door.door.sessions().filter(({ now }) => now().activity === 'active').length === 1)
   assert.equal((await failureOf(third.query('select 1'))).code, '53300')
-  assert.equal((await waiting).code, '53300')
+  const told = await waiting
+  assert.equal(told.code, '53300')
+  assert.match(told.message, /all connections to database "shop" are in use/)
+  assert.match(told.hint, /Close sessions that are not used any more, or try again later/)
   await holder.query('commit')
   assert.equal(await one(holder, 'select 1'), 1)
   await holder.end()

@@ -17,7 +17,7 @@ export interface Step {
 /** What a sequence begins with: the same data, whatever the one before has left behind. */
 export const preparation = [
   'drop table if exists made',
-  'truncate notes',
+  'truncate notes, people',
   "insert into notes select n, 'note ' || n, null from generate_series(1, 9) n",
 ].join('; ')
 

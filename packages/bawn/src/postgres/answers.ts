@@ -5,15 +5,17 @@ import type { CopyStream } from './copy/stream.ts'
 import { reviseError, tellTimeout } from './error-detail.ts'
 import { errorResponse, toGatewayError } from './failure.ts'
 import { copyFail, IncomingCopy } from './incoming-copy.ts'
-import { followChanges } from './object-changes.ts'
 import { isAsPlanned, otherCopy, outgoingCopy } from './outgoing-copy.ts'
 import type { Pending } from './pending.ts'
 import { parameterStatuses } from './pool/connection.ts'
+import { settleBatch } from './pool/trace-notes.ts'
 import { logicalColumns, planRow, revealRow } from './rows.ts'
+import { logicalTypes } from './seal.ts'
+import { StraySyncs } from './stray-syncs.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { parseErrorResponse, rebuildErrorResponse } from './wire/error-response.ts'
 import { FrameReader } from './wire/frame-reader.ts'
-import { back, status, typeOid } from './wire/message.ts'
+import { back, status } from './wire/message.ts'
 import {
   buildParameterDescription,
   buildRowDescription,
@@ -40,6 +42,7 @@ export class Answers {
   #converting = false
   /** After an unreadable value: nothing of the statement is shown any more, until ReadyForQuery. */
   #muted = false
+  readonly #strays = new StraySyncs()
   /** The server ends the connection and has said why. */
   endedByServer = false
 
@@ -110,7 +113,8 @@ export class Answers {
         this.#closed(this.#expect(head, 'close'))
         return
       case back.readyForQuery:
-        this.#ready(this.#expect(head, 'query', 'sync'))
+        if (this.#strays.isOf(head)) this.#stray()
+        else this.#ready(this.#expect(head, 'query', 'sync'))
         return
       case back.error:
         this.#error(head)
@@ -161,6 +165,7 @@ export class Answers {
 
   /** The one answer of a message of the extended protocol. */
   #answered(head: Pending | undefined): void {
+    this.#strays.end()
     this.#show(head)
     this.#talk.pending.shift()
   }
@@ -175,7 +180,7 @@ export class Answers {
     const rows = rowsOf(head)
     if (execution === undefined || rows === undefined || this.#muted) {
       this.reader.widen()
-      this.#show()
+      this.#show(head)
       return
     }
     const { buffer, start, end } = this.reader
@@ -236,7 +241,7 @@ export class Answers {
 
   /** A description that is forwarded as it is. */
   #describeDone(head: Pending): void {
-    if (head.kind === 'query') this.#show()
+    if (head.kind === 'query') this.#show(head)
     else this.#answered(head)
   }
 
@@ -247,16 +252,15 @@ export class Answers {
       return
     }
     const { buffer, start, end } = this.reader
-    const types = parseParameterDescription(buffer, start + 5, end)
-    for (const { index, field } of plan.parameters) {
-      if (index <= types.length) types[index - 1] = field.type === 'text' ? typeOid.text : typeOid.bytea
-    }
+    const types = logicalTypes(parseParameterDescription(buffer, start + 5, end), plan.parameters)
     if (!this.#muted) this.#send(buildParameterDescription(types))
   }
 
   #complete(head: Pending): void {
     const talk = this.#talk
     talk.endCopy()
+    talk.pending.endCopy()
+    this.#strays.end()
     this.#outgoing = undefined
     if (head.kind === 'execute') {
       if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
@@ -331,15 +335,22 @@ export class Answers {
     talk.parameters.isReset = false
     this.#outgoing = undefined
     this.#muted = false
+    this.#strays.next()
     if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
     talk.pending.shift()
-    // Portals live as long as their transaction (a cursor WITH HOLD is no portal of ours: it is planned as unknown).
-    if (talk.transaction === status.idle) {
-      if (talk.portals.size > 0) talk.portals.deleteWhere(portal => portal.batch <= head.batch)
-      talk.grants?.cursors.endTransaction(talk.pending.readySent - talk.pending.outstandingReady)
-      followChanges(talk)
-    }
-    talk.isSettled = talk.transaction === status.idle && talk.pending.length === 0
+    if (talk.transaction === status.idle) talk.endTransaction(head.batch)
+    if (head.swallow === true) this.#dropping = true
+    else this.#forward()
+    if (talk.prepared !== undefined) settleBatch(talk, this.#strays)
+    talk.settle(this.#strays)
+  }
+
+  /** Of a Sync that the server has answered after all. */
+  #stray(): void {
+    this.#strays.take()
+    this.#talk.discarding = false
+    this.#talk.transaction = this.reader.buffer.readUInt8(this.reader.start + 5)
+    this.#talk.settle(this.#strays)
     this.#forward()
   }
 
@@ -355,6 +366,9 @@ export class Answers {
       return
     }
     if (head === undefined) throw new WireError('an error from PostgreSQL to nothing that was asked')
+    if (head.kind === 'query' && head.swallow === true) throw new WireError('a statement of the gateway has failed')
+    this.#strays.expect(talk.pending.failCopy())
+    talk.settings.fail()
     const { execution } = head
     const failure = execution?.failure
     this.#outgoing = undefined

@@ -7,18 +7,20 @@ import type { FirewallNotes } from './firewall/session.ts'
 import type { Declaration, Reading, Reference } from './grants/reading.ts'
 import { SessionGrants } from './grants/session-grants.ts'
 import type { IncomingCopy } from './incoming-copy.ts'
-import { ObjectChanges } from './object-changes.ts'
+import { followChanges, ObjectChanges } from './object-changes.ts'
 import { type LivePlan, ObjectTable, type Portal, type Statement } from './objects.ts'
 import { Output } from './output.ts'
 import { type Pending, PendingQueue } from './pending.ts'
 import type { Leftover } from './pool/connection.ts'
-import type { SettingChange } from './pool/profile.ts'
 import { ReportedParameters } from './pool/reported-parameters.ts'
 import type { ServerStatements } from './pool/server-statements.ts'
+import { SessionSettings } from './pool/session-settings.ts'
 import type { FieldAbility, SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import { SqlStatements } from './sql-statements.ts'
 import type { DatabaseState, DoorState } from './state.ts'
+import type { StraySyncs } from './stray-syncs.ts'
 import { status } from './wire/message.ts'
+import { buildQuery } from './wire/parse.ts'
 
 /** Bounds of one session, from the listener's options. */
 export interface ConversationLimits {
@@ -86,8 +88,10 @@ export class Conversation {
   leftover: Leftover = 'nothing'
   /** What is prepared on the connection, where that is shared: names of statements are replaced then. */
   prepared: ServerStatements | undefined
-  /** Takes a setting along to other connections. */
-  remember: ((change: SettingChange) => void) | undefined
+  /** Settings, where connections change. */
+  readonly settings = new SessionSettings()
+  /** ReadyForQuery that ends a statement which takes names of prepared statements back (`PendingQueue.readySent`). */
+  takesBackAt = 0
   /** Reported settings, where connections change. */
   readonly parameters = new ReportedParameters()
   #requests = 0
@@ -149,14 +153,26 @@ export class Conversation {
 
   #queue(entry: Pending): void {
     this.isSettled = false
-    if (entry.kind === 'query' && this.prepared !== undefined) {
-      // The server forgets the unnamed statement.
-      this.prepared.unnamed = undefined
-      this.statements.set('', undefined)
-    }
-    this.pending.push(entry)
+    this.pending.push(
+      entry.kind === 'query' && this.prepared !== undefined ? this.#forgetUnnamed(entry, this.prepared) : entry,
+    )
     // Each is answered by a ReadyForQuery, and what that ends must not be mixed up with what comes behind.
     if (entry.kind === 'sync' || entry.kind === 'query') this.batch += 1
+  }
+
+  /** By a simple query the server forgets the unnamed statement, unless it skips it. */
+  #forgetUnnamed(entry: Pending, prepared: ServerStatements): Pending {
+    prepared.unnamed = undefined
+    return { ...entry, undo: this.statements.set('', undefined) }
+  }
+
+  /** A query of the gateway's own, which must not fail; the client sees nothing of it. */
+  sendOwn(sql: string): void {
+    this.isSettled = false
+    if (this.prepared !== undefined) this.prepared.unnamed = undefined
+    this.pending.push({ kind: 'query', batch: this.batch, swallow: true })
+    this.batch += 1
+    this.toServer.append(buildQuery(Buffer.from(sql)))
   }
 
   newExecution(
@@ -169,7 +185,7 @@ export class Conversation {
 
   /** The server went into COPY FROM STDIN. */
   beginCopy(): void {
-    this.pending.dropSyncsInCopy()
+    this.pending.passSyncs()
     this.copyIn = 'skipping-sync'
   }
 
@@ -182,6 +198,19 @@ export class Conversation {
   /** CopyDone or CopyFail goes to the server. */
   noteCopyEnd(): void {
     if (this.copyIn === 'skipping-sync') this.copyIn = 'ending'
+  }
+
+  /** A batch has ended, or what was still to come of one. */
+  settle(strays: StraySyncs): void {
+    this.isSettled = this.transaction === status.idle && this.pending.length === 0 && !strays.areDue
+  }
+
+  /** No transaction is open any more. @param batch that has ended */
+  endTransaction(batch: number): void {
+    // Portals live as long as their transaction (a cursor WITH HOLD is no portal of ours: it is planned as unknown).
+    if (this.portals.size > 0) this.portals.deleteWhere(portal => portal.batch <= batch)
+    this.grants?.cursors.endTransaction(this.pending.readySent - this.pending.outstandingReady)
+    followChanges(this)
   }
 
   /** To be called before the message that runs a statement is sent. */

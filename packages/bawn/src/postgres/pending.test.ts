@@ -20,15 +20,22 @@ test('an error drops up to the next Sync and undoes the newest first', () => {
   assert.equal(queue.outstandingReady, 1)
 })
 
-test('in COPY, Syncs are not counted', () => {
+test('in COPY, Syncs behind it are not counted; when it fails they may be answered, and are where nothing else can be', () => {
   const queue = new PendingQueue()
+  const kinds = () => queue.list().map(one => one.kind)
   for (const kind of ['execute', 'sync', 'sync'] as const) queue.push(entry(kind))
-  queue.dropSyncsInCopy()
-  assert.deepEqual(
-    queue.list().map(one => one.kind),
-    ['execute'],
-  )
+  queue.passSyncs()
+  assert.deepEqual(kinds(), ['execute'])
   assert.equal(queue.outstandingReady, 0)
+  assert.equal(queue.failCopy(), 2)
+  assert.equal(queue.failCopy(), 0)
+  for (const kind of ['sync', 'parse', 'sync'] as const) queue.push(entry(kind))
+  queue.passSyncs()
+  assert.deepEqual(kinds(), ['execute', 'parse', 'sync'])
+  assert.equal(queue.failCopy(), 0)
+  assert.deepEqual(kinds(), ['execute', 'sync', 'parse', 'sync'])
+  assert.equal(queue.outstandingReady, 2)
+  assert.equal(queue.readySent, 2)
 })
 
 test('the queue keeps its order over many entries', () => {

@@ -19,6 +19,8 @@ export interface Pending {
   readonly swallow?: boolean
   readonly statement?: Statement | undefined
   readonly portal?: Portal | undefined
+  /** Close of a statement of this name, where names of clients do not reach the server. */
+  readonly closes?: string
   /** What the tables of statements and portals held before this message, put back if the server skips it. */
   readonly undo?: (() => void) | undefined
   /** To be called when the server has said that the statement was carried out. */
@@ -31,6 +33,10 @@ export interface Pending {
 export class PendingQueue {
   #entries: Pending[] = []
   #head = 0
+  /** Syncs that COPY reads over. */
+  #passed: readonly Pending[] = []
+  /** And behind them something was sent that it does not. */
+  #isStopped = false
   /** ReadyForQuery messages that are still to come. */
   outstandingReady = 0
   /** ReadyForQuery messages that were asked for since the session began. */
@@ -50,6 +56,16 @@ export class PendingQueue {
   /** The message that the next answer belongs to. */
   head(): Pending | undefined {
     return this.#entries[this.#head]
+  }
+
+  /** Whether a Close of this statement, behind which ReadyForQuery was asked for, is still to be answered. @param batch the present one */
+  closesBefore(batch: number, name: string): boolean {
+    for (let at = this.#head; at < this.#entries.length; at += 1) {
+      const entry = this.#entries[at]
+      if (entry === undefined || entry.batch === batch) return false
+      if (entry.kind === 'close' && entry.closes === name) return true
+    }
+    return false
   }
 
   shift(): void {
@@ -76,14 +92,37 @@ export class PendingQueue {
     for (const entry of dropped.reverse()) entry.undo?.()
   }
 
-  /** The server went into COPY FROM STDIN: it reads over each Sync that was sent by now, for no data was sent before it asked. */
-  dropSyncsInCopy(): void {
+  /** The server went into COPY FROM STDIN: it reads over each Sync behind it, for no data was sent before it asked. */
+  passSyncs(): void {
     const rest = this.#entries.slice(this.#head)
-    const kept = rest.filter(entry => entry.kind !== 'sync')
-    this.outstandingReady -= rest.length - kept.length
-    this.readySent -= rest.length - kept.length
-    this.#entries = kept
+    const other = rest.findIndex((entry, index) => index > 0 && entry.kind !== 'sync')
+    this.#passed = rest.slice(1, other === -1 ? rest.length : other)
+    this.#isStopped = other !== -1
+    this.#entries = rest.toSpliced(1, this.#passed.length)
     this.#head = 0
+    this.outstandingReady -= this.#passed.length
+    this.readySent -= this.#passed.length
+  }
+
+  /**
+   * The COPY failed. It may have done so before it read: a trigger, a cancel request. Where something else than data was behind the Syncs, it
+   * has: otherwise the server would have ended the connection.
+   *
+   * @returns how many Syncs may still be answered, and nobody can know
+   */
+  failCopy(): number {
+    const passed = this.#passed
+    this.#passed = []
+    if (!this.#isStopped) return passed.length
+    this.#entries.splice(this.#head + 1, 0, ...passed)
+    this.outstandingReady += passed.length
+    this.readySent += passed.length
+    return 0
+  }
+
+  /** The COPY has read everything. */
+  endCopy(): void {
+    if (this.#passed.length > 0) this.#passed = []
   }
 
   /** What is outstanding, oldest first. */

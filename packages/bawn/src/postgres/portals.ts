@@ -1,10 +1,10 @@
 import { accountExecute, accountPortal, describeAccount } from './accounts.ts'
 import type { AccountStatement } from './administration/statement.ts'
-import type { LivePlan, Portal, Statement } from './objects.ts'
+import { type LivePlan, objectKey, type Portal, type Statement } from './objects.ts'
 import { isPermitted, mayRun, readingOf, readLate } from './permission.ts'
 import { isPromise, isSamePlan, maxSchemaAgeMs, unknownPlan } from './planning.ts'
-import { describeStatement, shareBind, shareClose, shareName } from './pool/shared-names.ts'
-import { deallocated, noteLeftover, noteTraces } from './pool/trace-notes.ts'
+import { areNamesInDoubt, describeStatement, shareBind, shareClose, shareName } from './pool/shared-names.ts'
+import { deallocated, noteLeftover, noteTraces, reviseDeallocation } from './pool/trace-notes.ts'
 import { refuse, refusePlan } from './refuse.ts'
 import { sealBind } from './seal.ts'
 import type { SchemaSnapshot } from './sql/plan.ts'
@@ -22,6 +22,7 @@ export function bind(turn: Turn): Step {
   const { buffer, start, end } = turn.reader
   const talk = turn.talk
   const names = parseBindNames(buffer, start + 5, end)
+  if (areNamesInDoubt(turn)) return turn.settle()
   const known = talk.statements.get(names.statement)
   if (!isSure(turn, known)) return turn.wait()
   if (known?.account !== undefined) return bindAccount(turn, names.portal, known, known.account)
@@ -47,6 +48,7 @@ export function bind(turn: Turn): Step {
   if (tooManyObjects(turn, talk.portals.get(names.portal), names.portal)) return 'next'
   const { plan, snapshot } = current
   const { prepared } = talk
+  if (prepared !== undefined && known !== undefined) reviseDeallocation(talk, prepared, known)
   const serverName = prepared && shareName(turn, prepared, names.statement, known)
   if (prepared !== undefined && serverName === undefined) return 'next'
   noteLeftover(talk, known?.traces)
@@ -80,7 +82,7 @@ export function bind(turn: Turn): Step {
   }
   talk.sendPlain('bind', undefined, portal, talk.portals.set(names.portal, portal))
   if (serverName === undefined || serverName === names.statement) turn.forward()
-  else talk.toServer.append(shareBind(turn, names.portal, serverName))
+  else talk.toServer.append(shareBind(turn, serverName))
   return 'next'
 }
 
@@ -224,6 +226,7 @@ export function describe(turn: Turn): Step {
   const talk = turn.talk
   const target = parseTarget(buffer, start + 5, end)
   if (target === undefined || target.of === 'statement') {
+    if (areNamesInDoubt(turn)) return turn.settle()
     const known = target === undefined ? undefined : talk.statements.get(target.name)
     if (!isSure(turn, known)) return turn.wait()
     const answer = known?.account === undefined ? undefined : describeAccount(known.account)
@@ -286,8 +289,13 @@ export function close(turn: Turn): Step {
   const target = parseTarget(buffer, start + 5, end)
   const table = target?.of === 'statement' ? talk.statements : talk.portals
   const known = target?.of === 'statement' ? talk.statements.get(target.name) : undefined
-  turn.talk.send({ kind: 'close', undo: target === undefined ? undefined : table.set(target.name, undefined) })
-  if (talk.prepared !== undefined && target?.of === 'statement') shareClose(turn, talk.prepared, target.name, known)
-  else turn.forward()
+  const undo = target === undefined ? undefined : table.set(target.name, undefined)
+  if (talk.prepared !== undefined && target?.of === 'statement') {
+    talk.send({ kind: 'close', undo, closes: objectKey(target.name) })
+    shareClose(turn, talk.prepared, target.name, known)
+  } else {
+    talk.send({ kind: 'close', undo })
+    turn.forward()
+  }
   return 'next'
 }

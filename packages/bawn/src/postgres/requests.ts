@@ -57,6 +57,11 @@ export class Requests implements Turn {
     this.reader = new FrameReader((type, length) => this.#decide(type, length))
   }
 
+  /** A part of a message was sent on, and its end is still to come. */
+  get isMidMessage(): boolean {
+    return this.reader.isMidFrame && !this.#dropping && this.#incoming === undefined
+  }
+
   /** A frame waits: nothing more may be read from the client. */
   get isWaiting(): boolean {
     return this.#planning || this.#until !== undefined
@@ -199,6 +204,9 @@ export class Requests implements Turn {
     if (this.#isFull() || this.#holdsTooMuch()) return true
     // Whether the change took place, and what the schema is then, is known when it has been answered.
     if (talk.schemaChangedAt !== undefined && talk.pending.outstandingReady > 0 && talk.copyIn !== 'skipping-sync')
+      return this.#quiescent()
+    // What comes behind RESET and DISCARD ALL finds what the session began with, on whichever connection.
+    if (talk.settings.leadsBack && talk.pending.outstandingReady > 0 && talk.copyIn !== 'skipping-sync')
       return this.#quiescent()
     return false
   }

@@ -62,6 +62,15 @@ export function sealedTypes(types: readonly number[], parameters: readonly Param
   return sent
 }
 
+/** The OIDs that a client is told: a protected parameter takes what the field is. */
+export function logicalTypes(types: readonly number[], parameters: readonly ParameterUse[]): readonly number[] {
+  const shown = [...types]
+  for (const { index, field } of parameters) {
+    if (index <= shown.length) shown[index - 1] = field.type === 'text' ? typeOid.text : typeOid.bytea
+  }
+  return shown
+}
+
 function sealValue(view: FieldView, as: 'sealed' | 'searched', plaintext: Uint8Array): Uint8Array {
   return as === 'sealed' ? view.protect(plaintext) : view.searchHash(plaintext)
 }

@@ -1,15 +1,15 @@
 import type { Socket } from 'node:net'
 import { endSocket } from './byte-input.ts'
 import type { Leftover } from './pool/connection.ts'
-import type { SettingChange } from './pool/profile.ts'
 import type { ServerStatements } from './pool/server-statements.ts'
+import type { SettingsOwner } from './pool/session-settings.ts'
 import { RelayOutput } from './socket-fast-path.ts'
 import { TakingTurns } from './taking-turns.ts'
 import { cancelUpstream, type Upstream } from './upstream.ts'
 import { front } from './wire/message.ts'
 
 /** Where a session has its connection to PostgreSQL from. */
-export interface ServerSource {
+export interface ServerSource extends SettingsOwner {
   /** Whether it has one for each transaction only. */
   readonly perTransaction: boolean
   /** Where it works now. */
@@ -26,8 +26,6 @@ export interface ServerSource {
   cancel(): Promise<void>
   /** Waits for none any more. */
   withdraw(): void
-  /** Connections are to have a setting from the next transaction on. */
-  remember?(change: SettingChange): void
 }
 
 /** One connection, for this session alone. */

@@ -8,6 +8,7 @@ import { parameterStatuses } from './pool/connection.ts'
 import { flushMessage, Requests } from './requests.ts'
 import { ServerSide, type ServerSource } from './server-side.ts'
 import { type Due, SessionClock, type TimeLimits } from './session-clock.ts'
+import { endings } from './session-endings.ts'
 import type { OpenSession } from './sessions.ts'
 import { RelayOutput, readWithoutBuffer } from './socket-fast-path.ts'
 import type { Activity, SessionNow, SessionSummary } from './state.ts'
@@ -36,20 +37,6 @@ export interface SessionParts {
 
 /** How long answers that were asked for may take. */
 const answerMs = 1_000
-
-const endings: { readonly [due in Exclude<Due, 'statement' | 'silence'>]: () => PostgresError } = {
-  idle: () => new PostgresError('postgres.idle_session', 'terminating connection due to idle-session timeout'),
-  'idle-in-transaction': () =>
-    new PostgresError(
-      'postgres.idle_in_transaction',
-      'terminating connection due to idle-in-transaction session timeout',
-    ),
-  lifetime: () => new PostgresError('postgres.session_lifetime', 'terminating connection: the session is too old'),
-  uncancelled: () =>
-    new PostgresError('postgres.statement_timeout', 'terminating connection: a statement does not end when cancelled'),
-  transaction: () =>
-    new PostgresError('postgres.transaction_timeout', 'terminating connection due to transaction timeout'),
-}
 
 /**
  * Relays between one client and one connection to PostgreSQL. Reads pause while the other side does not take what was written, and
@@ -163,20 +150,22 @@ export class Session implements OpenSession {
 
   /** Works on a connection from here on: tells the client what is set differently there than it knows. */
   #begin(): void {
-    const { parameters, statements } = this.#parts.server
+    const { parameters, statements, upstream } = this.#parts.server
     const talk = this.#talk
     talk.prepared = statements
-    talk.remember ??= change => this.#parts.server.remember?.(change)
-    if (parameters !== undefined) talk.toClient.append(parameterStatuses(talk.parameters.learn(parameters)))
+    talk.settings.begin(this.#parts.server)
+    if (parameters === undefined || upstream === undefined) return
+    talk.toClient.append(parameterStatuses(talk.parameters.learn(parameters, upstream.parameters)))
   }
 
   /** Others may have the connection, where a session has one for each transaction only. */
   #release(): void {
     const talk = this.#talk
     if (!this.#parts.server.perTransaction || !talk.isSettled || talk.isPinned || this.#cancelling) return
-    if (!this.#server.isAttached || this.#answers.reader.isMidFrame) return
+    if (!this.#server.isAttached || this.#answers.reader.isMidFrame || this.#requests.isMidMessage) return
     const { leftover } = talk
     talk.leftover = 'nothing'
+    talk.settings.startsAnew = false
     talk.prepared = undefined
     this.#server.release(leftover)
   }
@@ -267,6 +256,7 @@ export class Session implements OpenSession {
     if (this.#ended) return
     try {
       if (fromServer !== undefined) this.#answers.receive(fromServer)
+      if (this.#talk.settings.startsAnew) this.#release()
       if (!this.#cancelling && (fromServer === undefined || this.#requests.isWaiting)) this.#requests.run()
       this.#flush()
       this.#release()
@@ -391,7 +381,8 @@ export class Session implements OpenSession {
     this.#clock.stop()
     this.#closeTrail()
     const { isSettled, leftover, isPinned } = this.#talk
-    const isKnown = isSettled && !this.#leaving && !this.#answers.endedByServer && !this.#answers.reader.isMidFrame
+    const isMidMessage = this.#answers.reader.isMidFrame || this.#requests.isMidMessage
+    const isKnown = isSettled && !this.#leaving && !this.#answers.endedByServer && !isMidMessage
     const left = isPinned && leftover === 'nothing' ? 'state' : leftover
     this.#server.release(isKnown ? left : 'unfit', this.#leaving)
     this.#parts.onEnd()

@@ -3,7 +3,7 @@ import type { EditedText } from './edits.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { Reading } from './grants/reading.ts'
 import type { Statement } from './objects.ts'
-import { isTakenInDoubt, shareParse } from './pool/shared-names.ts'
+import { areNamesInDoubt, isTakenInDoubt, shareParse } from './pool/shared-names.ts'
 import { deallocated, deallocation, noteTraces, recallsOthers } from './pool/trace-notes.ts'
 import { type Traces, tracesOf } from './pool/traces.ts'
 import { type RefusedKind, refuse, refusePlan } from './refuse.ts'
@@ -28,6 +28,7 @@ export function query(turn: Turn): Step {
   if (valuesInDoubt(turn, plan)) return turn.settle()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
   const traces = tracesIn(turn, text)
+  if (typeof traces?.deallocates === 'object' && turn.talk.pending.length > 0) return turn.settle()
   if (traces !== undefined && recallsOthers(turn.talk, traces)) return refuseRecall(turn, 'query')
   turn.talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountQuery(turn, planned.account)
@@ -67,6 +68,7 @@ export function parse(turn: Turn): Step {
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'extended', message.text, plan, message.name)
   if (tooManyObjects(turn, talk.statements.get(message.name), message.name)) return 'next'
   if (tooMuchText(turn, message.text, message.name)) return 'next'
+  if (areNamesInDoubt(turn)) return turn.settle()
   if (isTakenInDoubt(turn, message.name)) return turn.wait()
   const traces = tracesIn(turn, message.text)
   if (traces !== undefined && recallsOthers(talk, traces)) return refuseRecall(turn, 'extended')

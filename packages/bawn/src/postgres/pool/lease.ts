@@ -3,7 +3,7 @@ import type { ServerSource } from '../server-side.ts'
 import type { PlaceAnswer } from '../session-slots.ts'
 import type { Upstream } from '../upstream.ts'
 import type { Leftover, PooledConnection } from './connection.ts'
-import { changedProfile, type Profile, type SettingChange } from './profile.ts'
+import { changedProfile, type Profile, type SettingChange, type Settings } from './profile.ts'
 import type { ServerStatements } from './server-statements.ts'
 import type { OpenConnection, UpstreamPool } from './upstream-pool.ts'
 
@@ -60,6 +60,10 @@ export class Lease implements ServerSource {
 
   get parameters(): Map<string, string> | undefined {
     return this.#connection?.parameters
+  }
+
+  get begun(): Settings {
+    return this.#parts.profile.settings
   }
 
   take(): true | Promise<void> {

@@ -2,7 +2,8 @@ import { standingOf, standingQuestion, type WantedHost } from '../hosts.ts'
 import { marksQuestion } from '../session-marks.ts'
 import type { Cells } from './questions.ts'
 
-type Settings = readonly (readonly [name: string, value: string])[]
+/** In this order. */
+export type Settings = readonly (readonly [name: string, value: string])[]
 
 /** What a session has of its own on a connection that others had before it. */
 export interface Profile {
@@ -41,6 +42,13 @@ export function changedProfile(begun: Profile, now: Profile, change: SettingChan
 export const resetStatement = 'DISCARD ALL'
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+/** Sets for the session what RESET has led back to what the connection began with; what was taken back again stays. */
+export function restoreStatement(settings: Settings): string {
+  const wanted = settings.map(([name, value]) => `(${quoted(name.toLowerCase())}, ${quoted(value)})`).join(', ')
+  return `SELECT pg_catalog.set_config(s.name, w.value, false) FROM (VALUES ${wanted}) AS w (name, value)
+    JOIN pg_catalog.pg_settings AS s ON pg_catalog.lower(s.name) = w.name WHERE s.source <> 'session'`
+}
 
 /** Statements that put a profile in place, and then ask for what has to be certain. @param asksStanding of several hosts: is this still the one? */
 export function profileStatements({ marks, settings }: Profile, asksStanding: boolean): readonly string[] {

@@ -8,12 +8,18 @@ export class ReportedParameters {
   readonly #known = new Map<string, string>()
   /** What the session began with. */
   #begun: ReadonlyMap<string, string> | undefined
+  /** What the connection began with. */
+  #connection: ReadonlyMap<string, string> | undefined
   /** RESET ALL or DISCARD ALL was carried out: for the session that leads back to what it began with, whatever the connection did. */
   isReset = false
 
-  /** The session works on another connection. @returns what the client has to be told */
-  learn(current: Map<string, string>): readonly (readonly [name: string, value: string])[] {
+  /** The session works on another connection. @param connection what that began with @returns what the client has to be told */
+  learn(
+    current: Map<string, string>,
+    connection?: ReadonlyMap<string, string>,
+  ): readonly (readonly [name: string, value: string])[] {
     this.#current = current
+    this.#connection = connection
     this.#begun ??= new Map(current)
     const news = [...current].filter(([name, value]) => this.#known.get(name) !== value)
     for (const [name, value] of news) this.#known.set(name, value)
@@ -32,10 +38,11 @@ export class ReportedParameters {
     if (!isReadAlike(name, value)) throw new PostgresError('postgres.encoding', `${name} was changed`)
     if (this.#current === undefined) return 'the same'
     this.#current.set(name, value)
-    const told = (this.isReset ? this.#begun?.get(name) : undefined) ?? value
+    const isBack = this.isReset && value === this.#connection?.get(name)
+    const told = (isBack ? this.#begun?.get(name) : undefined) ?? value
     const isNews = told !== this.#known.get(name)
     this.#known.set(name, told)
-    if (told === value) return 'the same'
-    return isNews ? [name, told] : 'nothing'
+    if (!isNews) return 'nothing'
+    return told === value ? 'the same' : [name, told]
   }
 }

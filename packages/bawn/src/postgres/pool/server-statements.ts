@@ -30,18 +30,30 @@ export class ServerStatements {
     return name
   }
 
-  /** @returns its name, and of one that has to go for it */
-  add(key: string): { readonly name: string; readonly evicted: string | undefined; readonly undo: () => void } {
+  /** @returns its name, and of one that has to go for it; `undo` forgets it, `keep` has the one that had to go again */
+  add(key: string): {
+    readonly name: string
+    readonly evicted: string | undefined
+    readonly undo: () => void
+    readonly keep: () => void
+  } {
     let evicted: string | undefined
+    let keep = (): void => {}
     const [oldest] = this.#names
     if (oldest !== undefined && this.#names.size >= maxStatements) {
       this.#names.delete(oldest[0])
       evicted = oldest[1]
+      keep = () => this.put(...oldest)
     }
     this.#last += 1
     const name = `${prefix}${this.#last}`
     this.#names.set(key, name)
-    return { name, evicted, undo: () => void (this.#names.get(key) === name && this.#names.delete(key)) }
+    return { name, evicted, undo: () => void (this.#names.get(key) === name && this.#names.delete(key)), keep }
+  }
+
+  /** It was not taken off after all. */
+  put(key: string, name: string): void {
+    if (!this.#names.has(key)) this.#names.set(key, name)
   }
 
   forget(key: string): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Conversation } from '../conversation.ts'
 import type { EditedText } from '../edits.ts'
-import type { Statement } from '../objects.ts'
+import { objectKey, type Statement } from '../objects.ts'
 import { refuse } from '../refuse.ts'
 import type { Turn } from '../turn.ts'
 import { MessageBuilder } from '../wire/builder.ts'
@@ -20,10 +20,19 @@ export interface ServerText {
 
 const parseComplete = Buffer.from([back.parseComplete, 0, 0, 0, 4])
 
+/** DEALLOCATE or DISCARD ALL is on its way: which names there are is known when it has been answered. */
+export function areNamesInDoubt({ talk }: Turn): boolean {
+  const { pending, takesBackAt, copyIn, prepared } = talk
+  if (prepared === undefined || pending.length === 0 || copyIn === 'skipping-sync') return false
+  return pending.readySent - pending.outstandingReady < takesBackAt
+}
+
 /** Whether the session will have given a name already is known when everything before has been answered. */
 export function isTakenInDoubt({ talk }: Turn, name: string): boolean {
-  if (talk.prepared === undefined || name === '' || talk.statements.get(name) === undefined) return false
-  return talk.pending.outstandingReady > 0 && talk.copyIn !== 'skipping-sync'
+  if (talk.prepared === undefined || name === '' || talk.pending.outstandingReady === 0) return false
+  if (talk.copyIn === 'skipping-sync') return false
+  // One that is taken back is still there if the server has skipped the Close.
+  return talk.statements.get(name) !== undefined || talk.pending.closesBefore(talk.batch, objectKey(name))
 }
 
 /** Parse of a client. @param sent what the server is to read */
@@ -79,9 +88,11 @@ function prepare(
   const key = keyOf(sent)
   const before = shared.get(key)
   if (before !== undefined) shared.forget(key)
-  const { name, evicted = before, undo } = shared.add(key)
+  const { name, evicted = before, undo, keep } = shared.add(key)
+  // Behind an error it stays, and would do so for ever if nobody knew of it.
+  const giveUp = before === undefined ? keep : () => shared.put(key, before)
   if (evicted !== undefined) {
-    talk.send({ kind: 'close', swallow: true })
+    talk.send({ kind: 'close', swallow: true, undo: giveUp })
     talk.toServer.append(closeStatement(evicted))
   }
   const undoBoth = (): void => {
@@ -133,12 +144,12 @@ export function shareName(
   return undefined
 }
 
-/** Bind with the server's name of its statement. */
-export function shareBind({ reader: { buffer, start, end } }: Turn, portal: string, statement: string): Buffer {
+/** Bind with the server's name of its statement. The portal's is as the client wrote it: the server repeats it whole. */
+export function shareBind({ reader: { buffer, start, end } }: Turn, statement: string): Buffer {
   const portalEnd = buffer.indexOf(0, start + 5) + 1
   const statementEnd = buffer.indexOf(0, portalEnd) + 1
-  const message = new MessageBuilder(end - start + 64).begin(front.bind).objectName(portal).objectName(statement)
-  return message.bytes(buffer.subarray(statementEnd, end)).end().take()
+  const message = new MessageBuilder(end - start + 64).begin(front.bind).bytes(buffer.subarray(start + 5, portalEnd))
+  return message.objectName(statement).bytes(buffer.subarray(statementEnd, end)).end().take()
 }
 
 /** Close of a statement: others may go on with it. */

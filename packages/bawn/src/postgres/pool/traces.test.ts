@@ -90,10 +90,36 @@ test('settings that go along', () => {
   }
 })
 
+test('settings that are led back', () => {
+  const rows: readonly (readonly [text: string, resets: unknown, pins: boolean, setting: unknown])[] = [
+    ['reset all', 'all', false, 'none'],
+    ['discard all', 'all', false, undefined],
+    ['reset search_path', ['search_path'], false, undefined],
+    ['reset "Search_Path"; select 1', ['search_path'], false, undefined],
+    ['reset timezone; select 1', ['timezone'], true, undefined],
+    ['select pg_advisory_unlock_all(); close all; unlisten *; reset all;', 'all', false, 'none'],
+    ['begin; reset all; rollback', 'all', true, undefined],
+    ['select 1', undefined, false, undefined],
+  ]
+  for (const [text, resets, pins, setting] of rows) {
+    const traces = tracesOf(Buffer.from(text))
+    assert.deepEqual([traces.resets, traces.pins, traces.setting], [resets, pins, setting], text)
+  }
+})
+
 test('names that are taken back', () => {
   assert.equal(tracesOf(Buffer.from('DEALLOCATE ALL')).deallocates, 'all')
   assert.deepEqual(tracesOf(Buffer.from('deallocate prepare "A b"')).deallocates, { name: 'A b' })
   assert.deepEqual(tracesOf(Buffer.from('DEALLOCATE Abc;')).deallocates, { name: 'abc' })
+  for (const [text, before] of [
+    ['deallocate all', 0],
+    ['select 1;; deallocate prepare all; select 2', 1],
+    [';deallocate all;', 0],
+  ] as const) {
+    const traces = tracesOf(Buffer.from(text))
+    assert.deepEqual([traces.deallocates, traces.before], ['all', before], text)
+  }
+  assert.equal(tracesOf(Buffer.from('deallocate x; select 1 as "all"')).deallocates, undefined)
   assert.equal(tracesOf(Buffer.from('discard all')).discards, true)
   assert.equal(tracesOf(Buffer.from('select 1; deallocate all')).clears, true)
   assert.equal(tracesOf(Buffer.from('discard plans')).clears, true)

@@ -1,6 +1,7 @@
 import { lex } from '../sql/lexer.ts'
 import type { Leftover } from './connection.ts'
 import type { SettingChange } from './profile.ts'
+import type { Resets } from './session-settings.ts'
 
 /** What a text leaves behind in the session that runs it, as far as its words tell. Errs towards leaving something. */
 export interface Traces {
@@ -13,8 +14,12 @@ export interface Traces {
   readonly discards: boolean
   /** SET or RESET of settings that go along from connection to connection. */
   readonly setting: SettingChange | undefined
-  /** DEALLOCATE, alone: of this name, or `all`. */
+  /** Settings that it leads back to what the session began with. */
+  readonly resets: Resets | undefined
+  /** DEALLOCATE, alone: of this name, or `all`, also among others. */
   readonly deallocates: { readonly name: string } | 'all' | undefined
+  /** How many statements of the text come before `DEALLOCATE ALL`. */
+  readonly before: number
   /** Among others, one that takes prepared statements off. */
   readonly clears: boolean
 }
@@ -25,7 +30,9 @@ const nothing: Traces = {
   recalls: false,
   discards: false,
   setting: undefined,
+  resets: undefined,
   deallocates: undefined,
+  before: 0,
   clears: false,
 }
 
@@ -35,6 +42,8 @@ const words = (list: string): ReadonlySet<string> => new Set(list.trim().split(/
 const fleeting =
   words(`select with values table insert update delete merge begin start commit end rollback abort savepoint release
   show fetch move close copy lock notify explain`)
+/** Statements that begin and end transactions, whole or in part. */
+const controlling = words('begin start commit end rollback abort savepoint release')
 /** What a SET begins with that ends with its transaction. */
 const local = words('local transaction constraints')
 
@@ -100,9 +109,9 @@ function alone(text: string): Traces | undefined {
   if (set !== null) return moved(set[1] === undefined ? (set[2] ?? '') : 'timezone', set[3], set[4])
   const config = setConfigText.exec(text)
   if (config !== null) return moved(config[1] ?? '', config[2], undefined)
-  if (/^\s*discard\s+all\s*;?\s*$/i.test(text)) return { ...nothing, leftover: 'state', discards: true }
+  if (/^\s*discard\s+all\s*;?\s*$/i.test(text)) return { ...nothing, leftover: 'state', resets: 'all', discards: true }
   const reset = resetText.exec(text)?.[1]?.toLowerCase()
-  if (reset === 'all') return { ...nothing, leftover: 'state', setting: 'none' }
+  if (reset === 'all') return { ...nothing, leftover: 'state', setting: 'none', resets: 'all' }
   if (reset !== undefined) return moved(reset, undefined, 'default')
   const deallocate = deallocateText.exec(text)
   if (deallocate === null) return undefined
@@ -115,8 +124,14 @@ function alone(text: string): Traces | undefined {
 function moved(name: string, literal: string | undefined, word: string | undefined): Traces | undefined {
   const key = name.toLowerCase()
   if (!movable.has(key) || (key === 'timezone' && word?.toLowerCase() === 'local')) return undefined
-  if (word?.toLowerCase() === 'default') return { ...nothing, leftover: 'state', setting: [key, undefined] }
+  if (word?.toLowerCase() === 'default')
+    return { ...nothing, leftover: 'state', setting: [key, undefined], resets: [key] }
   return { ...nothing, leftover: 'state', setting: [key, literal?.replaceAll("''", "'") ?? word?.toLowerCase() ?? ''] }
+}
+
+/** A name as SQL has it, in the form in which it is looked up. */
+function nameIn(token: string): string {
+  return token.startsWith('"') ? token.slice(1, -1).replaceAll('""', '"').toLowerCase() : token.toLowerCase()
 }
 
 function scanned(text: Uint8Array): Traces {
@@ -136,6 +151,11 @@ function scanned(text: Uint8Array): Traces {
   /** Text within the text, and quoted names, that may say what the words do not. */
   let hides = false
   let clears = false
+  let statements = 0
+  /** As `Traces.before`. */
+  let deallocatesAt = -1
+  let controls = false
+  const resets: string[] = []
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.length)
   const lexed = lex(text, unlimited, ({ kind, start, end }) => {
     const token =
@@ -149,6 +169,7 @@ function scanned(text: Uint8Array): Traces {
       if (position === 0) {
         first = token
         if (!fleeting.has(token)) leaves = true
+        if (controlling.has(token)) controls = true
         if (token === 'deallocate' || token === 'discard') clears = true
         if (token === 'listen' || token === 'execute' || token === 'load') pins = true
       }
@@ -162,9 +183,14 @@ function scanned(text: Uint8Array): Traces {
       if (indelible.test(token) || (token === 'seed' && first === 'set')) unfit = true
     }
     if (position === 1 && first === 'set' && !local.has(token)) pins = true
+    if (first === 'deallocate' && token === 'all' && (position === 1 || (position === 2 && last === 'prepare')))
+      deallocatesAt = statements
+    if (position === 1 && first === 'reset') resets.push(nameIn(bytes.toString('latin1', start, end)))
     if (position === 1 && first === 'prepare' && token !== 'transaction') pins = true
-    if (token === ';' && kind === 'mark') position = 0
-    else if (kind !== 'mark' || position > 0) position += 1
+    if (token === ';' && kind === 'mark') {
+      if (position > 0) statements += 1
+      position = 0
+    } else if (kind !== 'mark' || position > 0) position += 1
     if (kind === 'word' && token === 'into') names = true
     else if (names && kind !== 'word' && kind !== 'quoted' && token !== '.') names = false
     before = last
@@ -174,9 +200,15 @@ function scanned(text: Uint8Array): Traces {
   if (lexed.kind !== 'tokens') return { ...nothing, leftover: 'state', pins: true }
   if (configs > 0 && bytes.toString('latin1').match(localConfig)?.length !== configs) pins = true
   if (hides && leaves && indelibleInside.test(bytes.toString('latin1'))) unfit = true
+  const isAll = resets.includes('all')
+  // One that a transaction in the text may take back, or that nobody takes along, is kept with its connection.
+  if (resets.length > 0 && (controls || (!isAll && resets.some(name => movable.has(name))))) pins = true
   return {
     ...nothing,
     clears,
+    ...(deallocatesAt < 0 ? {} : { deallocates: 'all', before: deallocatesAt }),
+    setting: isAll && !pins ? 'none' : undefined,
+    resets: isAll ? 'all' : resets.length > 0 ? resets : undefined,
     leftover: unfit ? 'unfit' : leaves || pins ? 'state' : 'nothing',
     pins: pins || unfit,
     recalls: recalls && !advances,
