@@ -132,6 +132,8 @@ before(async () => {
   desk: { door: admin, address: 127.0.0.1:0, token_file: desk.token }
 databases:
   shop: { ${server}, login: { ${login} }, allow: [staff], replication: [staff] }
+  pooled: { ${server}, login: { ${login} }, allow: [staff], pool: { mode: transaction, size: 4 } }
+  kept: { ${server}, login: { ${login} }, allow: [staff], pool: { mode: session, size: 4 } }
   own: { ${server}, login: { kind: verifier, ${login} }, allow: [staff] }
   filtered:
     ${flow}
@@ -143,7 +145,7 @@ accounts:
   people: { kind: file, format: users_yml, path: users.yml }
   roles: { kind: postgres-roles, ${server}, login: { ${login} }, roles: [staff] }
 host_rules:
-  - { door: postgres, database: [shop, filtered], user: carol, address: 127.0.0.1, use: [trust] }
+  - { door: postgres, database: [shop, pooled, kept, filtered], user: carol, address: 127.0.0.1, use: [trust] }
   - { door: postgres, database: own, use: [scram] }
 policies: { staff: { roles: [staff] } }
 fields:
@@ -190,6 +192,8 @@ test('whoever asks for nothing gets the primary, whatever the order, and a repli
   for (const [database, user] of [
     ['shop', 'gateway'],
     ['own', 'alice'],
+    ['pooled', 'gateway'],
+    ['kept', 'gateway'],
   ] as const) {
     assert.deepEqual(await ask(as(database)), [{ standby: false, port: first.port, user }])
     assert.deepEqual(await ask(as(database, 'primary')), [{ standby: false, port: first.port, user }])
@@ -255,12 +259,24 @@ test('the primary is killed: its sessions end, and new ones have the one that is
   const writing = await connected(as('shop'))
   const reading = await connected(as('shop', 'replica'))
   await writing.client.query("insert into notes (text) values ('at the first')")
+  // With pools: who is idle holds nothing that could be lost, and who is in a transaction loses that.
+  const [idle, amid, pooledReading] = [
+    await connected(as('pooled')),
+    await connected(as('pooled')),
+    await connected(as('pooled', 'replica')),
+  ]
+  for (const { client } of [idle, amid, pooledReading]) await client.query({ name: 'where', text: where })
+  await ask(as('kept'))
+  await amid.client.query('begin')
+  await amid.client.query("insert into notes (text) values ('lost')")
   process.kill(first.pid, 'SIGKILL')
   const error = await writing.ended
   assert.ok(error instanceof Error)
   await assert.rejects(writing.client.query('select 1'))
   // Before the promotion there is none, and that is said.
-  await assert.rejects(ask(as('shop')), { code: '08001', message: /no host of the database is a primary/ })
+  for (const database of ['shop', 'pooled', 'kept'])
+    await assert.rejects(ask(as(database)), { code: '08001', message: /no host of the database is a primary/ })
+  assert.ok((await amid.ended) instanceof Error)
   // Verifiers are the primary's to tell: a role may have been locked there.
   await assert.rejects(ask(as('own', 'replica')), { code: '57P03' })
   await direct(second, client => client.query('select pg_promote()'))
@@ -274,12 +290,19 @@ test('the primary is killed: its sessions end, and new ones have the one that is
   for (const [database, user] of [
     ['shop', 'gateway'],
     ['own', 'alice'],
+    ['pooled', 'gateway'],
+    ['kept', 'gateway'],
   ] as const) {
     assert.deepEqual(await ask(as(database)), [{ standby: false, port: second.port, user }])
     // There is no replica any more: the primary will do.
     assert.deepEqual(await ask(as(database, 'replica')), [{ standby: false, port: second.port, user }])
   }
   assert.deepEqual(await ask(as('shop'), 'select email from people'), [{ email: 'a****@example.org' }])
+  for (const { client } of [idle, pooledReading]) {
+    const { rows } = await client.query({ name: 'where', text: where })
+    assert.deepEqual(rows, [{ standby: false, port: second.port, user: 'gateway' }])
+    await client.end()
+  }
   // Who read at the standby is still there.
   assert.deepEqual((await reading.client.query(where)).rows, [{ standby: false, port: second.port, user: 'gateway' }])
   await reading.client.end()

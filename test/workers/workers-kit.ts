@@ -104,6 +104,8 @@ listeners:
 databases:
   shop: { ${shop} }
   small: { ${shop}, limits: { sessions: 4, sessions_per_identity: 3, queue_length: 1, queue_timeout: 60s } }
+  pooled: { ${shop}, pool: { mode: transaction, size: 4 }, limits: { queue_length: 100, queue_timeout: 60s } }
+  tight: { ${shop}, pool: { mode: transaction, size: 2 }, limits: { queue_length: 1, queue_timeout: 300ms } }
 upstreams: { api: { url: "http://127.0.0.1:${at.port}" } }
 accounts: { people: { kind: sqlite, path: accounts.db } }
 tokens: { kind: memory, ttl: 1h }
