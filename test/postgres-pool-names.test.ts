@@ -52,6 +52,8 @@ const rows: readonly (readonly [name: string, ...writes: (readonly [ready: numbe
     [2, parse('x', 'select 1'), sync, failing, close('S', 'x'), sync],
     [2, failing, close('S', 'x'), sync, parse('x', 'select 2'), sync],
     [3, close('S', 'x'), sync, parse('x', 'select 2'), sync, run('', 'x'), sync],
+    [2, failing, close('S', 'x'), sync, close('S', 'x'), parse('x', 'select 3'), sync],
+    [1, run('', 'x'), sync],
   ],
   [
     'a statement that takes itself back, and one that is not there yet when it is named',

@@ -202,7 +202,10 @@ export class Conversation {
 
   /** A batch has ended, or what was still to come of one. */
   settle(strays: StraySyncs): void {
-    this.isSettled = this.transaction === status.idle && this.pending.length === 0 && !strays.areDue
+    if (this.pending.length > 0) return
+    this.statements.settle()
+    this.portals.settle()
+    this.isSettled = this.transaction === status.idle && !strays.areDue
   }
 
   /** No transaction is open any more. @param batch that has ended */

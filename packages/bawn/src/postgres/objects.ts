@@ -76,14 +76,22 @@ export function objectKey(name: string): string {
   return name.length > 63 ? name.slice(0, 63) : name
 }
 
+/** More are not on their way at once, but where `max_pending` is larger. */
+const maxGone = 10_000
+
+/** In place of what was taken back. */
+class Gone {}
+
 /**
  * Names that the client gave, as they will be once everything sent has been carried out. Each change can be undone, for the server
  * skips messages behind an error.
  */
 export class ObjectTable<Value extends object> {
   readonly #values = new Map<string, Value>()
+  /** Names that were taken back, one mark for each time, as long as that may be undone. */
+  readonly #gone = new Map<string, Gone>()
   /** What was there before those that have never come to be. */
-  readonly #undone = new WeakMap<Value, { readonly before: Value | undefined }>()
+  readonly #undone = new WeakMap<object, { readonly before: Value | Gone | undefined }>()
 
   get size(): number {
     return this.#values.size
@@ -96,16 +104,26 @@ export class ObjectTable<Value extends object> {
   /** @returns puts back what was there before, unless something newer has come: a later batch does not fail with this one */
   set(name: string, value: Value | undefined): () => void {
     const key = objectKey(name)
-    const before = this.#values.get(key)
-    this.#put(key, value)
+    const before = this.#now(key)
+    const made = value ?? new Gone()
+    this.#put(key, made)
     return () => {
-      if (value !== undefined) this.#undone.set(value, { before })
-      if (this.#values.get(key) === value) this.#put(key, this.#lasting(before))
+      this.#undone.set(made, { before })
+      if (this.#now(key) === made) this.#put(key, this.#lasting(before))
     }
   }
 
+  /** Nothing is on its way that could be undone. */
+  settle(): void {
+    if (this.#gone.size > 0) this.#gone.clear()
+  }
+
+  #now(key: string): Value | Gone | undefined {
+    return this.#values.get(key) ?? this.#gone.get(key)
+  }
+
   /** The batch of what was there may have failed meanwhile. */
-  #lasting(value: Value | undefined): Value | undefined {
+  #lasting(value: Value | Gone | undefined): Value | Gone | undefined {
     let lasting = value
     for (let undone = lasting && this.#undone.get(lasting); undone !== undefined; ) {
       lasting = undone.before
@@ -122,8 +140,21 @@ export class ObjectTable<Value extends object> {
     for (const [key, value] of this.#values) if (condition(value)) this.#values.delete(key)
   }
 
-  #put(key: string, value: Value | undefined): void {
-    if (value === undefined) this.#values.delete(key)
-    else this.#values.set(key, value)
+  #put(key: string, value: Value | Gone | undefined): void {
+    if (value === undefined || value instanceof Gone) {
+      this.#values.delete(key)
+      if (value === undefined) this.#gone.delete(key)
+      else this.#keepGone(key, value)
+      return
+    }
+    if (this.#gone.size > 0) this.#gone.delete(key)
+    this.#values.set(key, value)
+  }
+
+  #keepGone(key: string, mark: Gone): void {
+    this.#gone.delete(key)
+    this.#gone.set(key, mark)
+    const [oldest] = this.#gone.keys()
+    if (oldest !== undefined && this.#gone.size > maxGone) this.#gone.delete(oldest)
   }
 }

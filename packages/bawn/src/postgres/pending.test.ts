@@ -70,15 +70,17 @@ test('names beyond 63 bytes are one name, and changes can be undone', () => {
 test('changes of batches that fail one after the other are undone as if neither had been, and a newer one that stays is kept', () => {
   const values = ['z', 'a', 'b', undefined].map(of => (of === undefined ? undefined : { of }))
   const [z, a, b] = values
-  for (const second of [b, undefined]) {
-    for (const fails of [true, false]) {
-      const table = new ObjectTable<{ readonly of: string }>()
-      table.set('', z)
-      const undoFirst = table.set('', a && { ...a })
-      const undoSecond = table.set('', second && { ...second })
-      undoFirst()
-      if (fails) undoSecond()
-      assert.deepEqual(table.get(''), fails ? z : second)
+  for (const first of [a, undefined]) {
+    for (const second of [b, undefined]) {
+      for (const fails of [true, false]) {
+        const table = new ObjectTable<{ readonly of: string }>()
+        table.set('', z)
+        const undoFirst = table.set('', first && { ...first })
+        const undoSecond = table.set('', second && { ...second })
+        undoFirst()
+        if (fails) undoSecond()
+        assert.deepEqual(table.get(''), fails ? z : second)
+      }
     }
   }
 })
