@@ -550,7 +550,6 @@ test('connections over the rate are told so before TLS, with 53300, and take nob
 test('connections that cannot be counted are refused', async () => {
   const rateLimit: RateLimit = {
     name: 'listener',
-    per: 'address',
     burst: 1,
     windowMs: 1,
     take: () => Promise.reject(new Error('the counter is away')),

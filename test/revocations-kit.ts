@@ -58,12 +58,12 @@ export async function eventually(what: string, holds: () => Promise<boolean>): P
   return performance.now() - from
 }
 
-/** @param extra further sections, or lines, of each node's configuration; `route` goes into the route `/who` */
+/** @param extra further sections, or lines, of each node's configuration; `route` goes into the route `/who`, `routes` are lines behind it */
 export async function startIssuedGateways(
   extra: (
     folder: string,
     node: number,
-  ) => { readonly sections: string; readonly route?: string; readonly sql?: string },
+  ) => { readonly sections: string; readonly route?: string; readonly routes?: string; readonly sql?: string },
   count = 2,
 ): Promise<IssuedGateways> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-issued-'))
@@ -104,7 +104,7 @@ export async function startIssuedGateways(
     const apiKey = generateApiKey()
 
     const configuration = (node: number): string => {
-      const { sections, route = '', sql = '' } = extra(folder, node)
+      const { sections, route = '', routes = '', sql = '' } = extra(folder, node)
       return `listeners:
   web: { door: http, address: 127.0.0.1:0 }
   sql: { door: postgres, address: 127.0.0.1:0${sql} }
@@ -121,9 +121,8 @@ host_rules:
 tokens: { kind: sqlite, path: tokens.db }
 routes:
   - { path: /who, methods: [GET], upstream: who, allow: [authenticated], identity_headers: { id: X-User }${route} }
-  - { path: "/who/{customer}", methods: [GET], upstream: who, allow: [authenticated]${route} }
   - { path: /events, methods: [GET], upstream: who, allow: [authenticated] }
-keys: { store: { kind: directory, path: keys }, master: file:master, client_id: shop-keys }
+${routes}keys: { store: { kind: directory, path: keys }, master: file:master, client_id: shop-keys }
 audit: { file: audit${node}.jsonl }
 ${sections}
 `

@@ -95,6 +95,43 @@ test('per client: wherever it comes from, at both nodes; others have their own, 
   assert(wrong.every(answer => answer?.status === 401))
 })
 
+test('per header, parameter and claim at both nodes together, and Redis is not told the values', async t => {
+  const rate = 'rate: 30/h, burst: 4'
+  const gateways = await startIssuedGateways(folder => {
+    writeFileSync(join(folder, 'redis.password'), password, { mode: 0o600 })
+    const url = `redis://127.0.0.1:${redis.port}/5`
+    return {
+      sections: `rate_limits: { kind: redis, url: "${url}", password: file:redis.password, timeout: 5s }`,
+      route: `, rate_limit: { per: { claim: org.tenant }, ${rate} }`,
+      routes: `  - { path: "/h", methods: [GET], upstream: who, allow: [anyone], rate_limit: { per: { header: X-Tenant }, ${rate} } }
+  - { path: "/p/{customer}", methods: [GET], upstream: who, allow: [anyone], rate_limit: { per: { parameter: customer }, ${rate} } }
+`,
+    }
+  })
+  t.after(() => gateways.stop())
+  const permitted = async (headers: Record<string, string>, path = '/who'): Promise<number> => {
+    const asked = Array.from({ length: 8 }, (_, n) => (gateways.nodes[n % 2] ?? assert.fail()).ask(headers, path))
+    const answers = await Promise.all(asked)
+    assert(answers.every(({ status, headers: said }) => status === 200 || (status === 429 && said.has('retry-after'))))
+    return answers.filter(({ status }) => status === 200).length
+  }
+  const tenant = (name: string, sub: string) => bearer(gateways.token({ org: { tenant: name }, sub }))
+  assert.equal(await permitted(tenant('wren-tenant', 'jane')), 4)
+  assert.equal(await permitted(tenant('wren-tenant', 'pat')), 0, 'a colleague')
+  assert.equal(await permitted(tenant('heron-tenant', 'jane')), 4)
+  assert.equal(await permitted(bearer(gateways.token({}))), 4, 'who has none')
+  assert.equal(await permitted({ 'x-api-key': gateways.apiKey }), 0, 'and who has none either')
+  assert.equal(await permitted({ 'X-Tenant': 'wren-tenant' }, '/h'), 4)
+  assert.equal(await permitted({ 'X-Tenant': 'heron-tenant' }, '/h'), 4)
+  assert.equal(await permitted({}, '/h'), 4)
+  assert.equal(await permitted({}, '/p/wren-tenant'), 4)
+  assert.equal(await permitted({}, '/p/heron-tenant'), 4)
+  const keys = redis.command('-n', '5', 'KEYS', '*').trim().split('\n')
+  assert.equal(keys.length, 8)
+  assert.doesNotMatch(keys.join(' '), /wren|heron/)
+  for (const key of keys) assert(Number(redis.command('-n', '5', 'PTTL', key)) > 0, `${key} ends by itself`)
+})
+
 for (const away of ['count_here', 'refuse'] as const) {
   test(`two gateways count together, and with Redis away: ${away}`, async t => {
     const gateways: IssuedGateways = await startIssuedGateways(folder => {

@@ -3,7 +3,6 @@ import { AuthnError } from '../authn/error.ts'
 import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { Standing } from '../authn/revocation/revocation-check.ts'
-import type { RateLimit } from '../limits/rate-limit.ts'
 import {
   type Authentication,
   authenticate,
@@ -55,7 +54,7 @@ export type AnyAdmitted = Admitted | AdmittedToTokens | AdmittedToLogin
 
 /**
  * The way in, in this order: a well-formed request, the listener's rate, a route, its rate, a host rule, a mechanism, the route's rate where
- * that is per client, its policies.
+ * that is by who asks, its policies.
  * Whether a path has a route is told to anybody: routes are the published interface, what they guard is not.
  *
  * @returns undefined when the request was refused; the turn has answered. At once, unless a mechanism has to wait for something
@@ -76,8 +75,15 @@ export function admit(turn: Turn): AnyAdmitted | undefined | Promise<AnyAdmitted
   return whenTrue(withinRate(turn, turn.rateLimit), () => findTarget(turn, head))
 }
 
-function limitPer(per: RateLimit['per'], { rateLimit }: Route): RateLimit | undefined {
-  return rateLimit?.per === per ? rateLimit : undefined
+/** Takes one of the route's rate, where it is counted at this point. @param identity `false`: nobody was asked yet */
+function withinRouteRate(
+  turn: Turn,
+  { route, head, path }: Admitted,
+  identity: Identity | undefined | false,
+): boolean | Promise<boolean> {
+  const { rate } = route
+  if (rate === undefined || rate.isByIdentity === (identity === false)) return true
+  return withinRate(turn, rate.limit, rate.caller({ head, path, identity: identity || undefined }))
 }
 
 /** Goes on at once where it is known at once. */
@@ -130,9 +136,8 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
   turn.resource = route.pattern.text
   turn.route = route
   if (route.cors !== undefined) turn.headers.push(...route.cors.answer(headerOf(head, 'origin')))
-  return whenTrue(withinRate(turn, limitPer('address', route)), () =>
-    identify(turn, { kind: 'route', head, path, route }),
-  )
+  const admitted = { kind: 'route', head, path, route } as const
+  return whenTrue(withinRouteRate(turn, admitted, false), () => identify(turn, admitted))
 }
 
 function admitToLogin(turn: Turn, head: RequestHead, path: RequestPath, target: LoginTarget): Entry {
@@ -259,8 +264,8 @@ function settle(asking: Asking, who: Authentication): Entry {
 function decideWithinRate(asking: Asking, identity: Identity | undefined, foreignPage: boolean): Entry {
   const { turn, admitted } = asking
   turn.identity = identity
-  const limit = admitted.kind === 'route' ? limitPer('client', admitted.route) : undefined
-  return whenTrue(withinRate(turn, limit, identity), () => decide(asking, identity, foreignPage))
+  const within = admitted.kind !== 'route' || withinRouteRate(turn, admitted, identity)
+  return whenTrue(within, () => decide(asking, identity, foreignPage))
 }
 
 function refuse({ turn, rule }: Pick<Asking, 'turn' | 'rule'>, who: RefusedAuthentication): undefined {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createBearerMechanism } from '../authn/bearer.ts'
 import type { HttpMechanism } from '../authn/http-mechanism.ts'
+import { createIdentity } from '../authn/identity.ts'
 import { rateLimitOptions } from '../limits/option.ts'
 import { createRateLimiter, type RateLimit } from '../limits/rate-limit.ts'
 import { codeOf, everything, get, raw, startDoor, startUpstream } from './kit.test.ts'
+import { HttpError } from './problem.ts'
 
 const listenerLimit = (rate: string, now: () => number, burst?: number): RateLimit =>
   createRateLimiter({ now }).limit('listener web', 'listener', rateLimitOptions.parse({ rate, burst }))
@@ -171,7 +174,6 @@ test('a limit that answers later is waited for; one that cannot answer lets nobo
   const upstream = await startUpstream(t, (_request, response) => response.end('fine'))
   const later = (answer: () => Promise<ReturnType<RateLimit['take']>>): RateLimit => ({
     name: 'listener',
-    per: 'address',
     burst: 1,
     windowMs: 1_000,
     take: () => answer().then(taken => taken),
@@ -186,4 +188,112 @@ test('a limit that answers later is waited for; one that cannot answer lets nobo
   })
   assert.equal((await get(away.port, '/a')).status, 500)
   assert.equal(away.logged.length, 1)
+})
+
+/** Tokens are claims in base64url here; one with `other` is of another issuer. */
+const claimsMechanism = createBearerMechanism(
+  {
+    authenticate: async token => {
+      const claims: Record<string, unknown> = JSON.parse(Buffer.from(token, 'base64url').toString())
+      const source = 'other' in claims ? 'other' : 'test'
+      const identity = { id: 'alice', roles: [], claims, source, clientId: undefined, expiresAt: undefined }
+      return { kind: 'identified', identity: createIdentity({ ...identity, mechanism: 'jwt' }) }
+    },
+  },
+  { realm: 'bawn', base64: false },
+)
+const claims = (of: Record<string, unknown>): string =>
+  `Authorization: Bearer ${Buffer.from(JSON.stringify(of)).toString('base64url')}`
+
+/** What is asked in this order, of a route where each caller may ask twice; `yes` where it was let through. */
+const perRows: readonly {
+  readonly per: object
+  readonly path: string
+  readonly asked: readonly (readonly [string, readonly string[], 'yes' | 'no', string])[]
+}[] = [
+  {
+    per: { header: 'X-Tenant' },
+    path: '/a',
+    asked: [
+      ['/a', ['X-Tenant: one'], 'yes', ''],
+      ['/a', ['x-tenant: one'], 'yes', 'a name of a header has no case'],
+      ['/a', ['X-Tenant: one'], 'no', 'a third'],
+      ['/a', ['X-Tenant: two'], 'yes', 'another tenant'],
+      ['/a', [], 'yes', 'without one'],
+      ['/a', ['X-Tenant: '], 'yes', 'an empty one is none'],
+      ['/a', [], 'no', 'all without one are one caller'],
+      ['/a', ['X-Tenant: two', 'X-Tenant: three'], 'no', 'two are none'],
+      ['/a', ['X-Tenant: three', 'Connection: close, x-tenant'], 'no', 'one that goes no further is none'],
+      ['/a', ['X-Tenant: two'], 'yes', 'nothing was taken from it meanwhile'],
+      ['/a', ['X-Tenant: two'], 'no', ''],
+    ],
+  },
+  {
+    per: { parameter: 'customer' },
+    path: '/shops/{shop}/{customer}',
+    asked: [
+      ['/shops/1/anna', [], 'yes', ''],
+      ['/shops/2/anna', [], 'yes', 'another parameter has no say'],
+      ['/shops/1/ANN%61', [], 'no', 'however it is written'],
+      ['/shops/1/anna.', [], 'no', 'servers differ about it'],
+      ['/shops/1/berta', [], 'yes', ''],
+    ],
+  },
+  {
+    per: { claim: 'org.tenant' },
+    path: '/a',
+    asked: [
+      ['/a', [claims({ org: { tenant: 'one' } })], 'yes', ''],
+      ['/a', [claims({ org: { tenant: 'one' }, jti: '2' })], 'yes', ''],
+      ['/a', [claims({ org: { tenant: 'one' }, jti: '3' })], 'no', 'whichever token'],
+      ['/a', [claims({ org: { tenant: 'one' }, other: true })], 'yes', 'what another issuer calls so'],
+      ['/a', [claims({ org: { tenant: 1 } })], 'yes', ''],
+      ['/a', [claims({})], 'yes', 'without it'],
+      ['/a', [claims({ org: { tenant: ['one'] } })], 'yes', 'no text'],
+      ['/a', [], 'no', 'nobody'],
+      ['/a', [claims({ org: { tenant: '' } })], 'no', 'empty'],
+    ],
+  },
+]
+
+for (const engine of engines)
+  for (const { per, path, asked } of perRows)
+    test(`${engine}: per ${JSON.stringify(per)}`, async t => {
+      let arrived = 0
+      const upstream = await startUpstream(t, (_request, response) => {
+        arrived += 1
+        response.end('fine')
+      })
+      const { port, events, logged } = await startDoor(t, {
+        upstream,
+        now: () => 0,
+        listener: { engine },
+        mechanisms: [claimsMechanism],
+        routes: [{ path, rate_limit: { per, rate: '2/m' } }],
+      })
+      for (const [at, [target, headers, passes, why]] of asked.entries()) {
+        const answer = await get(port, target, headers)
+        assert.equal(answer.status, passes === 'yes' ? 200 : 429, `${at}: ${why}`)
+        assert.equal(answer.headers.get('ratelimit-policy'), '"route";q=2;w=60')
+        assert.equal(answer.headers.get('retry-after'), passes === 'yes' ? undefined : '30')
+      }
+      assert.equal(arrived, asked.filter(([, , passes]) => passes === 'yes').length)
+      assert.doesNotMatch(JSON.stringify([events.map(({ rule, code }) => [rule, code]), logged]), /\b(one|two|anna)\b/)
+    })
+
+test('a rate that nothing could be counted by stops the start', async t => {
+  const upstream = await startUpstream(t, (_request, response) => response.end())
+  for (const [per, expected] of [
+    [{ parameter: 'id' }, /\{id\} is no parameter of the path/],
+    [{ header: 'Authorization' }, /Authorization is not what a caller is told apart by/],
+    [{ header: 'X-Forwarded-For' }, /X-Forwarded-For is not/],
+    [{ header: 'X-Person' }, /X-Person is not/],
+    [{ header: 'Host' }, /Host is not/],
+  ] as const) {
+    const routes = [{ path: '/a', identity_headers: { id: 'X-Person' }, rate_limit: { per, rate: '2/m' } }]
+    await assert.rejects(
+      startDoor(t, { upstream, routes }),
+      error => error instanceof HttpError && error.code === 'http.bad_route' && expected.test(error.message),
+    )
+  }
 })

@@ -1,4 +1,3 @@
-import type { Identity } from '../authn/identity.ts'
 import type { RateLimit, RateTaken } from '../limits/rate-limit.ts'
 import type { Turn } from './turn.ts'
 
@@ -6,17 +5,16 @@ import type { Turn } from './turn.ts'
  * Takes one of a rate limit. Every answer to the request then says what is left of it, by the RateLimit and RateLimit-Policy fields
  * (draft-ietf-httpapi-ratelimit-headers-10); what is over the limit is answered here, 429 with Retry-After.
  *
- * @param identity who is counted, in place of the address
+ * @param caller who is counted, in place of the address
  * @returns whether the request may go on; at once, where the limit is counted here
  */
 export function withinRate(
   turn: Turn,
   limit: RateLimit | undefined,
-  identity?: Identity | undefined,
+  caller?: string | undefined,
 ): boolean | Promise<boolean> {
   if (limit === undefined) return true
-  const client = identity && JSON.stringify([identity.source ?? null, identity.id])
-  const taken = limit.take(turn.request.remoteAddress, client)
+  const taken = limit.take(turn.request.remoteAddress, caller)
   return taken instanceof Promise ? taken.then(late => settle(turn, limit, late)) : settle(turn, limit, taken)
 }
 

@@ -1,6 +1,6 @@
 import type { Identity } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
-import type { RateLimit, RateLimiter } from '../limits/rate-limit.ts'
+import type { RateLimiter } from '../limits/rate-limit.ts'
 import { type PolicyUse, parametersOf } from '../policy/facts.ts'
 import type { Gate } from '../policy/policy.ts'
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
@@ -22,6 +22,7 @@ import { headerClass } from './header-class.ts'
 import type { RouteOptions } from './option.ts'
 import { ByHost, routeHost } from './route-hosts.ts'
 import { foldSegment, parsePattern, patternsOverlap, type RoutePattern } from './route-pattern.ts'
+import { compileRouteRate, type RouteRate } from './route-rate.ts'
 import type { AnswerSigning } from './sign-answer.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
@@ -64,8 +65,7 @@ export interface Route extends Destination {
   takes(identity: Identity): boolean
   /** Names of parameters of the query that the upstream may see; `undefined`: all. */
   readonly query: ReadonlySet<string> | undefined
-  /** Before anybody is asked who they are. */
-  readonly rateLimit: RateLimit | undefined
+  readonly rate: RouteRate | undefined
   /** What of this route's bodies is protected, for the path of a request; `undefined` when nothing is. */
   fields(segments: readonly string[]): FieldPlan | undefined
 }
@@ -214,8 +214,7 @@ function compile(
     errorPages: readErrorPages(option.errors, option.path),
     takes: option.issuers === undefined ? () => true : onlyOf(new Set(option.issuers), context.issuers),
     query: option.query && new Set(option.query),
-    rateLimit:
-      option.rate_limit && context.limiter.limit(`route ${option.methods} ${option.path}`, 'route', option.rate_limit),
+    rate: compileRouteRate(option, parsed, reserved, context),
     fields,
   })
 }

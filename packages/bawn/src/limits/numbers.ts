@@ -22,6 +22,7 @@ export const numbersPurposes = {
   'login failures': 50_000,
   'browser logins': 50_000,
   rates: 100_000,
+  'chosen rates': 50_000,
 } as const
 export type NumbersPurpose = keyof typeof numbersPurposes
 

@@ -24,13 +24,22 @@ export const rateLimitOptions = z.strictObject({
   burst: z.int().min(1).max(1_000_000).optional().describe('at once; default: the number of rate'),
 })
 
-/** The same on a route, where somebody may be identified. */
+const headerName = z.string().regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header')
+
+/** The same on a route, where a request has a path, and somebody may be identified. */
 export const routeRateLimitOptions = rateLimitOptions.extend({
   per: z
-    .enum(['address', 'client'])
+    .union([
+      z.enum(['address', 'client']),
+      z.strictObject({ header: headerName.describe('of the request, before anybody is asked who they are') }),
+      z.strictObject({ parameter: z.string().min(1).describe('of path, before anybody is asked who they are') }),
+      z.strictObject({
+        claim: z.string().min(1).describe('of who was identified; a dotted path reaches into objects'),
+      }),
+    ])
     .default('address')
     .describe(
-      'who is counted as one. address: an IPv4 address, or an IPv6 /64, and a /48 as sixteen, before anybody is asked who they are; client: who was identified, wherever from, and by address who was not',
+      'who is counted as one. address: an IPv4 address, or an IPv6 /64, and a /48 as sixteen, before anybody is asked who they are; client: who was identified, wherever from, and by address who was not; { header: NAME }, { parameter: NAME }, { claim: PATH }: all with the same value, and all without one together',
     ),
 })
 export type RateLimitOptions = Frozen<z.output<typeof routeRateLimitOptions>>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { rateLimitOptions } from './option.ts'
+import { rateLimitOptions, routeRateLimitOptions } from './option.ts'
 import { createRateLimiter, type RateLimit, type RateTaken } from './rate-limit.ts'
 
 const taken = (limit: RateLimit, address = '192.0.2.1'): RateTaken => {
@@ -87,4 +87,18 @@ test('memory is bounded', () => {
   for (let n = 0; n < 10_000; n += 1) taken(limit, `10.0.${n >> 8}.${n & 255}`)
   assert.equal(taken(limit, '10.0.39.15').kind, 'limited')
   assert.equal(taken(limit, '10.0.0.0').kind, 'permitted', 'forgotten')
+})
+
+test('whoever invents a value for each request fills a table apart, which is bounded too', () => {
+  const limiter = createRateLimiter({ now: () => 0, maxBuckets: 100 })
+  const byAddress = limiter.limit('listener web', 'listener', rateLimitOptions.parse({ rate: '1/s' }))
+  const options = routeRateLimitOptions.parse({ rate: '1/s', per: { header: 'X-Tenant' } })
+  const byHeader = limiter.limit('route /a', 'route', options)
+  const takenBy = (caller: string) => Object(byHeader.take('192.0.2.1', caller)).kind
+  assert.equal(taken(byAddress).kind, 'permitted')
+  assert.equal(takenBy('first'), 'permitted')
+  for (let n = 0; n < 60_000; n += 1) takenBy(`invented ${n}`)
+  assert.equal(takenBy('invented 59999'), 'limited')
+  assert.equal(takenBy('first'), 'permitted', 'forgotten')
+  assert.equal(taken(byAddress).kind, 'limited', 'not forgotten')
 })

@@ -20,8 +20,6 @@ export interface RateTaken {
 export interface RateLimit {
   /** For clients, in RateLimit header fields. */
   readonly name: string
-  /** `client`: taken from when it is known who asks. */
-  readonly per: RateLimitOptions['per']
   /** How many at once. */
   readonly burst: number
   /** In which as many come again. */
@@ -30,10 +28,10 @@ export interface RateLimit {
    * Takes one.
    *
    * @param address of the caller, as text: it is counted with its network
-   * @param client who is counted instead, where that is known: any text
+   * @param caller who is counted instead, by whatever the limit goes by: any text
    * @throws (or rejects) when it cannot be known: the caller is refused
    */
-  take(address: string, client?: string): RateTaken | Promise<RateTaken>
+  take(address: string, caller?: string): RateTaken | Promise<RateTaken>
 }
 
 /**
@@ -49,20 +47,25 @@ export interface RateLimiter {
 }
 
 /** The buckets from which a limit takes for an address, all or none. */
-export function countedBy(scope: string, { rate, burst = rate.count }: RateLimitOptions) {
+export function countedBy(scope: string, { per, rate, burst = rate.count }: RateLimitOptions) {
   const limit = { burst, intervalMs: rate.unitMs / rate.count }
   const prefix = `${scope} ${limit.burst} ${limit.intervalMs} `
+  const by = typeof per === 'string' ? 'client' : Object.entries(per).flat().join(' ').toLowerCase()
   return {
     ...limit,
-    of(address: string, client?: string): readonly { readonly key: string; readonly limit: BucketLimit }[] {
+    of(address: string, caller?: string): readonly { readonly key: string; readonly limit: BucketLimit }[] {
       // A name may be long, and hold anything.
-      if (client !== undefined) return [{ key: `${prefix}client ${hash('sha256', client, 'base64url')}`, limit }]
+      if (caller !== undefined) return [{ key: `${prefix}${by} ${hash('sha256', caller, 'base64url')}`, limit }]
       const own = { key: prefix + networkOf(address), limit }
       const site = siteOf(address)
       return site === undefined ? [own] : [own, { key: prefix + site, limit: siteLimit(limit) }]
     },
   }
 }
+
+/** Whether callers say themselves by what they are counted: each request may say something else. */
+const isChosen = (per: RateLimitOptions['per']): boolean =>
+  typeof per === 'object' && ('header' in per || 'parameter' in per)
 
 /**
  * @param options.now monotonic, in ms: `performance.now`
@@ -78,19 +81,20 @@ export function createRateLimiter({
   readonly maxBuckets?: number
   readonly numbers?: NumbersFor
 }): RateLimiter {
-  const counts = numbers('rates', maxBuckets)
-  const buckets = createBuckets(counts)
+  // Apart, so that whoever invents values empties no bucket of an address or a client.
+  const [rates, chosen] = [numbers('rates', maxBuckets), numbers('chosen rates', numbersPurposes['chosen rates'])]
   return {
     limit(scope, name, options) {
       const { burst, intervalMs, of } = countedBy(scope, options)
+      const counts = isChosen(options.per) ? chosen : rates
+      const buckets = createBuckets(counts)
       return {
         name,
-        per: options.per,
         burst,
         windowMs: burst * intervalMs,
-        take(address, client) {
+        take(address, caller) {
           const at = now()
-          const counted = of(address, client)
+          const counted = of(address, caller)
           return counts.alone(() => {
             const retryAfterMs = Math.max(...counted.map(({ key, limit }) => buckets.wait(key, limit, at)))
             if (retryAfterMs === 0) for (const { key, limit } of counted) buckets.take(key, limit, at)

@@ -69,13 +69,12 @@ export function createSharedRateLimiter(
       const local = here?.limit(scope, name, options)
       return {
         name,
-        per: options.per,
         burst: limit.burst,
         windowMs: limit.burst * limit.intervalMs,
-        async take(address, client) {
-          if (awayUntil !== undefined && now() < awayUntil && local !== undefined) return local.take(address, client)
+        async take(address, caller) {
+          if (awayUntil !== undefined && now() < awayUntil && local !== undefined) return local.take(address, caller)
           try {
-            const taken = await take(limit.of(address, client))
+            const taken = await take(limit.of(address, caller))
             if (awayUntil !== undefined) tell(false)
             awayUntil = undefined
             return taken
@@ -83,7 +82,7 @@ export function createSharedRateLimiter(
             if (awayUntil === undefined) tell(true)
             awayUntil = now() + pauseMs
             if (local === undefined) throw cause
-            return local.take(address, client)
+            return local.take(address, caller)
           }
         },
       }
