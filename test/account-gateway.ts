@@ -35,6 +35,8 @@ export interface Node {
   /** URL of a route for role `staff`, whose upstream says who it is. */
   readonly url: string
   readonly ready: string
+  /** What the door for operators says at `/metrics`. */
+  metrics(): Promise<string>
   /** Of the PostgreSQL door, with `database: shop`. */
   readonly port: number
   /** PEM file of the doors' authority. */
@@ -49,12 +51,14 @@ export interface Node {
  * @param store the account store, in the form of YAML in one line; made when the folder for its secrets is there
  * @param holdsGrants whether it keeps grants: then `/granted` is for whoever was granted DQL on database shop
  * @param tokens the token manager, likewise; its tokens are then taken at both doors
+ * @param more further sections
  */
 export async function startAccountGateways(
   store: (secret: AccountGateways['secret']) => string,
   count: number,
   holdsGrants = false,
   tokens?: (secret: AccountGateways['secret']) => string,
+  more: (secret: AccountGateways['secret']) => string = () => '',
 ): Promise<AccountGateways> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-accounts-'))
   const closing: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })]
@@ -110,7 +114,7 @@ routes:
 ${holdsGrants ? '  - { path: /granted, methods: [GET], upstream: who, allow: [granted], identity_headers: { id: X-User } }' : ''}
 keys: { store: { kind: directory, path: keys }, master: file:master, client_id: shop-keys }
 audit: { file: audit${node}.jsonl }
-`
+${more(secret)}`
     const nodes: Node[] = []
     const run = async (args: readonly string[], stdin = ''): Promise<string> => {
       const [program, ...first] = bawn
@@ -136,6 +140,7 @@ audit: { file: audit${node}.jsonl }
       const node: Node = {
         url: `https://localhost:${portOf('web')}/who`,
         ready: `http://127.0.0.1:${portOf('desk')}/readyz`,
+        metrics: async () => (await fetch(`http://127.0.0.1:${portOf('desk')}/metrics`)).text(),
         port: portOf('sql'),
         ca,
         log,

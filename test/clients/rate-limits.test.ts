@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { rateLimitOptions } from '../../packages/bawn/src/limits/option.ts'
 import { createRateLimiter } from '../../packages/bawn/src/limits/rate-limit.ts'
+import { createSharedCounts } from '../../packages/bawn/src/limits/shared-counts.ts'
 import { createSharedRateLimiter } from '../../packages/bawn/src/limits/shared-rate-limit.ts'
-import { connectRedis } from '../../packages/bawn/src/redis-connection.ts'
+import { connectRedis, type RedisConnection } from '../../packages/bawn/src/redis-connection.ts'
 import { bearer, eventually, type IssuedGateways, startIssuedGateways } from '../revocations-kit.ts'
 import { type RedisServer, startRedis } from './redis-server.ts'
 
@@ -23,12 +24,13 @@ const connection = () =>
     { url: `redis://127.0.0.1:${redis.port}/2`, user: undefined, password, ca: undefined, prefix: 'unit' },
     { unavailable: message => new Error(message) },
   )
+const counts = (node: RedisConnection) => createSharedCounts(node, { tell: () => {}, now: () => performance.now() })
 
 test('a burst at once from two nodes together, then the rate, and never more', async t => {
   const nodes = await Promise.all([connection(), connection()])
   t.after(() => Promise.all(nodes.map(node => node.close())))
   const limits = nodes.map(node =>
-    createSharedRateLimiter(node, { here: undefined, tell: () => {}, now: () => performance.now() }).limit(
+    createSharedRateLimiter(counts(node), { here: undefined }).limit(
       'listener web',
       'listener',
       rateLimitOptions.parse({ rate: '20/s', burst: 50 }),
@@ -54,7 +56,7 @@ test('in memory and in Redis the same sequence is judged alike', async t => {
   const node = await connection()
   t.after(() => node.close())
   const options = rateLimitOptions.parse({ rate: '1/h', burst: 7 })
-  const shared = createSharedRateLimiter(node, { here: undefined, tell: () => {}, now: () => performance.now() })
+  const shared = createSharedRateLimiter(counts(node), { here: undefined })
   const [one, other] = [shared, createRateLimiter({ now: () => 0 })].map(each =>
     each.limit('route /a', 'route', options),
   )

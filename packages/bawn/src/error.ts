@@ -1146,6 +1146,12 @@ export const errors = {
     sqlstate: '57P03',
     hint: 'Redis of rate_limits does not answer, and when_away says refuse: start it, or say count_here',
   },
+  'gateway.bad_guess_key': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Make a key: openssl rand -base64 32; rate_limits.guess_key names where it is',
+  },
   'gateway.worker_ended': {
     blame: 'gateway',
     status: 500,

@@ -8,6 +8,7 @@ import { GatewayError } from './error.ts'
 import { refuseDuplicates } from './fields/parse.ts'
 import type { Kinds } from './kinds.ts'
 import { fieldsOf } from './known-fields.ts'
+import { parseGuessKey } from './limits/guess-key.ts'
 import { createGate } from './policy/gate.ts'
 import { routesOf } from './unconnected-routes.ts'
 
@@ -25,7 +26,7 @@ export async function rehearse(
   secret?: (reference: string) => string,
 ): Promise<readonly GatewayError[]> {
   const found: GatewayError[] = []
-  const build = (work: () => void): void => {
+  const build = (work: () => unknown): void => {
     try {
       work()
     } catch (error) {
@@ -36,6 +37,8 @@ export async function rehearse(
     }
   }
   build(() => refuseDuplicates(fieldsOf(config).map(({ field }) => field)))
+  const { guess_key: guessKey } = config.rate_limits ?? {}
+  build(() => guessKey !== undefined && secret !== undefined && parseGuessKey(secret(guessKey)))
   build(() => createHostRules(config.host_rules))
   build(() => createCertificateMechanism(config.services))
   const issuers = Object.entries(config.issuers).filter(

@@ -1,5 +1,4 @@
 import type { KeyObject } from 'node:crypto'
-import { createLoginThrottle } from './accounts/throttle.ts'
 import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.ts'
 import { problemAt, problemOf, type ReloadProblem, type ReloadResult } from './admin/reload.ts'
 import type { AuditTrail } from './audit/event.ts'
@@ -8,7 +7,7 @@ import { openSharedTrail } from './audit/shared-trail.ts'
 import { type AuditTrailOptions, openAuditTrail } from './audit/trail.ts'
 import type { NameResolver } from './authn/host-names.ts'
 import { openKeystore } from './compose.ts'
-import { composeLimiter } from './compose-limits.ts'
+import { composeLimits } from './compose-limits.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
 import { ConfigError } from './config/load.ts'
 import { probeFiles } from './config/probe.ts'
@@ -91,21 +90,20 @@ async function oneThread(
   resolver: NameResolver | undefined,
 ): Promise<Server> {
   const { loaded, metrics, clock, log } = parts
-  const limiter = await composeLimiter(loaded.config, process.env, log)
+  const { limiter, throttle, close } = await composeLimits(loaded.config, { environment: process.env, log, metrics })
   const trail = createMeteredTrail(openAuditTrail(trailOptions), metrics)
-  const now = (): number => performance.now()
   const doors = new Doors({
     trail,
     metrics,
     clock,
     log,
     resolver,
-    throttle: createLoginThrottle({ now }),
+    throttle,
     limiter,
     slots: new SessionSlots(),
     memoryTokens: createMemoryTokenStore(),
   })
-  return new Server(parts, trail, () => ownThread(doors, limiter.close))
+  return new Server(parts, trail, () => ownThread(doors, close))
 }
 
 function manyThreads(

@@ -1,16 +1,14 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { createLoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
 import type { SessionRow } from './admin/sessions.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { joinSharedTrail, type TrailPlace } from './audit/shared-trail.ts'
 import { openKeystore, type Surroundings } from './compose.ts'
-import { composeLimiter } from './compose-limits.ts'
+import { composeLimits } from './compose-limits.ts'
 import { ConfigError, parseSource } from './config/load.ts'
 import { loadConfiguration } from './configuration.ts'
 import { Doors, type ForwardedCancel, type GoodConfig, type NextState } from './doors.ts'
-import { createRateLimiter } from './limits/rate-limit.ts'
-import { type NumbersPlace, processNow, sharedNumbers } from './limits/shared-numbers.ts'
+import { type NumbersPlace, sharedNumbers } from './limits/shared-numbers.ts'
 import { createLog } from './log.ts'
 import { createMeteredTrail } from './metered-trail.ts'
 import { remoteSlots, type SlotAnswers } from './remote-slots.ts'
@@ -93,13 +91,13 @@ const answers: WorkerAnswers = {
   drain: async timeoutMs => doors?.drain(timeoutMs),
   async close() {
     await doors?.close()
-    await closeLimiter()
+    await closeLimits()
     await surroundings?.trail.close()
   },
 }
 
 let doors: Doors | undefined
-let closeLimiter: () => Promise<void> = async () => {}
+let closeLimits: () => Promise<void> = async () => {}
 let next: NextState | undefined
 let surroundings: Surroundings | undefined
 const calls = createThreadCalls<FirstThreadAnswers>(parentPort, { ...answers })
@@ -134,14 +132,14 @@ async function surroundingsOf({ config }: GoodConfig): Promise<Surroundings> {
   const counted = (): void => calls.tell('counted', metrics.expose())
   setInterval(counted, countedEveryMs).unref()
   process.once('exit', counted)
-  const limiter = await composeLimiter(config, process.env, log, createRateLimiter({ now: processNow, numbers }))
-  closeLimiter = limiter.close
+  const { limiter, throttle, close } = await composeLimits(config, { environment: process.env, log, metrics, numbers })
+  closeLimits = close
   surroundings = {
     trail: createMeteredTrail(shared, metrics),
     metrics,
     clock: Date.now,
     log,
-    throttle: createLoginThrottle({ now: processNow, numbers }),
+    throttle,
     limiter,
     numbers,
     slots: remoteSlots(first),

@@ -113,6 +113,18 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
     upgrading.add(settled)
   }
 
+  const judge = async ({ account, store }: Found, guess: Guess, address: string): Promise<PasswordOutcome> => {
+    // Before what is remembered too: looking that up is a guess, and a fast one.
+    const asked = throttle.attempt(guess.user, address)
+    const attempt = asked instanceof Promise ? await asked : asked
+    if (attempt.kind === 'throttled') return { kind: 'throttled', retryAfterMs: attempt.retryAfterMs }
+    if (account !== undefined && store !== undefined && !account.locked && cache.has(guess.key)) {
+      attempt.succeeded()
+      return { kind: 'correct', account, source: store.name }
+    }
+    return decide({ account, store }, guess, attempt)
+  }
+
   const decide = async (
     { account, store }: Found,
     guess: Guess,
@@ -151,14 +163,7 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
       const asked = `${guess.text} ${networkOf(address)}`
       const running = checking.get(asked)
       if (running !== undefined) return running
-      // Before what is remembered too: looking that up is a guess, and a fast one.
-      const attempt = throttle.attempt(user, address)
-      if (attempt.kind === 'throttled') return { kind: 'throttled', retryAfterMs: attempt.retryAfterMs }
-      if (account !== undefined && store !== undefined && !account.locked && cache.has(key)) {
-        attempt.succeeded()
-        return { kind: 'correct', account, source: store.name }
-      }
-      const outcome = decide(found, guess, attempt).finally(() => checking.delete(asked))
+      const outcome = judge(found, guess, address).finally(() => checking.delete(asked))
       checking.set(asked, outcome)
       return outcome
     },

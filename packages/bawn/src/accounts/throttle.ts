@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
-import { type BucketLimit, type Buckets, createBuckets } from '../limits/bucket.ts'
+import { type BucketLimit, createBuckets } from '../limits/bucket.ts'
 import { networkOf, siteLimit, siteOf } from '../limits/network.ts'
 import { createNumbers, type NumbersFor } from '../limits/numbers.ts'
+import type { CountedTry } from '../limits/shared-tries.ts'
 
 /**
  * Slows the guessing of passwords down, before anything is hashed (docs/decisions/0020). A try is taken from three buckets and given back
@@ -17,17 +18,38 @@ export interface LoginThrottle {
    *
    * @param user as stated
    * @param address of the caller, as text
+   * @returns at once, where tries are counted in this process
    */
-  attempt(user: string, address: string): LoginAttempt
+  attempt(user: string, address: string): LoginAttempt | Promise<LoginAttempt>
   /**
    * Takes one try with something that names nobody before it is judged. Each kind has a bucket a network of its own: guesses of keys keep
    * nobody from logging in by password.
    *
    * @param kind name of the mechanism
    */
-  attemptNameless(kind: string, address: string): LoginAttempt
+  attemptNameless(kind: string, address: string): LoginAttempt | Promise<LoginAttempt>
   /** Why this guess failed lately for this user from this network: nothing need be hashed then, and no try taken. `undefined`: it did not. */
   failureOf(user: string, address: string, guess: string): LoginFailureReason | undefined
+}
+
+/** Counts in this process. */
+export interface LocalThrottle extends LoginThrottle {
+  /** @param isTrusted whether another process knows of a success from that network */
+  attempt(user: string, address: string, isTrusted?: boolean): LoginAttempt
+  attemptNameless(kind: string, address: string): LoginAttempt
+  /** What `attempt` takes from. */
+  triesOf(user: string, address: string): GuessTries
+  namelessTriesOf(kind: string, address: string): GuessTries
+}
+
+/** Where a try is counted. */
+export interface GuessTries {
+  /** Of whoever is trusted, the first alone counts. */
+  readonly tries: readonly (CountedTry & { readonly table: 'pairs' | 'accounts' | 'networks' | 'nameless' })[]
+  /** By which a success is known; `undefined`: it makes nobody trusted. */
+  readonly trust: string | undefined
+  /** How long a success speaks for a network. */
+  readonly trustMs: number
 }
 
 const failureReasons = ['unknown-user', 'wrong-password', 'locked'] as const
@@ -68,7 +90,6 @@ export interface ThrottleOptions {
   readonly numbers?: NumbersFor
 }
 
-/** How long a success speaks for a network. */
 const trustMs = 7 * 86_400_000
 
 /**
@@ -87,11 +108,13 @@ export function createLoginThrottle({
   nameless = { burst: 50, intervalMs: 1_000 },
   maxBuckets = 50_000,
   numbers = (_purpose, max) => createNumbers(max),
-}: ThrottleOptions): LoginThrottle {
-  const pairs = createBuckets(numbers('login pairs', maxBuckets))
-  const accounts = createBuckets(numbers('login accounts', maxBuckets))
-  const networks = createBuckets(numbers('login networks', maxBuckets))
-  const namelessNetworks = createBuckets(numbers('login nameless', maxBuckets))
+}: ThrottleOptions): LocalThrottle {
+  const tables = {
+    pairs: createBuckets(numbers('login pairs', maxBuckets)),
+    accounts: createBuckets(numbers('login accounts', maxBuckets)),
+    networks: createBuckets(numbers('login networks', maxBuckets)),
+    nameless: createBuckets(numbers('login nameless', maxBuckets)),
+  }
   /** Until when a pair is trusted. */
   const trusted = numbers('login trusted', maxBuckets)
   /** Guesses of a pair that are known to be wrong: until when, in whole ms, and the reason in the two lowest bits. */
@@ -106,37 +129,54 @@ export function createLoginThrottle({
     return failure !== undefined && Math.floor(failure / 4) > now() ? failureReasons[failure % 4] : undefined
   }
 
-  const take = (taken: readonly Taken[], at: number): { readonly giveBack: () => void } | number => {
+  const triesOf = (user: string, address: string): GuessTries => {
+    const pair = pairOf(user, address)
+    const tries: GuessTries['tries'][number][] = [
+      { table: 'pairs', key: pair, limit: accountAndNetwork },
+      { table: 'accounts', key: digestOf(user), limit: account },
+      { table: 'networks', key: networkOf(address), limit: network },
+    ]
+    const site = siteOf(address)
+    if (site !== undefined) {
+      tries.push({ table: 'pairs', key: `${digestOf(user)} ${site}`, limit: accountAndSite })
+      tries.push({ table: 'networks', key: site, limit: siteLimit(network) })
+    }
+    return { tries, trust: pair, trustMs }
+  }
+
+  const namelessTriesOf = (kind: string, address: string): GuessTries => {
+    const tries: GuessTries['tries'][number][] = [
+      { table: 'nameless', key: `${kind} ${networkOf(address)}`, limit: nameless },
+    ]
+    const site = siteOf(address)
+    if (site !== undefined) tries.push({ table: 'nameless', key: `${kind} ${site}`, limit: siteLimit(nameless) })
+    return { tries, trust: undefined, trustMs }
+  }
+
+  const take = (tries: GuessTries['tries'], at: number): { readonly giveBack: () => void } | number => {
     const retryAfterMs = trusted.alone(() => {
-      const wait = Math.max(...taken.map(({ buckets, key, limit }) => buckets.wait(key, limit, at)))
-      if (wait === 0) for (const { buckets, key, limit } of taken) buckets.take(key, limit, at)
+      const wait = Math.max(...tries.map(({ table, key, limit }) => tables[table].wait(key, limit, at)))
+      if (wait === 0) for (const { table, key, limit } of tries) tables[table].take(key, limit, at)
       return wait
     })
     if (retryAfterMs > 0) return retryAfterMs
     let open = true
     return {
       giveBack: () => {
-        if (open) for (const { buckets, key, limit } of taken) buckets.giveBack(key, limit)
+        if (open) for (const { table, key, limit } of tries) tables[table].giveBack(key, limit)
         open = false
       },
     }
   }
 
   return {
-    attempt(user, address) {
+    triesOf,
+    namelessTriesOf,
+    attempt(user, address, isTrusted = false) {
       const at = now()
+      const { tries } = triesOf(user, address)
       const pair = pairOf(user, address)
-      const taken: Taken[] = [{ buckets: pairs, key: pair, limit: accountAndNetwork }]
-      if ((trusted.get(pair) ?? 0) <= at) {
-        taken.push({ buckets: accounts, key: digestOf(user), limit: account })
-        taken.push({ buckets: networks, key: networkOf(address), limit: network })
-        const site = siteOf(address)
-        if (site !== undefined) {
-          taken.push({ buckets: pairs, key: `${digestOf(user)} ${site}`, limit: accountAndSite })
-          taken.push({ buckets: networks, key: site, limit: siteLimit(network) })
-        }
-      }
-      const took = take(taken, at)
+      const took = take(isTrusted || (trusted.get(pair) ?? 0) > at ? tries.slice(0, 1) : tries, at)
       if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
       return {
         kind: 'permitted',
@@ -153,21 +193,10 @@ export function createLoginThrottle({
       }
     },
     attemptNameless(kind, address) {
-      const taken: Taken[] = [{ buckets: namelessNetworks, key: `${kind} ${networkOf(address)}`, limit: nameless }]
-      const site = siteOf(address)
-      if (site !== undefined) {
-        taken.push({ buckets: namelessNetworks, key: `${kind} ${site}`, limit: siteLimit(nameless) })
-      }
-      const took = take(taken, now())
+      const took = take(namelessTriesOf(kind, address).tries, now())
       if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
       return { kind: 'permitted', succeeded: took.giveBack, undecided: took.giveBack, failed: () => {} }
     },
     failureOf: (user, address, guess) => known(failureKey(pairOf(user, address), guess)),
   }
-}
-
-interface Taken {
-  readonly buckets: Buckets
-  readonly key: string
-  readonly limit: BucketLimit
 }

@@ -35,6 +35,8 @@ export interface Metrics {
   readonly workers: Gauge<[]>
   /** `bawn_worker_ends_total`: workers that ended without being asked to. */
   readonly workerEnds: Counter<[]>
+  /** `bawn_shared_limits_away`: threads that count for themselves, for Redis of `rate_limits` does not answer. */
+  readonly sharedLimitsAway: Gauge<[]>
   /** Prometheus text exposition; its media type is `metricsContentType`. */
   expose(): string
 }
@@ -93,6 +95,13 @@ export function createMetrics(build: { readonly version: string }, startedAt: nu
     workers: keep(createGauge({ name: 'bawn_workers', help: 'Threads that serve.', labels: [] })),
     workerEnds: keep(
       createCounter({ name: 'bawn_worker_ends_total', help: 'Workers that ended by themselves.', labels: [] }),
+    ),
+    sharedLimitsAway: keep(
+      createGauge({
+        name: 'bawn_shared_limits_away',
+        help: 'Threads that count for themselves, for Redis of rate_limits does not answer.',
+        labels: [],
+      }),
     ),
     expose: () => exposed.map(metric => metric.expose()).join(''),
   }

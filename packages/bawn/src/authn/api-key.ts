@@ -1,5 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { LoginThrottle } from '../accounts/throttle.ts'
+import type { LoginAttempt, LoginThrottle } from '../accounts/throttle.ts'
 import { readBasic } from './basic-credentials.ts'
 import { compactForm, readBearer } from './bearer.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
@@ -69,20 +69,30 @@ export function createApiKeyMechanism(
     return timingSafeEqual(known?.hash ?? nobodys, Buffer.from(digest)) ? known : undefined
   }
 
-  const judge = (key: string, credentials: HttpCredentials): HttpOutcome => {
+  const judge = (key: string, credentials: HttpCredentials): HttpOutcome | Promise<HttpOutcome> => {
     if (key === '' || key.length > maxKeyLength) return malformed
     const known = find(key)
     // 256 random bits are nobody's guess, so the guesses of others have no say. What came from elsewhere may be short, and waits.
     const isGuess = known === undefined || !(known.unguessable || ownForm.test(key))
-    const attempt = isGuess ? throttle.attemptNameless('api-key', credentials.address) : undefined
-    if (attempt?.kind === 'throttled') return attempt
+    if (!isGuess) return settle(known, credentials)
+    const attempt = throttle.attemptNameless('api-key', credentials.address)
+    const settleGuess = (taken: LoginAttempt): HttpOutcome =>
+      taken.kind === 'throttled' ? taken : settle(known, credentials, taken)
+    return attempt instanceof Promise ? attempt.then(settleGuess) : settleGuess(attempt)
+  }
+
+  const settle = (
+    known: KnownKey | undefined,
+    credentials: HttpCredentials,
+    attempt?: Extract<LoginAttempt, { kind: 'permitted' }>,
+  ): HttpOutcome => {
     if (known === undefined) return { kind: 'rejected', reason: 'untrusted' }
     attempt?.succeeded()
     if (credentials.now < known.expiresAt) return { kind: 'identified', identity: known.identity }
     return { kind: 'rejected', reason: 'expired', claimedName: known.identity.id }
   }
 
-  const inAuthorization = (credentials: HttpCredentials): HttpOutcome => {
+  const inAuthorization = (credentials: HttpCredentials): HttpOutcome | Promise<HttpOutcome> => {
     if (options.basic) {
       const basic = readBasic(credentials)
       // With a password it is somebody's name, and another mechanism's.

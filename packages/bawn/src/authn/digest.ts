@@ -1,7 +1,7 @@
 import { type KeyObject, timingSafeEqual } from 'node:crypto'
 import { type DigestAlgorithm, decoyHa1, digestAlgorithms, digestHash, ha1Of } from '../accounts/digest-verifier.ts'
 import type { AccountStore } from '../accounts/store.ts'
-import type { LoginThrottle } from '../accounts/throttle.ts'
+import type { LoginAttempt, LoginThrottle } from '../accounts/throttle.ts'
 import { type AuthParams, afterScheme, parseAuthParams, quotedString } from './auth-params.ts'
 import { createDigestNonces } from './digest-nonce.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
@@ -143,15 +143,31 @@ export function createDigestMechanism(users: readonly DigestUser[], settings: Di
     return find(claim).then(account => compare(credentials, claim, own ?? account))
   }
 
-  const compare = (credentials: HttpCredentials, claim: Claim, user: Candidate | undefined): HttpOutcome => {
+  const compare = (
+    credentials: HttpCredentials,
+    claim: Claim,
+    user: Candidate | undefined,
+  ): HttpOutcome | Promise<HttpOutcome> => {
+    const attempt = settings.throttle.attempt(triesOf(claim), credentials.address)
+    const settle = (taken: LoginAttempt): HttpOutcome =>
+      taken.kind === 'throttled'
+        ? { ...taken, claimedName: claim.claimedName }
+        : compareWithin(taken, credentials, claim, user)
+    return attempt instanceof Promise ? attempt.then(settle) : settle(attempt)
+  }
+
+  const compareWithin = (
+    attempt: Extract<LoginAttempt, { kind: 'permitted' }>,
+    credentials: HttpCredentials,
+    claim: Claim,
+    user: Candidate | undefined,
+  ): HttpOutcome => {
     const { algorithm, claimedName, nonce } = claim
     const rejected = (reason: 'wrong-password' | 'unknown-user' | 'locked' | 'expired'): HttpOutcome => ({
       kind: 'rejected',
       reason,
       claimedName,
     })
-    const attempt = settings.throttle.attempt(triesOf(claim), credentials.address)
-    if (attempt.kind === 'throttled') return { ...attempt, claimedName }
     // The same work for a name that nobody has.
     const ha1 = user?.ha1 ?? decoyHa1[algorithm]
     const expected = digestResponse(algorithm, ha1, { method: credentials.method, ...claim })

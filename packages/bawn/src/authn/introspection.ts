@@ -5,7 +5,7 @@ import { clientBasic } from '../oauth.ts'
 import { createTokenCache } from '../tokens/token-cache.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import { AuthnError } from './error.ts'
-import type { HttpMechanism } from './http-mechanism.ts'
+import type { HttpMechanism, HttpOutcome } from './http-mechanism.ts'
 import { createIdentity, type Outcome, type RejectionReason } from './identity.ts'
 import { isJsonObject, type JsonObject, parseJson } from './json.ts'
 import { claimAt, readAudience, readDate, readRoles } from './jwt-claims.ts'
@@ -129,7 +129,16 @@ export function createIntrospectionMechanism(
       if (underWay !== undefined) return underWay
       if (wasActive !== undefined) return askWithin(token, digest, undefined)
       const attempt = throttle.attemptNameless('introspection', credentials.address)
-      return attempt.kind === 'throttled' ? attempt : askWithin(token, digest, attempt)
+      const ask = (taken: LoginAttempt): HttpOutcome | Promise<HttpOutcome> =>
+        taken.kind === 'throttled' ? taken : askWithin(token, digest, taken)
+      if (!(attempt instanceof Promise)) return ask(attempt)
+      return attempt.then(taken => {
+        // Asked for meanwhile.
+        const running = pending.get(digest)
+        if (running === undefined || taken.kind === 'throttled') return ask(taken)
+        taken.undecided()
+        return running
+      })
     },
     challenge: (_credentials, outcome) => challenges[outcome],
   }

@@ -60,7 +60,10 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       other_keys: entry.other_keys.map(reference),
     })),
     tokens: config.tokens && tokenPaths(config.tokens, path, reference),
-    rate_limits: config.rate_limits && storePaths(config.rate_limits, path, reference),
+    rate_limits: config.rate_limits && {
+      ...storePaths(config.rate_limits, path, reference),
+      guess_key: config.rate_limits.guess_key && reference(config.rate_limits.guess_key),
+    },
     revocations: config.revocations && storePaths(config.revocations, path, reference),
     keys: {
       ...config.keys,

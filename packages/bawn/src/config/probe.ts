@@ -159,6 +159,8 @@ export function probeFiles(config: Config, source: Source, environment: NodeJS.P
     if (redis.password !== undefined) secret([...path, 'password'], redis.password)
     file([...path, 'ca'], redis.ca)
   }
+  const { guess_key: guessKey } = config.rate_limits ?? {}
+  if (guessKey !== undefined) secret(['rate_limits', 'guess_key'], guessKey)
   for (const { path, reference } of writtenReferences(config, dirname(resolve(source.file)))) secret(path, reference)
   secret(['keys', 'master'], config.keys.master)
   return sortProblems(found)

@@ -128,7 +128,7 @@ export function configSchema(kinds: PluginKinds) {
       .describe('who may do what with schemas and tables: without it nothing of that is enforced'),
     rate_limits: rateLimitsOptions
       .optional()
-      .describe('what rate_limit counts, shared by all nodes: without it each process counts for itself'),
+      .describe('what rate_limit counts, and guesses, shared by all nodes: without it each process counts for itself'),
     routes: z.array(routeOptions).default([]).describe('HTTP endpoints; what no route names is 404'),
     fields: z
       .array(fieldOptions)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Frozen, redisOptions, timeLimit } from '../option.ts'
+import { type Frozen, redisOptions, secretReference, timeLimit } from '../option.ts'
 
 const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const
 
@@ -49,9 +49,16 @@ export const rateLimitsOptions = z.strictObject({
   kind: z.literal('redis').describe('all nodes with the same prefix count together'),
   ...redisOptions,
   timeout: timeLimit.default(50).describe('a request waits so long for Redis'),
+  guess_key: secretReference
+    .optional()
+    .describe(
+      'base64 of 32 bytes and more that nodes share: guesses of passwords and keys are then counted there too, and names of who asks are kept under it. Default: each process counts guesses for itself',
+    ),
   when_away: z
     .enum(['count_here', 'refuse'])
     .default('count_here')
-    .describe('while Redis does not answer: each process counts for itself, or nobody is let through'),
+    .describe(
+      'while Redis does not answer: each process counts for itself, or nobody is let through. Guesses each process then counts for itself always',
+    ),
 })
 export type RateLimitsOptions = Frozen<z.output<typeof rateLimitsOptions>>

@@ -46,8 +46,12 @@ export interface RateLimiter {
   limit(scope: string, name: string, options: RateLimitOptions): RateLimit
 }
 
-/** The buckets from which a limit takes for an address, all or none. */
-export function countedBy(scope: string, { per, rate, burst = rate.count }: RateLimitOptions) {
+/** The buckets from which a limit takes for an address, all or none. @param digest of what callers are counted by */
+export function countedBy(
+  scope: string,
+  { per, rate, burst = rate.count }: RateLimitOptions,
+  digest = (text: string): string => hash('sha256', text, 'base64url'),
+) {
   const limit = { burst, intervalMs: rate.unitMs / rate.count }
   const prefix = `${scope} ${limit.burst} ${limit.intervalMs} `
   const by = typeof per === 'string' ? 'client' : Object.entries(per).flat().join(' ').toLowerCase()
@@ -55,7 +59,7 @@ export function countedBy(scope: string, { per, rate, burst = rate.count }: Rate
     ...limit,
     of(address: string, caller?: string): readonly { readonly key: string; readonly limit: BucketLimit }[] {
       // A name may be long, and hold anything.
-      if (caller !== undefined) return [{ key: `${prefix}${by} ${hash('sha256', caller, 'base64url')}`, limit }]
+      if (caller !== undefined) return [{ key: `${prefix}${by} ${digest(caller)}`, limit }]
       const own = { key: prefix + networkOf(address), limit }
       const site = siteOf(address)
       return site === undefined ? [own] : [own, { key: prefix + site, limit: siteLimit(limit) }]

@@ -1,8 +1,6 @@
-import type { RedisConnection } from '../redis-connection.ts'
 import type { BucketLimit } from './bucket.ts'
 import { countedBy, type RateLimiter, type RateTaken } from './rate-limit.ts'
-
-// The same buckets as bucket.ts, one number each: when it would be full again. Redis has the clock, so those of nodes may differ.
+import type { SharedCounts } from './shared-counts.ts'
 
 /** KEYS buckets. ARGV burst and interval (ms) of each. @returns limited, remaining, reset and wait in ms */
 const takeScript = `
@@ -28,59 +26,40 @@ for i = 1, #KEYS do
 end
 return { wait > 0 and 1 or 0, remaining, math.ceil(reset), wait }`
 
-/** After an answer that did not come: until Redis is asked again. */
-const pauseMs = 1_000
-
 /**
- * Counts in Redis (7 or newer) or Valkey, for all nodes with the same prefix together, in one atomic step for each request.
+ * Counts for all nodes with the same prefix together, in one step for each request.
  *
  * @param options.here counts while Redis does not answer; `undefined`: then nobody is let through
- * @param options.tell hears when Redis begins to be away, and when it is back
- * @param options.now monotonic, in ms
+ * @param options.digest of what is counted by, for keys; SHA-256 when it is not given
  */
 export function createSharedRateLimiter(
-  connection: RedisConnection,
+  counts: SharedCounts,
   {
     here,
-    tell,
-    now,
-  }: {
-    readonly here: RateLimiter | undefined
-    readonly tell: (isAway: boolean) => void
-    readonly now: () => number
-  },
+    digest,
+  }: { readonly here: RateLimiter | undefined; readonly digest?: ((text: string) => string) | undefined },
 ): RateLimiter {
-  let awayUntil: number | undefined
   const take = async (
     counted: readonly { readonly key: string; readonly limit: BucketLimit }[],
   ): Promise<RateTaken> => {
-    const keys = counted.map(({ key }) => connection.key(`rate:${key}`))
+    const keys = counted.map(({ key }) => `rate:${key}`)
     const numbers = counted.flatMap(({ limit }) => [limit.burst, limit.intervalMs])
-    const answer: unknown = await connection.run(client => client.eval(takeScript, keys.length, ...keys, ...numbers))
-    const [limited, remaining, resetMs, wait] = Array.isArray(answer) ? answer.map(Number) : []
-    if (limited === undefined || remaining === undefined || resetMs === undefined || wait === undefined) {
-      throw new TypeError('Redis has counted something else')
-    }
+    const [limited, remaining = 0, resetMs = 0, wait = 0] = await counts.run(takeScript, keys, numbers)
     return { kind: limited === 0 ? 'permitted' : 'limited', remaining, resetMs, retryAfterMs: Math.max(0, wait) }
   }
   return {
     limit(scope, name, options) {
-      const limit = countedBy(scope, options)
+      const limit = countedBy(scope, options, digest)
       const local = here?.limit(scope, name, options)
       return {
         name,
         burst: limit.burst,
         windowMs: limit.burst * limit.intervalMs,
         async take(address, caller) {
-          if (awayUntil !== undefined && now() < awayUntil && local !== undefined) return local.take(address, caller)
+          if (local !== undefined && counts.isAway()) return local.take(address, caller)
           try {
-            const taken = await take(limit.of(address, caller))
-            if (awayUntil !== undefined) tell(false)
-            awayUntil = undefined
-            return taken
+            return await take(limit.of(address, caller))
           } catch (cause) {
-            if (awayUntil === undefined) tell(true)
-            awayUntil = now() + pauseMs
             if (local === undefined) throw cause
             return local.take(address, caller)
           }

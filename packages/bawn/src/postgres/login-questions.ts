@@ -49,7 +49,7 @@ async function limited(
   rule: string,
   judgement: () => LoginResult | Promise<LoginResult>,
 ): Promise<LoginResult> {
-  const attempt = state.throttle.attempt(request.user, context.address)
+  const attempt = await state.throttle.attempt(request.user, context.address)
   if (attempt.kind === 'throttled') return throttled(request, rule, attempt.retryAfterMs)
   try {
     const result = await judgement()

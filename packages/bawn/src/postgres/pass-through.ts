@@ -53,7 +53,7 @@ export async function passThrough(
   // Nobody there can judge, and a name may not tell that: host rules name the databases that they pass logins on to.
   if (database?.login?.kind !== 'pass-through') return failed(request, rule, 'password', 'untrusted')
   const { user } = request
-  const attempt = state.throttle.attempt(user, context.address)
+  const attempt = await state.throttle.attempt(user, context.address)
   if (attempt.kind === 'throttled') return throttled(request, rule, attempt.retryAfterMs)
   const progress: Progress = { answered: false }
   let judgement: Judgement

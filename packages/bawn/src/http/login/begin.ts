@@ -42,7 +42,7 @@ async function begin(
   record: () => void,
 ): Promise<void> {
   const { login, starts } = door
-  const attempt = starts.attemptNameless('login', credentials.address)
+  const attempt = await starts.attemptNameless('login', credentials.address)
   if (attempt.kind === 'throttled') {
     const headers = ['Retry-After', String(Math.max(1, Math.ceil(attempt.retryAfterMs / 1000)))]
     return refuseLogin(turn, door, credentials, 'authn.throttled', { reason: 'throttled', headers })

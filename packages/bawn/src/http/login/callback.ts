@@ -24,7 +24,7 @@ export async function answerCallback(
   const resumed = login.resume(parameters, name => credentials.cookie(name))
   if (resumed === undefined) return refuseLogin(turn, door, credentials, 'authn.login_expired')
   const over = ['Set-Cookie', goneCookie(resumed.cookieName)]
-  const attempt = failures.attemptNameless('login callback', credentials.address)
+  const attempt = await failures.attemptNameless('login callback', credentials.address)
   if (attempt.kind === 'throttled') {
     const retry = ['Retry-After', String(Math.max(1, Math.ceil(attempt.retryAfterMs / 1000)))]
     return refuseLogin(turn, door, credentials, 'authn.throttled', {

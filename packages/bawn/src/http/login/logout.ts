@@ -72,7 +72,7 @@ export async function answerBackchannel(
   tokens: TokenDoor,
   credentials: RequestCredentials,
 ): Promise<void> {
-  const attempt = door.failures.attemptNameless('logout', credentials.address)
+  const attempt = await door.failures.attemptNameless('logout', credentials.address)
   if (attempt.kind === 'throttled') {
     const headers = ['Retry-After', String(Math.max(1, Math.ceil(attempt.retryAfterMs / 1000)))]
     return refuseLogin(turn, door, credentials, 'authn.throttled', { reason: 'throttled', headers })
