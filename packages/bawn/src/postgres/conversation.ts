@@ -220,7 +220,7 @@ export class Conversation {
   noteRun(plan: LivePlan): void {
     this.runs += 1
     if (plan.kind === 'protected' && plan.declares) this.declarations += 1
-    if (plan.schemaChange) this.schemaChangedAt = this.pending.readySent + 1
+    if (plan.schemaChange && this.database.schema.isChangedBy(plan)) this.schemaChangedAt = this.pending.readySent + 1
     if (plan.makes !== undefined) this.unread = [...new Set([...this.unread, ...plan.makes])]
   }
 

@@ -82,7 +82,7 @@ function conversation(): Conversation {
     },
     gate: { open: false, decide: () => ({ kind: 'permit', rule: 'test' }) },
     limits: noSessionLimits,
-    schema: { fresh: () => snapshot, refresh: async () => snapshot, outdate: () => {} },
+    schema: { fresh: () => snapshot, refresh: async () => snapshot, outdate: () => {}, isChangedBy: () => true },
     planner: {
       plan,
       read: () => Promise.reject(new Error('without grants')),

@@ -46,7 +46,7 @@ export interface DatabaseState {
   readonly pool?: UpstreamPool | undefined
   /** How many, and for how long. */
   readonly limits: SessionLimits
-  readonly schema: Pick<SchemaSource, 'fresh' | 'refresh' | 'outdate'>
+  readonly schema: Pick<SchemaSource, 'fresh' | 'refresh' | 'outdate' | 'isChangedBy'>
   readonly planner: Planner
   /** Which statements go on at all; its planner has it too, and `schema` is a source with `objects` where a rule asks for tables. */
   readonly firewall?: Firewall | undefined

@@ -232,17 +232,6 @@ function renameOf(statement: RenameStmt, context: Context): void {
   throw refuse(`${what} is protected under this name: renamed, it would be unprotected`, renameHint)
 }
 
-/** Does the statement name, anywhere, a table that is protected, missing or a view over a protected one? */
-export function touches(statement: unknown, names: Names): boolean {
-  let found = false
-  everyStruct(statement, struct => {
-    const name = struct['relname'] ?? struct['sval']
-    if (typeof name === 'string' && names.isKnown(name)) found = true
-    return !found
-  })
-  return found
-}
-
 /**
  * Examines a statement that is not SELECT, INSERT, UPDATE or DELETE and names a protected table.
  *
@@ -315,9 +304,4 @@ export function verbOf(kind: string): string {
       .replace(/([a-z])([A-Z])/g, '$1 $2')
       .toUpperCase()
   )
-}
-
-/** May the statement change tables, columns, views or rules? DO and CALL may do anything. */
-export function changesSchema(kind: string): boolean {
-  return /^(?:Create|Alter|Drop|Rename|Index|View|Rule|Define|ImportForeignSchema|Do|Call)/.test(kind)
 }

@@ -64,6 +64,8 @@ export interface SchemaSnapshot {
   readonly problems: readonly SchemaProblem[]
   /** Names of temporary views over protected columns, of whatever session: who has made one may not use it. */
   readonly temporary?: readonly string[] | undefined
+  /** There are event triggers: a statement may change more of the schema than it says. */
+  readonly eventTriggers?: boolean | undefined
   /** Why row filters do not hold; while there is any reason, no statement goes on. */
   readonly missingFilters?: readonly string[] | undefined
   /** Everything that a statement can name: with grants only. It changes more often than the rest and does not move `epoch`. */
@@ -105,6 +107,8 @@ export type NamedUses = (name: string) => readonly ParameterUse[] | undefined
 /** In common to all plans that are not refused. */
 interface Consequences {
   readonly schemaChange: boolean
+  /** Where it changes the schema: as far as its text tells, nothing that is protected, over anything protected, or called as that is. */
+  readonly apart?: boolean | undefined
   /** Names of views, partitions and children that it makes: they are protected, and not known before the transaction has ended. */
   readonly makes?: readonly string[] | undefined
   /** By the place of the statement in the text. */

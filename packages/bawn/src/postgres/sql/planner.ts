@@ -307,6 +307,7 @@ class StatementPlanner implements Planner {
 
   #examine(text: Uint8Array, statements: readonly RawStmt[], context: Context): StatementPlan | Promise<StatementPlan> {
     let schemaChange = false
+    let apart = true
     let results = false
     let declares = false
     let copy: CopyPlan | undefined
@@ -320,6 +321,7 @@ class StatementPlanner implements Planner {
           examineIdentity(statement.stmt, this.#identity)
         }
         schemaChange ||= examined.schemaChange
+        apart &&= !examined.schemaChange || examined.apart === true
         results ||= examined.results
         declares ||= examined.declares
         copy ??= examined.copy
@@ -336,6 +338,7 @@ class StatementPlanner implements Planner {
     const { tables, parameters } = context
     const consequences = {
       schemaChange,
+      ...(schemaChange && apart ? { apart } : {}),
       ...(context.makes.size === 0 ? {} : { makes: [...context.makes] }),
       ...(named.every(effect => effect === undefined) ? {} : { named }),
     }

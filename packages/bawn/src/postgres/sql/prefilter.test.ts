@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { touches } from './definition.ts'
 import { createNames } from './names.ts'
 import { createParser } from './parser.ts'
 import { changed, searched, untouched } from './permitted.fixture.ts'
 import { createPrefilter, isHarmless } from './prefilter.ts'
 import { computed, notUnderstood, otherCodes } from './refused.fixture.ts'
+import { touches } from './schema-change.ts'
 import { shopSnapshot } from './shop.fixture.ts'
 
 const needsParse = createPrefilter(shopSnapshot)

@@ -146,3 +146,7 @@ FROM reach x
 JOIN pg_catalog.pg_class c ON c.oid = x.oid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 ORDER BY 1, 2, 3, 4`
+
+/** Whether anything may happen beside what a statement says. */
+export const eventTriggersQuery = `
+SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger e WHERE e.evtenabled <> 'D') AS any`

@@ -1,13 +1,14 @@
 import type { ExecuteStmt, Node, PrepareStmt, RangeVar, RawStmt } from 'libpg-query'
 import type { Context } from './context.ts'
 import { examineCopy } from './copy.ts'
-import { changesSchema, examineDefinition, examineSchemaName, touches, verbOf } from './definition.ts'
+import { examineDefinition, examineSchemaName, verbOf } from './definition.ts'
 import { examine, refuseOutputs, type Setting } from './expression.ts'
 import { isTemporary } from './names.ts'
 import type { CopyPlan, NamedEffect, ParameterUse } from './plan.ts'
 import { type Ctes, statementShape, storedInto } from './query.ts'
 import { Refusal } from './refusal.ts'
 import { runsText } from './running-text.ts'
+import { changesApart, changesSchema, touches } from './schema-change.ts'
 import { isGuarded, type Shape } from './scope.ts'
 import { examineSettings } from './settings.ts'
 import { isStruct, type Struct, unwrap } from './tree.ts'
@@ -21,6 +22,8 @@ export interface Examined {
   /** Are its results to be looked at, whatever tables it names? */
   readonly results: boolean
   readonly schemaChange: boolean
+  /** And concerns nothing protected. */
+  readonly apart?: boolean
   /** Does it give a query a name that the protocol knows as well? */
   readonly declares: boolean
   readonly named?: NamedEffect | undefined
@@ -208,7 +211,9 @@ export function examineStatement(raw: RawStmt, context: Context): Examined {
   }
   const results = examineKind(kind, statement, node, context)
   const declares = kind === 'DeclareCursorStmt'
-  return { verb, results, schemaChange: changesSchema(kind), declares, named: freed(node, context) }
+  const schemaChange = changesSchema(kind)
+  const apart = schemaChange && changesApart(kind, statement, context.names)
+  return { verb, results, schemaChange, apart, declares, named: freed(node, context) }
 }
 
 function freed(node: Node, context: Context): NamedEffect | undefined {

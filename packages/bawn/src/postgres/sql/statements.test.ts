@@ -40,6 +40,42 @@ test('schema changes that leave protected columns alone pass, and say so', async
   }
 })
 
+test('which of them concern nothing protected, by their text', async () => {
+  const apart = [
+    'CREATE TABLE t (a int)',
+    'DROP VIEW user_names',
+    'ALTER TABLE t ADD COLUMN a int, ALTER b TYPE int',
+    'CREATE TABLE a (b int); CREATE VIEW v AS SELECT * FROM a',
+    'CREATE ROLE r',
+  ]
+  const concerned = [
+    'CREATE TABLE crm.orders (a int)',
+    'CREATE TABLE userz (a int)',
+    'CREATE TEMP TABLE users (a int)',
+    'CREATE VIEW v AS SELECT id FROM user_list',
+    'CREATE TABLE t (LIKE users)',
+    'DROP TABLE t CASCADE',
+    'DROP SCHEMA s',
+    'ALTER TABLE t DROP COLUMN a CASCADE',
+    'ALTER TABLE t RENAME TO userz',
+    'ALTER TABLE t INHERIT u',
+    'ALTER TABLE t SET SCHEMA s',
+    'ALTER SCHEMA s RENAME TO t',
+    'CREATE EXTENSION e',
+    'CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f()',
+    'CREATE RULE r AS ON INSERT TO t DO NOTHING',
+    'CREATE TABLE t (a int); CALL p()',
+    "DO 'BEGIN END'",
+  ]
+  const isApart = async (sql: string): Promise<boolean> => {
+    const result = await plan(sql)
+    assert(result.kind !== 'refused' && result.schemaChange, sql)
+    return result.apart === true
+  }
+  for (const sql of apart) assert.equal(await isApart(sql), true, sql)
+  for (const sql of concerned) assert.equal(await isApart(sql), false, sql)
+})
+
 test('what reads protected columns as they are is forwarded unchanged, for everybody', async t => {
   for (const sql of untouched) {
     await t.test(sql, async () => {

@@ -1,13 +1,13 @@
 import { Buffer } from 'node:buffer'
 import type { Node } from 'libpg-query'
 import { Context } from './context.ts'
-import { touches } from './definition.ts'
 import { type LexerLimits, lex } from './lexer.ts'
 import { createNames, type Names } from './names.ts'
 import type { Parser } from './parser.ts'
 import type { Dependent, ProtectedRelation, RelationColumn, SchemaSnapshot } from './plan.ts'
 import { statementShape } from './query.ts'
 import { Refusal } from './refusal.ts'
+import { touches } from './schema-change.ts'
 import { type Scope, type Shape, type Source, tableSource, unknownShape } from './scope.ts'
 
 /** A view, materialized view or table with rules, as the catalogue has it. Definitions name every table with its schema. */
