@@ -373,8 +373,10 @@ export class Answers {
     const failure = execution?.failure
     this.#outgoing = undefined
     if (execution !== undefined) talk.tellEnd(execution, 'error', failure?.code ?? fields.get('C') ?? 'unknown')
-    if (head.refusal !== undefined) this.#send(head.refusal)
-    else if (execution !== undefined && failure !== undefined && !this.#muted) {
+    if (head.refusal !== undefined) {
+      head.refused?.()
+      this.#send(head.refusal)
+    } else if (execution !== undefined && failure !== undefined && !this.#muted) {
       this.#send(errorResponse(failure.code, failure.message, execution.requestId))
     } else if (!this.#muted) this.#relayError(head, fields)
     // A simple query stays until its ReadyForQuery; everything else is skipped by the server up to Sync.

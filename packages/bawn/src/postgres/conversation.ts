@@ -180,7 +180,19 @@ export class Conversation {
     snapshot: SchemaSnapshot,
     uses: FieldUses | undefined,
   ): Execution {
-    return new Execution(this.audit, this.nextRequestId(), plan, snapshot, uses)
+    const execution = new Execution(this.audit, this.nextRequestId(), plan, snapshot, uses)
+    execution.isApart = this.#executesApart(plan, snapshot)
+    return execution
+  }
+
+  /** It runs nothing but what SQL has prepared, and that names nothing protected. What is under way may prepare others by the same names. */
+  #executesApart(
+    { executes, tables }: Extract<StatementPlan, { readonly kind: 'protected' }>,
+    { epoch }: SchemaSnapshot,
+  ): boolean {
+    if (executes === undefined || tables.length > 0 || !this.pending.list().every(({ done }) => done === undefined))
+      return false
+    return executes.every(name => this.sqlStatements.isApart(name, epoch))
   }
 
   /** The server went into COPY FROM STDIN. */
@@ -226,7 +238,7 @@ export class Conversation {
 
   /** A text is about to be sent to be run. @returns what to do when the server has carried it out */
   noteSent(plan: LivePlan | undefined, reading: Reading | undefined): (() => void) | undefined {
-    const named = this.sqlStatements.note(plan?.named)
+    const named = this.sqlStatements.note(plan?.named, this.snapshot?.epoch)
     const granted = this.#noteGranted(reading)
     if (named === undefined || granted === undefined) return named ?? granted
     return () => {

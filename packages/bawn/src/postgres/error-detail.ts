@@ -14,7 +14,9 @@ const missingRelation = '42P01'
  */
 export function reviseError(talk: Conversation, head: Pending, fields: RawErrorFields): boolean {
   const touches =
-    head.execution !== undefined || head.statement?.plan.kind === 'protected' || head.portal?.plan.kind === 'protected'
+    head.execution === undefined
+      ? head.statement?.plan.kind === 'protected' || head.portal?.plan.kind === 'protected'
+      : !head.execution.isApart
   let changed = false
   if (talk.grants !== undefined && fields.get('C') === missingRelation) {
     // Where in the server's code it was found would tell a missing relation from one that is hidden.

@@ -30,6 +30,8 @@ export class Execution {
   rows: RowPlan | undefined
   /** The run is a COPY of protected columns. */
   readonly copy: CopyPlan | undefined
+  /** Nothing protected is touched after all: what runs is looked at only because its text does not tell. */
+  isApart = false
   /** The gateway made the server fail here; the client gets this in place of the server's error. */
   failure: { readonly code: ErrorCode; readonly message: string } | undefined
   readonly #context: AuditContext

@@ -11,6 +11,8 @@ export interface Pending {
   readonly execution?: Execution | undefined
   /** The server was made to fail here; the client gets this ErrorResponse in place of the server's. */
   readonly refusal?: Buffer | undefined
+  /** To be called when it does. */
+  readonly refused?: (() => void) | undefined
   /** The server was given another message here; the client gets this in place of its answer. */
   readonly answer?: Buffer | undefined
   /** A FunctionCall: it has one result, and is answered up to ReadyForQuery as a query is. */

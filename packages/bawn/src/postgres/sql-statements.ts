@@ -13,6 +13,8 @@ const none: readonly ParameterUse[] = []
 export class SqlStatements {
   readonly #statements: ObjectTable<Statement>
   readonly #uses = new Map<string, readonly ParameterUse[]>()
+  /** Those that SQL prepared and that name nothing protected, with the epoch of the schema by which that was found. */
+  readonly #apart = new Map<string, number>()
   #isFull = false
 
   constructor(statements: ObjectTable<Statement>) {
@@ -34,21 +36,34 @@ export class SqlStatements {
     return this.#isFull || (this.#uses.get(objectKey(name)) ?? none).length > 0
   }
 
+  /** Did SQL prepare a statement of this name that names nothing protected, by the schema as it still is? @param name as UTF-8 text */
+  isApart(name: string, epoch: number): boolean {
+    return this.#apart.get(keyOf(name)) === epoch
+  }
+
   /** The protocol takes a name: it was free, or the server refuses it. @param name as latin1 */
   taken(name: string): void {
     if (this.#uses.get(objectKey(name))?.length === 0) this.#uses.delete(objectKey(name))
   }
 
   /** @returns to be called at each CommandComplete of the text, if at all */
-  note(effects: readonly (NamedEffect | undefined)[] | undefined): (() => void) | undefined {
+  note(effects: readonly (NamedEffect | undefined)[] | undefined, epoch?: number): (() => void) | undefined {
     if (effects === undefined) return undefined
     let next = 0
     return () => {
       const effect = effects[next++]
+      if (effect !== undefined) this.#noteApart(effect, epoch)
       if (effect?.kind === 'prepared') this.#set(keyOf(effect.name), effect.parameters)
       else if (effect?.name !== undefined) this.#set(keyOf(effect.name), none)
       else if (effect !== undefined) this.#uses.clear()
     }
+  }
+
+  #noteApart(effect: NamedEffect, epoch: number | undefined): void {
+    if (effect.name === undefined) this.#apart.clear()
+    else this.#apart.delete(keyOf(effect.name))
+    if (effect.kind !== 'prepared' || effect.concerned || epoch === undefined || this.#apart.size >= maxNames) return
+    this.#apart.set(keyOf(effect.name), epoch)
   }
 
   #set(key: string, uses: readonly ParameterUse[]): void {

@@ -97,7 +97,13 @@ export interface ParameterUse {
 
 /** What a text does to the names of prepared statements, for `EXECUTE` later on. */
 export type NamedEffect =
-  | { readonly kind: 'prepared'; readonly name: string; readonly parameters: readonly ParameterUse[] }
+  | {
+      readonly kind: 'prepared'
+      readonly name: string
+      readonly parameters: readonly ParameterUse[]
+      /** It names something protected. */
+      readonly concerned: boolean
+    }
   /** Without a name: all. */
   | { readonly kind: 'freed'; readonly name: string | undefined }
 
@@ -167,6 +173,8 @@ export type StatementPlan =
       readonly declares: boolean
       /** It gives values to statements by their names: it holds for this session only, and for now. */
       readonly forNow?: boolean | undefined
+      /** Where results come of EXECUTE only: by which names, without those that the text has prepared itself and that name nothing protected. */
+      readonly executes?: readonly string[] | undefined
       /** It is the one statement of its text. */
       readonly copy?: CopyPlan | undefined
     })
@@ -181,6 +189,8 @@ export interface RefusedPlan {
   readonly hint: string
   /** Byte offset in the text. */
   readonly offset: number | undefined
+  /** The text is no statement, and nothing protected can be named in it: the server may say what is wrong, if it does not run it. */
+  readonly askServer?: boolean
   /** Grants decided so: what the trail has of it. */
   readonly denial?: { readonly rule: string; readonly action: string; readonly resource: string }
   /** In PostgreSQL's own words, with nothing of ours beside them: what somebody may not see does not exist. */

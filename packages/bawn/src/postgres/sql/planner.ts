@@ -6,6 +6,7 @@ import { readStatements } from '../grants/read.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
 import { ReadingCache } from '../grants/reading-cache.ts'
 import { Context } from './context.ts'
+import { Executed } from './executed.ts'
 import { examineIdentity, type IdentityGuard } from './identity-guard.ts'
 import { type LexerLimits, lex, type Token } from './lexer.ts'
 import { asWord, createNames, type Names } from './names.ts'
@@ -22,7 +23,7 @@ import type {
   TextReading,
 } from './plan.ts'
 import { PlanCache } from './plan-cache.ts'
-import { createPrefilter, isHarmless, type Prefilter } from './prefilter.ts'
+import { createMentions, createPrefilter, isHarmless, type Prefilter } from './prefilter.ts'
 import { Refusal, refusedPlan, unreadName } from './refusal.ts'
 import { examineStatement } from './statement.ts'
 import { everyStruct } from './tree.ts'
@@ -55,6 +56,7 @@ const defaultLimits: LexerLimits = { tokens: 40_000, nesting: 200, chain: 1_000 
 interface Compiled {
   readonly names: Names
   readonly needsParse: Prefilter
+  readonly mentions: Prefilter
 }
 
 function tooComplex(what: string): RefusedPlan {
@@ -163,7 +165,7 @@ class StatementPlanner implements Planner {
       this.#keepReading(text, latin1)
       return known ?? nothingProtected
     }
-    const made = this.#make(text, compiled.names, ability, named)
+    const made = this.#make(text, compiled, ability, named)
     const keep = (plan: StatementPlan): StatementPlan => {
       if (isSecret(plan)) {
         this.#understood = undefined
@@ -242,7 +244,11 @@ class StatementPlanner implements Planner {
   #compile(snapshot: SchemaSnapshot): Compiled {
     let compiled = this.#compiled.get(snapshot)
     if (compiled === undefined) {
-      compiled = { names: createNames(snapshot), needsParse: createPrefilter(snapshot) }
+      compiled = {
+        names: createNames(snapshot),
+        needsParse: createPrefilter(snapshot),
+        mentions: createMentions(snapshot),
+      }
       this.#compiled.set(snapshot, compiled)
     }
     return compiled
@@ -250,7 +256,7 @@ class StatementPlanner implements Planner {
 
   #make(
     text: Uint8Array,
-    names: Names,
+    { names, mentions }: Compiled,
     ability: FieldAbility,
     named: NamedUses | undefined,
   ): StatementPlan | Promise<StatementPlan> {
@@ -262,9 +268,12 @@ class StatementPlanner implements Planner {
           new Context(text, understood.tokens, names, ability, { parse: this.#parseNow, named }),
         )
       }
-      return understood.final || this.#identity !== undefined
-        ? understood.refusal
-        : this.#unparsed(text, names, understood.refusal)
+      const { final, refusal } = understood
+      if (final) return refusal
+      // Parsing alone does nothing, whoever is asked to.
+      const isAskable = refusal.code === 'postgres.statement_unreadable' && !mentions(latin1Of(text))
+      const refused = isAskable ? { ...refusal, askServer: true } : refusal
+      return this.#identity !== undefined ? refused : this.#unparsed(text, names, refused)
     }
     const understood = this.#understand(text)
     return understood instanceof Promise ? understood.then(go) : go(understood)
@@ -313,6 +322,7 @@ class StatementPlanner implements Planner {
     let copy: CopyPlan | undefined
     const verbs = new Set<string>()
     const named: (NamedEffect | undefined)[] = []
+    const executed = new Executed()
     try {
       for (const statement of statements) {
         refuseUnread(statement, context.makes)
@@ -327,6 +337,7 @@ class StatementPlanner implements Planner {
         copy ??= examined.copy
         verbs.add(examined.verb)
         named.push(examined.named)
+        executed.add(examined)
       }
     } catch (error) {
       if (error instanceof Refusal) return refusedPlan(error)
@@ -352,6 +363,7 @@ class StatementPlanner implements Planner {
       parameters,
       ...consequences,
       declares,
+      ...(executed.names === undefined ? {} : { executes: executed.names }),
       ...(context.forNow ? { forNow: true } : {}),
       copy,
     }

@@ -47,14 +47,26 @@ function pattern(text: string): string {
   return bytes.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
 }
 
-/** @returns a test that is true when the statement has to be parsed */
-export function createPrefilter(snapshot: SchemaSnapshot): Prefilter {
+/** Of what is protected, or stands over it. */
+function namesIn(snapshot: SchemaSnapshot): readonly string[] {
   const names = new Set([
     ...snapshot.relations.map(relation => relation.name),
     ...snapshot.dependents.map(dependent => dependent.name),
     ...snapshot.problems.map(problem => problem.table),
   ])
-  const named = [...[...names].map(name => name.replaceAll('"', '""')), ...anywhere].map(pattern)
+  return [...names].map(name => name.replaceAll('"', '""'))
+}
+
+/** @returns a test that is true when a text may name something protected, be it in a string, or bring a password, or a value for what was prepared */
+export function createMentions(snapshot: SchemaSnapshot): Prefilter {
+  const named = [...namesIn(snapshot), 'u&"', 'password'].map(pattern)
+  const expression = new RegExp(`${named.join('|')}|\\bexecute\\b(?!\\s*(?:function\\b|procedure\\b|[0-9;]|$))`, 'i')
+  return text => expression.test(text)
+}
+
+/** @returns a test that is true when the statement has to be parsed */
+export function createPrefilter(snapshot: SchemaSnapshot): Prefilter {
+  const named = [...namesIn(snapshot), ...anywhere].map(pattern)
   const expression = new RegExp(`${named.join('|')}|\\b(?:${words.join('|')})\\b`, 'i')
   return text => expression.test(text)
 }

@@ -27,6 +27,8 @@ export interface Examined {
   /** Does it give a query a name that the protocol knows as well? */
   readonly declares: boolean
   readonly named?: NamedEffect | undefined
+  /** Of the statement that is executed. */
+  readonly executes?: string | undefined
   /** Protected columns are copied. */
   readonly copy?: CopyPlan | undefined
 }
@@ -197,11 +199,11 @@ export function examineStatement(raw: RawStmt, context: Context): Examined {
   examineSettings(node)
   const verb = verbOf(kind)
   if ('PrepareStmt' in node) {
-    const named: NamedEffect = {
-      kind: 'prepared',
-      name: node.PrepareStmt.name ?? '',
-      parameters: prepare(node.PrepareStmt, context),
-    }
+    const { name = '', query } = node.PrepareStmt
+    const parameters = prepare(node.PrepareStmt, context)
+    const inside = unwrap(query)
+    const concerned = inside === undefined || concerns(inside[1], context)
+    const named: NamedEffect = { kind: 'prepared', name, parameters, concerned }
     return { verb, results: false, schemaChange: false, declares: true, named }
   }
   if ('CopyStmt' in node) {
@@ -213,7 +215,8 @@ export function examineStatement(raw: RawStmt, context: Context): Examined {
   const declares = kind === 'DeclareCursorStmt'
   const schemaChange = changesSchema(kind)
   const apart = schemaChange && changesApart(kind, statement, context.names)
-  return { verb, results, schemaChange, apart, declares, named: freed(node, context) }
+  const executes = 'ExecuteStmt' in node ? node.ExecuteStmt.name : undefined
+  return { verb, results, schemaChange, apart, declares, executes, named: freed(node, context) }
 }
 
 function freed(node: Node, context: Context): NamedEffect | undefined {

@@ -170,7 +170,7 @@ test('what a text prepares and frees is told, by its place', async () => {
   )
   assert.deepEqual(result.kind !== 'refused' && result.named, [
     undefined,
-    { kind: 'prepared', name: 'p', parameters: [{ index: 1, field: email, as: 'sealed' }] },
+    { kind: 'prepared', name: 'p', parameters: [{ index: 1, field: email, as: 'sealed' }], concerned: true },
     { kind: 'freed', name: 'q' },
     { kind: 'freed', name: undefined },
   ])

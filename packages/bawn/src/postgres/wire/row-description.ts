@@ -82,3 +82,8 @@ export function parseTarget(buffer: Buffer, start: number, end: number): Target 
 export function buildDescribePortal(name: string): Buffer {
   return new MessageBuilder().begin(front.describe).uint8(0x50).objectName(name).end().take()
 }
+
+/** @returns a Close message for a prepared statement */
+export function buildCloseStatement(name: string): Buffer {
+  return new MessageBuilder().begin(front.close).uint8(0x53).objectName(name).end().take()
+}
