@@ -38,11 +38,16 @@ export interface Gateway {
   /** Resolves to what follows once the log has such a text behind the first `from` characters. */
   logged(wanted: RegExp, from?: number): Promise<string>
   /** As `pg.Client` takes it. */
-  client(user: string, more?: pg.ClientConfig): pg.ClientConfig
+  client(user: string, more?: pg.ClientConfig): WorkerConfig
   /** Asks the HTTP door by a connection of its own. */
   ask(path: string, headers?: Readonly<Record<string, string>>): Promise<{ status: number; body: string }>
   /** Asks the door for operators. */
   desk(path: string): Promise<{ status: number; body: string }>
+}
+
+/** As `pg.Client` takes it, and at which worker a session of it is. */
+export interface WorkerConfig extends pg.ClientConfig {
+  workerOf(processId: number): Promise<number>
 }
 
 /** Who answers, ends and fails as it is told: says in which worker it is, throws where nobody catches, allocates without end. */
@@ -52,6 +57,7 @@ const answer = credentials => {
   const [order] = credentials.header('x-order')
   if (order === undefined) return { kind: 'absent' }
   if (order === 'throw') setImmediate(() => { throw new Error('as ordered') })
+  if (order === 'hang') setImmediate(() => { for (;;) kept.length = 0 })
   if (order === 'allocate') setImmediate(() => { for (;;) kept.push(new Array(100_000).fill(kept.length)) })
   return { kind: 'identified', identity: { id: 'worker-' + workerData?.index, roles: ['staff'] } }
 }
@@ -195,6 +201,18 @@ async function startGateway(
     const answer = await fetch(url, { headers: { ...headers, connection: 'close' } })
     return { status: answer.status, body: await answer.text() }
   }
+  const desk: Gateway['desk'] = target =>
+    get(`http://${addresses.get('desk')}${target}`, {
+      authorization: `Bearer ${readFileSync(path('desk.token'), 'utf8').trim()}`,
+    })
+  const workerOf = async (processId: number): Promise<number> => {
+    const { sessions } = JSON.parse((await desk('/sessions')).body) as {
+      readonly sessions: readonly { readonly server_pid: number | null; readonly worker: number }[]
+    }
+    const found = sessions.find(({ server_pid: pid }) => pid === processId)
+    assert.ok(found !== undefined, `no session has the process id ${processId}`)
+    return found.worker - 1
+  }
   return {
     addresses,
     child,
@@ -204,12 +222,10 @@ async function startGateway(
     client: (user, more = {}) => ({
       ...{ host: '127.0.0.1', port: Number(addresses.get('sql')?.split(':').at(-1)) },
       ...{ user, password, database: 'shop', ...more },
+      workerOf,
     }),
     ask: (target, headers = {}) => get(`http://${addresses.get('web')}${target}`, headers),
-    desk: target =>
-      get(`http://${addresses.get('desk')}${target}`, {
-        authorization: `Bearer ${readFileSync(path('desk.token'), 'utf8').trim()}`,
-      }),
+    desk,
   }
 }
 
@@ -220,16 +236,16 @@ export interface Session {
   readonly ended: Promise<Error>
 }
 
-export async function connect(config: pg.ClientConfig): Promise<Session> {
+export async function connect(config: WorkerConfig): Promise<Session> {
   const client = new pg.Client(config)
   const ended = new Promise<Error>(resolve => client.on('error', resolve))
   await client.connect()
   const { processID } = client as unknown as { readonly processID: number }
-  return { client, worker: processID % 2, ended }
+  return { client, worker: await config.workerOf(processID), ended }
 }
 
 /** Sessions until each of two workers has one. Those beyond the two are ended. */
-export async function oneEach(config: pg.ClientConfig): Promise<readonly [Session, Session]> {
+export async function oneEach(config: WorkerConfig): Promise<readonly [Session, Session]> {
   const first = await connect(config)
   const more: Session[] = []
   for (let tries = 0; tries < 100; tries++) {

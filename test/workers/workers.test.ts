@@ -129,6 +129,31 @@ test('a cancel request reaches the session, whichever worker it comes to', async
   await other.client.end()
 })
 
+test('the process id that a client is told is that of PostgreSQL, at every worker', async () => {
+  for (const { client } of await oneEach(gateway.client('alice'))) {
+    const { processID } = client as unknown as { readonly processID: number }
+    assert.equal((await client.query('select pg_backend_pid() as pid')).rows[0].pid, processID)
+    await client.end()
+  }
+})
+
+test('a thousand cancel requests for nobody keep none that is meant', async () => {
+  const sessions = await oneEach(gateway.client('alice'))
+  const flood = Promise.all(Array.from({ length: 1_000 }, () => cancel(sessions[0].client, 1).catch(() => {})))
+  for (const { client } of sessions) {
+    const sleeping = gone(client.query('select pg_sleep(60)'))
+    // One that comes too early cancels nothing.
+    let isOver = false
+    const cancelled = sleeping.then(() => {
+      isOver = true
+    })
+    while (!isOver) await Promise.race([cancel(client).catch(() => {}), cancelled])
+    assert.equal(await sleeping, '57014')
+  }
+  await flood
+  for (const { client } of sessions) await client.end()
+})
+
 /** By a connection of its own, as libpq does; resolves when the gateway has closed it. */
 function cancel(client: pg.Client, off = 0): Promise<void> {
   const { processID, secretKey } = client as unknown as { readonly processID: number; readonly secretKey: number }
@@ -354,6 +379,30 @@ for (const [what, cause] of [
     await other?.client.end()
   })
 }
+
+test('a reload does not wait for a worker that hangs: another takes its place', async () => {
+  const sessions = await oneEach(gateway.client('alice'))
+  const said = gateway.log().length
+  gateway.ask('/', order('hang')).catch(() => {})
+  const good = readFileSync(world.path('bawn.yaml'), 'utf8')
+  writeFileSync(world.path('bawn.yaml'), good.replace('"/*", methods: [GET]', '"/newer", methods: [GET]'))
+  let over = false
+  const hung = Promise.race(sessions.map(async ({ ended, worker }) => ended.then(() => worker)))
+  // Until it hangs: before that it is ready at once.
+  while (!over) {
+    const { status, output } = await world.run('reload', '--address', String(gateway.addresses.get('desk')))
+    assert.equal(status, 0, output)
+    over = /has not answered for 20000 ms during a reload: it is ended/.test(gateway.log().slice(said))
+  }
+  const ended = await hung
+  await gateway.logged(/"message":"worker [12] serves again"/, said)
+  assert.equal((await sessions[1 - ended]?.client.query('select 1 as one'))?.rows[0].one, 1)
+  const answers = await Promise.all(Array.from({ length: 40 }, () => gateway.ask('/newer', order('who'))))
+  assert.deepEqual(new Set(answers.map(({ body }) => body)), both)
+  await sessions[1 - ended]?.client.end()
+  writeFileSync(world.path('bawn.yaml'), good)
+  assert.equal((await world.run('reload', '--address', String(gateway.addresses.get('desk')))).status, 0)
+})
 
 test('what changed in the accounts is seen at every worker', async () => {
   await world.accounts.setVerifier('bob', await deriveVerifiers('another one'))

@@ -34,13 +34,13 @@ export interface ThreadPlace {
   /** Where listeners are bound by now, by name; others as the configuration says. */
   readonly addresses: Readonly<Record<string, string>>
   readonly index: number
-  readonly count: number
-  /** A cancel request for a session of thread `index`. Never rejects. */
+  /** A cancel request that is for no session of this thread. Never rejects. */
   cancel(request: ForwardedCancel): Promise<void>
 }
 
 export interface ForwardedCancel {
-  readonly index: number
+  /** The thread that it has come to, by its index. */
+  readonly from: number
   readonly listener: string
   readonly processId: number
   readonly key: Uint8Array
@@ -136,10 +136,8 @@ export class Doors {
       }
       case 'postgres': {
         const threads = place && {
-          index: place.index,
-          count: place.count,
-          cancel: (index: number, processId: number, key: Uint8Array) =>
-            place.cancel({ index, listener: name, processId, key }),
+          cancel: (processId: number, key: Uint8Array) =>
+            place.cancel({ from: place.index, listener: name, processId, key }),
         }
         const options = { ...listener, databases: listener.databases, name, rateLimit, tls, threads }
         const opened = await listenPostgres(address, options, state.postgres, place !== undefined)

@@ -17,15 +17,23 @@ export class Exclusion {
   readonly #word: Int32Array
   readonly #self: number
   readonly #maxWaitMs: number
+  readonly #look: ((inside: number) => void) | undefined
   #depth = 0
 
   /**
    * @param word of shared memory, zero at first
    * @param self this thread: from 1, and of no other thread
    * @param maxWaitMs a thread that others rely on must not stand still for ever: it gets `ExclusionTimeout`
+   * @param look called now and then while it waits, to find out whether the thread that is inside is still there (`ended`)
    */
-  constructor(word: Int32Array<SharedArrayBuffer>, self: number, maxWaitMs = Number.POSITIVE_INFINITY) {
+  constructor(
+    word: Int32Array<SharedArrayBuffer>,
+    self: number,
+    maxWaitMs = Number.POSITIVE_INFINITY,
+    look?: (inside: number) => void,
+  ) {
     this.#word = word
+    this.#look = look
     this.#self = self
     this.#maxWaitMs = maxWaitMs
   }
@@ -50,7 +58,7 @@ export class Exclusion {
       if (deadline !== undefined && performance.now() > deadline) {
         throw new ExclusionTimeout(`thread ${inside} has kept the others out for ${this.#maxWaitMs} ms`)
       }
-      Atomics.wait(this.#word, 0, inside, lookAgainMs)
+      if (Atomics.wait(this.#word, 0, inside, lookAgainMs) === 'timed-out') this.#look?.(inside)
     }
   }
 

@@ -5,7 +5,7 @@ import type { SessionRow } from './admin/sessions.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { sumExpositions } from './audit/metrics-sum.ts'
 import { firstThread, type SharedTrail } from './audit/shared-trail.ts'
-import type { GoodConfig } from './doors.ts'
+import type { ForwardedCancel, GoodConfig } from './doors.ts'
 import { GatewayError } from './error.ts'
 import { createNumbersPlace, numbersThreadEnded } from './limits/shared-numbers.ts'
 import { listening } from './listening.ts'
@@ -27,6 +27,9 @@ const backOffMs = { first: 100, last: 30_000 } as const
 const steadyMs = 60_000
 /** How long a worker that is asked by an operator may take; one that has stopped answering is told of. */
 const answerMs = 10_000
+/** A worker that is asked whether it is there, during a reload, and says nothing for so long, hangs: another one takes its place. */
+const hungMs = 20_000
+const askEveryMs = 1_000
 
 export interface WorkerThreadsOptions extends ServerTurns {
   readonly configPath: string
@@ -42,6 +45,7 @@ export interface WorkerThreadsOptions extends ServerTurns {
 
 /** A worker that runs. */
 interface Running {
+  readonly index: number
   readonly worker: Worker
   readonly calls: ThreadCalls<WorkerAnswers>
   readonly since: number
@@ -103,10 +107,10 @@ export class WorkerThreads implements Workers {
       counted: text => {
         running.counted = text
       },
-      cancelElsewhere: async request => this.#running.get(request.index)?.calls.call('cancel', request),
+      cancelElsewhere: request => this.#cancelElsewhere(request),
     }
     const calls = createThreadCalls<WorkerAnswers>(worker, { ...answers })
-    const running: Running = { worker, calls, since: performance.now(), serves: false, counted: '' }
+    const running: Running = { index, worker, calls, since: performance.now(), serves: false, counted: '' }
     let cause: unknown
     worker.once('error', error => {
       cause = error
@@ -164,13 +168,18 @@ export class WorkerThreads implements Workers {
   async prepare(next: GoodConfig): Promise<NextWorkers> {
     const workers = this.#serving()
     const abort = async (): Promise<void> => {
-      await Promise.allSettled(workers.map(({ calls }) => calls.call('abort')))
+      await Promise.allSettled(workers.map(one => this.#unlessHung(one, one.calls.call('abort'))))
     }
-    const prepared = await Promise.allSettled(workers.map(({ calls }) => calls.call('prepare', next.source.bytes)))
-    const failed = prepared.find(one => one.status === 'rejected')
+    const prepared = await Promise.allSettled(
+      workers.map(one => this.#unlessHung(one, one.calls.call('prepare', next.source.bytes))),
+    )
+    const failures = prepared.flatMap(one => (one.status === 'rejected' ? [one.reason] : []))
+    // One that has ended begins anew when the reload is over, with what is in force then.
+    const failed =
+      failures.find(error => !hasEnded(error)) ?? (failures.length === workers.length ? failures[0] : undefined)
     if (failed !== undefined) {
       await abort()
-      throw failed.reason
+      throw failed
     }
     return {
       abort,
@@ -178,13 +187,42 @@ export class WorkerThreads implements Workers {
         // Whoever ends from now on is started again with it.
         this.#current = next
         await Promise.all(
-          workers.map(({ calls, worker }) =>
+          workers.map(one =>
             // It has the old one or half of the new one: neither may serve.
-            calls.call('commit').catch(() => worker.terminate()),
+            this.#unlessHung(one, one.calls.call('commit')).catch(() => one.worker.terminate()),
           ),
         )
       },
     }
+  }
+
+  /** Work of a worker that may take long, while it says that it is there. One that does not is ended, and so is the work. */
+  async #unlessHung<Result>({ worker, calls }: Running, work: Promise<Result>): Promise<Result> {
+    let isOver = false
+    const watch = async (): Promise<void> => {
+      while (!isOver) {
+        await withTimeout(calls.call('alive'), hungMs, new GatewayError('gateway.worker_silent', 'it does not answer'))
+        await new Promise(resolve => setTimeout(resolve, askEveryMs))
+      }
+    }
+    watch().catch(cause => {
+      if (isOver || hasEnded(cause)) return
+      const message = `${worker.threadName} has not answered for ${hungMs} ms during a reload: it is ended`
+      this.#options.log({ level: 'error', message, requestId: '-', cause })
+      void worker.terminate()
+    })
+    try {
+      return await work
+    } finally {
+      isOver = true
+    }
+  }
+
+  /** Whichever worker has the session, every other one is asked. One that hangs keeps nobody. */
+  async #cancelElsewhere(request: ForwardedCancel): Promise<void> {
+    const tooLate = new GatewayError('gateway.worker_silent', 'a worker does not answer')
+    const others = [...this.#running].flatMap(([index, { calls }]) => (index === request.from ? [] : [calls]))
+    await Promise.allSettled(others.map(calls => withTimeout(calls.call('cancel', request), answerMs, tooLate)))
   }
 
   #serving(): readonly Running[] {
@@ -192,18 +230,20 @@ export class WorkerThreads implements Workers {
   }
 
   /** Asks every worker that serves. One that ends meanwhile has no part in it. */
-  async #all<Result>(ask: (calls: ThreadCalls<WorkerAnswers>) => Promise<Result>): Promise<readonly Result[]> {
-    const asked = this.#serving().map(async ({ calls, worker }) => {
+  async #all<Result>(
+    ask: (calls: ThreadCalls<WorkerAnswers>, worker: number) => Promise<Result>,
+  ): Promise<readonly Result[]> {
+    const asked = this.#serving().map(async ({ calls, worker, index }) => {
       const silent = new GatewayError(
         'gateway.worker_silent',
         `${worker.threadName} has not answered for ${answerMs} ms`,
       )
-      return withTimeout(ask(calls), answerMs, silent)
+      return withTimeout(ask(calls, index + 1), answerMs, silent)
     })
     const answers = await Promise.allSettled(asked)
     return answers.flatMap(one => {
       if (one.status === 'fulfilled') return [one.value]
-      if (one.reason instanceof GatewayError && one.reason.code === 'gateway.worker_ended') return []
+      if (hasEnded(one.reason)) return []
       throw one.reason
     })
   }
@@ -222,7 +262,8 @@ export class WorkerThreads implements Workers {
   }
 
   async sessions(): Promise<readonly SessionRow[]> {
-    return (await this.#all(calls => calls.call('sessions'))).flat()
+    const asked = this.#all(async (calls, worker) => (await calls.call('sessions')).map(row => ({ ...row, worker })))
+    return (await asked).flat()
   }
 
   async endSessions(ids: ReadonlySet<string>): Promise<void> {
@@ -272,6 +313,11 @@ async function refuseTaken(name: string, address: string): Promise<void> {
     throw new GatewayError('gateway.listen', `listener ${name} cannot have ${address}`, { cause })
   }
   await new Promise(resolve => probe.close(resolve))
+}
+
+/** Whatever was asked of a worker that has ended meanwhile. */
+function hasEnded(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'gateway.worker_ended'
 }
 
 async function withTimeout<Result>(work: Promise<Result>, ms: number, error: Error): Promise<Result> {

@@ -41,6 +41,8 @@ export interface WorkerAnswers {
   }): Promise<Readonly<Record<string, string>>>
   prepare(bytes: Uint8Array): Promise<void>
   commit(): void
+  /** Nothing: that it comes back at all is the answer. */
+  alive(): void
   abort(): Promise<void>
   checks(): Promise<readonly ReadyCheck[]>
   metrics(): string
@@ -69,7 +71,7 @@ const { configPath, index, count, thread } = start
 const answers: WorkerAnswers = {
   async start({ bytes, addresses }) {
     const loaded = await load(bytes)
-    doors = new Doors(await surroundingsOf(loaded), { addresses, index, count, cancel: first.cancelElsewhere })
+    doors = new Doors(await surroundingsOf(loaded), { addresses, index, cancel: first.cancelElsewhere })
     return doors.start(loaded)
   },
   async prepare(bytes) {
@@ -83,6 +85,7 @@ const answers: WorkerAnswers = {
     await next?.abort()
     next = undefined
   },
+  alive: () => {},
   checks: async () => (await doors?.checks()) ?? [],
   metrics: () => doors?.metrics() ?? '',
   sessions: () => doors?.sessions() ?? [],

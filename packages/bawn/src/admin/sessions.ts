@@ -18,6 +18,8 @@ export interface SessionRow {
   /** Where it works at PostgreSQL; `null` while it waits for a place. */
   readonly server: string | null
   readonly server_pid: number | null
+  /** Which worker has it, from 1; where there are several. */
+  readonly worker?: number
 }
 
 /** Which sessions are meant: whatever is given must fit. At least one of them is. */

@@ -148,6 +148,53 @@ test('what a thread left half written is cut off, kept, and told', async () => {
   assert.equal(readdirSync(folder).filter(name => name.startsWith(`${base}.torn-`)).length, 1)
 })
 
+/** Begins to write, and ends in the middle: nothing of its own runs behind that. */
+const dying = `
+const { workerData } = require('node:worker_threads')
+const { createSecretKey } = require('node:crypto')
+import(workerData.module).then(({ joinSharedTrail }) => {
+  const { place, thread, options, inside } = workerData
+  joinSharedTrail(place, thread, { ...options, key: createSecretKey(options.key), clock: Date.now })
+  Atomics.store(new Int32Array(place.memory, 0, 1), 0, thread)
+  require('node:fs').writeSync(place.fd, '{"n":2,"at":"2026')
+  Atomics.store(inside, 0, 1)
+  Atomics.notify(inside, 0)
+  process.exit()
+})`
+
+test('the first thread does not wait for a writer that is no more', async () => {
+  const options = optionsOf()
+  const trail = openSharedTrail(options)
+  trail.emit(event('first'))
+  trail.commit()
+  const inside = new Int32Array(new SharedArrayBuffer(4))
+  const worker = new Worker(dying, {
+    eval: true,
+    workerData: {
+      ...{
+        place: trail.place,
+        thread: 2,
+        inside,
+        options: { file: options.file, fsync: 'interval', key: key.export() },
+      },
+      module: new URL('shared-trail.ts', import.meta.url).href,
+    },
+  })
+  const exited = once(worker, 'exit')
+  await once(worker, 'online')
+  // From here on this thread hears of nothing.
+  assert.notEqual(Atomics.wait(inside, 0, 0, 10_000), 'timed-out')
+  trail.emit(event('second'))
+  trail.commit()
+  await exited
+  trail.ended(2)
+  await trail.close()
+  const lines = linesOf(options.file)
+  assert.equal(lines.filter(({ request }) => request === 'second').length, 1)
+  assert.match(readFileSync(options.file, 'utf8'), /"action":"recovered"/)
+  assert.ok(await isIntact(options.file))
+})
+
 test('while the file cannot be written nobody takes anything on, and it is told once', async () => {
   const told: string[] = []
   const onUnwritable = (error: Error): void => void told.push(error.message)

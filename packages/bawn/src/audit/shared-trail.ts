@@ -1,4 +1,4 @@
-import { closeSync, fdatasync, fdatasyncSync, ftruncateSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fdatasync, fdatasyncSync, ftruncateSync, readlinkSync, writeSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Exclusion, ExclusionTimeout } from '../exclusion.ts'
 import { AuditError } from './error.ts'
@@ -25,25 +25,40 @@ export interface SharedTrail extends AuditTrail {
 }
 
 const syncEveryMs = 200
-/** So long at most the first thread waits for another one that writes: it has to learn when that one has ended. */
+/** So long at most the first thread waits for another one that writes. */
 const firstWaitsMs = 5_000
+/** Threads that can be told apart, beginning with the first; of others nobody sees that they are gone before they say so. */
+const maxThreads = 128
 const macBytes = 32
 
-/** The end of the chain, and what became of the file: [exclusion, failing, lost, unsynced], [number, size], mac. */
+/** The end of the chain, and what became of the file: [exclusion, failing, lost, unsynced], [number, size], mac, threads. */
 class End {
   readonly word: Int32Array<SharedArrayBuffer>
   readonly #flags: Int32Array
   readonly #numbers: Float64Array
   readonly #mac: Uint8Array
+  /** By number of the thread, what the system calls it. */
+  readonly #threads: Int32Array
 
   constructor(memory: SharedArrayBuffer) {
     this.word = new Int32Array(memory, 0, 1)
     this.#flags = new Int32Array(memory, 4, 3)
     this.#numbers = new Float64Array(memory, 16, 2)
     this.#mac = new Uint8Array(memory, 32, macBytes)
+    this.#threads = new Int32Array(memory, 32 + macBytes, maxThreads)
   }
 
-  static readonly bytes = 32 + macBytes
+  static readonly bytes = 32 + macBytes + maxThreads * 4
+
+  /** This thread takes part. */
+  join(thread: number): void {
+    if (thread < maxThreads) Atomics.store(this.#threads, thread, systemThread())
+  }
+  /** Whether a thread is known to be no more: it has ended without having left, and nobody has heard of that yet. */
+  isGone(thread: number): boolean {
+    const system = thread < maxThreads ? Atomics.load(this.#threads, thread) : 0
+    return system > 0 && !existsSync(`/proc/self/task/${system}`)
+  }
 
   get n(): number {
     return this.#numbers[0] ?? 0
@@ -86,6 +101,15 @@ class End {
   }
 }
 
+/** @returns what Linux calls this thread; 0 where that cannot be known */
+function systemThread(): number {
+  try {
+    return Number(/\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self'))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}
+
 /** Opens the trail for several threads. @throws {AuditError} as `openAuditTrail` does */
 export function openSharedTrail(options: AuditTrailOptions): SharedTrail {
   return openTrailFile(options, (fd, end, unlock) => {
@@ -115,9 +139,13 @@ class ThreadTrail implements AuditTrail {
     this.options = options
     this.fd = fd
     this.end = new End(memory)
-    this.exclusion = new Exclusion(this.end.word, thread, maxWaitMs)
+    this.end.join(thread)
+    this.exclusion = new Exclusion(this.end.word, thread, maxWaitMs, inside => this.look(inside))
     process.once('exit', this.#atExit)
   }
+
+  /** This thread waits for another one that writes. */
+  protected look(_inside: number): void {}
 
   get head(): string {
     return this.exclusion.run(() => this.end.mac.toString('hex'))
@@ -257,6 +285,11 @@ class FirstTrail extends ThreadTrail implements SharedTrail {
       if (!this.#isSyncing && this.end.beginSync()) this.#syncing = this.#syncLater()
     }, syncEveryMs)
     this.#timer.unref()
+  }
+
+  /** Its end would be heard of by the very loop that waits here. */
+  protected override look(inside: number): void {
+    if (this.end.isGone(inside)) this.ended(inside)
   }
 
   ended(thread: number): void {

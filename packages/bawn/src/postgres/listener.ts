@@ -50,7 +50,7 @@ export async function listenPostgres(
     renewTls: tls => door.renewTls(tls),
     sessions: () => door.sessions.list(),
     endSessions: (which, why) => door.endSessions(which, why),
-    cancel: (processId, key) => door.sessions.cancelOwn(processId, key),
+    cancel: async (processId, key) => void (await door.sessions.cancelOwn(processId, key)),
     async drain(timeoutMs) {
       proxies?.close()
       const closed = new Promise<void>(resolve => server.close(() => resolve()))

@@ -24,24 +24,27 @@ interface Entry {
   readonly session: OpenSession
 }
 
-/**
- * The same listener in other threads of the gateway. A cancel request comes by a connection of its own, and so to any of them: whose session
- * it means is in the process id, which is congruent to `index` modulo `count`.
- */
+/** The same listener in other threads of the gateway. A cancel request comes by a connection of its own, and so to any of them. */
 export interface OtherThreads {
-  readonly index: number
-  readonly count: number
-  /** To the thread `index`. Resolves when whoever sent it may go on; never rejects. */
-  cancel(index: number, processId: number, key: Uint8Array): Promise<void>
+  /** For whichever has a session of this process id and key. Resolves when whoever sent it may go on; never rejects. */
+  cancel(processId: number, key: Uint8Array): Promise<void>
 }
 
-const alone: OtherThreads = { index: 0, count: 1, cancel: async () => {} }
+const alone: OtherThreads = { cancel: async () => {} }
+
+/** So many requests from one thread are on their way to others at a time; nobody has to log in to send one. */
+const maxForwarded = 16
+/** So many more wait until it is their turn. Whoever comes then is told nothing, as always, and may try again. */
+const maxWaiting = 1_000
 
 /** Sessions of one door, by the process id we gave them. */
 export class Sessions {
   readonly #byProcessId = new Map<number, Entry>()
   readonly #threads: OtherThreads
   #whenEmpty: (() => void) | undefined
+  /** Cancel requests that other threads are asked about. */
+  #forwarded = 0
+  readonly #waiting: (() => void)[] = []
   /** Set while the door stops: nobody may begin any more. */
   draining: GatewayError | undefined
 
@@ -55,14 +58,12 @@ export class Sessions {
 
   /**
    * @param keyBytes 4 in protocol 3.0, 32 from 3.2 on
-   * @param serverProcessId the process id is the same, for notifications and `pg_stat_activity` speak of it; where it is not known, a session
-   *   at another server has it, or it has to say which thread the session is in, it is our own
+   * @param serverProcessId the process id is the same, for notifications and `pg_stat_activity` speak of it; where it is not known, or a
+   *   session at another server has it, it is our own
    */
   newKey(keyBytes: 4 | 32, serverProcessId = 0): CancelKey {
-    const { index, count } = this.#threads
-    const draw = (): number => randomInt(1, Math.floor((2 ** 31 - 1) / count)) * count + index
-    let processId = serverProcessId > 0 && count === 1 ? serverProcessId : draw()
-    while (this.#byProcessId.has(processId)) processId = draw()
+    let processId = serverProcessId > 0 ? serverProcessId : randomInt(1, 2 ** 31)
+    while (this.#byProcessId.has(processId)) processId = randomInt(1, 2 ** 31)
     return { processId, key: randomBytes(keyBytes) }
   }
 
@@ -77,16 +78,27 @@ export class Sessions {
 
   /** A CancelRequest. Resolves when whoever sent it may go on: what runs later is not meant. */
   async cancel(processId: number, key: Uint8Array): Promise<void> {
-    const owner = processId % this.#threads.count
-    if (owner === this.#threads.index) await this.cancelOwn(processId, key)
-    else if (processId > 0) await this.#threads.cancel(owner, processId, key)
+    if (await this.cancelOwn(processId, key)) return
+    // Sessions at two servers may have one process id: it is the key that tells.
+    if (this.#forwarded >= maxForwarded) {
+      if (this.#waiting.length >= maxWaiting) return
+      await new Promise<void>(resolve => this.#waiting.push(resolve))
+    } else this.#forwarded += 1
+    try {
+      await this.#threads.cancel(processId, key)
+    } finally {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#forwarded -= 1
+      else next()
+    }
   }
 
-  /** One for a session of this thread, wherever it came in. */
-  async cancelOwn(processId: number, key: Uint8Array): Promise<void> {
+  /** One for a session of this thread, wherever it came in. @returns whether it was */
+  async cancelOwn(processId: number, key: Uint8Array): Promise<boolean> {
     const entry = this.#byProcessId.get(processId)
-    if (entry !== undefined && entry.key.length === key.length && timingSafeEqual(entry.key, key))
-      await entry.session.cancel()
+    if (entry === undefined || entry.key.length !== key.length || !timingSafeEqual(entry.key, key)) return false
+    await entry.session.cancel()
+    return true
   }
 
   list(): readonly SessionSummary[] {
