@@ -12,7 +12,7 @@ import type { PostgresListener } from '../packages/bawn/src/postgres/listener.ts
 import { createParser } from '../packages/bawn/src/postgres/sql/parser.ts'
 import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
 import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
-import { type Kit, startKit, withClient } from './postgres-kit.ts'
+import { type Kit, rawLogin, rules, say, startKit, withClient } from './postgres-kit.ts'
 
 // The firewall at a real door, before a real PostgreSQL: what it refuses never arrives there, by whatever way it is tried.
 
@@ -56,14 +56,14 @@ async function guarded(written: unknown): Promise<PostgresListener> {
   const options = firewallOptions.parse(written)
   const policies = { support: { roles: ['support'] }, billing: { roles: ['billing'] } }
   const firewall = await createFirewall(options, await createParser(), allow => createGate(allow, policies))
-  const planner = await createPlanner({ firewall })
+  const planner = await createPlanner()
   closers.push(() => planner.close())
   const schema = createSchemaSource({
     query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     fields: kit.state.catalogue.fields,
     database: 'shop',
     objects: () => firewall.asksForTables,
-    watched: firewall.watched,
+    watched: () => firewall.watched,
   })
   const shop = kit.state.databases.get('shop')
   assert(shop)
@@ -425,4 +425,111 @@ test('observe lets everything pass and says what would have been refused; shapes
       'billing select now() - %%VALUE%%',
     ],
   )
+})
+
+/** A listener whose rules can be replaced under open sessions, as a reload does. */
+async function reloadable(written: unknown) {
+  const policies = { support: { roles: ['support'] }, billing: { roles: ['billing'] } }
+  const made = async (rules: unknown) =>
+    createFirewall(firewallOptions.parse(rules), await createParser(), allow => createGate(allow, policies), policies)
+  let firewall = await made(written)
+  const planner = await createPlanner()
+  closers.push(() => planner.close())
+  const schema = createSchemaSource({
+    query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
+    fields: [],
+    database: 'shop',
+    objects: () => firewall.asksForTables,
+    watched: () => firewall.watched,
+  })
+  const shop = kit.state.databases.get('shop')
+  assert(shop)
+  const database = {
+    ...shop,
+    schema,
+    planner,
+    get firewall() {
+      return firewall
+    },
+  }
+  const door = await kit.listen({ tls: undefined }, { databases: new Map([['shop', database]]) })
+  const reload = async (rules: unknown): Promise<void> => {
+    firewall = await made(rules)
+  }
+  return { door, reload }
+}
+
+const open = { default: 'allow' }
+const noDeletes = { default: 'allow', rules: [{ name: 'no-deletes', action: 'deny', statements: ['DELETE'] }] }
+const noSelects = { default: 'allow', rules: [{ name: 'no-selects', action: 'deny', statements: ['SELECT'] }] }
+const noSalaries = { default: 'allow', rules: [{ name: 'no-salaries', action: 'deny', tables: ['hr.salaries'] }] }
+
+test('what was prepared before a reload is judged by the rules of after it', async () => {
+  const { door, reload } = await reloadable(open)
+  await withClient({ ...on(door, 'billy'), ssl: false }, async client => {
+    const remove = { name: 'remove', text: 'delete from notes where id = $1', values: [-1] }
+    const sum = { name: 'sum', text: 'select sum(y)::int as y from twice' }
+    const count = { name: 'count', text: 'select count(*)::int as n from notes' }
+    for (const query of [remove, sum, count]) await client.query(query)
+    await client.query('prepare p as delete from notes where id = -1; prepare q as select 1 as one')
+    await client.query('execute p')
+    await reload(noDeletes)
+    assert.equal((await refusal(client, remove)).code, '42501')
+    assert.equal((await refusal(client, 'delete from notes where id = -1')).code, '42501')
+    assert.equal((await client.query(count)).rows[0]?.n, 2)
+    assert.equal((await client.query(sum)).rows[0]?.y, 100)
+    // What SQL has named was judged by the text that named it.
+    for (const sql of ['execute p', 'execute q', 'explain execute p', 'create table stored as execute p']) {
+      assert.match((await refusal(client, sql)).message, /^cached plan must not change: the firewall has other rules/)
+    }
+    await client.query('deallocate q; prepare q as select 1 as one')
+    assert.equal((await client.query('execute q')).rows[0]?.one, 1)
+    assert.match((await refusal(client, 'execute remove(1)')).message, /cached plan/)
+    assert.equal((await client.query('execute count')).rows[0]?.n, 2)
+    // A name that is not free is still the first one's.
+    await refusal(client, 'prepare p as select 1')
+    assert.match((await refusal(client, 'execute p')).message, /cached plan/)
+    // Rules about tables need to know which there are, and by which views they are read.
+    await reload(noSalaries)
+    assert.equal((await refusal(client, sum)).code, '42501')
+    assert.equal((await refusal(client, 'select * from harmless')).code, '42501')
+    await client.query(remove)
+    await reload(open)
+    assert.equal((await client.query(sum)).rows[0]?.y, 100)
+  })
+})
+
+test('cursors and portals go on where a reload changes no rule, and end where it does', async () => {
+  const { door, reload } = await reloadable(noDeletes)
+  const client = await rawLogin(door.address.port, 'billy', 'billing')
+  const ask = async (...messages: readonly Buffer[]): Promise<string> => {
+    client.socket.write(Buffer.concat(messages))
+    return await client.ready()
+  }
+  const next = say.execute('p', 1)
+  await ask(say.parse('s', 'select id from notes order by id'), say.sync)
+  await ask(say.query('begin; declare c cursor for select id from notes order by id; declare d cursor for select 1'))
+  assert.equal(await ask(say.bind('p', 's'), next, say.sync), '2DsZ')
+  await reload(noDeletes)
+  assert.equal(await ask(next, say.sync), 'DsZ')
+  assert.equal(await ask(say.query('fetch 1 from c')), 'TDCZ')
+  assert.equal(await ask(say.execute('d', 1), say.sync), 'DsZ')
+  await reload(noSelects)
+  assert.equal(await ask(next, say.sync), 'EZ')
+  assert.equal(await ask(say.query('rollback')), 'CZ')
+  // A cursor of SQL, by SQL and by the protocol.
+  await reload(open)
+  for (const use of [[say.query('fetch 1 from c')], [say.execute('c', 1), say.sync]]) {
+    await ask(say.query('begin; declare c cursor for select id from notes'))
+    await reload(noSelects)
+    assert.equal(await ask(...use), 'EZ')
+    assert.equal(await ask(say.query('rollback')), 'CZ')
+    await reload(open)
+  }
+  // A statement of SQL, by the protocol.
+  await ask(say.query('prepare made as select 1'))
+  await reload(noSelects)
+  assert.equal(await ask(say.bind('', 'made'), say.execute(''), say.sync), 'EZ')
+  client.socket.destroy()
+  rules.clear()
 })

@@ -27,6 +27,8 @@ import { composeRevocation } from './server-tls.ts'
 /** A schema that nobody changed through us is looked at again after this long. */
 const schemaAgeMs = 10_000
 
+const nothing: readonly never[] = []
+
 /** What a database is composed with. */
 export type DatabaseSurroundings = Parameters<typeof composeRevocation>[3] & Pick<KindSurroundings, 'secret'>
 
@@ -42,6 +44,8 @@ export function composeDatabases(
   config: Config,
   catalogue: Pick<Catalogue, 'fields'>,
   grants: { readonly gate: GrantGate | undefined; readonly of: (database: string) => DatabaseState['grants'] },
+  /** The entry of this name in the configuration that has taken the place of this one. */
+  successor: (database: string) => DatabaseState | undefined,
   surroundings: DatabaseSurroundings,
 ): Promise<readonly OpenDatabase[]> {
   return Promise.all(
@@ -49,6 +53,11 @@ export function composeDatabases(
       const [upstream, ...others] = upstreamTargets(name, options, surroundings)
       const filters = await composeRowFilters(options, config)
       const firewall = await composeFirewall(options.firewall, config, grants.gate)
+      // Of open sessions too, whose database this stays.
+      const firewallNow = (): DatabaseState['firewall'] => {
+        const next = successor(name)
+        return next === undefined ? firewall : next.firewall
+      }
       const hosts =
         others.length === 0
           ? undefined
@@ -58,10 +67,11 @@ export function composeDatabases(
         query: asked.query,
         fields: catalogue.fields,
         database: name,
-        objects: () => grants.of(name) !== undefined || firewall?.asksForTables === true,
-        watched: firewall?.watched ?? [],
+        objects: () => grants.of(name) !== undefined || firewallNow()?.asksForTables === true,
+        watched: () => firewallNow()?.watched ?? nothing,
         ...(filters.length === 0 ? {} : { missingFilters: query => missingFilters(query, filters) }),
       })
+      const learning = composeLearning(name, options.firewall, surroundings)
       const marks = sessionMarks(options.identity)
       const state: DatabaseState = {
         name,
@@ -78,10 +88,14 @@ export function composeDatabases(
         schema: source,
         planner: await createPlanner({
           identity: marks && guardOf(marks, options.login.kind, options.pool?.mode),
-          firewall,
         }),
-        firewall,
-        learning: composeLearning(name, options.firewall, surroundings),
+        get firewall() {
+          return firewallNow()
+        },
+        get learning() {
+          const next = successor(name)
+          return next === undefined ? learning : next.learning
+        },
         get grants() {
           return grants.of(name)
         },
@@ -156,7 +170,7 @@ export async function composeFirewall(
 ): Promise<Firewall | undefined> {
   if (options === undefined) return undefined
   const parser = await createParser()
-  return createFirewall(options, parser, allow => createGate(allow, config.policies, grants))
+  return createFirewall(options, parser, allow => createGate(allow, config.policies, grants), config.policies)
 }
 
 /** @throws {RowFilterError} (rejects with) where a filter cannot be used */

@@ -192,6 +192,7 @@ export async function compose(
       config,
       catalogue,
       { gate: grants?.gate, of: grantsOf },
+      database => successor?.postgres.databases.get(database),
       { ...surroundings, secret: forKinds.secret },
     )
     tokens = await composeTokens(config, kinds, forKinds, memoryTokens)

@@ -49,9 +49,9 @@ export async function explainSql(
     steps.add('firewall', `database ${name} has none: every statement goes on, to grants and protected columns`)
     return steps.end('permitted', 'no firewall')
   }
-  const planner = await createPlanner({ firewall })
+  const planner = await createPlanner()
   try {
-    const match = await planner.match(Buffer.from(sql), isEnforced(config.grants, name))
+    const match = await planner.match(Buffer.from(sql), isEnforced(config.grants, name), firewall)
     if (match.kind === 'unread') steps.add('statement', `cannot be understood: ${match.message}`)
     else explainStatements(match.statements, firewall, config, identity, surroundings.grants, steps)
     const objects = question.connect && firewall.asksForTables ? await objectsOf(config, name, surroundings) : undefined
@@ -87,7 +87,13 @@ async function objectsOf(
   const options = config.databases[name]
   if (options === undefined) return undefined
   const only = { ...config, databases: { [name]: options } }
-  const [open] = await composeDatabases(only, { fields: [] }, { gate: grants, of: () => undefined }, databases)
+  const [open] = await composeDatabases(
+    only,
+    { fields: [] },
+    { gate: grants, of: () => undefined },
+    () => undefined,
+    databases,
+  )
   try {
     return (await open?.source.refresh())?.objects
   } finally {

@@ -7,6 +7,7 @@ import type { Conversation } from './conversation.ts'
 import { emitStatement } from './execution.ts'
 import { toGatewayError } from './failure.ts'
 import type { AccountPortal, Portal, Statement } from './objects.ts'
+import { judgedIn } from './permission.ts'
 import type { Planned } from './planning.ts'
 import { type RefusedKind, refuse } from './refuse.ts'
 import type { Step, Turn } from './turn.ts'
@@ -171,6 +172,7 @@ export function accountParse(turn: Turn, statement: AccountStatement, message: P
     batch: talk.batch,
     declarations: talk.declarations,
     account: statement,
+    judgedIn: judgedIn(talk, planned),
     confirmed: false,
   }
   // By the client's own name: on the connection that it then keeps.

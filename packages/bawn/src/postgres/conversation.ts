@@ -3,6 +3,8 @@ import { identityClass } from '../authn/identity.ts'
 import type { Field, FieldView } from '../fields/field.ts'
 import { type AuditContext, Execution, emitStatement } from './execution.ts'
 import type { FieldUses } from './field-uses.ts'
+import { JudgedNames } from './firewall/judged-names.ts'
+import type { TextMatch } from './firewall/rules.ts'
 import type { FirewallNotes } from './firewall/session.ts'
 import type { Declaration, Reading, Reference } from './grants/reading.ts'
 import { SessionGrants } from './grants/session-grants.ts'
@@ -94,7 +96,11 @@ export class Conversation {
   takesBackAt = 0
   /** Reported settings, where connections change. */
   readonly parameters = new ReportedParameters()
+  /** By which rules of the firewall queries were judged that SQL has given a name. */
+  readonly judgedNames = new JudgedNames()
   #requests = 0
+  #firewall: DatabaseState['firewall']
+  #rules = 0
   #grants: SessionGrants | undefined
 
   constructor(state: DoorState, database: DatabaseState, audit: AuditContext, limits: ConversationLimits) {
@@ -102,11 +108,23 @@ export class Conversation {
     this.database = database
     this.audit = audit
     this.limits = limits
+    this.#firewall = database.firewall
     this.identityClass = identityClass(audit.identity)
     this.ability = field => (field.searchable && this.viewOf(field).disclosure.kind === 'plain' ? 'search' : 'none')
   }
 
   readonly viewOf = (field: Field): FieldView => this.state.catalogue.view(field, this.audit.identity)
+
+  /** The firewall's rules that are in force, counted from 0: what was judged by others is judged again before it is run. */
+  get rules(): number {
+    const { firewall } = this.database
+    if (firewall !== this.#firewall) {
+      const isSame = firewall === undefined ? false : firewall.isSame(this.#firewall)
+      this.#firewall = firewall
+      if (!isSame) this.#rules += 1
+    }
+    return this.#rules
+  }
 
   /** What this identity may do, where grants decide; a reload may bring and take them. */
   get grants(): SessionGrants | undefined {
@@ -237,13 +255,19 @@ export class Conversation {
   }
 
   /** A text is about to be sent to be run. @returns what to do when the server has carried it out */
-  noteSent(plan: LivePlan | undefined, reading: Reading | undefined): (() => void) | undefined {
+  noteSent(
+    plan: LivePlan | undefined,
+    reading: Reading | undefined,
+    match?: TextMatch | undefined,
+  ): (() => void) | undefined {
+    const judged = match && this.judgedNames.note(match, this.rules)
     const named = this.sqlStatements.note(plan?.named, this.snapshot?.epoch)
     const granted = this.#noteGranted(reading)
-    if (named === undefined || granted === undefined) return named ?? granted
+    if (judged === undefined && (named === undefined || granted === undefined)) return named ?? granted
     return () => {
-      named()
-      granted()
+      named?.()
+      granted?.()
+      judged?.()
     }
   }
 

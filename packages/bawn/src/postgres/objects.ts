@@ -1,6 +1,7 @@
 import type { AccountAnswer } from './administration/run.ts'
 import type { AccountStatement } from './administration/statement.ts'
 import type { FieldUses } from './field-uses.ts'
+import type { TextMatch } from './firewall/rules.ts'
 import type { Reading } from './grants/reading.ts'
 import type { ServerText } from './pool/shared-names.ts'
 import type { Traces } from './pool/traces.ts'
@@ -33,6 +34,10 @@ export interface Statement {
   sent?: ServerText | undefined
   /** What running it leaves behind, where that counts. */
   readonly traces?: Traces | undefined
+  /** `Conversation.rules` by which it was judged. */
+  judgedIn: number
+  /** Where it gives names to queries: what the firewall makes of it. */
+  readonly match?: TextMatch | undefined
   /** ParseComplete came. */
   confirmed: boolean
 }
@@ -51,6 +56,11 @@ export interface Portal {
   readonly account?: AccountPortal | undefined
   /** Of its statement. */
   readonly traces?: Traces | undefined
+  /** Of its statement. */
+  judgedIn: number
+  readonly match?: TextMatch | undefined
+  /** Of its statement, to be judged again; `undefined` where that is too long to be kept by every portal. */
+  readonly text: Buffer | undefined
   /** BindComplete came. */
   confirmed: boolean
   /** Batch of the last Describe that was sent for it; -1 before any. */

@@ -1,7 +1,8 @@
 import type { Conversation } from './conversation.ts'
 import { type Declaration, emptyReading, opaqueReading, type Reading } from './grants/reading.ts'
 import type { SessionGrants, Verdict } from './grants/session-grants.ts'
-import type { Statement } from './objects.ts'
+import { objectKey, type Statement } from './objects.ts'
+import { outdatedName, type Planned } from './planning.ts'
 import { refuse, refusePlan } from './refuse.ts'
 import type { SchemaSnapshot } from './sql/plan.ts'
 import type { Step, Turn } from './turn.ts'
@@ -63,6 +64,45 @@ function verdictOf(
     if (verdict.kind !== 'permitted' || reading === undefined) return verdict
   }
   return grants.judge(reading, objects, talk.made, true)
+}
+
+/** @returns the rules that let something pass; of what none has judged while there are some, none at all */
+export function judgedIn({ rules, database }: Conversation, planned: Planned): number {
+  return planned.judgedIn ?? (database.firewall === undefined ? rules : -1)
+}
+
+/**
+ * The firewall's rules may be others than when something was prepared or bound: then they judge it again. `undefined` when there is nothing
+ * to do, or when it may be run.
+ *
+ * @param name as the protocol has it, latin1
+ */
+export function judgeLate(
+  turn: Turn,
+  kind: Declaration['kind'],
+  name: string,
+  known: { judgedIn: number; readonly text: Buffer | undefined } | undefined,
+): Step | undefined {
+  const { talk } = turn
+  const { firewall } = talk.database
+  // Unnamed ones are made by messages only: what we do not know is not there.
+  if (firewall === undefined || (name === '' && known === undefined)) return undefined
+  const { rules } = talk
+  const key = `${kind} ${objectKey(name)}`
+  if (known !== undefined && known.judgedIn !== rules) {
+    // Of a statement about accounts nothing was kept.
+    if (known.text === undefined || known.text.length === 0)
+      return refusePlan(talk, 'extended', Buffer.alloc(0), outdatedName(key))
+    const planned = turn.plan(known.text)
+    if (planned === undefined) return 'wait'
+    if (planned instanceof Error) return refuse(talk, 'extended', planned.code, planned.message)
+    if (planned.plan.kind === 'refused') return refusePlan(talk, 'extended', known.text, planned.plan)
+    talk.tellFirewall(planned.notes)
+    known.judgedIn = judgedIn(talk, planned)
+  }
+  const given = talk.judgedNames.of(key) ?? (known === undefined ? 0 : rules)
+  if (given === rules || firewall.options.mode !== 'enforce') return undefined
+  return refusePlan(talk, 'extended', Buffer.alloc(0), outdatedName(key))
 }
 
 /** What a portal touches: as its statement, or as what SQL prepared by that name. */

@@ -3,6 +3,7 @@ import { mayConcernAccounts } from './administration/parse.ts'
 import type { AccountStatement } from './administration/statement.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError } from './failure.ts'
+import type { Firewall } from './firewall/firewall.ts'
 import type { TextMatch } from './firewall/rules.ts'
 import { type FirewallNotes, notesOf, refusalOf } from './firewall/session.ts'
 import type { Reading, Unread } from './grants/reading.ts'
@@ -22,6 +23,10 @@ export interface Planned {
   readonly reading?: Reading | undefined
   /** It is about accounts, and the gateway's own. */
   readonly account?: AccountStatement | undefined
+  /** `Conversation.rules` by which the firewall let it pass; `undefined` where there was none. */
+  readonly judgedIn?: number | undefined
+  /** What its rules make of the text. */
+  readonly match?: TextMatch | undefined
   /** What the firewall has to tell of a text that it let pass. */
   readonly notes?: FirewallNotes | undefined
 }
@@ -68,10 +73,12 @@ async function refreshAndPlan(talk: Conversation, text: Uint8Array): Promise<Pla
 function planWith(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {
   talk.snapshot = snapshot
   if (snapshot.missingFilters?.[0] !== undefined) return { plan: unfiltered, snapshot }
-  if (talk.database.firewall === undefined) return planGranted(talk, text, snapshot)
-  const match = talk.database.planner.match(text, talk.grants !== undefined)
-  if (isPromise(match)) return match.then(made => guard(talk, text, snapshot, made, false))
-  return guard(talk, text, snapshot, match, false)
+  const { firewall, planner } = talk.database
+  if (firewall === undefined) return planGranted(talk, text, snapshot)
+  const judge = { firewall, rules: talk.rules }
+  const match = planner.match(text, talk.grants !== undefined, firewall)
+  if (isPromise(match)) return match.then(made => guard(talk, text, snapshot, made, judge, false))
+  return guard(talk, text, snapshot, match, judge, false)
 }
 
 /** The firewall comes first: what it refuses, it refuses by the text, whatever else somebody may do. */
@@ -80,12 +87,15 @@ function guard(
   text: Uint8Array,
   snapshot: SchemaSnapshot,
   match: TextMatch | Unread,
+  judge: { readonly firewall: Firewall; readonly rules: number },
   final: boolean,
 ): Planned | Promise<Planned> {
-  const { firewall, name, schema } = talk.database
-  if (firewall === undefined) return planGranted(talk, text, snapshot)
+  const { name, schema } = talk.database
+  const { firewall, rules } = judge
   const { identity } = talk.audit
-  const verdict = firewall.judge(match, identity, snapshot.objects, final)
+  // Read for other rules, they do not tell by which other names rows of the tables of these are reached.
+  const objects = snapshot.objects?.watched === firewall.watched ? snapshot.objects : undefined
+  const verdict = firewall.judge(match, identity, objects, final)
   switch (verdict.kind) {
     case 'permitted':
       break
@@ -94,20 +104,49 @@ function guard(
       break
     case 'undecided':
     case 'unknown': {
-      const now = snapshot.objects === undefined ? schema.refresh() : schema.fresh(maxRefusalAgeMs)
+      const now = objects === undefined ? schema.refresh() : schema.fresh(maxRefusalAgeMs)
       const again = (newer: SchemaSnapshot): Planned | Promise<Planned> => {
-        // Fail closed: the schema source was not told to look.
-        if (newer.objects === undefined) return unavailable(new TypeError('the objects were not loaded'))
+        if (newer.objects?.watched !== firewall.watched) {
+          // A reload came between. Otherwise fail closed: the schema source was not told to look.
+          if (talk.database.firewall !== firewall) return planWith(talk, text, newer)
+          return unavailable(new TypeError('the objects were not loaded'))
+        }
         talk.snapshot = newer
-        return guard(talk, text, newer, match, true)
+        return guard(talk, text, newer, match, judge, true)
       }
       return isPromise(now) ? now.catch(unavailable).then(again) : again(now)
     }
   }
-  const notes = notesOf(firewall, verdict, match)
+  if (match.kind === 'read' && firewall.options.mode === 'enforce') {
+    const old = talk.judgedNames.outdated(match, rules, key => judgedByProtocol(talk, key))
+    if (old !== undefined) return { plan: outdatedName(old), snapshot }
+  }
+  const guarded = {
+    judgedIn: rules,
+    match: match.kind === 'read' ? match : undefined,
+    notes: notesOf(firewall, verdict, match),
+  }
   const planned = planGranted(talk, text, snapshot)
-  if (notes === undefined) return planned
-  return isPromise(planned) ? planned.then(made => ({ ...made, notes })) : { ...planned, notes }
+  return isPromise(planned) ? planned.then(made => ({ ...made, ...guarded })) : { ...planned, ...guarded }
+}
+
+/** A statement that Parse has made is found by its name in SQL as well. */
+function judgedByProtocol({ statements }: Conversation, key: string): number | undefined {
+  const [kind, name = ''] = key.split(/ (.*)/s)
+  return kind === 'statement' ? statements.get(name)?.judgedIn : undefined
+}
+
+/** What a name means was let pass by other rules than those that are in force. @param key as `namedKey` makes it */
+export function outdatedName(key: string): RefusedPlan {
+  const name = Buffer.from(key.slice(key.indexOf(' ') + 1), 'latin1').toString()
+  return {
+    kind: 'refused',
+    code: 'postgres.plan_outdated',
+    message: `cached plan must not change: the firewall has other rules now than when "${name}" was prepared`,
+    hint: 'Prepare or declare it again',
+    offset: undefined,
+    bare: true,
+  }
 }
 
 function planGranted(talk: Conversation, text: Uint8Array, snapshot: SchemaSnapshot): Planned | Promise<Planned> {

@@ -1,7 +1,7 @@
 import { accountExecute, accountPortal, describeAccount } from './accounts.ts'
 import type { AccountStatement } from './administration/statement.ts'
 import { type LivePlan, objectKey, type Portal, type Statement } from './objects.ts'
-import { isPermitted, mayRun, readingOf, readLate } from './permission.ts'
+import { isPermitted, judgeLate, mayRun, readingOf, readLate } from './permission.ts'
 import { isPromise, isSamePlan, maxSchemaAgeMs, unknownPlan } from './planning.ts'
 import { areNamesInDoubt, describeStatement, shareBind, shareClose, shareName } from './pool/shared-names.ts'
 import { deallocated, noteLeftover, noteTraces, reviseDeallocation } from './pool/trace-notes.ts'
@@ -25,6 +25,8 @@ export function bind(turn: Turn): Step {
   if (areNamesInDoubt(turn)) return turn.settle()
   const known = talk.statements.get(names.statement)
   if (!isSure(turn, known)) return turn.wait()
+  const judged = judgeLate(turn, 'statement', names.statement, known)
+  if (judged !== undefined) return judged
   if (known?.account !== undefined) return bindAccount(turn, names.portal, known, known.account)
   const late = readLate(turn, known)
   if (late !== undefined) return late
@@ -60,6 +62,7 @@ export function bind(turn: Turn): Step {
     declarations: talk.declarations,
     reading: readingOf(talk, 'statement', names.statement, known),
     traces: known?.traces,
+    ...judgedAs(turn, known),
     confirmed: false,
     describedIn: -1,
     describedAt: -1,
@@ -86,6 +89,15 @@ export function bind(turn: Turn): Step {
   return 'next'
 }
 
+/** Longer texts are not kept by each portal: their number is what bounds shorter ones. */
+const longTextBytes = 16 * 1024
+
+/** What a portal has of its statement, to be judged again. */
+function judgedAs({ talk }: Turn, statement: Statement | undefined): Pick<Portal, 'judgedIn' | 'match' | 'text'> {
+  const { text, match, judgedIn } = statement ?? { text: undefined, match: undefined, judgedIn: talk.rules }
+  return { judgedIn, match, text: text !== undefined && text.length <= longTextBytes ? text : undefined }
+}
+
 function bindAccount(turn: Turn, name: string, statement: Statement, account: AccountStatement): Step {
   const { talk } = turn
   const { buffer, start, end } = turn.reader
@@ -97,6 +109,7 @@ function bindAccount(turn: Turn, name: string, statement: Statement, account: Ac
     batch: talk.batch,
     declarations: talk.declarations,
     account: accountPortal(account, parseBind(buffer, start + 5, end).resultFormats),
+    ...judgedAs(turn, statement),
     confirmed: false,
     describedIn: -1,
     describedAt: -1,
@@ -180,10 +193,12 @@ export function execute(turn: Turn): Step {
   body.finish()
   const known = talk.portals.get(name)
   if (!isSure(turn, known)) return turn.wait()
+  const judged = judgeLate(turn, 'cursor', name, known)
+  if (judged !== undefined) return judged
   if (known?.account !== undefined) return accountExecute(turn, known, known.account)
   if (!mayRun(turn, 'cursor', name, known)) return 'next'
   talk.executedIn = talk.batch
-  const done = noteTraces(talk, known?.traces, talk.noteSent(known?.plan, known?.reading))
+  const done = noteTraces(talk, known?.traces, talk.noteSent(known?.plan, known?.reading, known?.match))
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan)
     const { deallocates } = known.traces ?? {}
@@ -269,6 +284,8 @@ function unknownPortal(turn: Turn): Portal | undefined {
     sealed: undefined,
     batch,
     declarations,
+    judgedIn: turn.talk.rules,
+    text: undefined,
     confirmed: true,
     describedIn: -1,
     describedAt: -1,
@@ -279,7 +296,16 @@ function unknownPortal(turn: Turn): Portal | undefined {
 function unknownStatement(turn: Turn): Statement | undefined {
   const { snapshot, batch, declarations } = turn.talk
   if (snapshot === undefined) return undefined
-  return { plan: unknownPlan, snapshot, text: Buffer.alloc(0), types: [], batch, declarations, confirmed: true }
+  return {
+    plan: unknownPlan,
+    snapshot,
+    text: Buffer.alloc(0),
+    types: [],
+    batch,
+    declarations,
+    judgedIn: turn.talk.rules,
+    confirmed: true,
+  }
 }
 
 /** Close: the name is forgotten, unless the server skips the message. */

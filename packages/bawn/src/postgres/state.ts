@@ -48,7 +48,10 @@ export interface DatabaseState {
   readonly limits: SessionLimits
   readonly schema: Pick<SchemaSource, 'fresh' | 'refresh' | 'outdate' | 'isChangedBy'>
   readonly planner: Planner
-  /** Which statements go on at all; its planner has it too, and `schema` is a source with `objects` where a rule asks for tables. */
+  /**
+   * Which statements go on at all. To be asked for at each statement: a reload may bring other rules, also for sessions that are open.
+   * `schema` is a source with `objects` where a rule asks for tables.
+   */
   readonly firewall?: Firewall | undefined
   /** Where shapes of statements are collected. */
   readonly learning?: Learning | undefined

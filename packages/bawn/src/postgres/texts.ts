@@ -3,6 +3,7 @@ import type { EditedText } from './edits.ts'
 import type { FieldUses } from './field-uses.ts'
 import type { Reading } from './grants/reading.ts'
 import type { Statement } from './objects.ts'
+import { judgedIn } from './permission.ts'
 import { areNamesInDoubt, isTakenInDoubt, shareParse } from './pool/shared-names.ts'
 import { deallocated, deallocation, noteTraces, recallsOthers } from './pool/trace-notes.ts'
 import { type Traces, tracesOf } from './pool/traces.ts'
@@ -34,7 +35,7 @@ export function query(turn: Turn): Step {
   if (planned.account !== undefined) return accountQuery(turn, planned.account)
   turn.talk.noteRun(plan)
   const other = traces && deallocation(turn.talk, traces)
-  const done = noteTraces(turn.talk, traces, turn.talk.noteSent(plan, reading))
+  const done = noteTraces(turn.talk, traces, turn.talk.noteSent(plan, reading, planned.match))
   if (plan.kind === 'pass') {
     if (other === undefined) turn.talk.sendPlain('query', undefined, undefined, undefined, done)
     else turn.talk.send({ kind: 'query', done, answer: deallocated })
@@ -84,6 +85,8 @@ export function parse(turn: Turn): Step {
     runs: talk.runs,
     reading,
     traces,
+    judgedIn: judgedIn(talk, planned),
+    match: planned.match?.statements.some(({ declares }) => declares !== undefined) ? planned.match : undefined,
     confirmed: false,
   }
   talk.sqlStatements.taken(message.name)

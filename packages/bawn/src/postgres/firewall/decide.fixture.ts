@@ -44,10 +44,10 @@ export interface Decider {
 
 export async function createDecider(options: unknown, accounts = false): Promise<Decider> {
   const firewall = await firewallOf(options)
-  const planner = await createPlanner({ firewall })
+  const planner = await createPlanner()
   return {
     async decide(sql, ...roles) {
-      const match = await planner.match(Buffer.from(sql), accounts)
+      const match = await planner.match(Buffer.from(sql), accounts, firewall)
       const verdict = firewall.judge(match, identityOf(...roles), objects, true)
       switch (verdict.kind) {
         case 'permitted':
@@ -60,7 +60,7 @@ export async function createDecider(options: unknown, accounts = false): Promise
       }
     },
     async shapes(sql) {
-      const match = await planner.match(Buffer.from(sql), accounts)
+      const match = await planner.match(Buffer.from(sql), accounts, firewall)
       return match.kind === 'read' ? match.statements.map(({ shape }) => shape) : []
     },
     close: () => planner.close(),

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { RawStmt } from 'libpg-query'
 import type { Identity } from '../../authn/identity.ts'
 import type { Gate } from '../../policy/policy.ts'
@@ -39,6 +40,8 @@ export class Firewall {
   /** Does any rule ask about tables? Then the objects of the database are needed. */
   readonly asksForTables: boolean
   readonly accounts: TextMatch
+  /** What its rules and gates were made of. */
+  readonly #source: unknown
   readonly #parser: Parser | undefined
   readonly #unconditional: readonly Rule[]
   readonly #trusted: TableSet
@@ -50,7 +53,9 @@ export class Firewall {
     rules: readonly Rule[],
     columns: readonly ColumnRule[],
     parser: Parser | undefined,
+    source: unknown,
   ) {
+    this.#source = source
     this.options = options
     this.rules = rules
     this.columns = columns
@@ -61,6 +66,11 @@ export class Firewall {
     this.accounts = matchAccounts(rules)
     this.#unconditional = unconditional(rules)
     this.#trusted = new TableSet(options.trusted_functions)
+  }
+
+  /** Whether another one, of before a reload or after it, decides in the same way. */
+  isSame(other: Firewall | undefined): boolean {
+    return other === this || (other !== undefined && isDeepStrictEqual(other.#source, this.#source))
   }
 
   /** What rules make of a text, to be kept by text. @throws {RangeError} when it is nested too deeply */
@@ -210,14 +220,16 @@ function permitted(rule: string, named: boolean): FirewallVerdict {
  * Checks and compiles rules.
  *
  * @param parser used for the rules' queries, and kept where shapes are collected
+ * @param policies what `gateOf` makes gates of
  * @throws {FirewallError} (rejects with) `postgres.firewall_invalid`; {PolicyError} `policy.unknown`
  */
 export async function createFirewall(
   options: FirewallOptions,
   parser: Parser,
   gateOf: (allow: readonly string[]) => Gate,
+  policies?: unknown,
 ): Promise<Firewall> {
   const rules = await Promise.all(options.rules.map(rule => compileRule(rule, parser, gateOf)))
   const columns = options.columns.map(rule => compileColumnRule(rule, gateOf))
-  return new Firewall(options, rules, columns, options.learn === undefined ? undefined : parser)
+  return new Firewall(options, rules, columns, options.learn === undefined ? undefined : parser, [options, policies])
 }

@@ -6,6 +6,7 @@ import type { Parser } from '../sql/parser.ts'
 import { isStruct, unwrap } from '../sql/tree.ts'
 import { type ColumnFacts, columnFactsOf } from './columns.ts'
 import { FirewallError } from './error.ts'
+import { namedKey } from './judged-names.ts'
 import type { FirewallRuleOptions } from './option.ts'
 import { checkPattern, matches, PatternError, parseableText } from './pattern.ts'
 import { classesOf, type StatementClass, takesEveryRow } from './statement-class.ts'
@@ -31,6 +32,9 @@ export interface StatementMatch {
   readonly rules: readonly Rule[]
   /** What it does with columns, where rules are about some. */
   readonly columns?: ColumnFacts | undefined
+  /** Names that it gives a query, and names that it runs or reads on: `namedKey`. */
+  readonly declares?: readonly string[] | undefined
+  readonly uses?: readonly string[] | undefined
   /** Its shape, where shapes are collected. */
   readonly shape?: string | undefined
 }
@@ -145,10 +149,14 @@ export function matchStatement(
   const statement = raw.stmt
   if (statement === undefined) return undefined
   const classes = classesOf(statement)
-  const { references } = readStatements([raw])
+  const { references, declarations, uses } = readStatements([raw])
   const found = untilCertain(rules, rule => concerns(rule, statement, classes))
   const columns = asksForColumns ? columnFactsOf(statement, classes) : undefined
-  return { classes, references, rules: found, columns }
+  return {
+    ...{ classes, references, rules: found, columns },
+    declares: declarations.length === 0 ? undefined : declarations.map(({ kind, name }) => namedKey(kind, name)),
+    uses: uses.length === 0 ? undefined : uses.map(({ kind, name }) => namedKey(kind, name)),
+  }
 }
 
 const opaque: readonly Reference[] = [{ kind: 'restricted', what: 'what is not seen into' }]

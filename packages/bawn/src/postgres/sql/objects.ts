@@ -36,6 +36,8 @@ export interface DatabaseObjects {
    * By `schema\0table` as they were asked for: itself, partitions, children, parents and views, by whose names rows of it are touched too.
    * `table` is one with its columns under their own names, `view` a view or a table with a rule.
    */
+  /** The tables that `reach` was asked for, as they were given. */
+  readonly watched?: readonly { readonly schema: string; readonly name: string }[]
   readonly reach?: ReadonlyMap<string, ReadonlyMap<string, 'table' | 'view'>>
 }
 
@@ -70,6 +72,8 @@ WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_temp_'
 GROUP BY n.nspname, p.proname
 ORDER BY n.nspname, p.proname`
 
+const nothing: readonly never[] = []
+
 type Row = Readonly<Record<string, unknown>>
 
 function text(row: Row, name: string): string {
@@ -93,7 +97,7 @@ function kindOf(row: Row): RelationKind {
 export async function loadObjects(
   query: CatalogueQuery,
   known: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined,
-  watched: readonly { readonly schema: string; readonly name: string }[] = [],
+  watched: readonly { readonly schema: string; readonly name: string }[] = nothing,
 ): Promise<{ readonly objects: DatabaseObjects; readonly fingerprint: string }> {
   const relationRows = await query(relationsQuery, [])
   const schemaRows = await query(schemasQuery, [])
@@ -101,7 +105,7 @@ export async function loadObjects(
   const reachRows =
     watched.length === 0 ? [] : await query(reachQuery, [watched.map(one => one.schema), watched.map(one => one.name)])
   const fingerprint = JSON.stringify([relationRows, schemaRows, functionRows, reachRows])
-  if (known?.fingerprint === fingerprint) return known
+  if (known?.fingerprint === fingerprint && known.objects.watched === watched) return known
 
   const byOid = new Map(relationRows.map(row => [text(row, 'oid'), row]))
   const relations = relationRows.map((row): KnownRelation => {
@@ -133,6 +137,7 @@ export async function loadObjects(
   }
   const objects: DatabaseObjects = {
     reach,
+    watched,
     relations: Map.groupBy(relations, relation => relation.name),
     schemas: new Map(schemaRows.map(row => [text(row, 'name'), text(row, 'oid')])),
     functions: Map.groupBy(functions, one => one.name),

@@ -1,8 +1,10 @@
+import type { RawStmt } from 'libpg-query'
 import type { ErrorCode } from '../../error.ts'
 import type { Field } from '../../fields/field.ts'
 import type { AccountReading } from '../administration/statement.ts'
 import type { TextMatch } from '../firewall/rules.ts'
 import type { Reading, Unread } from '../grants/reading.ts'
+import type { Token } from './lexer.ts'
 import type { DatabaseObjects } from './objects.ts'
 
 /** A column of a relation that holds at least one protected column. */
@@ -206,6 +208,13 @@ export type FieldAbility = (field: Field) => 'search' | 'none'
 /**
  * Plans statements of one database. Pure but for its cache: a plan depends on text, snapshot epoch and class of identity only.
  */
+/** What the planner asks of a firewall: what its rules make of a text, once for each. */
+export interface StatementRules {
+  match(text: Uint8Array, tokens: readonly Token[], statements: readonly RawStmt[]): TextMatch
+  /** Of a statement about accounts that is the gateway's own. */
+  readonly accounts: TextMatch
+}
+
 export interface Planner {
   /**
    * @param text the statement as the client sent it, UTF-8, without the terminating NUL
@@ -228,10 +237,10 @@ export interface Planner {
    */
   read(text: Uint8Array, asSql?: boolean): TextReading | Promise<TextReading>
   /**
-   * What the rules of the firewall make of a text; kept as readings are. To be called only where the planner has a firewall.
+   * What the rules of a firewall make of a text; kept as readings are, as long as it is called with the same rules.
    *
    * @param accounts whether statements about accounts are the gateway's own
    */
-  match(text: Uint8Array, accounts: boolean): TextMatch | Unread | Promise<TextMatch | Unread>
+  match(text: Uint8Array, accounts: boolean, firewall: StatementRules): TextMatch | Unread | Promise<TextMatch | Unread>
   close(): Promise<void>
 }

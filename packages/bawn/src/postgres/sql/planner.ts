@@ -20,6 +20,7 @@ import type {
   RefusedPlan,
   SchemaSnapshot,
   StatementPlan,
+  StatementRules,
   TextReading,
 } from './plan.ts'
 import { PlanCache } from './plan-cache.ts'
@@ -39,15 +40,6 @@ export interface PlannerOptions {
   readonly limits?: LexerLimits
   /** Where sessions have an identity in the database: then every statement is parsed, and none goes on that was not understood. */
   readonly identity?: IdentityGuard | undefined
-  /** Which statements go on at all. */
-  readonly firewall?: StatementRules | undefined
-}
-
-/** What the planner asks of a firewall: what its rules make of a text, once for each. */
-export interface StatementRules {
-  match(text: Uint8Array, tokens: readonly Token[], statements: readonly RawStmt[]): TextMatch
-  /** Of a statement about accounts that is the gateway's own. */
-  readonly accounts: TextMatch
 }
 
 /** With these a contrived statement takes some tenths of a second at worst, and stays far from the end of any stack. */
@@ -134,7 +126,8 @@ class StatementPlanner implements Planner {
   readonly #compiled = new WeakMap<SchemaSnapshot, Compiled>()
   readonly #readings: ReadingCache<Reading>
   readonly #matches: ReadingCache<TextMatch>
-  readonly #firewall: StatementRules | undefined
+  /** The rules that they are of: a reload may bring others. */
+  #rules: StatementRules | undefined
   /** One text is asked about twice, for grants and for fields: it is taken apart once. Only the last: trees are large. */
   #understood: { readonly text: Uint8Array; readonly result: Understood | Promise<Understood> } | undefined
   /** What was made of a text that may be kept once its plan shows that it holds no plaintext. */
@@ -148,7 +141,6 @@ class StatementPlanner implements Planner {
     this.#plans = new PlanCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
     this.#readings = new ReadingCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
     this.#matches = new ReadingCache(options.maxPlans ?? 5_000, options.maxPlanBytes ?? 16 * 1024 * 1024)
-    this.#firewall = options.firewall
   }
 
   plan(
@@ -198,9 +190,16 @@ class StatementPlanner implements Planner {
     return understood instanceof Promise ? understood.then(go) : go(understood)
   }
 
-  match(text: Uint8Array, accounts: boolean): TextMatch | Unread | Promise<TextMatch | Unread> {
-    const firewall = this.#firewall
-    if (firewall === undefined) throw new TypeError('this planner has no firewall')
+  match(
+    text: Uint8Array,
+    accounts: boolean,
+    firewall: StatementRules,
+  ): TextMatch | Unread | Promise<TextMatch | Unread> {
+    if (firewall !== this.#rules) {
+      this.#rules = firewall
+      this.#matches.clear()
+      this.#fresh = undefined
+    }
     const known = this.#matches.get(latin1Of(text))
     if (known !== undefined) return known
     if (accounts && readAccountStatement(text) !== undefined) return firewall.accounts
@@ -208,7 +207,7 @@ class StatementPlanner implements Planner {
       if (understood.kind === 'not') return unread(understood.refusal)
       try {
         const match = firewall.match(text, understood.tokens, understood.statements)
-        this.#freshOf(text).match = match
+        if (firewall === this.#rules) this.#freshOf(text).match = match
         return match
       } catch (error) {
         if (error instanceof RangeError) return unread(tooComplex('levels'))

@@ -30,8 +30,8 @@ export interface SchemaSourceOptions {
   readonly objects?: () => boolean
   /** Asks whether row filters are in place, at each load. */
   readonly missingFilters?: (query: CatalogueQuery) => Promise<readonly string[]>
-  /** Tables of which objects then tell by which other names their rows are reached. */
-  readonly watched?: readonly { readonly schema: string; readonly name: string }[]
+  /** Tables of which objects then tell by which other names their rows are reached; asked at each load. */
+  readonly watched?: () => readonly { readonly schema: string; readonly name: string }[]
   /** Milliseconds, monotonic. */
   readonly now?: () => number
 }
@@ -197,7 +197,7 @@ class DatabaseSchema implements SchemaSource {
 
   async #load(): Promise<SchemaSnapshot> {
     const startedAt = this.#now()
-    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects, this.#watched) : undefined
+    this.#objects = this.#wantsObjects() ? await loadObjects(this.#query, this.#objects, this.#watched?.()) : undefined
     const objects = this.#objects?.objects
     const missingFilters = await this.#missingFilters?.(this.#query)
     const byTable = [...Map.groupBy(this.#declared, item => JSON.stringify([item.schema, item.table])).values()]
