@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
+import { openDatabaseSchema } from '../packages/bawn/src/database-schema.ts'
 import type { Field } from '../packages/bawn/src/fields/field.ts'
 import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
 import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
@@ -121,6 +122,45 @@ test('what may concern a protected table is known before the next statement', as
         assert.equal((await client.query(`select email from ${name} limit 1`)).rows[0]?.email, 'ann@x.com')
       })
     }
+  })
+})
+
+/** A gateway of its own at the same database: its knowledge does not grow old either. */
+async function node(): Promise<pg.ClientConfig> {
+  const shop = kit.state.databases.get('shop')
+  assert(shop)
+  const planner = await createPlanner()
+  const schema = openDatabaseSchema(shop.upstream, {
+    fields: kit.state.catalogue.fields,
+    database: 'shop',
+    now: () => 0,
+  })
+  closers.push(
+    () => planner.close(),
+    () => schema.close(),
+  )
+  const state = { ...shop, schema: schema.source, planner }
+  const { address } = await kit.listen({}, { databases: new Map([['shop', state]]) })
+  return kit.client('billy', { port: address.port })
+}
+
+test('a change through one gateway is known to another, and one beside them when somebody says so', async () => {
+  const [one, other] = [await node(), await node()]
+  await withClient(one, async here => {
+    await withClient(other, async there => {
+      const shows = async (sql: string): Promise<void> => {
+        const deadline = Date.now() + 10_000
+        while ((await there.query(sql)).rows[0]?.email !== 'ann@x.com') assert(Date.now() < deadline, sql)
+      }
+      await shows('select email from people limit 1')
+      await here.query('create view told as select email from people')
+      await shows('select email from told limit 1')
+      await here.query('begin; create view told_late as select email from people')
+      await here.query('commit')
+      await shows('select email from told_late limit 1')
+      await kit.direct('create view told_beside as select email from people; notify bawn_schema')
+      await shows('select email from told_beside limit 1')
+    })
   })
 })
 

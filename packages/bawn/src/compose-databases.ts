@@ -4,7 +4,7 @@ import type { ReadyCheck } from './admin/door.ts'
 import type { RevocationCheck } from './authn/revocation/revocation-check.ts'
 import type { Config } from './config/load.ts'
 import type { DatabaseLogin } from './database-client.ts'
-import { createDatabaseQuery } from './database-query.ts'
+import { openDatabaseSchema } from './database-schema.ts'
 import { databaseTargets } from './database-target.ts'
 import type { Catalogue } from './fields/field.ts'
 import type { KindSurroundings } from './plugin.ts'
@@ -20,7 +20,7 @@ import { createSessionLimits } from './postgres/session-limits.ts'
 import { guardOf } from './postgres/session-marks.ts'
 import { createParser } from './postgres/sql/parser.ts'
 import { createPlanner } from './postgres/sql/planner.ts'
-import { createSchemaSource, type SchemaSource } from './postgres/sql/schema.ts'
+import type { SchemaSource } from './postgres/sql/schema.ts'
 import type { DatabaseState, LogEntry, LoginMode, SessionMarks, UpstreamTarget } from './postgres/state.ts'
 import { composeRevocation } from './server-tls.ts'
 
@@ -62,9 +62,7 @@ export function composeDatabases(
         others.length === 0
           ? undefined
           : composeHosts(name, [upstream, ...others], { replicas: filters.length === 0, log: surroundings.log })
-      const asked = createDatabaseQuery(hosts ?? upstream)
-      const source = createSchemaSource({
-        query: asked.query,
+      const schema = openDatabaseSchema(hosts ?? upstream, {
         fields: catalogue.fields,
         database: name,
         objects: () => grants.of(name) !== undefined || firewallNow()?.asksForTables === true,
@@ -85,7 +83,7 @@ export function composeDatabases(
           createGate(options.replication, config.policies, grants.gate, { use: { kind: 'database', database: name } }),
         limits: createSessionLimits(options.limits),
         pool: options.pool && new UpstreamPool(options.pool, hosts),
-        schema: source,
+        schema: schema.source,
         planner: await createPlanner({
           identity: marks && guardOf(marks, options.login.kind, options.pool?.mode),
         }),
@@ -103,9 +101,9 @@ export function composeDatabases(
       const close = async (): Promise<void> => {
         upstream.tls?.revocation?.close()
         state.pool?.retire()
-        await asked.close()
+        await schema.close()
       }
-      return { state, source, close }
+      return { state, source: schema.source, close }
     }),
   )
 }

@@ -29,10 +29,13 @@ export function createDatabaseQuery(
     applicationName = 'bawn: schema',
     timeoutMs = 30_000,
     searchPath,
+    channel,
   }: {
     readonly applicationName?: string
     readonly timeoutMs?: number
     readonly searchPath?: string
+    /** Listened to as long as the connection is open, where the server lets it: a lower-case name. */
+    readonly channel?: { readonly name: string; heard(payload: string | undefined): void }
   } = {},
 ): DatabaseQuery {
   let open: Promise<pg.Client> | undefined
@@ -98,6 +101,11 @@ export function createDatabaseQuery(
   const connect = async (): Promise<pg.Client> => {
     const opened = isSeveral(at) ? await at.open('primary', tryAt) : { client: await connectTo(at), target: at }
     current = opened
+    if (channel !== undefined) {
+      opened.client.on('notification', ({ payload }) => channel.heard(payload))
+      // Not by every server: a replica cannot.
+      opened.client.query(`LISTEN ${channel.name}`).catch(() => {})
+    }
     return opened.client
   }
   // Somebody has found the primary elsewhere: nothing is to be waited for here any more.

@@ -66,6 +66,8 @@ export class Conversation {
    * ends it (`PendingQueue.readySent`).
    */
   schemaChangedAt: number | undefined
+  /** Of which other gateways were told. */
+  announcedAt: number | undefined
   /** The server reads CopyData, and over Sync: `skipping-sync`, until the end of the data was sent. */
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
   /** What becomes of that data, where columns are protected. */

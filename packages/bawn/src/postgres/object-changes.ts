@@ -35,6 +35,10 @@ export function followChanges(talk: Conversation): void {
   const { objectChanges } = talk
   const { firewall, schema } = talk.database
   // Other sessions of this gateway must know of new views and children before they name one.
+  if (talk.isSchemaStale && talk.announcedAt !== talk.schemaChangedAt) {
+    talk.announcedAt = talk.schemaChangedAt
+    schema.announce()
+  }
   if (talk.isSchemaStale && (talk.unread.length > 0 || firewall?.asksForTables === true)) schema.outdate()
   if (objectChanges.isEmpty || !talk.isSchemaStale || objectChanges.following !== undefined) return
   objectChanges.following = follow(talk).finally(() => {

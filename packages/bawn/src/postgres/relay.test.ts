@@ -82,7 +82,13 @@ function conversation(): Conversation {
     },
     gate: { open: false, decide: () => ({ kind: 'permit', rule: 'test' }) },
     limits: noSessionLimits,
-    schema: { fresh: () => snapshot, refresh: async () => snapshot, outdate: () => {}, isChangedBy: () => true },
+    schema: {
+      fresh: () => snapshot,
+      refresh: async () => snapshot,
+      outdate: () => {},
+      isChangedBy: () => true,
+      announce: () => {},
+    },
     planner: {
       plan,
       read: () => Promise.reject(new Error('without grants')),

@@ -32,6 +32,8 @@ export interface SchemaSourceOptions {
   readonly missingFilters?: (query: CatalogueQuery) => Promise<readonly string[]>
   /** Tables of which objects then tell by which other names their rows are reached; asked at each load. */
   readonly watched?: () => readonly { readonly schema: string; readonly name: string }[]
+  /** Tells other gateways at the database of a change. Never throws. */
+  readonly announce?: () => void
   /** Milliseconds, monotonic. */
   readonly now?: () => number
 }
@@ -57,6 +59,8 @@ export interface SchemaSource {
    * A statement is sent that changes the schema. @returns whether what is known must be read again when its transaction has ended
    */
   isChangedBy(plan: { readonly apart?: boolean | undefined }): boolean
+  /** A change that `isChangedBy` told of is over, committed or rolled back: others may want to look. */
+  announce(): void
   /** Something was made that everybody has to know: what was read before this call is fresh no more, and is read again. */
   outdate(): void
 }
@@ -108,6 +112,7 @@ class DatabaseSchema implements SchemaSource {
   #followed: { readonly fingerprint: string; readonly result: Followed } | undefined
   readonly #watched: SchemaSourceOptions['watched']
   readonly #missingFilters: SchemaSourceOptions['missingFilters']
+  readonly #announce: SchemaSourceOptions['announce']
   #objects: { readonly objects: DatabaseObjects; readonly fingerprint: string } | undefined
   #current: SchemaSnapshot | undefined
   #fingerprint = ''
@@ -127,6 +132,7 @@ class DatabaseSchema implements SchemaSource {
     this.#wantsObjects = options.objects ?? (() => false)
     this.#watched = options.watched
     this.#missingFilters = options.missingFilters
+    this.#announce = options.announce
     lastEpoch++
     this.#nothing = Object.freeze({ ...empty, epoch: lastEpoch })
     this.#declared = options.fields.flatMap(field =>
@@ -163,6 +169,10 @@ class DatabaseSchema implements SchemaSource {
     if (this.#current !== undefined && isCurrent) return this.#current
     // One that runs is recent enough here; `refresh` would wait for another after it.
     return this.#running !== undefined && this.#runningAfter === this.#outdated ? this.#running : this.#again()
+  }
+
+  announce(): void {
+    this.#announce?.()
   }
 
   outdate(): void {
