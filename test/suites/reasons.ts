@@ -10,14 +10,11 @@ export const hurried =
   'it gives a login, or a statement, 0.1 or 0.2 s: too little through the door on a busy machine; by itself it passes'
 export const applicationName = '`application_name` begins with who it is'
 export const asExecute = '`CREATE TABLE AS EXECUTE` is refused: it would store what a prepared statement yields'
-export const ownWords =
-  'what PostgreSQL’s grammar refuses, in a statement that has to be parsed, is told in the door’s words, as 42601'
 export const opaque =
   'functions of C, of `internal` and those that put SQL together are refused where a column is protected, for they may name any table; what uses them then fails'
 export const sqlInText =
   '`ts_rewrite` with a query, and `table_to_xml` and its like, are refused where a column is protected: they read what a text says'
-export const executedDetail =
-  'an error of `EXECUTE` is told without its DETAIL where a column is protected: it may hold stored values'
+export const pageOrder = 'it prints rows of a catalogue in no order: as they lie there, after what ran before'
 export const counts =
   'it prints numbers that depend on what ran before in the database (OIDs, buffers), and some of that was refused'
 export const itsOwnLogins =
