@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { isLoopbackAddress } from '../authn/address.ts'
 import { createIdentity, type Identity, identityOfAccount, noClaims } from '../authn/identity.ts'
+import { oauthbearerName } from '../authn/oauthbearer.ts'
 import type { ByteInput, Message } from './byte-input.ts'
 import { ConnectionLost } from './byte-input.ts'
 import { sessionParameters } from './database-login.ts'
@@ -194,7 +195,7 @@ async function converse(
         context.socket.write(frame(message))
         break
       case authentication.sasl: {
-        const offer = offerOf(body, server.socket, context)
+        const offer = offerOf(body, server.socket, target, context)
         stripped = offer.stripped
         context.socket.write(offer.message)
         break
@@ -243,6 +244,7 @@ async function answer(server: Socket, context: LoginContext, stripped: boolean, 
 function offerOf(
   body: BodyReader,
   server: Socket,
+  target: UpstreamTarget,
   context: LoginContext,
 ): { readonly message: Buffer; readonly stripped: boolean } {
   const offered: string[] = []
@@ -250,6 +252,8 @@ function offerOf(
   const theirs = peerBinding(server)
   const isSame =
     theirs !== undefined && context.channelBinding !== undefined && Buffer.compare(theirs, context.channelBinding) === 0
+  // Of OAUTHBEARER the first message is the token itself.
+  if (offered.includes(oauthbearerName)) mayCrossInClear(target, context, 'a token')
   const usable = isSame ? offered : offered.filter(name => name !== plus)
   if (usable.length === 0) {
     const message = 'PostgreSQL wants SCRAM to be bound to its TLS, which ends at the gateway'
@@ -268,11 +272,11 @@ function believesItCannotBind(body: Buffer): boolean {
   return mechanism === 'SCRAM-SHA-256' && length > 0 && reader.uint8() === 'y'.charCodeAt(0)
 }
 
-/** A password in clear is readable on each part of its way that is not inside TLS or on one machine. */
-function mayCrossInClear(target: UpstreamTarget, context: LoginContext): void {
+/** A password in clear, or a token, is readable on each part of its way that is not inside TLS or on one machine. */
+function mayCrossInClear(target: UpstreamTarget, context: LoginContext, what = 'a password in clear'): void {
   if (isPrivate(context) && (target.tls !== undefined || target.host === 'localhost' || isLoopbackAddress(target.host)))
     return
-  throw new PostgresError('postgres.login_refused', 'a password in clear needs TLS on its whole way')
+  throw new PostgresError('postgres.login_refused', `${what} needs TLS on its whole way`)
 }
 
 function frame({ type, body }: Message): Buffer {
