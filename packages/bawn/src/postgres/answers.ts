@@ -251,9 +251,8 @@ export class Answers {
       this.#show()
       return
     }
-    const { buffer, start, end } = this.reader
-    const types = logicalTypes(parseParameterDescription(buffer, start + 5, end), plan.parameters)
-    if (!this.#muted) this.#send(buildParameterDescription(types))
+    const described = parseParameterDescription(this.reader.buffer, this.reader.start + 5, this.reader.end)
+    if (!this.#muted) this.#send(buildParameterDescription(logicalTypes(described, plan.parameters)))
   }
 
   #complete(head: Pending): void {
@@ -373,10 +372,9 @@ export class Answers {
     const failure = execution?.failure
     this.#outgoing = undefined
     if (execution !== undefined) talk.tellEnd(execution, 'error', failure?.code ?? fields.get('C') ?? 'unknown')
-    if (head.refusal !== undefined) {
-      head.refused?.()
-      this.#send(head.refusal)
-    } else if (execution !== undefined && failure !== undefined && !this.#muted) {
+    head.refused?.()
+    if (head.refusal !== undefined) this.#send(head.refusal)
+    else if (execution !== undefined && failure !== undefined && !this.#muted) {
       this.#send(errorResponse(failure.code, failure.message, execution.requestId))
     } else if (!this.#muted) this.#relayError(head, fields)
     // A simple query stays until its ReadyForQuery; everything else is skipped by the server up to Sync.
