@@ -10,6 +10,7 @@ import { type Explanation, Steps } from './explanation.ts'
 import { createAcl } from './http/acl.ts'
 import { supposedRequest } from './http/facts.ts'
 import { parsePath } from './http/path.ts'
+import { upstreamNames } from './http/routes.ts'
 import type { Kinds } from './kinds.ts'
 import { disclosureText, fieldsOf } from './known-fields.ts'
 import { parametersOf } from './policy/facts.ts'
@@ -152,8 +153,7 @@ export async function explainRequest(
     return steps.end('refused', 'no route')
   }
   const options = config.routes[route.at]
-  const upstreams = (route.backends ?? [route]).map(({ upstream }) => upstream.name).join(' and ')
-  steps.add('route', `${method} ${route.pattern.text}, to upstream ${upstreams}`)
+  steps.add('route', `${method} ${route.pattern.text}, to upstream ${upstreamNames(route)}`)
 
   const arrival = {
     door: 'http',

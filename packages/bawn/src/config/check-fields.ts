@@ -8,7 +8,7 @@ import type { Report } from './report.ts'
  * May some request path be of both: of a field's place and of a route? `{name}` is any one segment, `*` at the end any more of them.
  * What the HTTP door makes of the two is its own affair; this finds the place that no route can ever have.
  */
-export function mayMeet(place: string, route: string): boolean {
+function mayMeet(place: string, route: string): boolean {
   const [ours, theirs] = [place.split('/'), route.split('/')]
   for (let at = 0; at < Math.max(ours.length, theirs.length); at++) {
     const [one, other] = [ours[at], theirs[at]]

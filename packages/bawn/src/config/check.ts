@@ -6,7 +6,7 @@ import { builtinPolicies } from '../policy/option.ts'
 import { checkAccounts } from './check-accounts.ts'
 import { checkAcl } from './check-acl.ts'
 import { checkDatabases } from './check-databases.ts'
-import { checkFields, mayMeet } from './check-fields.ts'
+import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
 import { checkHostRules } from './check-host-rules.ts'
 import { checkIssuers } from './check-issuers.ts'
@@ -83,17 +83,6 @@ function checkUpstreams(draft: Draft, report: Report, route: RouteOptions, path:
   exists(route.upstream, [...path, 'upstream'])
   for (const [at, { upstream }] of (route.backends ?? []).entries())
     exists(upstream, [...path, 'backends', at, 'upstream'])
-  if (route.backends === undefined) return
-  const field = draft.fields.find(entry => entry?.json.some(place => mayMeet(place.route, route.path)))
-  if (field === undefined) return
-  const message = `nobody opens the field ${field.name} in an answer of several backends`
-  report(
-    'error',
-    [...path, 'backends'],
-    'key',
-    message,
-    'give the place of the field a route of its own, with upstream',
-  )
 }
 
 function checkRoutes(draft: Draft, report: Report): void {

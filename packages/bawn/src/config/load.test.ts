@@ -295,16 +295,10 @@ const rows: readonly Row[] = [
     says: 'needs upstream, or backends',
   },
   {
-    name: 'backends of a route that writes',
+    name: 'two backends that write at once',
     replace: 'methods: [GET, PATCH]\n    upstream: orders',
-    by: 'methods: [GET, »PATCH]\n    backends: [{ upstream: orders }]',
-    says: 'is for GET',
-  },
-  {
-    name: 'backends where a field has its place',
-    replace: 'upstream: orders',
-    by: '»backends: [{ upstream: orders }]',
-    says: 'nobody opens the field',
+    by: 'methods: [PATCH]\n    backends: [{ upstream: orders }, { upstream: orders, method: »PUT }]',
+    says: 'would write at the same time',
   },
   {
     name: 'a policy that does not exist, of a route',

@@ -1,103 +1,169 @@
+import type { FieldUse } from '../audit/event.ts'
+import { parseJson } from '../authn/json.ts'
 import { GatewayError } from '../error.ts'
 import type { Admitted } from './admit.ts'
 import { answerHeaders } from './answer-headers.ts'
-import type { Backend } from './destination.ts'
-import { parseExact } from './exact-json.ts'
-import { upstreamTarget } from './forward.ts'
-import { mergeAnswers } from './merge-answers.ts'
+import { backendBody, backendRequest } from './backend-request.ts'
+import type { Aggregation, Backend } from './destination.ts'
+import { isJsonObject, parseExact, scalarText } from './exact-json.ts'
+import { createRequestFacts, createResponseFacts } from './facts.ts'
+import { revealBody } from './field-body.ts'
+import { mergeAnswers, type Shaped } from './merge-answers.ts'
 import { HttpError } from './problem.ts'
-import { upstreamHead } from './request-headers.ts'
 import { checkReadable, wholeBody } from './respond.ts'
+import { signAnswer } from './sign-answer.ts'
+import { nobody } from './state.ts'
 import type { Turn } from './turn.ts'
 import type { UpstreamAnswer, UpstreamRequest } from './upstream/upstream.ts'
+import type { EarlierAnswers } from './upstream-path.ts'
 
-type Part = Readonly<Record<string, unknown>> | undefined
+/** What became of a backend. @property shaped nothing where it had nothing to say (204), or was left out */
+interface Outcome {
+  readonly shaped: Shaped | undefined
+  readonly isLeftOut: boolean
+}
 
 /**
- * Asks all backends of a route at once, and makes one answer of theirs. What comes first has no say in it: neither in what the answer holds,
- * nor in the code of a failure.
+ * Asks the backends of a route, at once or one after the other, and makes one answer of theirs. What comes first has no say in it: neither in
+ * what the answer holds, nor in the code of a failure.
  *
- * @param backends at least one
- * @throws {HttpError} (or rejects with) `http.backend_failed`; and before anything is sent `http.body_too_large`, `http.unusable_claim`
+ * @param maxBodyBytes of the request's body
+ * @throws {HttpError} (or rejects with) `http.backend_failed`; before anything is sent `http.body_too_large`, `http.unusable_claim`, and
+ *   what `field-body.ts` throws
  */
-export async function aggregate(turn: Turn, admitted: Admitted, backends: readonly Backend[]): Promise<void> {
-  const { head, route } = admitted
-  if (head.hasBody) throw new HttpError('http.body_too_large', 'a body for several backends, which none of them gets')
-  const requests = backends.map(backend => ({ backend, request: requestTo(backend, turn, admitted) }))
-  // Each has its share: who answers too much must not decide about the others, and all together stay within the limit.
-  const maxBytes = Math.max(1, Math.floor(route.maxJsonBytes / backends.length))
+export async function aggregate(
+  turn: Turn,
+  admitted: Admitted,
+  { backends, isSequential }: Aggregation,
+  maxBodyBytes: number,
+): Promise<void> {
+  const { route } = admitted
+  // What of the caller's cannot be sent shows before anybody was asked: whatever is answered, it would be a text.
+  for (const backend of backends) backendRequest(turn, admitted, backend, undefined, () => 'x')
+  const body = await backendBody(turn, admitted, backends, maxBodyBytes)
+  // Who has left meanwhile gets nothing done: nobody would give it up.
+  if (turn.isOver) return
 
-  const giveUps: (() => void)[] = []
-  turn.giveUp = () => {
-    for (const giveUp of giveUps.splice(0)) giveUp()
+  const calls = new Calls(route.responseMs)
+  turn.giveUp = () => calls.end()
+  const answered = new Map<string, unknown>()
+  const earlier: EarlierAnswers = (name, path) => memberText(answered.get(name), path)
+  const ask = async (backend: Backend): Promise<Outcome> => {
+    try {
+      const request = backendRequest(turn, admitted, backend, body?.bytes, earlier)
+      const shaped = await calls.ask(backend, request)
+      if (shaped !== undefined && backend.answerName !== undefined) answered.set(backend.answerName, shaped.target)
+      return { shaped, isLeftOut: false }
+    } catch (cause) {
+      const error = failed(backend, cause)
+      if (backend.required) throw error
+      turn.log('a backend was left out', error)
+      return { shaped: undefined, isLeftOut: true }
+    }
   }
-  let isComplete = true
-  const parts = await Promise.all(
-    requests.map(async ({ backend, request }): Promise<Part> => {
-      try {
-        const answer = await send(backend, request, giveUps)
-        return await partOf(backend, answer, maxBytes)
-      } catch (cause) {
-        const error = failed(backend, cause)
-        if (backend.required) throw error
-        isComplete = false
-        turn.log('a backend was left out', error)
-        return undefined
-      }
-    }),
-  )
-  if (!isComplete && parts.every(part => part === undefined)) {
+  const outcomes: Outcome[] = []
+  if (isSequential) {
+    for (const backend of backends) {
+      outcomes.push(await ask(backend))
+      if (turn.isOver) return
+    }
+  } else outcomes.push(...(await Promise.all(backends.map(ask))))
+
+  const isComplete = outcomes.every(({ isLeftOut }) => !isLeftOut)
+  if (!isComplete && outcomes.every(({ shaped }) => shaped === undefined)) {
     throw new HttpError('http.backend_failed', 'no backend of the route answered')
   }
-  const body = mergeAnswers(parts)
+  const parts = backends.map(({ group }, at) => ({ group, members: outcomes[at]?.shaped?.members }))
+  answer(turn, admitted, mergeAnswers(parts), isComplete, body?.uses ?? [])
+}
+
+/** As for the answer of one upstream: policies see it with its fields sealed, then it is signed, or its fields are shown as they may be. */
+function answer(
+  turn: Turn,
+  { head, path, route }: Admitted,
+  merged: Buffer,
+  isComplete: boolean,
+  sealed: readonly FieldUse[],
+): void {
+  const { responseGate, signing } = route
+  if (responseGate !== undefined) {
+    const request = createRequestFacts(turn.request, head, path)
+    const response = createResponseFacts(200, ['Content-Type', 'application/json'], parseJson(merged))
+    const decision = responseGate.decide(turn.identity, { door: 'http', verb: turn.request.method, request, response })
+    if (decision.kind === 'deny') {
+      turn.refuse({ code: 'policy.withheld', rule: decision.reason ?? decision.rule, decision: 'deny' })
+      return
+    }
+  }
+  const plan = route.fields(path.segments)
+  const opened = plan && revealBody(merged, plan, turn.state.catalogue, turn.identity ?? nobody)
+  const body = signing === undefined ? (opened?.bytes ?? merged) : signAnswer(merged, signing, turn.state.now())
   // What backends say of caches is of their parts: the whole is kept where the route says so, and never when something is missing.
-  const maxAge = isComplete ? route.cacheMaxAge : undefined
-  const headers = answerHeaders(
-    [...said, String(isComplete), ...(maxAge === undefined ? ['Cache-Control', 'no-store'] : [])],
-    {
-      requestId: turn.requestId,
-      length: body.length,
-      replaced: false,
-      token: turn.tokenHeaders,
-      own: turn.headers,
-      isPrivate: turn.identity !== undefined || !route.isPublic,
-      maxAge,
-      ownsCors: true,
-    },
-  )
-  turn.record('permit', 200)
+  const maxAge = isComplete && turn.request.method === 'GET' ? route.cacheMaxAge : undefined
+  const said = ['Content-Type', 'application/json', 'X-Bawn-Complete', String(isComplete)]
+  const headers = answerHeaders([...said, ...(maxAge === undefined ? ['Cache-Control', 'no-store'] : [])], {
+    requestId: turn.requestId,
+    length: body.length,
+    replaced: opened !== undefined || signing !== undefined,
+    token: turn.tokenHeaders,
+    own: turn.headers,
+    isPrivate: turn.identity !== undefined || !route.isPublic || route.passesCredentials,
+    maxAge,
+    ownsCors: true,
+  })
+  const uses = [...sealed, ...(opened?.uses ?? [])]
+  turn.record('permit', 200, undefined, uses)
+  if (uses.length > 0) turn.state.trail.commit()
   if (turn.claimAnswer()) turn.answer.send(200, headers, body)
 }
 
-const said = ['Content-Type', 'application/json', 'X-Bawn-Complete']
+/** The requests that are under way for one answer, and the time that is left for all of them. */
+class Calls {
+  readonly #until: number
+  readonly #ends = new Set<() => void>()
 
-/** As a route with one upstream would send it. */
-function requestTo(backend: Backend, turn: Turn, admitted: Admitted): UpstreamRequest {
-  const { request } = turn
-  const forwarding = {
-    method: request.method,
-    peer: request.remoteAddress,
-    secure: request.secure,
-    requestId: turn.requestId,
-    opensBodies: true,
+  /** @param totalMs until all answers are whole; `undefined`: as long as upstreams take */
+  constructor(totalMs: number | undefined) {
+    this.#until = totalMs === undefined ? Infinity : performance.now() + totalMs
   }
-  return {
-    method: request.method,
-    target: upstreamTarget(turn, admitted, backend),
-    head: upstreamHead(admitted.head, backend.headers, forwarding, turn.identity),
-    body: { kind: 'none' },
-    responseMs: admitted.route.responseMs,
+
+  /** Nothing of what was asked comes any more, neither an answer nor a failure. */
+  end(): void {
+    for (const end of [...this.#ends]) end()
+  }
+
+  /** @returns undefined where there is nothing (204). Rejects with what is wrong with the answer */
+  async ask(backend: Backend, request: UpstreamRequest): Promise<Shaped | undefined> {
+    const ms = Math.min(backend.responseMs ?? Infinity, Math.max(1, this.#until - performance.now()))
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    // An answer that is in time leaves it behind.
+    late.catch(() => {})
+    let giveUp: (() => void) | undefined
+    const expire = (): void => {
+      giveUp?.()
+      reject(new HttpError('http.upstream_timeout', 'its answer was not whole in time'))
+    }
+    const timer = ms === Infinity ? undefined : setTimeout(expire, ms)
+    const end = (): void => {
+      clearTimeout(timer)
+      this.#ends.delete(end)
+      giveUp?.()
+    }
+    this.#ends.add(end)
+    const whole = new Promise<UpstreamAnswer>((resolve, fail) => {
+      const responseMs = ms === Infinity ? undefined : ms
+      giveUp = backend.upstream.send({ ...request, responseMs }, { answer: resolve, fail })
+    }).then(answer => shapedOf(backend, answer))
+    try {
+      return await Promise.race([whole, late])
+    } finally {
+      clearTimeout(timer)
+      this.#ends.delete(end)
+    }
   }
 }
 
-function send({ upstream }: Backend, request: UpstreamRequest, giveUps: (() => void)[]): Promise<UpstreamAnswer> {
-  return new Promise((answer, fail) => {
-    giveUps.push(upstream.send(request, { answer, fail }))
-  })
-}
-
-/** @returns undefined where there is nothing (204) */
-async function partOf({ shape }: Backend, answer: UpstreamAnswer, maxBytes: number): Promise<Part> {
+async function shapedOf({ shape, maxBytes }: Backend, answer: UpstreamAnswer): Promise<Shaped | undefined> {
   const { head, body } = answer
   if (head.status === 204) return undefined
   try {
@@ -108,9 +174,9 @@ async function partOf({ shape }: Backend, answer: UpstreamAnswer, maxBytes: numb
     throw error
   }
   const document = parse(await wholeBody(answer, maxBytes))
-  const part = shape(document)
-  if (typeof part === 'string') throw new HttpError('http.unreadable_answer', part)
-  return part
+  const shaped = shape(document)
+  if (typeof shaped === 'string') throw new HttpError('http.unreadable_answer', shaped)
+  return shaped
 }
 
 function parse(document: Buffer): unknown {
@@ -119,6 +185,20 @@ function parse(document: Buffer): unknown {
   } catch {
     throw new HttpError('http.unreadable_answer', 'it is no JSON in UTF-8, or nested too deep')
   }
+}
+
+/** Of an answer of megabytes, what could be a part of a request. */
+const maxMemberLength = 1_024
+
+/** A dotted path; a number is a place in a list. @returns undefined where there is no text, number or boolean, or a long one */
+function memberText(document: unknown, path: string): string | undefined {
+  let value = document
+  for (const name of path.split('.')) {
+    if (Array.isArray(value)) value = /^(?:0|[1-9][0-9]*)$/.test(name) ? value[Number(name)] : undefined
+    else value = isJsonObject(value) && Object.hasOwn(value, name) ? value[name] : undefined
+  }
+  const text = scalarText(value)
+  return text === undefined || text.length > maxMemberLength ? undefined : text
 }
 
 /** One code for all: which of two failures came first must not show. */

@@ -192,14 +192,14 @@ function serve(turn: Turn, tunnels: Tunnels, maxBodyBytes: number): void {
       return
     }
     if (tunnels.serve(turn, admitted)) return
-    const { maxJsonBytes, backends } = admitted.route
+    const { maxJsonBytes, aggregation } = admitted.route
     const answer = (forwarded: Forwarded): void | Promise<void> => {
       if (admitted.route.responseGate === undefined) return respond(turn, forwarded, maxJsonBytes)
       return respondIfPermitted(turn, admitted, admitted.route.responseGate, forwarded)
     }
     const pass = (): void => {
-      if (backends === undefined) forward(turn, admitted, maxBodyBytes, answer)
-      else aggregate(turn, admitted, backends).catch(error => turn.fail(error))
+      if (aggregation === undefined) forward(turn, admitted, maxBodyBytes, answer)
+      else aggregate(turn, admitted, aggregation, maxBodyBytes).catch(error => turn.fail(error))
     }
     const { tokens } = turn.state
     if (tokens === undefined) pass()

@@ -34,6 +34,14 @@ export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !json.isRawJSON(value)
 }
 
+/** A string, or a number or boolean as JSON writes it. @returns undefined for everything else */
+export function scalarText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  return typeof value === 'number' || typeof value === 'boolean' || json.isRawJSON(value)
+    ? JSON.stringify(value)
+    : undefined
+}
+
 /**
  * Makes texts of the numbers that a double does not hold, and limits the depth before anything goes down into it.
  *

@@ -3,7 +3,7 @@ import type { Admitted } from './admit.ts'
 import { collectBody, limitBody } from './body.ts'
 import { bodyKind } from './content-type.ts'
 import type { Destination } from './destination.ts'
-import { protectBody } from './field-body.ts'
+import { type OpenedBody, protectBody } from './field-body.ts'
 import type { FieldPlan } from './field-plan.ts'
 import { HttpError } from './problem.ts'
 import { onlyParameters, withoutParameters } from './query.ts'
@@ -11,6 +11,7 @@ import { upstreamHead } from './request-headers.ts'
 import { nobody } from './state.ts'
 import type { Turn } from './turn.ts'
 import type { UpstreamAnswer, UpstreamRequest } from './upstream/upstream.ts'
+import type { EarlierAnswers } from './upstream-path.ts'
 
 export interface Forwarded {
   readonly answer: UpstreamAnswer
@@ -85,7 +86,7 @@ export function forward(
   if (!head.hasBody) {
     send(nothing, [])
   } else if (plan?.seals === true) {
-    seal(turn, admitted, plan, max)
+    sealBody(turn, admitted, plan, max)
       .then(({ bytes, uses }) => {
         send({ kind: 'bytes', bytes }, uses)
       })
@@ -98,10 +99,15 @@ export function forward(
 }
 
 /** Path and query, behind the upstream's prefix. */
-export function upstreamTarget(turn: Turn, admitted: Admitted, destination: Destination = admitted.route): string {
+export function upstreamTarget(
+  turn: Turn,
+  admitted: Admitted,
+  destination: Destination = admitted.route,
+  earlier?: EarlierAnswers,
+): string {
   const { path, route } = admitted
   const { upstreamPath, headers } = destination
-  const named = upstreamPath === undefined ? path.path : upstreamPath(path, turn.identity)
+  const named = upstreamPath === undefined ? path.path : upstreamPath(path, turn.identity, earlier)
   const query = withoutParameters(path.query, headers.carriers.query)
   return `${named}${route.query === undefined ? query : onlyParameters(query, route.query)}`
 }
@@ -110,7 +116,13 @@ type Exceed = (error: HttpError) => void
 
 const nothing: UpstreamRequest['body'] = { kind: 'none' }
 
-async function seal(turn: Turn, { head, route }: Admitted, plan: FieldPlan, maxBodyBytes: number) {
+/** The request's body with the values sealed that its upstream holds sealed. Rejects with what {@link forward} says. */
+export async function sealBody(
+  turn: Turn,
+  { head, route }: Admitted,
+  plan: FieldPlan,
+  maxBodyBytes: number,
+): Promise<OpenedBody> {
   const encoding = head.contentEncoding?.trim().toLowerCase() ?? 'identity'
   if (bodyKind(head.contentType) !== 'json' || encoding !== 'identity') {
     throw new HttpError('http.media_type', 'a body that cannot be opened, on a route with fields')
@@ -121,6 +133,6 @@ async function seal(turn: Turn, { head, route }: Admitted, plan: FieldPlan, maxB
   return protectBody(document, plan, turn.state.catalogue, turn.identity ?? nobody)
 }
 
-function tooLarge(max: number): HttpError {
+export function tooLarge(max: number): HttpError {
   return new HttpError('http.body_too_large', `a body of more than ${max} bytes`)
 }

@@ -7,7 +7,11 @@ import { compileAnswerShape, mergeAnswers } from './merge-answers.ts'
 function shaped(document: string, option: Record<string, unknown>): string {
   const shape = compileAnswerShape(backendOptions.parse({ upstream: 'main', ...option }))
   const part = shape(parseExact(Buffer.from(document)))
-  return typeof part === 'string' ? part : mergeAnswers([part]).toString()
+  return typeof part === 'string'
+    ? part
+    : mergeAnswers([
+        { members: part.members, group: backendOptions.parse({ upstream: 'main', ...option }).group },
+      ]).toString()
 }
 
 test('what of a backend’s answer is taken, and where it goes', () => {
@@ -60,13 +64,39 @@ test('what of a backend’s answer is taken, and where it goes', () => {
   assert.equal(({} as Record<string, unknown>)['a'], undefined)
 })
 
-test('of two members of one name the later in the configuration counts', () => {
-  const parts = ['{"a":1,"b":{"x":1}}', '{"b":{"y":2},"c":3}', '{"c":4}'].map(
-    text => parseExact(Buffer.from(text)) as Record<string, unknown>,
-  )
-  assert.equal(mergeAnswers([parts[0], undefined, ...parts.slice(1)]).toString(), '{"a":1,"b":{"y":2},"c":4}')
-  assert.equal(mergeAnswers([...parts].reverse()).toString(), '{"c":3,"b":{"x":1},"a":1}')
-  assert.equal(mergeAnswers([]).toString(), '{}')
+test('of two members of one name the later in the configuration counts, and objects become one', () => {
+  const rows: readonly (readonly [string, readonly string[], string])[] = [
+    ['nothing', [], '{}'],
+    ['different ones', ['{"a":1}', '{"b":2}'], '{"a":1,"b":2}'],
+    ['the later', ['{"a":1,"c":1}', '', '{"c":3}', '{"c":4}'], '{"a":1,"c":4}'],
+    ['two objects', ['{"b":{"x":1,"z":0}}', '{"b":{"y":2,"z":1}}'], '{"b":{"x":1,"z":1,"y":2}}'],
+    ['objects in objects', ['{"b":{"c":{"x":1}}}', '{"b":{"c":{"y":[2]}}}'], '{"b":{"c":{"x":1,"y":[2]}}}'],
+    ['lists do not', ['{"b":[1,2]}', '{"b":[3]}'], '{"b":[3]}'],
+    ['an object and none', ['{"b":{"x":1}}', '{"b":null}'], '{"b":null}'],
+    ['none and an object', ['{"b":1e400}', '{"b":{"x":1}}'], '{"b":{"x":1}}'],
+    ['a number beyond a double is none', ['{"b":{"x":1}}', '{"b":9007199254740993}'], '{"b":9007199254740993}'],
+    [
+      'members like any other',
+      ['{"__proto__":{"a":1},"constructor":{"prototype":{"b":2}}}', '{"__proto__":{"c":3},"toString":{"d":4}}'],
+      '{"__proto__":{"a":1,"c":3},"constructor":{"prototype":{"b":2}},"toString":{"d":4}}',
+    ],
+  ]
+  for (const [name, documents, expected] of rows) {
+    const parts = documents.map(text => ({
+      members: text === '' ? undefined : (parseExact(Buffer.from(text)) as Record<string, unknown>),
+      group: undefined,
+    }))
+    assert.equal(mergeAnswers(parts).toString(), expected, name)
+  }
+  assert.equal(({} as Record<string, unknown>)['a'], undefined)
+})
+
+test('nobody but its backend says what is in a group', () => {
+  const user = { group: 'user', members: { user: { id: 1 } } }
+  const other = { group: undefined, members: { user: { admin: true }, b: 2 } }
+  assert.equal(mergeAnswers([user, other]).toString(), '{"user":{"id":1},"b":2}')
+  assert.equal(mergeAnswers([other, user]).toString(), '{"b":2,"user":{"id":1}}')
+  assert.equal(mergeAnswers([{ ...user, members: undefined }, other]).toString(), '{"b":2}')
 })
 
 test('settings that no backend may have', () => {
@@ -78,7 +108,10 @@ test('settings that no backend may have', () => {
     { target: '' },
     { target: '.a' },
     { group: '' },
-    { method: 'POST' },
+    { method: 'HEAD' },
+    { name: '0' },
+    { name: 'a.b' },
+    { max_json_bytes: 0 },
   ]) {
     assert.equal(backendOptions.safeParse({ upstream: 'main', ...bad }).success, false, JSON.stringify(bad))
   }

@@ -6,10 +6,20 @@ interface Members extends ReadonlyMap<string, Members> {}
 
 type JsonMembers = Readonly<Record<string, unknown>>
 
-/**
- * What of a backend's answer goes into the answer of the route.  * @returns what is wrong with the document, in words
- */
-export type AnswerShape = (document: unknown) => JsonMembers | string
+/** What of a backend's answer goes into the answer of the route. @returns what is wrong with the document, in words */
+export type AnswerShape = (document: unknown) => Shaped | string
+
+export interface Shaped {
+  readonly members: JsonMembers
+  /** The member that `target` names, or all of it, before anything was taken away: for backends that are asked later. */
+  readonly target: unknown
+}
+
+/** @property group the member that is this backend's alone */
+export interface AnswerPart {
+  readonly members: JsonMembers | undefined
+  readonly group: string | undefined
+}
 
 /** Compiles target, collection, allow and deny, mapping and group, which are applied in this order. */
 export function compileAnswerShape(option: BackendOptions): AnswerShape {
@@ -23,6 +33,7 @@ export function compileAnswerShape(option: BackendOptions): AnswerShape {
       if (!isJsonObject(value) || !Object.hasOwn(value, member)) return `it has no ${option.target}`
       value = value[member]
     }
+    const whole = value
     if (option.collection) {
       if (!Array.isArray(value)) return 'it is no list'
       value = objectOf([['collection', value]])
@@ -30,18 +41,34 @@ export function compileAnswerShape(option: BackendOptions): AnswerShape {
     if (!isJsonObject(value)) return Array.isArray(value) ? 'it is a list: say collection: true' : 'it is no object'
     const taken = allow === undefined ? value : only(value, allow)
     const renamed = rename(deny === undefined ? taken : without(taken, deny), mapping)
-    return option.group === undefined ? renamed : objectOf([[option.group, renamed]])
+    return { members: option.group === undefined ? renamed : objectOf([[option.group, renamed]]), target: whole }
   }
 }
 
 /**
- * One answer of several, in the order of the configuration: of two members of one name the later counts, whole.
- *
- * @param parts `undefined`: there was nothing
+ * One answer of several, in the order of the configuration: of two members of one name the later counts, but where both are objects they become
+ * one, by the same rule. What has the name of a group comes from the backend with that group, or not at all.
  */
-export function mergeAnswers(parts: readonly (JsonMembers | undefined)[]): Buffer {
-  const merged = objectOf(parts.flatMap(part => (part === undefined ? [] : Object.entries(part))))
+export function mergeAnswers(parts: readonly AnswerPart[]): Buffer {
+  const groups = new Set(parts.flatMap(({ group }) => group ?? []))
+  let merged = objectOf([])
+  for (const { members, group } of parts) {
+    if (members === undefined) continue
+    const isOwn = (name: string): boolean => group !== undefined || !groups.has(name)
+    merged = merge(merged, objectOf(Object.entries(members).filter(([name]) => isOwn(name))))
+  }
   return Buffer.from(JSON.stringify(merged))
+}
+
+/** No deeper than what `parseExact` lets in. */
+function merge(first: JsonMembers, second: JsonMembers): JsonMembers {
+  const made: Record<string, unknown> = Object.create(null)
+  for (const [name, value] of Object.entries(first)) made[name] = value
+  for (const [name, value] of Object.entries(second)) {
+    const before = made[name]
+    made[name] = isJsonObject(before) && isJsonObject(value) ? merge(before, value) : value
+  }
+  return made
 }
 
 /** Without a prototype: `__proto__` is a member like any other. */

@@ -233,8 +233,12 @@ const plainRouteOptions = z.strictObject({
     .max(16)
     .optional()
     .describe(
-      'in place of upstream, for GET: all are asked at once, and one JSON answer is made of theirs; of two members of one name that of the later in this list counts',
+      'in place of upstream: all are asked at once, and one JSON answer is made of theirs; objects of one name become one, of other members of one name that of the later in this list counts',
     ),
+  sequential: z
+    .boolean()
+    .default(false)
+    .describe('backends are asked one after the other, and may use what those before them answered'),
   allow: z.array(name).min(1).describe('policies; one that permits is enough. anyone makes the route public'),
   issuers: z
     .array(name)
@@ -281,7 +285,9 @@ const plainRouteOptions = z.strictObject({
     })
     .optional()
     .describe('headers in which the upstream learns who is asking; a caller’s own are always removed'),
-  response_timeout: timeLimit.optional().describe('until the head of an answer; default: that of the upstream'),
+  response_timeout: timeLimit
+    .optional()
+    .describe('until the head of an answer, with backends until all answers are whole; default: that of the upstream'),
   max_body_bytes: z.int().min(0).optional().describe('of a request, where it is less than that of the listener'),
   max_json_bytes: z
     .int()

@@ -8,9 +8,9 @@ import { type Acl, behindAcl } from './acl.ts'
 import { type Cors, compileCors } from './cors.ts'
 import type { Carriers } from './credentials.ts'
 import {
-  type Backend,
+  type Aggregation,
   badRoute,
-  compileBackends,
+  compileAggregation,
   compileDestination,
   type Destination,
   type Leading,
@@ -33,7 +33,7 @@ export interface WebSocketPolicy {
   readonly origins: ReadonlySet<string>
 }
 
-/** A route, compiled. With `backends`, what it has of a destination is of the first of them. */
+/** A route, compiled. With an aggregation, what it has of a destination is of the first of them. */
 export interface Route extends Destination {
   /** Its place in the configuration. */
   readonly at: number
@@ -43,7 +43,8 @@ export interface Route extends Destination {
   readonly isPublic: boolean
   /** Whether an upstream's answer may be shown; `undefined`: it may. */
   readonly responseGate: Gate | undefined
-  readonly backends: readonly Backend[] | undefined
+  /** Of several backends, in place of one upstream. */
+  readonly aggregation: Aggregation | undefined
   /** Nobody is to be identified here: `anyone` may come, and the credential is the upstream's own (delegated). */
   readonly delegated: boolean
   /** The upstream may learn by itself who is asking: it sees cookies, or another credential of the caller's. */
@@ -68,6 +69,13 @@ export interface Route extends Destination {
   readonly rate: RouteRate | undefined
   /** What of this route's bodies is protected, for the path of a request; `undefined` when nothing is. */
   fields(segments: readonly string[]): FieldPlan | undefined
+}
+
+/** For people: all that are asked, in which way. */
+export function upstreamNames({ upstream, aggregation }: Route): string {
+  if (aggregation === undefined) return upstream.name
+  const names = aggregation.backends.map(backend => backend.upstream.name)
+  return names.join(aggregation.isSequential ? ', then ' : ' and ')
 }
 
 /** All routes of one shape of path. */
@@ -181,16 +189,13 @@ function compile(
   }
   const delegated = own !== undefined
   const allowedSet = allowed === undefined ? undefined : new Set(allowed)
+  const isAnyone = gate.open || delegated
   const lead = (entry: Leading): Destination => {
-    const way = { allowed: allowedSet, reserved, isDelegated: delegated, isAnyone: gate.open || delegated }
+    const way = { allowed: allowedSet, reserved, isDelegated: delegated, isAnyone }
     return compileDestination(option, entry, parsed, way, context)
   }
-  const backends = compileBackends(option, lead)
-  const field = backends && fieldLeadingTo(parsed, context.catalogue)
-  if (field !== undefined) {
-    throw badRoute(option.path, `backends: nobody opens the field ${field} there; give its place a route of its own`)
-  }
-  const [first] = backends ?? [lead(option)]
+  const aggregation = compileAggregation(option, parsed, isAnyone, lead)
+  const [first] = aggregation?.backends ?? [lead(option)]
   if (first === undefined) throw badRoute(option.path, 'backends has none')
   return Object.freeze({
     at,
@@ -201,7 +206,7 @@ function compile(
     upstream: first.upstream,
     headers: first.headers,
     upstreamPath: first.upstreamPath,
-    backends,
+    aggregation,
     delegated,
     passesCredentials: delegated || (allowed ?? []).some(name => headerClass(name).kind === 'credential'),
     maxJsonBytes: option.max_json_bytes,
