@@ -18,6 +18,7 @@ const benchmarks = {
   authn: 'Saying who one is',
   'authn-attacks': 'Refusing tokens',
   policy: 'Decisions of policies',
+  'access-log': 'A line of the access log',
 } as const
 
 const root = join(import.meta.dirname, '..')

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
+import type { SessionAccess } from '../packages/bawn/src/audit/access-line.ts'
 import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
 import { front } from '../packages/bawn/src/postgres/wire/message.ts'
 import { buildStartupMessage } from '../packages/bawn/src/postgres/wire/startup.ts'
@@ -136,4 +137,27 @@ test('who waits is ended by an operator, and told when the gateway stops', async
   assert.equal(await gus, '57P01')
   await first.query('commit').catch(() => {})
   await drained
+})
+
+test('a session is one line of the access log when it ends, and so is a login that came to nothing', async () => {
+  const lines: SessionAccess[] = []
+  const accessLog = { session: (line: SessionAccess) => lines.push(line), request: () => assert.fail('no request') }
+  const { as } = await listenWithLimits(kit, { sessions: 1, queue_timeout: '60s' }, { options: { accessLog } })
+  const first = await open(as('billy', { application_name: 'reports' }))
+  const second = open(as('sue'))
+  await first.query("select 'secret'")
+  await first.end()
+  await (await second).end()
+  await assert.rejects(open(as('billy', { password: 'wrong' })))
+  await until(() => lines.length === 3)
+  assert.deepEqual(
+    lines.map(({ identity, database, applicationName, code }) => [identity?.id, database, applicationName, code]),
+    [
+      ['billy', 'shop', 'reports', undefined],
+      ['sue', 'shop', '', undefined],
+      [undefined, 'shop', '', 'wrong-password'],
+    ],
+  )
+  assert.ok((lines[0]?.bytesIn ?? 0) > 10 && (lines[0]?.bytesOut ?? 0) > 10 && lines[0]?.address === '127.0.0.1')
+  assert.doesNotMatch(JSON.stringify(lines), /secret|select/)
 })

@@ -3,6 +3,7 @@ import { createPasswordCheck } from './accounts/password.ts'
 import { decoySecretOf, findAccount } from './accounts/store.ts'
 import type { LoginThrottle } from './accounts/throttle.ts'
 import type { ReadyCheck } from './admin/door.ts'
+import type { AccessLog } from './audit/access-log.ts'
 import type { AuditTrail } from './audit/event.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { createCertificateMechanism } from './authn/certificate.ts'
@@ -69,6 +70,8 @@ export interface Surroundings {
   readonly log: (entry: LogEntry) => void
   /** One for all doors: what was guessed at one counts at the other, and a reload forgets nothing. */
   readonly throttle: LoginThrottle
+  /** `undefined`: none is written. */
+  readonly accessLog?: AccessLog | undefined
   /** Rates of the doors, and who has come how often. */
   readonly limiter: RateLimiter
   /** Where further limits count; each for itself where it is not given. */

@@ -112,7 +112,7 @@ export class Doors {
   ): Promise<string> {
     const place = this.#place
     const address = parseHostPort(place?.addresses[name] ?? listener.address)
-    const { log, limiter } = this.#surroundings
+    const { log, limiter, accessLog } = this.#surroundings
     const tls = listener.tls && openListenerTls(name, listener.tls, this.#surroundings)
     const rate = listener.rate_limit
     const rateLimit = rate && limiter.limit(`listener ${name}`, 'listener', rate)
@@ -120,6 +120,7 @@ export class Doors {
       case 'http': {
         const door = createHttpDoor({ listener, tls, rateLimit }, state.http, {
           requestId: randomUUID,
+          accessLog,
           log: {
             error: (message, detail) =>
               log({
@@ -139,7 +140,7 @@ export class Doors {
           cancel: (processId: number, key: Uint8Array) =>
             place.cancel({ from: place.index, listener: name, processId, key }),
         }
-        const options = { ...listener, databases: listener.databases, name, rateLimit, tls, threads }
+        const options = { ...listener, databases: listener.databases, name, rateLimit, tls, threads, accessLog }
         const opened = await listenPostgres(address, options, state.postgres, place !== undefined)
         this.#postgres.set(name, opened)
         return formatHostPort(opened.address)

@@ -339,6 +339,12 @@ export const errors = {
     sqlstate: '58030',
     hint: 'Nothing is answered that cannot be written down: see that the audit file exists, its disk has room and nobody else writes it',
   },
+  'audit.access_log': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: '58030',
+    hint: 'See that the folder of access_log.file exists, the gateway may write there, and its disk has room',
+  },
   'audit.locked': {
     blame: 'operator',
     status: 500,

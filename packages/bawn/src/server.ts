@@ -1,6 +1,8 @@
 import type { KeyObject } from 'node:crypto'
+import { type AccessOutput, openAccessOutput } from './access-output.ts'
 import { type AdminDoor, createAdminDoor, type ReadyCheck } from './admin/door.ts'
 import { problemAt, problemOf, type ReloadProblem, type ReloadResult } from './admin/reload.ts'
+import { createAccessLog } from './audit/access-log.ts'
 import type { AuditTrail } from './audit/event.ts'
 import { createMetrics, type Metrics } from './audit/metrics.ts'
 import { openSharedTrail } from './audit/shared-trail.ts'
@@ -48,6 +50,8 @@ export interface StartOptions {
 
 /** How long an admin connection may take to end: nothing that it answers is long. */
 const adminCloseMs = 1_000
+/** How long the last lines of the access log may take. */
+const accessCloseMs = 2_000
 
 /** Starts every listener of a configuration file. @throws {GatewayError} whatever keeps it from starting */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
@@ -69,7 +73,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       entry({ level: 'error', message: unwritable, requestId: '-', cause })
     },
   }
-  const parts = { configPath, loaded, metrics, clock, log: entry, auditKey, version, startedAt }
+  const accessFile = await openAccessOutput(config.access_log, metrics, entry)
+  const parts = { configPath, loaded, metrics, clock, log: entry, auditKey, version, startedAt, accessFile }
   const count = workerCount(config.workers)
   const server =
     count === 1 ? await oneThread(parts, trailOptions, options.resolver) : manyThreads(parts, trailOptions, count, log)
@@ -89,14 +94,16 @@ async function oneThread(
   trailOptions: AuditTrailOptions,
   resolver: NameResolver | undefined,
 ): Promise<Server> {
-  const { loaded, metrics, clock, log } = parts
+  const { loaded, metrics, clock, log, accessFile } = parts
   const { limiter, throttle, close } = await composeLimits(loaded.config, { environment: process.env, log, metrics })
   const trail = createMeteredTrail(openAuditTrail(trailOptions), metrics)
+  const { access_log: options } = loaded.config
   const doors = new Doors({
     trail,
     metrics,
     clock,
     log,
+    accessLog: options && accessFile && createAccessLog(options, accessFile, clock),
     resolver,
     throttle,
     limiter,
@@ -112,14 +119,16 @@ function manyThreads(
   count: number,
   writeLog: (line: string) => void,
 ): Server {
-  const { configPath, metrics, log, version, startedAt } = parts
+  const { configPath, metrics, log, version, startedAt, accessFile } = parts
   const shared = openSharedTrail(trailOptions)
   const trail = createMeteredTrail(shared, metrics)
   return new Server(
     parts,
     trail,
     ({ inTurn, tell }) =>
-      new WorkerThreads({ configPath, count, version, startedAt, trail: shared, metrics, log, writeLog, inTurn, tell }),
+      new WorkerThreads({
+        ...{ configPath, count, version, startedAt, trail: shared, metrics, log, accessFile, writeLog, inTurn, tell },
+      }),
   )
 }
 
@@ -133,6 +142,8 @@ interface ServerParts {
   readonly auditKey: KeyObject
   readonly version: string
   readonly startedAt: number
+  /** `undefined`: no access log is written. */
+  readonly accessFile: AccessOutput | undefined
 }
 
 /** What workers may ask of the server. */
@@ -244,6 +255,8 @@ class Server implements RunningServer {
 
   async #reload(): Promise<ReloadResult> {
     if (this.#draining) return { kind: 'refused', problems: [this.#stopping()] }
+    // Whatever the configuration says by now: who has moved the file away asks for another one by a reload.
+    await this.#parts.accessFile?.reopen()
     const result = await this.#swap()
     this.#parts.metrics.reloads.add(result.kind === 'reloaded' ? 'swapped' : 'refused')
     this.#tell('reload', result.kind === 'reloaded' ? 'permit' : 'error')
@@ -286,6 +299,7 @@ class Server implements RunningServer {
     if (JSON.stringify(before.audit) !== JSON.stringify({ ...config.audit, statements: before.audit.statements })) {
       paths.push(['audit'])
     }
+    if (JSON.stringify(before.access_log) !== JSON.stringify(config.access_log)) paths.push(['access_log'])
     if (workerCount(before.workers) !== workerCount(config.workers)) paths.push(['workers'])
     return paths.map(path =>
       source.problem(
@@ -314,6 +328,7 @@ class Server implements RunningServer {
     await Promise.race([Promise.allSettled(this.#admin.map(door => door.close())), expired(adminCloseMs)])
     this.#tell('stop', 'permit')
     await this.#workers.close()
+    await this.#parts.accessFile?.close(accessCloseMs)
     await this.#trail.close()
   }
 

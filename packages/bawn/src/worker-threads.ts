@@ -2,6 +2,7 @@ import { createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import type { ReadyCheck } from './admin/door.ts'
 import type { SessionRow } from './admin/sessions.ts'
+import type { AccessSink } from './audit/access-file.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { sumExpositions } from './audit/metrics-sum.ts'
 import { firstThread, type SharedTrail } from './audit/shared-trail.ts'
@@ -39,6 +40,8 @@ export interface WorkerThreadsOptions extends ServerTurns {
   readonly trail: SharedTrail
   readonly metrics: Metrics
   readonly log: (entry: LogEntry) => void
+  /** `undefined`: no access log is written. */
+  readonly accessFile: AccessSink | undefined
   /** Takes whole lines of the log, of workers. */
   readonly writeLog: (line: string) => void
 }
@@ -104,6 +107,7 @@ export class WorkerThreads implements Workers {
       ...slots,
       ...this.#tokens,
       log: line => this.#options.writeLog(line),
+      accessLines: lines => this.#options.accessFile?.write(lines),
       counted: text => {
         running.counted = text
       },

@@ -1,6 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ReadyCheck } from './admin/door.ts'
 import type { SessionRow } from './admin/sessions.ts'
+import { AccessBatch } from './audit/access-file.ts'
+import { createAccessLog } from './audit/access-log.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { joinSharedTrail, type TrailPlace } from './audit/shared-trail.ts'
 import { openKeystore, type Surroundings } from './compose.ts'
@@ -56,6 +58,8 @@ export interface WorkerAnswers {
 /** What a worker asks of the first thread. */
 export interface FirstThreadAnswers extends SlotAnswers, TokenAnswers {
   log(line: string): void
+  /** Lines of the access log. */
+  accessLines(lines: string): void
   /** What it has counted, so that it is not lost when this thread is. */
   counted(text: string): void
   cancelElsewhere(request: ForwardedCancel): Promise<void>
@@ -95,6 +99,7 @@ const answers: WorkerAnswers = {
   async close() {
     await doors?.close()
     await closeLimits()
+    accessLines.flush()
     await surroundings?.trail.close()
   },
 }
@@ -104,6 +109,8 @@ let closeLimits: () => Promise<void> = async () => {}
 let next: NextState | undefined
 let surroundings: Surroundings | undefined
 const calls = createThreadCalls<FirstThreadAnswers>(parentPort, { ...answers })
+/** One thread writes the file: lines of two would be mixed where they go to a pipe. */
+const accessLines = new AccessBatch(lines => calls.tell('accessLines', lines))
 const first = {
   slotAsk: (question: Parameters<SlotAnswers['slotAsk']>[0]) => calls.call('slotAsk', question),
   slotLeave: (id: number) => calls.tell('slotLeave', id),
@@ -142,6 +149,7 @@ async function surroundingsOf({ config }: GoodConfig): Promise<Surroundings> {
     metrics,
     clock: Date.now,
     log,
+    accessLog: config.access_log && createAccessLog(config.access_log, accessLines, Date.now),
     throttle,
     limiter,
     numbers,

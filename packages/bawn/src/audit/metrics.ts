@@ -29,6 +29,8 @@ export interface Metrics {
   readonly sessions: Gauge<[door: DoorName]>
   /** `bawn_audit_writable`: 1 while the trail can be written, else 0. */
   readonly auditWritable: Gauge<[]>
+  /** `bawn_access_log_dropped_lines_total`: lines of the access log that could not be written. */
+  readonly accessLogDropped: Counter<[]>
   /** `bawn_config_reloads_total{outcome}`. */
   readonly reloads: Counter<[outcome: 'swapped' | 'refused']>
   /** `bawn_workers`: those that serve. */
@@ -88,6 +90,13 @@ export function createMetrics(build: { readonly version: string }, startedAt: nu
     sessions: keep(createGauge({ name: 'bawn_sessions', help: 'Open connections of clients.', labels: ['door'] })),
     auditWritable: keep(
       createGauge({ name: 'bawn_audit_writable', help: '1 while the audit trail can be written.', labels: [] }),
+    ),
+    accessLogDropped: keep(
+      createCounter({
+        name: 'bawn_access_log_dropped_lines_total',
+        help: 'Lines of the access log that could not be written.',
+        labels: [],
+      }),
     ),
     reloads: keep(
       createCounter({ name: 'bawn_config_reloads_total', help: 'Reloads of the configuration.', labels: ['outcome'] }),

@@ -20,7 +20,16 @@ export function describeChanges(before: Config, after: Config): readonly string[
     const [old, next] = [before[section].length, after[section].length]
     changes.push(old === next ? `${section} changed` : `${section}: ${next} entries, ${old} before`)
   }
-  for (const section of ['mechanisms', 'tokens', 'revocations', 'grants', 'keys', 'audit', 'workers'] as const) {
+  for (const section of [
+    'mechanisms',
+    'tokens',
+    'revocations',
+    'grants',
+    'keys',
+    'audit',
+    'access_log',
+    'workers',
+  ] as const) {
     if (!same(before[section], after[section])) changes.push(`${section} changed`)
   }
   return changes

@@ -71,6 +71,7 @@ export function absolutePaths(config: ConfigOptions, file: string): ConfigOption
       master: reference(config.keys.master),
     },
     audit: { ...config.audit, file: path(config.audit.file) },
+    access_log: config.access_log && { ...config.access_log, file: optional(config.access_log.file) },
   }
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { accountStoreOptions } from '../accounts/option.ts'
 import { adminListenerOptions } from '../admin/option.ts'
-import { auditOptions } from '../audit/option.ts'
+import { accessLogOptions, auditOptions } from '../audit/option.ts'
 import { hostRuleOptionsWith, issuerOptions, mechanismsOptions, serviceOptions } from '../authn/option.ts'
 import { fieldOptions } from '../fields/option.ts'
 import { aclRuleOptions, httpListenerOptions, routeOptions, upstreamOptions } from '../http/option.ts'
@@ -136,6 +136,11 @@ export function configSchema(kinds: PluginKinds) {
       .describe('what is sensitive, how it is protected, and what each role sees of it'),
     keys: keysOptions.describe('the keystore; the audit chain has its key here too'),
     audit: auditOptions.describe('who saw what'),
+    access_log: accessLogOptions
+      .optional()
+      .describe(
+        'a line for each request and each session of PostgreSQL, for whoever watches or counts; without it none is written',
+      ),
     workers: workersOptions,
     plugins: z
       .record(name, pluginOptions)

@@ -1,3 +1,5 @@
+import type { RequestAccess } from '../audit/access-line.ts'
+import type { AccessLog } from '../audit/access-log.ts'
 import { AuthnError } from '../authn/error.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
@@ -6,12 +8,13 @@ import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
 import { aggregate } from './aggregate.ts'
 import { createFindClient } from './client-address.ts'
 import { RequestCredentials } from './credentials.ts'
-import type { Front, FrontLimits, FrontTls } from './engine.ts'
+import type { Front, FrontAnswer, FrontLimits, FrontRequest, FrontTls } from './engine.ts'
 import { type Forwarded, forward } from './forward.ts'
+import { LoggedAnswer } from './logged-answer.ts'
 import { serveLogin } from './login/serve.ts'
 import { createNodeFront } from './node-front.ts'
 import type { HttpListenerOptions } from './option.ts'
-import { problem } from './problem.ts'
+import { type Problem, problem } from './problem.ts'
 import { createRawFront } from './raw-front.ts'
 import { respond } from './respond.ts'
 import type { HttpLog, HttpState } from './state.ts'
@@ -40,6 +43,8 @@ export interface HttpDoorDeps {
   /** A new one for each request; goes into a header, so letters, digits and '-'. */
   readonly requestId: () => string
   readonly log: HttpLog
+  /** `undefined`: none is written. */
+  readonly accessLog?: AccessLog | undefined
 }
 
 export interface HttpDoor {
@@ -65,6 +70,7 @@ export interface HttpDoor {
 
 export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps: HttpDoorDeps): HttpDoor {
   const { listener } = options
+  const { accessLog } = deps
   const clock = deps.clock ?? (() => performance.now())
   let revocation = options.tls?.revocation
   const streams = new Set<Turn>()
@@ -81,6 +87,14 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const findClient = listener.trusted_proxies && createFindClient(listener.trusted_proxies)
   let current = state
 
+  const begin = (request: FrontRequest, answer: FrontAnswer): Turn => {
+    if (accessLog === undefined) return new Turn(deps.requestId(), current, request, answer, turnDeps)
+    const logged = LoggedAnswer.of(answer, accessLog, clock)
+    const turn = new Turn(deps.requestId(), current, request, logged, turnDeps)
+    logged.turn = turn
+    return turn
+  }
+
   const limits: FrontLimits = {
     maxHeaderBytes: listener.max_header_bytes,
     headerTimeoutMs: listener.header_timeout,
@@ -95,12 +109,12 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const front: Front = createFront(limits, options.tls, {
     request: (request, answer) => {
       if (findClient === undefined) {
-        serve(new Turn(deps.requestId(), current, request, answer, turnDeps), tunnels, listener.max_body_bytes)
+        serve(begin(request, answer), tunnels, listener.max_body_bytes)
         return
       }
       const client = findClient(request)
       const { address: remoteAddress, secure } = client ?? { address: request.remoteAddress, secure: request.secure }
-      const turn = new Turn(deps.requestId(), current, { ...request, remoteAddress, secure }, answer, turnDeps)
+      const turn = begin({ ...request, remoteAddress, secure }, answer)
       if (client !== undefined) {
         serve(turn, tunnels, listener.max_body_bytes)
         return
@@ -132,6 +146,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
         deps.log.error('the audit trail cannot be written', { requestId, resource: 'none', code, error })
       }
       current.metrics.request('none', 'unreadable', document.status, 0)
+      accessLog?.request(unreadable(requestId, remoteAddress, document))
       return document
     },
   })
@@ -226,4 +241,13 @@ async function serveTokens(turn: Turn, { head, path, target }: AdmittedToTokens)
   if (state.tokens === undefined || identity === undefined) throw new TypeError('a token request of nobody')
   const credentials = new RequestCredentials(request, head, path.query, state.now())
   await answerTokenRequest(turn, state.tokens, target, identity, credentials, head)
+}
+
+/** The line of what was no request: nothing is known of it but who sent it. */
+function unreadable(requestId: string, address: string, { status, body }: Problem): RequestAccess {
+  return {
+    ...{ requestId, address, status, bytes: body.length, identity: undefined, host: undefined },
+    ...{ method: '-', target: '-', route: 'none', httpVersion: '-', referer: undefined, userAgent: undefined },
+    ...{ durationMs: 0, isComplete: true, carriers: new Set() },
+  }
 }

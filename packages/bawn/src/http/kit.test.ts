@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, connect, createServer as createRawServer, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
+import type { AccessLog } from '../audit/access-log.ts'
 import type { AuditEvent, AuditTrail } from '../audit/event.ts'
 import { createBearerMechanism, type TokenJudge } from '../authn/bearer.ts'
 import type { HttpMechanism } from '../authn/http-mechanism.ts'
@@ -137,6 +138,7 @@ export interface KitOptions {
   readonly commit?: () => void
   /** Monotonic, in ms: of rate limits. */
   readonly now?: () => number
+  readonly accessLog?: AccessLog
   /** Of the listener. */
   readonly rateLimit?: RateLimit
 }
@@ -242,6 +244,7 @@ export async function startDoor(t: TestContext, options: KitOptions): Promise<Ki
     state,
     {
       requestId: () => `req-${++count}`,
+      accessLog: options.accessLog,
       log: { error: (message, detail) => logged.push({ message, code: detail['code'] }) },
     },
   )

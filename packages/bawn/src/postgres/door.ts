@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { AccessLog } from '../audit/access-log.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { RateLimit } from '../limits/rate-limit.ts'
 import { admit } from './admission.ts'
@@ -38,6 +39,8 @@ export interface DoorOptions
   readonly tls: DoorTls | undefined
   /** Of connections. */
   readonly rateLimit?: RateLimit | undefined
+  /** `undefined`: none is written. */
+  readonly accessLog?: AccessLog | undefined
   /** `undefined`: the gateway is one thread. */
   readonly threads?: OtherThreads | undefined
 }
@@ -86,7 +89,7 @@ export class PostgresDoor {
   constructor(options: DoorOptions, state: DoorState) {
     this.#options = options
     this.#state = state
-    this.sessions = new Sessions(options.threads)
+    this.sessions = new Sessions(options.threads, summary => this.#ended(summary))
     this.#tls = options.tls === undefined ? undefined : createTlsFront(options.tls, options.authentication_timeout)
     this.#revocation = options.tls?.revocation
     this.#entrance = new Entrance(options, this.sessions, () => this.#revocation)
@@ -110,6 +113,18 @@ export class PostgresDoor {
     const why = 'terminating connection: the configuration lets this session into the database no longer'
     const error = new PostgresError('postgres.access_withdrawn', why)
     this.sessions.drainWhere(session => among(session) && !mayStay(this.#state, session), error, withdrawnMs)
+  }
+
+  #ended(summary: SessionSummary): void {
+    const { accessLog } = this.#options
+    if (accessLog === undefined) return
+    const { id, identity, database, address, applicationName, since } = summary
+    const { activity, bytesIn, bytesOut } = summary.now()
+    // It has waited for its place, and is another session now, or none.
+    if (activity === 'waiting') return
+    const durationMs = Math.max(0, this.#state.now() - since)
+    const session = { requestId: id, identity, database, address, applicationName, durationMs, bytesIn, bytesOut }
+    accessLog.session({ ...session, code: undefined })
   }
 
   /** For connections from now on. */
@@ -264,6 +279,7 @@ export class PostgresDoor {
     fail: (error: unknown) => void,
     identified: () => void,
   ): Promise<void> {
+    const begun = state.now()
     const audit: LoginAudit = (identity, decision, rule, code) => {
       state.audit.emit({
         kind: 'login',
@@ -279,6 +295,11 @@ export class PostgresDoor {
         code,
       })
       state.audit.commit()
+      if (decision === 'permit') return
+      const { database, applicationName } = request
+      const nothing = { durationMs: state.now() - begun, bytesIn: 0, bytesOut: 0 }
+      const refused = { requestId, identity, database, address: context.address, applicationName, ...nothing }
+      this.#options.accessLog?.session({ ...refused, code: code ?? rule })
     }
     const result = await login(state, request, context)
     if (result.kind === 'failed') {

@@ -41,6 +41,7 @@ const maxWaiting = 1_000
 export class Sessions {
   readonly #byProcessId = new Map<number, Entry>()
   readonly #threads: OtherThreads
+  readonly #ended: (summary: SessionSummary) => void
   #whenEmpty: (() => void) | undefined
   /** Cancel requests that other threads are asked about. */
   #forwarded = 0
@@ -48,8 +49,10 @@ export class Sessions {
   /** Set while the door stops: nobody may begin any more. */
   draining: GatewayError | undefined
 
-  constructor(threads: OtherThreads = alone) {
+  /** @param ended a session is over */
+  constructor(threads: OtherThreads = alone, ended: (summary: SessionSummary) => void = () => {}) {
     this.#threads = threads
+    this.#ended = ended
   }
 
   get count(): number {
@@ -72,7 +75,9 @@ export class Sessions {
   }
 
   remove({ processId }: CancelKey): void {
+    const entry = this.#byProcessId.get(processId)
     this.#byProcessId.delete(processId)
+    if (entry !== undefined) this.#ended(entry.session.summary)
     if (this.#byProcessId.size === 0) this.#whenEmpty?.()
   }
 
