@@ -4,7 +4,9 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { get, post, startDoor } from '../kit.test.ts'
-import { upstreamOptions } from '../option.ts'
+import { healthCheckOptions, upstreamOptions } from '../option.ts'
+import { HttpError } from '../problem.ts'
+import { watchHealth } from './health-check.ts'
 import { createUpstream, type UpstreamDeps } from './pool.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { type HealthChange, TargetHealth } from './target-health.ts'
@@ -244,6 +246,31 @@ test('a health check takes a server out and brings it back', async t => {
   isWell = true
   await until('a,b')
   assert.ok(asked.every(agent => agent === 'bawn-health-check'))
+})
+
+test('a check that gets no connection says nothing of the server, and is made again', async t => {
+  const found: string[] = []
+  const health = new TargetHealth({ failures: 1, timeMs: 10, maxTimeMs: 10 }, change => found.push(change))
+  const asked = Promise.withResolvers<void>()
+  // As a pool fails: busy so often, then unreachable.
+  let times = 0
+  const server: Upstream = {
+    name: 'shop',
+    ownHeaders: [],
+    send: (_request, { fail }) => {
+      times++
+      fail(new HttpError(times <= 5 ? 'http.upstream_busy' : 'http.upstream_unreachable', 'as the test says'))
+      if (times === 5) assert.deepEqual(found, [])
+      if (times === 8) asked.resolve()
+      return () => {}
+    },
+    retire: () => {},
+  }
+  const options = healthCheckOptions.parse({ path: '/healthz', interval: '5ms', unhealthy: 2 })
+  const stop = watchHealth(server, options, health)
+  t.after(stop)
+  await asked.promise
+  assert.deepEqual(found, ['down'])
 })
 
 test('through the door: kill one of two servers, and no caller notices', async t => {

@@ -1,4 +1,5 @@
 import type { HealthCheckOptions } from '../option.ts'
+import { HttpError } from '../problem.ts'
 import type { TargetHealth } from './target-health.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -23,10 +24,11 @@ export function watchHealth(server: Upstream, options: HealthCheckOptions, healt
     // The last question is still open: its time-out will tell.
     if (giveUp !== undefined) return
     let isSettled = false
-    const once = (isWell: boolean): void => {
+    const once = (isWell: boolean | undefined): void => {
       if (isSettled) return
       isSettled = true
-      settle(isWell)
+      if (isWell === undefined) giveUp = undefined
+      else settle(isWell)
     }
     giveUp = () => {}
     const stop = server.send(
@@ -42,7 +44,8 @@ export function watchHealth(server: Upstream, options: HealthCheckOptions, healt
           if (whole === undefined) body.cancel()
           once(statuses.has(head.status))
         },
-        fail: () => once(false),
+        // Nobody was asked where all connections are taken: that says nothing of how the server is.
+        fail: error => once(error instanceof HttpError && error.code === 'http.upstream_busy' ? undefined : false),
       },
     )
     if (!isSettled) giveUp = stop
