@@ -1,3 +1,5 @@
+import { keepExact } from './exact-claims.ts'
+
 /** A value of JSON as `parseJson` makes it: objects have no prototype, everything is frozen. */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject
 export interface JsonObject {
@@ -37,6 +39,8 @@ const wordToken = /true|false|null/y
 class Reader {
   readonly #text: string
   #at = 0
+  /** The text of the last number, where that is an integer which a double does not hold. */
+  #inexact: string | undefined
 
   constructor(text: string) {
     this.#text = text
@@ -71,8 +75,10 @@ class Reader {
         return word === 'null' ? null : word === 'true'
       }
       default: {
-        const number = Number(this.#take(numberToken))
+        const text = this.#take(numberToken)
+        const number = Number(text)
         if (!Number.isFinite(number)) throw new SyntaxError('a number beyond a double')
+        if (Number.isInteger(number) && !Number.isSafeInteger(number) && /^-?[0-9]+$/.test(text)) this.#inexact = text
         return number
       }
     }
@@ -93,6 +99,7 @@ class Reader {
       this.#take(blank)
       this.#expect(':')
       members[name] = this.#value(depth + 1)
+      this.#keepExact(members, name)
       if (this.#text[this.#at] === '}') break
       this.#expect(',')
     }
@@ -110,11 +117,18 @@ class Reader {
     }
     for (;;) {
       items.push(this.#value(depth + 1))
+      this.#keepExact(items, items.length - 1)
       if (this.#text[this.#at] === ']') break
       this.#expect(',')
     }
     this.#at++
     return Object.freeze(items)
+  }
+
+  #keepExact(holder: object, place: string | number): void {
+    if (this.#inexact === undefined) return
+    keepExact(holder, place, this.#inexact)
+    this.#inexact = undefined
   }
 
   #string(): string {

@@ -1,3 +1,4 @@
+import { withExactIntegers } from '../authn/exact-claims.ts'
 import type { Identity } from '../authn/identity.ts'
 import { type Environment, type Group, group, type Variable, variable } from './cel/environment.ts'
 import { CelFault, raise } from './cel/fault.ts'
@@ -35,7 +36,7 @@ const identity: Group<Facts> = group<Facts>({
   ),
   claims: variable(
     mapOf('string', 'dyn'),
-    of(({ claims }) => claims, noClaims),
+    of(({ claims }) => withExactIntegers(claims), noClaims),
   ),
   mechanism: variable<Facts>(
     'string',
@@ -120,7 +121,7 @@ const response: Group<Facts> = group<Facts>({
   headers: variable(mapOf('string', 'string'), facts => facts.response?.headers ?? raise(noAnswer)),
   body: variable('dyn', facts => {
     if (facts.response === undefined) return raise(noAnswer)
-    return facts.response.body === undefined ? raise(noJson) : facts.response.body
+    return facts.response.body === undefined ? raise(noJson) : withExactIntegers(facts.response.body)
   }),
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createIdentity, type Identity } from '../authn/identity.ts'
+import { isJsonObject, parseJson } from '../authn/json.ts'
 import { createGate, explainGate } from './gate.ts'
 import { snapshotOf } from './grants.fixture.ts'
 import type { GrantGate } from './grants.ts'
@@ -220,4 +221,35 @@ test('where no grants are configured nothing is granted, and what cannot be deci
   const gate = createGate(['readers', 'authenticated'], withGrants, away)
   assert.throws(() => gate.decide(identity('admin'), get), /down/)
   assert.equal(gate.decide(undefined, get).kind, 'deny')
+})
+
+test('integers of claims beyond 2^53 are compared as they are written, or not at all', () => {
+  const who = (text: string): Identity => {
+    const claims = parseJson(Buffer.from(text))
+    assert.ok(isJsonObject(claims))
+    return createIdentity({ ...identity(), claims })
+  }
+  const decides = (policy: unknown, text: string): string => {
+    const gate = createGate(['one'], { one: policyOptions.parse(policy) })
+    return gate.decide(who(text), get).kind
+  }
+  const account = '{"account":9007199254740993,"list":[9007199254740993],"other":{"id":9007199254740993}}'
+  const rows: readonly (readonly [string, string])[] = [
+    ['identity.claims.account == 9007199254740993', 'permit'],
+    ['identity.claims.account == 9007199254740992', 'deny'],
+    ['identity.claims.account == 9007199254740994', 'deny'],
+    ['identity.claims.account == 9007199254740992.0', 'deny'],
+    ['identity.claims.account != 9007199254740993', 'deny'],
+    ['identity.claims.account > 9007199254740992', 'permit'],
+    ['9007199254740992 in identity.claims.list', 'deny'],
+    ['9007199254740993 in identity.claims.list', 'permit'],
+    ['identity.claims.other.id == 9007199254740992', 'deny'],
+    ['string(identity.claims.account) == "9007199254740993"', 'permit'],
+  ]
+  for (const [expression, expected] of rows) assert.equal(decides(expression, account), expected, expression)
+  // How it was written is not known: there is no answer, whichever way it is asked.
+  for (const expression of ['identity.claims.n == 1e17', 'identity.claims.n != 5', '!(identity.claims.n == 1)'])
+    assert.equal(decides(expression, '{"n":1e17}'), 'deny', expression)
+  assert.equal(decides({ claims: { account: 9007199254740991 } }, '{"account":9007199254740992}'), 'deny')
+  assert.equal(policyOptions.safeParse({ claims: { account: 2 ** 53 } }).success, false)
 })

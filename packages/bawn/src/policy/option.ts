@@ -20,7 +20,16 @@ const grant = z.string().transform((text, context) => {
 const scope = z
   .string()
   .regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, 'must be one scope: no spaces, quotes or backslashes')
-const scalar = z.union([z.string().min(1), z.number(), z.boolean()])
+const scalar = z.union([
+  z.string().min(1),
+  z
+    .number()
+    .refine(
+      number => !Number.isInteger(number) || Number.isSafeInteger(number),
+      'an integer beyond 2^53 is not compared exactly: write it in an expression (cel)',
+    ),
+  z.boolean(),
+])
 
 const anyAll = <T extends z.ZodType>(of: T) => ({
   any: z.array(of).min(1).optional().describe('one of them is enough'),
