@@ -263,12 +263,13 @@ export async function compose(
       log({ level: 'warn', message, requestId: '-' })
     }
     const mechanisms = createMechanismTable(composed.http)
+    const acl = config.acl.length === 0 ? undefined : createAcl(config.acl, clock)
     const routes = compileRoutes(config.routes, {
       upstreams,
       gate: (allow, use) => createGate(allow, config.policies, grants?.gate, { use, now: clock }),
       catalogue,
       limiter,
-      acl: config.acl.length === 0 ? undefined : createAcl(config.acl, clock),
+      acl,
       carriers: mechanisms.carriers,
       issuers: new Set(Object.keys(config.issuers)),
       signers,
@@ -292,6 +293,7 @@ export async function compose(
       http: Object.freeze({
         routes,
         upstreams: Object.freeze([...upstreams.values()] satisfies Upstream[]),
+        acl,
         hostRules,
         mechanisms,
         tokens: tokenDoor(config, tokens),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { get, post, startDoor, startUpstream } from './kit.test.ts'
+import { get, post, send, startDoor, startUpstream } from './kit.test.ts'
 import { aclRuleOptions } from './option.ts'
 
 // The access control list as clients meet it: alice has the roles support and staff, bob billing.
@@ -78,4 +78,52 @@ test('the access control list decides before the policies of routes', async t =>
     assert.equal(last !== undefined && 'rule' in last ? last.rule : '', rule, what)
     assert.equal(seen.length - before, status === 200 ? 1 : 0, what)
   }
+})
+
+test('what is answered to anybody is denied to some addresses as well', async t => {
+  const upstream = await startUpstream(t, (_, response) => response.end('here'))
+  const start = async (acl: readonly Record<string, unknown>[]) => {
+    const { port, events } = await startDoor(t, {
+      upstream,
+      acl: acl.map((rule, at) => aclRuleOptions.parse({ name: `rule-${at}`, ...rule })),
+      keySets: new Map([['/keys', Buffer.from('{"keys":[]}')]]),
+      routes: [{ path: '/app', methods: ['GET'], cors: { origins: ['https://app.example'] } }],
+    })
+    const keys = await get(port, '/keys')
+    const preflight = await send(
+      port,
+      'OPTIONS /app HTTP/1.1\r\nHost: gate.example\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: GET\r\n\r\n',
+    )
+    const rules = events.map(event => ('rule' in event ? event.rule : ''))
+    return [keys.status, preflight.status, ...rules.filter(rule => rule.startsWith('acl'))].join(' ')
+  }
+  const local = { addresses: ['local'] }
+  const rows: readonly (readonly [string, readonly Record<string, unknown>[], string])[] = [
+    ['no rule', [], '200 204'],
+    ['by address', [{ effect: 'deny', ...local }], '403 403 acl: rule-0 acl: rule-0'],
+    ['another address', [{ effect: 'deny', addresses: ['10.0.0.0/8'] }], '200 204'],
+    ['by path', [{ effect: 'deny', path: '/keys' }], '403 204 acl: rule-0'],
+    ['by method', [{ effect: 'deny', methods: ['OPTIONS'] }], '200 403 acl: rule-0'],
+    [
+      'an allowance before it',
+      [
+        { effect: 'allow', ...local },
+        { effect: 'deny', priority: 1 },
+      ],
+      '200 204',
+    ],
+    [
+      'one for who is not known yet',
+      [
+        { effect: 'allow', roles: ['a'] },
+        { effect: 'deny', priority: 1 },
+      ],
+      '200 204',
+    ],
+    ['a denial of a role', [{ effect: 'deny', roles: ['staff'] }], '200 204'],
+    ['a denial without an answer yet', [{ effect: 'deny', when: 'identity.claims.x == 1' }], '200 204'],
+    ['one of who asks', [{ effect: 'deny', when: "!('admin' in identity.roles)" }], '200 204'],
+    ['a denial that holds for all', [{ effect: 'deny', when: '!request.secure' }], '403 403 acl: rule-0 acl: rule-0'],
+  ]
+  for (const [name, acl, expected] of rows) assert.equal(await start(acl), expected, name)
 })

@@ -15,6 +15,11 @@ export type AclDecision =
   | undefined
 
 export interface Acl {
+  /**
+   * The rule that denies whoever it may be: for what the gateway answers itself, which is not behind a route's gate. A rule that asks who it is
+   * may allow, and does not deny: nobody could log in, or out.
+   */
+  deniedBefore(request: RequestFacts): Extract<Decision, { readonly kind: 'deny' }> | undefined
   /** The first rule that holds; `undefined` when none does. */
   decide(identity: Identity | undefined, request: RequestFacts | undefined): AclDecision
   /** A line for each rule, in the order in which they are asked, up to the one that decides. */
@@ -25,6 +30,10 @@ interface Rule {
   readonly name: string
   readonly denies: boolean
   readonly decision: Exclude<AclDecision, undefined>
+  /** By its roles, or its expression. */
+  readonly asksWho: boolean
+  /** Whether it is about such a request, whoever asks. */
+  concerns(request: RequestFacts): boolean
   /** @returns a text: there is no answer, and why */
   holds(facts: Facts): boolean | string
 }
@@ -47,6 +56,18 @@ export function createAcl(options: readonly AclRuleOptions[], now: () => number)
     ...{ identity, request, response: undefined, now },
   })
   return Object.freeze<Acl>({
+    deniedBefore(request) {
+      const facts = factsOf(undefined, request)
+      for (const { concerns, asksWho, denies, decision, holds } of rules) {
+        if (asksWho) {
+          if (!denies && concerns(request)) return undefined
+          continue
+        }
+        const found = holds(facts)
+        if (found === true || (denies && found !== false)) return decision.kind === 'deny' ? decision : undefined
+      }
+      return undefined
+    },
     decide(identity, request) {
       const facts = factsOf(identity, request)
       for (const rule of rules) {
@@ -85,19 +106,23 @@ function compile(options: AclRuleOptions): Rule {
   const conditions = conditionsOf(`acl ${name}`, { roles, cel: when }, nothingGranted, use)
   // A path that many servers take for this one is denied with it, and not allowed with it.
   const matches = denies ? patternMatches : matchesExactly
+  const concerns = (request: RequestFacts): boolean => {
+    if (methods !== undefined && !methods.has(request.method)) return false
+    if (!matches(pattern, request.segments)) return false
+    return ranges === undefined || isAmong(request.address, ranges)
+  }
   return {
     name,
     denies,
     decision: denies
       ? Object.freeze({ kind: 'deny', rule: `acl: ${name}` })
       : Object.freeze({ kind: 'allow', rule: name }),
+    asksWho: roles !== undefined || /\bidentity\b/.test(when ?? ''),
+    concerns,
     holds(facts) {
       const { request } = facts
       if (request === undefined) return 'there is no request'
-      if (methods !== undefined && !methods.has(request.method)) return false
-      if (!matches(pattern, request.segments)) return false
-      if (ranges !== undefined && !isAmong(request.address, ranges)) return false
-      return allHold(conditions, facts)
+      return concerns(request) && allHold(conditions, facts)
     },
   }
 }

@@ -18,7 +18,7 @@ import { sendToLogin } from './login/begin.ts'
 import { findLoginTarget, type LoginTarget } from './login/login-door.ts'
 import { isNavigation } from './login/navigation.ts'
 import { parsePath, type RequestPath } from './path.ts'
-import { answerPreflight } from './preflight.ts'
+import { answerPreflight, preflightRoute } from './preflight.ts'
 import { withinRate } from './rate.ts'
 import { headerOf, parseRequestHead, type RequestHead } from './request-head.ts'
 import type { Route } from './routes.ts'
@@ -104,11 +104,13 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
   }
   const keySet = state.keySets.size === 0 ? undefined : state.keySets.get(path.path)
   if (keySet !== undefined) {
+    if (isDenied(turn, head, path, path.path)) return undefined
     answerKeySet(turn, path.path, keySet)
     return undefined
   }
   const target = state.tokens && findTokenTarget(state.tokens, path.segments)
   if (target !== undefined) {
+    if (isDenied(turn, head, path, target.pattern)) return undefined
     if (!target.allow.includes(request.method)) {
       const headers = ['Allow', target.allow.join(', ')]
       turn.refuse({ code: 'http.method_not_allowed', rule: 'no route', decision: 'deny', headers })
@@ -121,7 +123,13 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
   if (page !== undefined) return admitToLogin(turn, head, path, page)
   const match = state.routes.match(path.segments, head.host)
   const route = match?.methods.get(request.method)
-  if (match !== undefined && request.method === 'OPTIONS' && answerPreflight(turn, head, match)) return undefined
+  if (match !== undefined && request.method === 'OPTIONS') {
+    const asked = preflightRoute(head, match)
+    if (asked !== undefined) {
+      if (!isDenied(turn, head, path, asked.pattern.text)) answerPreflight(turn, head, asked)
+      return undefined
+    }
+  }
   if (match === undefined || route === undefined) {
     if (match === undefined) turn.refuse({ code: 'http.not_found', rule: 'no route', decision: 'deny' })
     else
@@ -140,9 +148,22 @@ function findTarget(turn: Turn, head: RequestHead): AnyAdmitted | undefined | Pr
   return whenTrue(withinRouteRate(turn, admitted, false), () => identify(turn, admitted))
 }
 
+/**
+ * Whether the list denies what the gateway answers itself, which is not behind a route's gate. Then it is refused.
+ *
+ * @param resource for the trail
+ */
+function isDenied(turn: Turn, head: RequestHead, path: RequestPath, resource: string): boolean {
+  turn.resource = resource
+  const denied = turn.state.acl?.deniedBefore(createRequestFacts(turn.request, head, path))
+  if (denied === undefined) return false
+  turn.refuse({ code: 'policy.denied', rule: denied.rule, decision: 'deny' })
+  return true
+}
+
 function admitToLogin(turn: Turn, head: RequestHead, path: RequestPath, target: LoginTarget): Entry {
   const { request, state } = turn
-  turn.resource = target.pattern
+  if (isDenied(turn, head, path, target.pattern)) return undefined
   if (!target.allow.includes(request.method)) {
     const headers = ['Allow', target.allow.join(', ')]
     turn.refuse({ code: 'http.method_not_allowed', rule: 'no route', decision: 'deny', headers })

@@ -186,11 +186,13 @@ export function buildState(options: KitOptions, around: Pick<HttpState, 'trail' 
   for (const [name, url] of Object.entries(options.otherUpstreams ?? {})) {
     upstreams.set(name, createUpstream(name, upstreamOptions.parse({ url }), options.upstreamDeps))
   }
+  const acl = options.acl && createAcl(options.acl, Date.now)
   return {
+    acl,
     routes: compileRoutes(routes, {
       upstreams,
       gate: policies === undefined ? gate : (allow, use) => createGate(allow, policies, undefined, { use }),
-      acl: options.acl && createAcl(options.acl, Date.now),
+      acl,
       catalogue: fields,
       carriers: mechanisms.carriers,
       issuers: new Set(['test', 'other']),

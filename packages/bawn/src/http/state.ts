@@ -1,6 +1,7 @@
 import type { AuditTrail } from '../audit/event.ts'
 import { type Identity, noClaims } from '../authn/identity.ts'
 import type { Catalogue } from '../fields/field.ts'
+import type { Acl } from './acl.ts'
 import type { LoginDoor } from './login/login-door.ts'
 import type { MechanismTable } from './mechanisms.ts'
 import type { RouteTable } from './routes.ts'
@@ -39,6 +40,8 @@ export interface HttpLog {
 export interface HttpState {
   readonly routes: RouteTable
   readonly upstreams: readonly Upstream[]
+  /** Asked before what is answered to anybody; routes have it in their gates. */
+  readonly acl?: Acl | undefined
   readonly hostRules: HostRuleMatcher
   readonly mechanisms: MechanismTable
   /** `undefined`: the gateway issues no tokens. */

@@ -372,3 +372,16 @@ test('a line that others can read carries no token of who proves a password by d
     assert.equal(mayBeTold(createIdentity({ ...proof, mechanism }), { secure, remoteAddress }), told, remoteAddress)
   }
 })
+
+test('the access control list holds here as far as it does not ask who it is', async t => {
+  const rules = [
+    `{ name: who, effect: deny, when: "!('admin' in identity.roles)" }`,
+    '{ name: lists, effect: deny, path: "/tokens/{id}", addresses: [local] }',
+  ]
+  const { port } = await (await site(t, `${memory}\nacl: [${rules}]`)).start()
+  const alice = bearer(jwt('alice'))
+  assert.equal((await get(port, '/who', [alice])).status, 403)
+  assert.equal((await ask(port, 'GET /token', alice)).status, 200)
+  for (const line of ['GET /tokens/alice', 'DELETE /tokens/alice', 'POST /tokens/alice'])
+    assert.equal(codeOf(await ask(port, line, alice)), 'policy.denied', line)
+})

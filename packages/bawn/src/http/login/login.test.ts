@@ -382,3 +382,11 @@ test('a host rule without oidc knows neither the session nor the pages', async t
   }
   assert.equal((await client.get(`${base}/orders`)).status, 401)
 })
+
+test('the access control list holds for the pages of logging in', async t => {
+  const rules = '{ name: pages, effect: deny, path: /login, addresses: [local] }'
+  const gate = await site(t, { more: `acl: [${rules}]` })
+  const client = new Client(gate)
+  assert.equal((await client.get(`${base}/login`)).status, 403)
+  assert.equal((await client.get(`${base}/logout`)).status, 200)
+})
