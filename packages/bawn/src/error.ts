@@ -516,7 +516,7 @@ export const errors = {
     blame: 'gateway',
     status: 503,
     sqlstate: '53300',
-    hint: 'Try again later: as many WebSocket connections are open as may be; max_websockets of the listener says how many',
+    hint: 'Try again later: as many WebSocket connections are open as may be; max_websockets and max_websockets_per_identity of the listener, and websocket_max of the route, say how many',
   },
   'http.method_not_allowed': {
     blame: 'caller',

@@ -74,7 +74,7 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const clock = deps.clock ?? (() => performance.now())
   let revocation = options.tls?.revocation
   const streams = new Set<Turn>()
-  const tunnels = createTunnels(listener.max_websockets)
+  const tunnels = createTunnels(listener.max_websockets, listener.max_websockets_per_identity)
   const turnDeps: TurnDeps = {
     clock,
     log: deps.log,

@@ -45,6 +45,7 @@ export const httpListenerOptions = z.strictObject({
   keep_alive_timeout: timeLimit.default(65_000).describe('how long an idle connection is kept'),
   max_connections: z.int().min(1).default(10_000).describe('of clients; more are closed at once'),
   max_websockets: z.int().min(0).default(1_000).describe('of those, WebSocket connections at a time; more get 503'),
+  max_websockets_per_identity: z.int().min(1).default(100).describe('of those, of one identity; more get 503'),
   rate_limit: rateLimitOptions.optional().describe('requests to this listener, before anybody is identified'),
 })
 export type HttpListenerOptions = Frozen<z.output<typeof httpListenerOptions>>
@@ -319,6 +320,11 @@ const plainRouteOptions = z.strictObject({
     .describe(
       'a GET may become a WebSocket connection (HTTP/1.1, engine llhttp); not with fields, which nobody could open there',
     ),
+  websocket_max: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('of this route at a time; more get 503. Default: as many as the listener has'),
   websocket_idle_timeout: timeLimit.default(300_000).describe('without a byte either way: then it is closed'),
   websocket_lifetime: timeLimit.optional().describe('then it is closed, whatever passes; default: none'),
   websocket_origins: z

@@ -27,6 +27,10 @@ import type { AnswerSigning } from './sign-answer.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 export interface WebSocketPolicy {
+  /** The same after a reload: connections are counted by it. */
+  readonly name: string
+  /** At a time; `undefined`: as many as the listener has. */
+  readonly max: number | undefined
   readonly idleMs: number
   readonly lifetimeMs: number | undefined
   /** Of other pages that may open one, in small letters. */
@@ -254,6 +258,8 @@ function webSocketPolicy(
     throw badRoute(option.path, `websocket: nobody opens the field ${field} there; give its place a route of its own`)
   }
   return {
+    name: [option.path, ...(option.hosts ?? [])].join(' '),
+    max: option.websocket_max,
     idleMs: option.websocket_idle_timeout,
     lifetimeMs: option.websocket_lifetime,
     origins: new Set(option.websocket_origins.map(text => text.toLowerCase())),

@@ -7,6 +7,7 @@ import { upstreamTarget } from '../forward.ts'
 import { HttpError } from '../problem.ts'
 import { upstreamHead } from '../request-headers.ts'
 import { respond } from '../respond.ts'
+import type { WebSocketPolicy } from '../routes.ts'
 import type { Turn } from '../turn.ts'
 import type { UpstreamAnswer } from '../upstream/upstream.ts'
 import { closeFrame, FrameWalk } from './frame-walk.ts'
@@ -29,8 +30,8 @@ export interface Tunnels {
   drain(): void
 }
 
-/** @param max at a time */
-export function createTunnels(max: number): Tunnels {
+/** @param max at a time @param maxOfOne of one identity */
+export function createTunnels(max: number, maxOfOne: number): Tunnels {
   const open = new Set<Tunnel>()
   return {
     serve: (turn, admitted) => {
@@ -47,8 +48,10 @@ export function createTunnels(max: number): Tunnels {
         turn.refuse({ code: 'authn.foreign_page', rule: 'origin', decision: 'deny' })
         return true
       }
-      if (open.size >= max) throw new HttpError('http.websockets_full', `${max} WebSocket connections are open`)
-      const tunnel: Tunnel = new Tunnel(turn, admitted, offer.handshake, () => open.delete(tunnel))
+      const client = clientOf(turn)
+      const full = whatIsFull(open, max, websocket, client, maxOfOne)
+      if (full !== undefined) throw new HttpError('http.websockets_full', full)
+      const tunnel: Tunnel = new Tunnel(turn, admitted, offer.handshake, client, () => open.delete(tunnel))
       open.add(tunnel)
       tunnel.start()
       return true
@@ -67,6 +70,31 @@ export function createTunnels(max: number): Tunnels {
       for (const tunnel of [...open]) tunnel.end(goingAway)
     },
   }
+}
+
+/** As rates count. @returns undefined for nobody: behind one address there may be many */
+function clientOf({ identity }: Turn): string | undefined {
+  return identity && JSON.stringify([identity.source ?? null, identity.id])
+}
+
+/** @returns which of the limits is reached, in words */
+function whatIsFull(
+  open: ReadonlySet<Tunnel>,
+  max: number,
+  { name, max: maxOfRoute }: WebSocketPolicy,
+  client: string | undefined,
+  maxOfOne: number,
+): string | undefined {
+  if (open.size >= max) return `${max} WebSocket connections are open`
+  let ofRoute = 0
+  let ofClient = 0
+  for (const tunnel of open) {
+    if (tunnel.routeName === name) ofRoute++
+    if (client !== undefined && tunnel.client === client) ofClient++
+  }
+  if (maxOfRoute !== undefined && ofRoute >= maxOfRoute)
+    return `${maxOfRoute} WebSocket connections of the route are open`
+  return ofClient >= maxOfOne ? `${maxOfOne} WebSocket connections of one identity are open` : undefined
 }
 
 /**
@@ -88,6 +116,7 @@ function isOwnPage({ identity, request }: Turn, { head, route }: Admitted, allow
 
 /** One connection, from its handshake to its end. */
 class Tunnel {
+  readonly client: string | undefined
   readonly #turn: Turn
   readonly #admitted: Admitted
   readonly #handshake: Handshake
@@ -99,7 +128,8 @@ class Tunnel {
   #isOpen = false
   #isOver = false
 
-  constructor(turn: Turn, admitted: Admitted, handshake: Handshake, closed: () => void) {
+  constructor(turn: Turn, admitted: Admitted, handshake: Handshake, client: string | undefined, closed: () => void) {
+    this.client = client
     this.#turn = turn
     this.#admitted = admitted
     this.#handshake = handshake
@@ -108,6 +138,10 @@ class Tunnel {
 
   get identity(): Identity | undefined {
     return this.#turn.identity
+  }
+
+  get routeName(): string | undefined {
+    return this.#admitted.route.websocket?.name
   }
 
   get certificate(): X509Certificate | undefined {

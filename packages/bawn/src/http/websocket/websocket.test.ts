@@ -281,6 +281,25 @@ test('one that is idle, too old, too many or revoked is closed, and both sides h
   assert.equal(await gone, 1001)
 })
 
+test('one identity and one route have their own limits', async t => {
+  const routes = [
+    { ...route, path: '/staff', allow: ['staff', 'billing'] },
+    { ...route, path: '/open' },
+    { ...route, path: '/few', allow: ['staff', 'billing'], websocket_max: 1 },
+  ]
+  const { kit } = await start(t, { routes, listener: { max_websockets_per_identity: 2 } })
+  const first = await open(t, kit, '/staff', bearer('alice'))
+  await open(t, kit, '/few', bearer('alice'))
+  assert.equal(await refusal(kit, '/staff', bearer('alice')), 503)
+  assert.equal(await refusal(kit, '/few', bearer('bob')), 503)
+  await open(t, kit, '/staff', bearer('bob'))
+  for (let times = 0; times < 3; times++) await open(t, kit, '/open')
+  // A place that is given back is there again.
+  first.close()
+  await until(() => [...kit.door.tunnels()].filter(({ id }) => id === 'alice').length === 1)
+  await open(t, kit, '/staff', bearer('alice'))
+})
+
 test('one whose client’s certificate is revoked is closed', async t => {
   const revoked = new Set<string>()
   const revocation: RevocationCheck = {
