@@ -62,10 +62,10 @@ audit: { file: audit.jsonl }
   return folder
 }
 
-/** Runs until the test is over. */
-export async function startGateway(t: TestContext, upstreamPort: number): Promise<Gateway> {
+/** Runs until the test is over. @param upstream further keys of it */
+export async function startGateway(t: TestContext, upstreamPort: number, upstream = ''): Promise<Gateway> {
   // One connection to the server, so that each request comes where the one before it has been.
-  const folder = writeConfiguration(upstreamPort, { listener: '', upstream: 'max_connections: 1' })
+  const folder = writeConfiguration(upstreamPort, { listener: '', upstream: `max_connections: 1, ${upstream}` })
   const path = (name: string): string => join(folder, name)
   const server = await startServer({ configPath: path('bawn.yaml'), log: () => {}, clock: Date.now })
   t.after(async () => {

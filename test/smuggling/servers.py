@@ -34,7 +34,8 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1
-    careless = False
+    # Which bodies it leaves unread.
+    careless = "none"
 
     def read_body(self):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -53,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         return body, len(body) == length
 
     def serve(self):
-        ignores = self.careless and self.command not in ("POST", "PUT", "PATCH")
+        usual = self.command in ("POST", "PUT", "PATCH")
+        ignores = self.careless == "all" or (self.careless == "unusual" and not usual)
         try:
             body, whole = (b"", True) if ignores else self.read_body()
         except ValueError:
@@ -126,5 +128,5 @@ async def asgi(scope, receive, send):
 
 
 if __name__ == "__main__":
-    Handler.careless = sys.argv[2:] == ["careless"]
+    Handler.careless = sys.argv[2] if len(sys.argv) > 2 else "none"
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -46,7 +46,7 @@ export function servers(installed: Installed): Readonly<Record<string, Start>> {
     haproxy: () => startHaproxy(installed.haproxy),
     'python http.server': python('servers.py', 'PORT'),
     'python http.server that leaves bodies of GET unread': async () => ({
-      ...(await python('servers.py', 'PORT', 'careless')()),
+      ...(await python('servers.py', 'PORT', 'unusual')()),
       leavesBodies: true,
     }),
     gunicorn: python(...gunicorn, '--keep-alive', '60', '--log-level', 'critical', 'servers:wsgi'),
@@ -64,6 +64,11 @@ export function servers(installed: Installed): Readonly<Record<string, Start>> {
       '0',
     ),
   }
+}
+
+/** It answers without having looked at any body, and goes on reading where the head has ended. */
+export function startUnread({ python }: Installed): Promise<Server> {
+  return startProgram(port => [python, ['servers.py', String(port), 'all']])
 }
 
 /** node:http with its own defaults, which are llhttp's strict ones. */

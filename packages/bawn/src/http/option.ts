@@ -120,6 +120,12 @@ export const upstreamOptions = z
     response_timeout: timeLimit.default(30_000).describe('until the response head'),
     idle_timeout: timeLimit.default(30_000).describe('between two pieces of a response body'),
     max_connections: z.int().min(1).default(256).describe('to each server at a time; further requests wait'),
+    reuse_after_body: z
+      .boolean()
+      .default(true)
+      .describe(
+        'false, for a server that may answer without having read the body: a request that has one is the last on its connection',
+      ),
   })
   .refine(({ url, urls }) => (url === undefined) !== (urls === undefined), 'needs url or urls, and not both')
 export type UpstreamOptions = Frozen<z.output<typeof upstreamOptions>>

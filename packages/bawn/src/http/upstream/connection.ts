@@ -95,7 +95,7 @@ export class Connection {
     this.#paused = false
     this.#uses++
     this.#parser.begin(exchange.request.method, exchange.request.body.kind === 'upgrade')
-    this.#retired ||= isLastOnConnection(exchange.request)
+    this.#retired ||= isLastOnConnection(this.#owner.origin, exchange.request)
     this.#requestDone = exchange.request.body.kind !== 'stream'
     this.deadline = this.#owner.now() + responseMs
     this.#stopRequest = writeRequest(this.#socket, this.#owner.origin, exchange.outgoing, {

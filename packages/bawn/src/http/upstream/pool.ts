@@ -121,7 +121,7 @@ class Pool implements Upstream, ConnectionOwner {
 
   constructor(name: string, url: URL, options: UpstreamOptions, tls: UpstreamTls, deps: UpstreamDeps) {
     this.name = name
-    this.origin = { host: url.host, prefix: prefixOf(url) }
+    this.origin = { host: url.host, prefix: prefixOf(url), readsBodies: options.reuse_after_body }
     this.now = deps.now ?? (() => performance.now())
     this.ownHeaders = deps.handshake?.headers ?? []
     this.#handshake = deps.handshake

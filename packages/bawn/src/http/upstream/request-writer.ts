@@ -8,6 +8,8 @@ export interface UpstreamOrigin {
   readonly host: string
   /** What stands before every path: empty, or `/prefix` without a slash at its end. */
   readonly prefix: string
+  /** It reads every body of a method that has one, whatever it answers: `false` makes each such request the last on its connection. */
+  readonly readsBodies: boolean
 }
 
 export interface RequestProgress {
@@ -34,11 +36,11 @@ export function writeRaw(socket: Socket, source: BodySource, failed: () => void)
 }
 
 /**
- * Whether it has a body of a method for which none is usual (RFC 9110 sections 9.3.1, 9.3.2, 9.3.5, 9.3.7). Servers that do not look for one
- * would take it for the next request on the connection: there must be none.
+ * Whether it has a body of a method for which none is usual (RFC 9110 sections 9.3.1, 9.3.2, 9.3.5, 9.3.7), or any body for a server that
+ * may leave it unread. It would take that for the next request on the connection: it is told beforehand that there is none.
  */
-export function isLastOnConnection({ method, body }: UpstreamRequest): boolean {
-  return (body.kind === 'bytes' || body.kind === 'stream') && !methodsWithBody.has(method)
+export function isLastOnConnection({ readsBodies }: UpstreamOrigin, { method, body }: UpstreamRequest): boolean {
+  return (body.kind === 'bytes' || body.kind === 'stream') && !(readsBodies && methodsWithBody.has(method))
 }
 
 /**
@@ -54,7 +56,7 @@ export function writeRequest(
 ): (() => void) | undefined {
   const { body } = request
   const start = `${request.method} ${origin.prefix}${request.target} HTTP/1.1\r\nHost: ${origin.host}\r\n`
-  const head = `${start}${isLastOnConnection(request) ? 'Connection: close\r\n' : ''}${request.head}`
+  const head = `${start}${isLastOnConnection(origin, request) ? 'Connection: close\r\n' : ''}${request.head}`
   if (body.kind === 'none') {
     // RFC 9110 section 8.6: a method that anticipates content says that there is none.
     socket.write(methodsWithBody.has(request.method) ? `${head}Content-Length: 0\r\n\r\n` : `${head}\r\n`, 'latin1')
