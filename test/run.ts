@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path'
 // that takes some minutes to compare times, `npm run test:workers` what holds for any number of workers with two of them, `npm run test:ntlm` the one
 // whose server pip fetches, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input for longer,
 // `npm run test:smuggling` hostile requests in front of other servers, `npm run test:soak` half load for ten minutes while parts are killed,
+// `npm run test:h2spec` what others ask of HTTP/2,
 // `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
@@ -35,6 +36,7 @@ const suites = {
   drivers: ['test/drivers/*.test.ts'],
   keycloak: ['test/keycloak/*.test.ts'],
   smuggling: ['test/smuggling/*.test.ts'],
+  h2spec: ['test/h2spec/*.test.ts'],
   vectors: ['test/suites/*.test.ts'],
   guessing: ['test/guessing/*.test.ts'],
   workers: [
@@ -86,6 +88,9 @@ if (wanted === undefined) {
 } else if (wanted === 'smuggling') {
   await step(process.execPath, ['test/smuggling/install.ts'])
   await tests(suites.smuggling)
+} else if (wanted === 'h2spec') {
+  // It runs twice, and waits where something fails.
+  await tests(suites.h2spec, 660_000)
 } else if (wanted === 'postgres-15') {
   const { postgres15 } = await import('./postgres-15/install.ts')
   process.env['PG_BIN'] = await postgres15()
