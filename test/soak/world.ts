@@ -1,171 +1,208 @@
-import assert from 'node:assert/strict'
-import type { ChildProcess } from 'node:child_process'
-import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { spawnCompanion } from '@bawn/demo/companion'
 import { freePort } from '@bawn/demo/listen'
 import { startPostgres } from '@bawn/demo/postgres'
+import { importPublicKey, sealAcraStruct } from '@bawn/envelope'
+import pg from 'pg'
+import { openSqliteAccounts, type SqliteAccountStore } from '../../packages/bawn/src/accounts/sqlite.ts'
+import { deriveVerifiers } from '../../packages/bawn/src/accounts/verifier.ts'
 import { apiKeyHash, generateApiKey } from '../../packages/bawn/src/authn/api-key.ts'
 import { generateAuditKey, generateKeys } from '../../packages/bawn/src/keys/generate.ts'
-import { startRedis } from '../clients/redis-server.ts'
+import { type RedisServer, startRedis } from '../clients/redis-server.ts'
 import { bawn } from '../world.ts'
+import { configuration } from './configuration.ts'
+import { type HeldToken, type Issuer, startIssuer } from './issuer.ts'
+import { type Part, startOwnPart, startPart } from './processes.ts'
 
-/** What can be killed, and comes back at the same place. */
-export interface Part {
-  readonly name: string
+export interface Killable {
   kill(): Promise<void>
   start(): Promise<void>
 }
 
-export interface SoakWorld {
+export interface Node {
+  readonly name: 'first' | 'second'
+  readonly part: Part
+  readonly configPath: string
+  readonly trailPath: string
   readonly webPort: number
   readonly sqlPort: number
-  readonly parts: readonly Part[]
-  readonly apiKey: string
-  /** A token of the issuer; claims are added to those that every token has. */
-  token(claims: object, how?: 'forged' | 'unknown key'): string
-  /** @returns whether the gateway has acknowledged it */
-  revoke(jti: string): Promise<boolean>
-  log(): string
+  /** The admin door, with its token. @returns status */
+  admin(method: string, path: string): Promise<number>
+}
+
+export interface Person {
+  readonly id: number
+  /** Nobody but `billing` may see it. */
+  readonly email: string
+  readonly card: string
+}
+
+export interface SoakWorld {
+  /** The first is never killed. */
+  readonly nodes: readonly [Node, Node]
+  readonly upstream: Part
+  readonly issuer: Issuer
+  readonly redis: RedisServer
+  readonly database: Killable
+  readonly people: readonly Person[]
+  readonly accounts: SqliteAccountStore
+  /** By name: `nightly`, and those that are taken back one by one. */
+  readonly apiKeys: ReadonlyMap<string, string>
+  readonly password: string
+  /** Straight at PostgreSQL. */
+  direct(sql: string, parameters?: readonly unknown[]): Promise<Record<string, unknown>[]>
   stop(): Promise<void>
 }
 
-/** Resolves when it has printed each of these. @param child whose standard error is read too */
-async function printed(child: ChildProcess, ...texts: readonly RegExp[]): Promise<() => string> {
-  let said = ''
-  await new Promise<void>((resolve, reject) => {
-    const read = (text: string): void => {
-      said += text
-      if (texts.every(one => one.test(said))) resolve()
-    }
-    child.stdout?.setEncoding('utf8').on('data', read)
-    child.stderr?.setEncoding('utf8').on('data', read)
-    child.once('close', () => reject(new Error(`it ended:\n${said}`)))
-  })
-  return () => said
-}
+/** Staff by name `user0`…; nobody with a role that opens anything is `mallory`, who sees the real values is `billing`. */
+export const staff: readonly string[] = Array.from({ length: 20 }, (_, at) => `user${at}`)
+/** With a password. `holder` has PostgreSQL sessions, `leaver…` give their tokens back, `locked…` are locked one by one. */
+export const members: readonly string[] = Array.from({ length: 4 }, (_, at) => `member${at}`)
+export const leavers: readonly string[] = Array.from({ length: 4 }, (_, at) => `leaver${at}`)
+export const locked: readonly string[] = Array.from({ length: 12 }, (_, at) => `locked${at}`)
 
-async function killablePart(name: string, port: number, more: readonly string[] = []): Promise<Part> {
-  let child: ChildProcess | undefined
-  const args = [join(import.meta.dirname, 'part.ts'), String(port), name, ...more]
-  const start = async (): Promise<void> => {
-    const options = { atOurDeath: 'TERM', cwd: tmpdir(), env: process.env, stdout: 'pipe' } as const
-    child = spawnCompanion(process.execPath, args, options)
-    await printed(child, /ready/)
-  }
-  const kill = async (): Promise<void> => {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const ended = once(child, 'close')
-    child.kill('SIGKILL')
-    await ended
-  }
-  await start()
-  return { name, kill, start }
-}
+/** In every value that is protected: where it shows up, and the reader is not `billing`, something has leaked. */
+export const canary = 'canary'
 
-/** A gateway in a process of its own, and around it real PostgreSQL and Redis, an upstream and an issuer of keys. */
+/** Two gateways as processes of their own; around them real PostgreSQL and Redis, an OpenID provider and an upstream. */
 export async function startSoakWorld(): Promise<SoakWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-soak-'))
+  // PostgreSQL may be another user, and has to pass through.
+  chmodSync(folder, 0o711)
   const closing: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })]
   const stop = async (): Promise<void> => {
     for (const close of closing.splice(0).reverse()) await close()
   }
+  const path = (name: string): string => join(folder, name)
+  const write = (name: string, text: string): void => writeFileSync(path(name), text, { mode: 0o600 })
   try {
-    const write = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o600 })
-    const pair = generateKeyPairSync('ed25519')
-    const forger = generateKeyPairSync('ed25519')
-    const jwks = JSON.stringify({ keys: [{ ...pair.publicKey.export({ format: 'jwk' }), kid: 'one' }] })
+    const masterKey = randomBytes(32)
+    write('master', masterKey.toString('base64'))
+    generateKeys({ path: path('keys'), masterKey, clientId: 'soak-keys' })
+    generateAuditKey({ path: path('keys'), masterKey })
+    const people = Array.from(
+      { length: 50 },
+      (_, id): Person => ({
+        ...{ id, email: `p${id}.${canary}@example.com`, card: `${canary}-4000-${String(id).padStart(4, '0')}` },
+      }),
+    )
+    const publicKey = importPublicKey(readFileSync(path('keys/soak-keys_storage.pub')))
+    const sealed = (text: string): string =>
+      Buffer.from(sealAcraStruct(publicKey, Buffer.from(text))).toString('base64')
+    write('people.json', JSON.stringify(people.map(person => ({ ...person, card: sealed(person.card) }))))
+
     const upstreamPort = await freePort()
-    const upstream = await killablePart('upstream', upstreamPort)
-    closing.push(upstream.kill)
-    const issuerPort = await freePort()
-    const issuer = await killablePart('issuer', issuerPort, [jwks])
-    closing.push(issuer.kill)
+    const upstream = await startOwnPart(folder, 'upstream', String(upstreamPort), path('people.json'))
+    closing.push(upstream.stop)
+    const issuer = await startIssuer(folder, [
+      ...staff.map(id => ({ id, roles: ['staff'] })),
+      { id: 'mallory', roles: [] },
+      { id: 'gone', roles: ['staff'] },
+      { id: 'billing', roles: ['billing'] },
+    ])
+    closing.push(issuer.stop)
     const redisPassword = randomBytes(16).toString('hex')
     const redis = await startRedis(redisPassword)
     closing.push(redis.remove)
-    const postgres = await startPostgres()
-    closing.push(() => postgres.stop())
-    const masterKey = randomBytes(32)
-    generateAuditKey({ path: join(folder, 'keys'), masterKey })
-    generateKeys({ path: join(folder, 'keys'), masterKey, clientId: 'soak-keys' })
-    write('master', masterKey.toString('base64'))
     write('redis.password', redisPassword)
-    write('postgres.password', postgres.password)
-    const apiKey = generateApiKey()
-    const iss = `http://127.0.0.1:${issuerPort}`
-    const inRedis = `kind: redis, url: "redis://127.0.0.1:${redis.port}", password: file:redis.password`
-    const identified = 'identity_headers: { id: X-User }, rate_limit: { per: client, rate: 1000000/s }'
-    write(
-      'bawn.yaml',
-      `listeners:
-  web: { door: http, address: 127.0.0.1:0 }
-  sql: { door: postgres, address: 127.0.0.1:0 }
-  desk: { door: admin, address: 127.0.0.1:0, token_file: desk.token }
-databases:
-  shop: { host: 127.0.0.1, port: ${postgres.port}, database: postgres, tls: off, login: { user: ${postgres.user}, password: file:postgres.password }, allow: [staff] }
-upstreams: { api: { url: "http://127.0.0.1:${upstreamPort}" } }
-issuers:
-  corp: { issuer: "${iss}", audience: [shop], jwks: "${iss}/jwks", insecure_http: true, algorithms: [EdDSA], refresh: 1s, stale: 3s }
-mechanisms: { jwt: {}, api-key: { keys: [{ name: nightly, hash: "${apiKeyHash(apiKey)}", roles: [staff] }] } }
-host_rules:
-  - { door: http, use: [jwt, api-key] }
-  - { door: postgres, use: [jwt] }
-policies:
-  staff: { roles: [staff] }
-  own: "identity.id == resource.path.customer"
-routes:
-  - { path: "/staff/{nonce}", methods: [GET], upstream: api, allow: [staff], ${identified} }
-  - { path: "/own/{customer}/{nonce}", methods: [GET], upstream: api, allow: [own], ${identified} }
-revocations: { ${inRedis}, stale_after: 3s }
-rate_limits: { ${inRedis} }
-keys: { store: { kind: directory, path: keys }, master: file:master, client_id: soak-keys }
-audit: { file: audit.jsonl }
-`,
-    )
-    const [program, ...first] = bawn
-    const options = { atOurDeath: 'TERM', cwd: folder, env: process.env, stdout: 'pipe' } as const
-    const gateway = spawnCompanion(program, [...first, 'start', '--drain', '1s'], options)
-    closing.push(async () => {
-      if (gateway.exitCode !== null || gateway.signalCode !== null) return
-      const ended = once(gateway, 'close')
-      gateway.kill('SIGTERM')
-      await ended
-    })
-    const listening = ['web', 'sql', 'desk'].map(
-      name => new RegExp(`^listening: ${name} \\(\\w+\\) on \\S+:(\\d+)\\n`, 'm'),
-    )
-    const log = await printed(gateway, ...listening)
-    const [webPort = 0, sqlPort = 0, deskPort = 0] = listening.map(text => Number(text.exec(log())?.[1]))
-    const desk = readFileSync(join(folder, 'desk.token'), 'utf8').trim()
-    return {
-      webPort,
-      sqlPort,
-      parts: [upstream, issuer, { name: 'redis', kill: redis.kill, start: redis.start }],
-      apiKey,
-      token(claims, how) {
-        const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-        const now = Math.floor(Date.now() / 1000)
-        const all = { iss, aud: 'shop', iat: now - 60, exp: now + 7_200, ...claims }
-        const input = `${part({ alg: 'EdDSA', kid: how === 'unknown key' ? 'two' : 'one' })}.${part(all)}`
-        const key = how === undefined ? pair.privateKey : forger.privateKey
-        return `${input}.${sign(null, Buffer.from(input), key).toString('base64url')}`
-      },
-      async revoke(jti) {
-        const headers = { authorization: `Bearer ${desk}` }
-        const answer = await fetch(`http://127.0.0.1:${deskPort}/tokens/jti/${jti}`, { method: 'POST', headers })
-        await answer.arrayBuffer()
-        assert([200, 503].includes(answer.status), `revoke: ${answer.status}`)
-        return answer.ok
-      },
-      log,
-      stop,
+    const database = await startDatabase(path('postgres'))
+    closing.push(database.stop)
+    write('postgres.password', database.password)
+
+    const password = randomBytes(12).toString('hex')
+    const accounts = openSqliteAccounts({ name: 'people', path: path('accounts.db') })
+    closing.push(() => accounts.close())
+    for (const name of ['holder', ...members, ...leavers, ...locked]) {
+      await accounts.add({ name, roles: ['staff'], ...(await deriveVerifiers(password)), locked: false })
     }
+    const apiKeys = new Map(
+      ['nightly', ...Array.from({ length: 40 }, (_, at) => `key${at}`)].map(name => [name, generateApiKey()]),
+    )
+    const start = async (name: Node['name']): Promise<Node> => {
+      const ports = { web: await freePort(), sql: await freePort(), desk: await freePort() }
+      write(
+        `${name}.yaml`,
+        configuration({
+          ...{ name, ports, upstreamPort, issuer: issuer.url, redisPort: redis.port, databasePort: database.port },
+          apiKeys: [...apiKeys].map(([key, secret]) => ({ name: key, hash: apiKeyHash(secret) })),
+        }),
+      )
+      const configPath = path(`${name}.yaml`)
+      const command = [...bawn, 'start', '--drain', '1s', '--config', configPath] as const
+      const listening = ['web', 'sql', 'desk'].map(door => new RegExp(`^listening: ${door} `, 'm'))
+      const [program, ...args] = command
+      const part = await startPart([program, ...args], folder, listening)
+      closing.push(part.stop)
+      return {
+        ...{ name, part, configPath, trailPath: path(`${name}.jsonl`), webPort: ports.web, sqlPort: ports.sql },
+        async admin(method, target) {
+          const authorization = `Bearer ${readFileSync(path(`${name}.token`), 'utf8').trim()}`
+          const answer = await fetch(`http://127.0.0.1:${ports.desk}${target}`, { method, headers: { authorization } })
+          await answer.arrayBuffer()
+          return answer.status
+        },
+      }
+    }
+    const nodes = [await start('first'), await start('second')] as const
+    await fill(nodes[0], await issuer.fetchToken('billing'), people)
+    const { direct } = database
+    return { nodes, upstream, issuer, redis, database, people, accounts, apiKeys, password, direct, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+interface Database extends Killable {
+  readonly port: number
+  readonly password: string
+  direct: SoakWorld['direct']
+  stop(): Promise<void>
+}
+
+/** PostgreSQL that keeps its data when it is killed. */
+async function startDatabase(dataDirectory: string): Promise<Database> {
+  const password = randomBytes(18).toString('base64url')
+  const port = await freePort()
+  const options = { dataDirectory, password, port, settings: { max_connections: '200' } }
+  let server = await startPostgres(options)
+  const direct: SoakWorld['direct'] = async (sql, parameters = []) => {
+    const client = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', password, database: 'postgres' })
+    client.on('error', () => {})
+    await client.connect()
+    try {
+      return (await client.query(sql, [...parameters])).rows
+    } finally {
+      await client.end()
+    }
+  }
+  await direct('create table people (id int primary key, email bytea)')
+  await direct('create table notes (tag text not null)')
+  return {
+    ...{ port, password, direct },
+    async kill() {
+      // All its processes end at once, as in a crash; they are gone when this resolves.
+      server.kill()
+      await server.stop()
+    },
+    async start() {
+      server = await startPostgres(options)
+    },
+    stop: () => server.stop(),
+  }
+}
+
+/** By the door, which seals what is protected. */
+async function fill(node: Node, token: HeldToken, people: readonly Person[]): Promise<void> {
+  const client = new pg.Client({
+    ...{ host: '127.0.0.1', port: node.sqlPort, database: 'shop', user: token.user, password: token.text },
+    options: '-c bawn.login=jwt',
+  })
+  await client.connect()
+  for (const { id, email } of people) {
+    await client.query('insert into people (id, email) values ($1, $2)', [id, email])
+  }
+  await client.end()
 }

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:http'
-import Provider, { type Adapter, type AdapterPayload, type ResourceServer } from 'oidc-provider'
+import Provider, { type Adapter, type AdapterPayload, type JWK, type ResourceServer } from 'oidc-provider'
 import { listen } from './listen.ts'
 import {
   answerInteraction,
@@ -31,6 +31,16 @@ export interface OpenIdOptions {
   readonly browser?: BrowserClient
   /** How the provider reaches others, to tell them of a logout. */
   readonly fetch?: typeof fetch
+  /** Default: one of its own. */
+  readonly keys?: OpenIdKeys
+}
+
+/** What it publishes, and signs with. */
+export interface OpenIdKeys {
+  /** Private keys for ES256, each with a `kid`; all of them are published. */
+  readonly jwks: readonly JWK[]
+  /** `kid` of the one that signs. */
+  readonly signing: string
 }
 
 export interface OpenId {
@@ -40,6 +50,8 @@ export interface OpenId {
   readonly tokenUrl: string
   /** Fetches a token over the wire, as any client would. */
   token(id: string): Promise<string>
+  /** From now on it has these keys. */
+  exchangeKeys(keys: OpenIdKeys): void
   close(): Promise<void>
 }
 
@@ -52,8 +64,8 @@ export async function startOpenId(options: OpenIdOptions): Promise<OpenId> {
   const server = createServer()
   const port = await listen(server, options.port ?? 0)
   const issuer = `http://127.0.0.1:${port}`
-  const provider = createProvider(issuer, options)
-  const answer = provider.callback()
+  let provider = createProvider(issuer, options)
+  let answer = provider.callback()
   server.on('request', (request, response) => {
     answerInteraction(provider, options.people, request, response).then(
       done => (done ? undefined : answer(request, response)),
@@ -65,6 +77,10 @@ export async function startOpenId(options: OpenIdOptions): Promise<OpenId> {
     issuer,
     jwksUrl: `${issuer}/jwks`,
     tokenUrl,
+    exchangeKeys(keys) {
+      provider = createProvider(issuer, { ...options, keys })
+      answer = provider.callback()
+    },
     async token(id) {
       const person = options.people.find(one => one.id === id)
       if (person === undefined) throw new TypeError(`nobody is called ${id}`)
@@ -93,9 +109,9 @@ export async function startOpenId(options: OpenIdOptions): Promise<OpenId> {
 }
 
 function createProvider(issuer: string, options: OpenIdOptions): Provider {
-  const { people, audience, tokenLifetimeSeconds = 43_200, browser, jwt = { sign: { alg: 'ES256' } } } = options
+  const { people, audience, tokenLifetimeSeconds = 43_200, browser, keys = createKeys() } = options
+  const { jwt = { sign: { alg: 'ES256', kid: keys.signing } } } = options
   const login = loginConfiguration(people, browser?.claimsIn ?? 'id_token')
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const resource = `urn:${audience}`
   const roles = new Map(people.map(person => [person.id, person.roles]))
   const persons = people.map(person => ({
@@ -112,7 +128,7 @@ function createProvider(issuer: string, options: OpenIdOptions): Provider {
     clients: browser === undefined ? persons : [...persons, browserClientMetadata(browser)],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
     ttl: { ...login.ttl, ClientCredentials: tokenLifetimeSeconds },
-    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'demo', use: 'sig', alg: 'ES256' }] },
+    jwks: { keys: keys.jwks.map(key => ({ ...key, use: 'sig', alg: 'ES256' })) },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -136,6 +152,11 @@ function createProvider(issuer: string, options: OpenIdOptions): Provider {
         ? { preferred_username: token.clientId, roles: [...(roles.get(token.clientId) ?? [])] }
         : undefined,
   })
+}
+
+function createKeys(): OpenIdKeys {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return { jwks: [{ ...privateKey.export({ format: 'jwk' }), kid: 'demo' }], signing: 'demo' }
 }
 
 /** Sessions, codes and grants, of one kind in each. */
