@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 // that takes some minutes to compare times, `npm run test:workers` what holds for any number of workers with two of them, `npm run test:ntlm` the one
 // whose server pip fetches, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input for longer,
 // `npm run test:smuggling` hostile requests in front of other servers, `npm run test:soak` half load for ten minutes while parts are killed,
-// `npm run test:h2spec` what others ask of HTTP/2,
+// `npm run test:h2spec` what others ask of HTTP/2, `npm run test:aws` signatures beside AWS's own library,
 // `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
@@ -37,6 +37,7 @@ const suites = {
   keycloak: ['test/keycloak/*.test.ts'],
   smuggling: ['test/smuggling/*.test.ts'],
   h2spec: ['test/h2spec/*.test.ts'],
+  aws: ['test/aws/*.test.ts'],
   vectors: ['test/suites/*.test.ts'],
   guessing: ['test/guessing/*.test.ts'],
   workers: [
@@ -103,6 +104,7 @@ if (wanted === undefined) {
   wanted === 'browser' ||
   wanted === 'vectors' ||
   wanted === 'guessing' ||
+  wanted === 'aws' ||
   wanted === 'ntlm'
 ) {
   await tests(suites[wanted])

@@ -120,6 +120,14 @@ function exactTarget(target: string, isS3: boolean): string {
   if (pairs.some(pair => pair.split('=', 1)[0] === '__proto__')) {
     throw new OutboundError('outbound.unsignable', 'a parameter whose name no object of JavaScript may have')
   }
+  // S3 is said to sign the first of them alone, and AWS's libraries sign all: what one of the two does not cover is not sent.
+  const names = pairs.map(pair => pair.split('=', 1)[0])
+  if (isS3 && new Set(names).size < names.length) {
+    throw new OutboundError(
+      'outbound.unsignable',
+      'a parameter that stands more than once, which S3 and its likes read in two ways',
+    )
+  }
   const query = pairs.join('&')
   checkUtf8(query)
   return query === '' ? exactPath : `${exactPath}?${query}`
