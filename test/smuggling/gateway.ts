@@ -62,10 +62,19 @@ audit: { file: audit.jsonl }
   return folder
 }
 
-/** Runs until the test is over. @param upstream further keys of it */
-export async function startGateway(t: TestContext, upstreamPort: number, upstream = ''): Promise<Gateway> {
+/** Runs until the test is over. @param more keys of listeners and of the upstream; files, by name, that they mean */
+export async function startGateway(
+  t: TestContext,
+  upstreamPort: number,
+  {
+    listener = '',
+    upstream = '',
+    files = {},
+  }: { readonly listener?: string; readonly upstream?: string; readonly files?: Readonly<Record<string, string>> } = {},
+): Promise<Gateway> {
   // One connection to the server, so that each request comes where the one before it has been.
-  const folder = writeConfiguration(upstreamPort, { listener: '', upstream: `max_connections: 1, ${upstream}` })
+  const folder = writeConfiguration(upstreamPort, { listener, upstream: `max_connections: 1, ${upstream}` })
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o600 })
   const path = (name: string): string => join(folder, name)
   const server = await startServer({ configPath: path('bawn.yaml'), log: () => {}, clock: Date.now })
   t.after(async () => {

@@ -19,7 +19,7 @@ for (const [upstream, isProtected] of [
   test(`bodies that are left unread, with "${upstream}"`, async t => {
     const server = await startUnread(installed)
     t.after(() => server.stop())
-    const gateway = await startGateway(t, server.port, upstream)
+    const gateway = await startGateway(t, server.port, { upstream })
     const sent: string[] = []
     for (const engine of engines) {
       for (const method of isProtected ? methods : ['POST']) {
