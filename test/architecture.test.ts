@@ -49,6 +49,7 @@ const everywhere = [
   'oauth.ts',
   'password-command.ts',
   'server-names.ts',
+  'socket-fast-path.ts',
   'sqlite-database.ts',
   'redis-connection.ts',
 ]

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import type { PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
-import { slab } from '../packages/bawn/src/postgres/socket-fast-path.ts'
+import { slab } from '../packages/bawn/src/socket-fast-path.ts'
 import { type Kit, type RawClient, rawLogin, say, startKit } from './postgres-kit.ts'
 
 // Where the gateway and PostgreSQL talk in clear, all sessions read into one buffer, and write from one: what belongs to one client must

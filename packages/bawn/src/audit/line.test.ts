@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createSecretKey, randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { createIdentity } from '../authn/identity.ts'
 import type { AuditEvent } from './event.ts'
@@ -28,6 +28,32 @@ test('the line of docs/format/audit.md', () => {
     line,
     '{"n":1,"at":"2026-01-02T03:04:05.006Z","kind":"login","request":"r1","door":"postgres","claimedName":"alice","address":"10.0.0.1","action":"connect","resource":"shop","decision":"deny","rule":"host rule 2","code":"wrong-password","mac":"9fc1fd9ea012fc87ff9356ff62ede50859a25b9fda63d281c84b25d1f0e461af"}\n',
   )
+})
+
+test('the mac is HMAC-SHA256 of the mac before and the body, whatever key and body', () => {
+  for (const keyBytes of [16, 32, 64, 65, 200]) {
+    const anyKey = createSecretKey(randomBytes(keyBytes))
+    let previous = genesisMac
+    for (const body of [
+      '',
+      'a',
+      'x'.repeat(2_730),
+      'x'.repeat(2_731),
+      'é\u{1f600}\ud800'.repeat(400),
+      'y'.repeat(200_000),
+    ]) {
+      for (const form of [body, Buffer.from(body)]) {
+        const expected = createHmac('sha256', anyKey).update(previous).update(form).digest()
+        assert.deepEqual(macOf(anyKey, previous, form), expected)
+        previous = expected
+      }
+    }
+  }
+})
+
+test('times are those of ISO 8601, in whatever order they come', () => {
+  for (const ms of [at, at + 1, at + 993, at + 994, at - 7, 0, 999, 1_000, at])
+    assert.ok(formatBody(1, ms, event).includes(`"at":"${new Date(ms).toISOString()}"`))
 })
 
 test('a line is JSON, and parses into what was signed', () => {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { RelayOutput, readWithoutBuffer } from '../socket-fast-path.ts'
 import type { BodySource, FrontHandlers, FrontLimits } from './engine.ts'
 import { discardedBytes, lastAnswer, lingerBytes, lingerMs } from './front-answer.ts'
 import { certificateOf } from './front-peer.ts'
@@ -35,6 +36,7 @@ export interface ConnectionContext {
  */
 export class RawConnection implements AnswerWire, FrontConnection {
   readonly #socket: Socket
+  readonly #output: RelayOutput
   readonly #context: ConnectionContext
   readonly #parser: RequestParser
   readonly #address: string
@@ -61,11 +63,14 @@ export class RawConnection implements AnswerWire, FrontConnection {
   /** @param address of the client */
   constructor(socket: Socket, address: string, context: ConnectionContext) {
     this.#socket = socket
+    this.#output = new RelayOutput(socket)
     this.#context = context
     this.#parser = new RequestParser(context.limits.maxHeaderBytes)
     this.#address = address
     this.#deadline = context.now() + this.#headTime
-    socket.on('data', bytes => this.#data(bytes))
+    const received = (bytes: Buffer): void => this.#data(bytes)
+    readWithoutBuffer(socket, received)
+    socket.on('data', received)
     socket.on('drain', () => this.#drained())
     socket.on('end', () => this.#ended())
     // `close` follows, and says all that is to be said.
@@ -89,7 +94,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
   /** Closes the connection when its time is over. */
   sweep(now: number): void {
     if (now >= this.#writeDeadline) {
-      if (this.#socket.writableLength > 0) {
+      if (this.#output.isBehind) {
         this.#answer?.lost()
         this.#socket.destroy()
         return
@@ -104,7 +109,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
   // What an answer asks for.
 
   write(bytes: Buffer | string): boolean {
-    const taken = typeof bytes === 'string' ? this.#socket.write(bytes, 'latin1') : this.#socket.write(bytes)
+    const taken = typeof bytes === 'string' ? this.#output.writeText(bytes) : this.#output.write(bytes)
     if (!taken) this.#writeDeadline = this.#context.now() + this.#context.limits.writeTimeoutMs
     return taken
   }
@@ -123,7 +128,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
 
   done(close: boolean): void {
     this.#answer = undefined
-    if (this.#socket.writableLength > 0) {
+    if (this.#output.isBehind) {
       this.#writeDeadline = this.#context.now() + this.#context.limits.writeTimeoutMs
     }
     if (close) {
@@ -264,7 +269,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
   }
 
   #invite(): void {
-    if (!this.#received && this.#answer?.begun === false) this.#socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1')
+    if (!this.#received && this.#answer?.begun === false) this.#output.writeText('HTTP/1.1 100 Continue\r\n\r\n')
   }
 
   /** The answer is complete and so is its request. */
@@ -299,7 +304,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
       this.#socket.destroy()
       return
     }
-    this.#socket.write(lastAnswer(problem))
+    this.#output.write(lastAnswer(problem))
     this.#linger()
   }
 

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { RelayOutput } from '../../socket-fast-path.ts'
 import type { BodySink, BodySource } from '../engine.ts'
 import { HttpError } from '../problem.ts'
 import { type AnswerEvents, type AnswerHead, AnswerParser } from './answer-parser.ts'
@@ -36,6 +37,8 @@ export class Connection {
   readonly #socket: Socket
   readonly #times: ConnectionTimes
   readonly #owner: ConnectionOwner
+  /** Once it is connected. */
+  #output: RelayOutput | undefined
   readonly #parser = new AnswerParser()
   #exchange: Exchange | undefined
   #head: AnswerHead | undefined
@@ -98,7 +101,8 @@ export class Connection {
     this.#retired ||= isLastOnConnection(this.#owner.origin, exchange.request)
     this.#requestDone = exchange.request.body.kind !== 'stream'
     this.deadline = this.#owner.now() + responseMs
-    this.#stopRequest = writeRequest(this.#socket, this.#owner.origin, exchange.outgoing, {
+    this.#output ??= new RelayOutput(this.#socket)
+    this.#stopRequest = writeRequest(this.#socket, this.#output, this.#owner.origin, exchange.outgoing, {
       // While the client sends slowly, the front's own limits hold; while the upstream takes slowly, ours.
       waiting: on => {
         if (this.#head === undefined)

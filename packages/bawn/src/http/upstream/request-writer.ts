@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { RelayOutput } from '../../socket-fast-path.ts'
 import type { BodySource } from '../engine.ts'
 import type { UpstreamRequest } from './upstream.ts'
 
@@ -50,6 +51,7 @@ export function isLastOnConnection({ readsBodies }: UpstreamOrigin, { method, bo
  */
 export function writeRequest(
   socket: Socket,
+  output: RelayOutput,
   origin: UpstreamOrigin,
   request: UpstreamRequest,
   progress: RequestProgress,
@@ -59,7 +61,7 @@ export function writeRequest(
   const head = `${start}${isLastOnConnection(origin, request) ? 'Connection: close\r\n' : ''}${request.head}`
   if (body.kind === 'none') {
     // RFC 9110 section 8.6: a method that anticipates content says that there is none.
-    socket.write(methodsWithBody.has(request.method) ? `${head}Content-Length: 0\r\n\r\n` : `${head}\r\n`, 'latin1')
+    output.writeText(methodsWithBody.has(request.method) ? `${head}Content-Length: 0\r\n\r\n` : `${head}\r\n`)
     return undefined
   }
   if (body.kind === 'upgrade') {
@@ -69,7 +71,7 @@ export function writeRequest(
   if (body.kind === 'bytes') {
     const text = `${head}Content-Length: ${body.bytes.length}\r\n\r\n`
     if (body.bytes.length <= maxJoined) {
-      socket.write(Buffer.concat([Buffer.from(text, 'latin1'), body.bytes]))
+      output.write(Buffer.concat([Buffer.from(text, 'latin1'), body.bytes]))
     } else {
       socket.write(text, 'latin1')
       socket.write(body.bytes)

@@ -10,7 +10,7 @@ import { TLSSocket } from 'node:tls'
 interface WriteRequest {
   oncomplete: (status: number) => void
   /** Kept from being collected until it is written. */
-  bytes: Buffer
+  bytes: Buffer | undefined
 }
 
 interface StreamBinding {
@@ -21,6 +21,7 @@ interface StreamBinding {
 
 interface TcpHandle {
   writeBuffer(request: WriteRequest, bytes: Buffer): number
+  writeLatin1String(request: WriteRequest, text: string): number
   useUserBuffer(buffer: Buffer): void
 }
 
@@ -67,12 +68,13 @@ function isTcpHandle(handle: unknown): handle is TcpHandle {
   if (typeof handle !== 'object' || handle === null || handle.constructor.name !== 'TCP') return false
   return (
     typeof Reflect.get(handle, 'writeBuffer') === 'function' &&
+    typeof Reflect.get(handle, 'writeLatin1String') === 'function' &&
     typeof Reflect.get(handle, 'useUserBuffer') === 'function'
   )
 }
 
 /**
- * Every plain connection to PostgreSQL reads into this one: a read is worked through before the next begins, whoever's it is. Saves
+ * Plain connections read into this one: a read is worked through before the next begins, whoever's it is. Saves
  * an allocation of 64 KiB a read, which is what large results cost most beside the system calls.
  */
 export const slab: Buffer = Buffer.allocUnsafeSlow(256 * 1024)
@@ -150,12 +152,23 @@ export class RelayOutput {
     return more
   }
 
-  #now(bytes: Buffer): boolean {
+  /** Writes Latin-1. @returns as `write` does */
+  writeText(text: string): boolean {
+    const socket = this.#socket
+    if (this.isBehind || socket.writableEnded || socket.destroyed) {
+      const taken = socket.write(text, 'latin1')
+      return taken && this.#pending === 0
+    }
+    return this.#now(text)
+  }
+
+  #now(data: Buffer | string): boolean {
     const handle = this.#handle
-    if (binding === undefined || handle === undefined || symbols === undefined) return this.#socket.write(bytes)
+    if (binding === undefined || handle === undefined || symbols === undefined) return this.#usual(data)
     const request = unused ?? new binding.WriteWrap()
     unused = undefined
-    const failed = handle.writeBuffer(request, bytes)
+    const isText = typeof data === 'string'
+    const failed = isText ? handle.writeLatin1String(request, data) : handle.writeBuffer(request, data)
     if (failed !== 0) {
       this.#socket.destroy()
       return true
@@ -164,12 +177,16 @@ export class RelayOutput {
       unused = request
       return true
     }
-    this.#pending = bytes.length
-    request.bytes = bytes
+    this.#pending = data.length
+    request.bytes = isText ? undefined : data
     request.oncomplete = status => this.#written(status)
     // By it the socket's time-out tells a peer that takes little from one that takes nothing.
-    Reflect.set(this.#socket, symbols.queued, bytes.length)
+    Reflect.set(this.#socket, symbols.queued, data.length)
     return false
+  }
+
+  #usual(data: Buffer | string): boolean {
+    return typeof data === 'string' ? this.#socket.write(data, 'latin1') : this.#socket.write(data)
   }
 
   #written(status: number): void {
