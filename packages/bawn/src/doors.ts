@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { ReadyCheck } from './admin/door.ts'
 import type { SessionRow } from './admin/sessions.ts'
 import type { Identity } from './authn/identity.ts'
@@ -7,6 +6,7 @@ import type { Config } from './config/load.ts'
 import type { Configuration } from './configuration.ts'
 import { GatewayError } from './error.ts'
 import { createHttpDoor, type HttpDoor } from './http/door.ts'
+import { createRequestIds } from './http/request-id.ts'
 import { formatHostPort, parseHostPort } from './option.ts'
 import { listenPostgres, type PostgresListener } from './postgres/listener.ts'
 import {
@@ -119,7 +119,7 @@ export class Doors {
     switch (listener.door) {
       case 'http': {
         const door = createHttpDoor({ listener, tls, rateLimit }, state.http, {
-          requestId: randomUUID,
+          requestId: createRequestIds(),
           accessLog,
           log: {
             error: (message, detail) =>

@@ -86,15 +86,18 @@ const clientSlab = slab.subarray(0, 64 * 1024)
 
 /**
  * Has an accepted socket, paused and without bytes that were read already, read without a buffer of its own. What comes is given to
- * `receive` as a copy, in place of `data` events: those come where this does nothing, so listen to both.
+ * `receive` in place of `data` events: those come where this does nothing, so listen to both.
+ *
+ * @param isLent what comes is borrowed, not a copy
  */
-export function readWithoutBuffer(socket: Socket, receive: (chunk: Buffer) => void): void {
+export function readWithoutBuffer(socket: Socket, receive: (chunk: Buffer) => void, isLent = false): void {
   const handle = handleOf(socket)
   if (handle === undefined || symbols === undefined || socket.readableLength > 0) return
   if (Reflect.get(socket, symbols.buffer) !== null) return
   Reflect.set(socket, symbols.buffer, clientSlab)
   Reflect.set(socket, symbols.callback, (count: number): boolean => {
-    receive(Buffer.from(clientSlab.subarray(0, count)))
+    const bytes = clientSlab.subarray(0, count)
+    receive(isLent ? bytes : Buffer.from(bytes))
     return true
   })
   handle.useUserBuffer(clientSlab)

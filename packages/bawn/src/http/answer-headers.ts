@@ -72,10 +72,10 @@ export function answerHeaders(raw: readonly string[], answer: AnswerContext): st
 function namedByConnection(raw: readonly string[]): readonly string[] | undefined {
   let named: string[] | undefined
   for (let at = 0; at < raw.length; at += 2) {
-    if (headerClass(raw[at] ?? '').name === 'connection') {
-      named ??= []
-      for (const option of (raw[at + 1] ?? '').split(',')) named.push(option.trim().toLowerCase())
-    }
+    const name = raw[at] ?? ''
+    if (name.length !== 'connection'.length || headerClass(name).name !== 'connection') continue
+    named ??= []
+    for (const option of (raw[at + 1] ?? '').split(',')) named.push(option.trim().toLowerCase())
   }
   return named
 }

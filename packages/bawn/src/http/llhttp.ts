@@ -63,6 +63,8 @@ declare const WebAssembly: {
 
 type Kind = 'url' | 'field' | 'value'
 
+const noPieces: number[] = []
+
 let current: RequestParser | undefined
 
 function load(): { llhttp: Llhttp; input: number } {
@@ -114,7 +116,9 @@ export class RequestParser {
   #last: Kind | undefined
   /** Of the running call, flat: kind, start, end. */
   readonly #spans: (Kind | number)[] = []
-  readonly #body: number[] = []
+  /** Entries of `#spans` that are of the running call: making an array shorter costs more than the whole rest of a short call. */
+  #spanCount = 0
+  #body: number[] = noPieces
   #head: ParsedHead | undefined
   #complete = false
   #tooLarge = false
@@ -146,8 +150,8 @@ export class RequestParser {
     if (memory.buffer !== llhttp.memory.buffer) memory = new Uint8Array(llhttp.memory.buffer)
     const length = Math.min(bytes.length, inputBytes)
     memory.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#input)
-    this.#spans.length = 0
-    this.#body.length = 0
+    this.#spanCount = 0
+    if (this.#body.length > 0) this.#body = noPieces
     this.#head = undefined
     this.#complete = false
     current = this
@@ -167,10 +171,11 @@ export class RequestParser {
   /** Makes strings of the spans: one of the whole stretch, and slices of it, which V8 does not copy. */
   #read(bytes: Buffer, consumed: number): void {
     const spans = this.#spans
-    if (spans.length > 0) {
+    const count = this.#spanCount
+    if (count > 0) {
       const first = Number(spans[1])
-      const text = bytes.toString('latin1', first, Number(spans.at(-1)))
-      for (let at = 0; at < spans.length; at += 3) {
+      const text = bytes.toString('latin1', first, Number(spans[count - 1]))
+      for (let at = 0; at < count; at += 3) {
         const kind = spans[at]
         const piece = text.slice(Number(spans[at + 1]) - first, Number(spans[at + 2]) - first)
         if (kind === 'url') this.#target += piece
@@ -205,7 +210,12 @@ export class RequestParser {
       return this.#headBytes > this.#maxHeadBytes ? this.#overflow() : 0
     }
     if (this.#headBytes + start + length > this.#maxHeadBytes) return this.#overflow()
-    this.#spans.push(kind, start, start + length)
+    const spans = this.#spans
+    const count = this.#spanCount
+    spans[count] = kind
+    spans[count + 1] = start
+    spans[count + 2] = start + length
+    this.#spanCount = count + 3
     return 0
   }
 
@@ -226,7 +236,8 @@ export class RequestParser {
 
   piece(at: number, length: number): number {
     const start = at - this.#input
-    this.#body.push(start, start + length)
+    if (this.#body.length === 0) this.#body = [start, start + length]
+    else this.#body.push(start, start + length)
     return 0
   }
 

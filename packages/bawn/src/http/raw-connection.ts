@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { RelayOutput, readWithoutBuffer } from '../socket-fast-path.ts'
+import { isBorrowed, RelayOutput, readWithoutBuffer } from '../socket-fast-path.ts'
 import type { BodySource, FrontHandlers, FrontLimits } from './engine.ts'
 import { discardedBytes, lastAnswer, lingerBytes, lingerMs } from './front-answer.ts'
 import { certificateOf } from './front-peer.ts'
@@ -69,7 +69,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
     this.#address = address
     this.#deadline = context.now() + this.#headTime
     const received = (bytes: Buffer): void => this.#data(bytes)
-    readWithoutBuffer(socket, received)
+    readWithoutBuffer(socket, received, true)
     socket.on('data', received)
     socket.on('drain', () => this.#drained())
     socket.on('end', () => this.#ended())
@@ -172,6 +172,8 @@ export class RawConnection implements AnswerWire, FrontConnection {
     } else if (this.#isIdle) this.#begun()
     this.#pending = this.#pending === undefined ? bytes : Buffer.concat([this.#pending, bytes])
     this.#advance()
+    // A request without a body is worked through by now, and its bytes were never copied.
+    if (this.#pending !== undefined && isBorrowed(this.#pending)) this.#pending = Buffer.from(this.#pending)
   }
 
   /** The first bytes of a request. */
@@ -208,7 +210,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
     if (!this.#upgraded) this.#execute(bytes)
     else {
       this.#pending = undefined
-      this.#body?.push(bytes)
+      this.#body?.push(owned(bytes))
     }
   }
 
@@ -222,7 +224,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
       return
     }
     if (head !== undefined) this.#begin(head, complete)
-    for (let at = 0; at < body.length; at += 2) this.#body?.push(bytes.subarray(body[at], body[at + 1]))
+    for (let at = 0; at < body.length; at += 2) this.#body?.push(owned(bytes.subarray(body[at], body[at + 1])))
     if (complete) {
       this.#received = true
       this.#deadline = Number.POSITIVE_INFINITY
@@ -351,6 +353,11 @@ export class RawConnection implements AnswerWire, FrontConnection {
     this.#answer?.lost()
     this.#context.closed(this)
   }
+}
+
+/** Who is given bytes of a body may keep them. */
+function owned(bytes: Buffer): Buffer {
+  return isBorrowed(bytes) ? Buffer.from(bytes) : bytes
 }
 
 function headerValue({ rawHeaders }: ParsedHead, name: string): string | undefined {

@@ -1,3 +1,4 @@
+import { headerClass } from '../header-class.ts'
 import { HttpError } from '../problem.ts'
 
 /** How the end of an answer's body is found (RFC 9112 section 6.3). */
@@ -140,19 +141,20 @@ export class AnswerParser {
   #head(bytes: Buffer, at: number, events: AnswerEvents): number {
     // The kept bytes were searched before; three of them may be the beginning of the end.
     const kept = this.#kept
-    const whole = kept === undefined ? bytes.subarray(at) : Buffer.concat([kept, bytes.subarray(at)])
+    const whole = kept === undefined ? bytes : Buffer.concat([kept, bytes.subarray(at)])
+    const start = kept === undefined ? at : 0
     const before = kept?.length ?? 0
     const limit = this.#limits.maxHeadBytes
-    const end = headEnd(whole, Math.max(0, before - 3), limit)
+    const end = headEnd(whole, start, start + Math.max(0, before - 3), limit)
     if (end === undefined) {
-      if (whole.length >= limit) throw bad(`a head of more than ${limit} bytes`)
+      if (whole.length - start >= limit) throw bad(`a head of more than ${limit} bytes`)
       // Copied: the piece it is a slice of must not be held.
-      this.#kept = kept === undefined ? Buffer.from(whole) : whole
+      this.#kept = kept === undefined ? Buffer.from(whole.subarray(start)) : whole
       return bytes.length
     }
     this.#kept = undefined
-    const head = parseAnswerHead(whole.toString('latin1', 0, end), this.#method, this.#limits, this.#mayUpgrade)
-    const next = at + end + 4 - before
+    const head = parseAnswerHead(whole.toString('latin1', start, end), this.#method, this.#limits, this.#mayUpgrade)
+    const next = at + end - start + 4 - before
     if (head === undefined) {
       if (++this.#interim > maxInterim) throw bad(`more than ${maxInterim} interim answers`)
       return next
@@ -218,7 +220,7 @@ export class AnswerParser {
         }
         this.#trailerBytes += text.length
         if (this.#trailerBytes > maxTrailerBytes) throw bad(`trailers of more than ${maxTrailerBytes} bytes`)
-        parseHeaderLine(text)
+        checkHeaderLine(text)
     }
   }
 }
@@ -227,13 +229,19 @@ function bad(what: string): HttpError {
   return new HttpError('http.bad_answer', `the upstream sent ${what}`)
 }
 
-/** @returns where CR LF CR LF begins. @throws when a line feed stands alone, as soon as it is there */
-function headEnd(bytes: Buffer, from: number, limit: number): number | undefined {
+/**
+ * Looks for the end of a head that begins at `start`; there is none of it before `from`.
+ *
+ * @returns where CR LF CR LF begins
+ * @throws when a line feed stands alone, as soon as it is there
+ */
+function headEnd(bytes: Buffer, start: number, from: number, limit: number): number | undefined {
+  const end = bytes.indexOf('\r\n\r\n', from, 'latin1')
+  // Whether a line feed stands alone in what comes before, `parseAnswerHead` will find out.
+  if (end !== -1 && end - start + 4 <= limit) return end
   for (let newline = bytes.indexOf(LF, from); newline !== -1; newline = bytes.indexOf(LF, newline + 1)) {
-    if (newline + 1 > limit) return undefined
-    if (newline === 0 || bytes[newline - 1] !== CR) throw bad('a bare LF in the head')
-    if (newline >= 3 && bytes[newline - 2] === LF) return newline - 3
-    if (newline === 1) throw bad('an empty line before the status line')
+    if (newline - start + 1 > limit) return undefined
+    if (newline === start || bytes[newline - 1] !== CR) throw bad('a bare LF in the head')
   }
   return undefined
 }
@@ -241,6 +249,8 @@ function headEnd(bytes: Buffer, from: number, limit: number): number | undefined
 const statusLine = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/
 const fieldName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/
+/** Of a head: control characters, CR or LF alone. */
+const notInHead = /[^\t\x20-\x7e\x80-\xff\r\n]|\r(?!\n)|(?<!\r)\n/
 
 /** @returns undefined for an interim answer */
 function parseAnswerHead(
@@ -249,35 +259,43 @@ function parseAnswerHead(
   limits: AnswerLimits,
   mayUpgrade: boolean,
 ): AnswerHead | undefined {
-  const lines = text.split('\r\n')
-  const first = statusLine.exec(lines[0] ?? '')
+  let lineEnd = text.indexOf('\r\n')
+  const first = statusLine.exec(lineEnd === -1 ? text : text.slice(0, lineEnd))
   if (first === null) throw bad('no status line of HTTP/1.1')
+  if (notInHead.test(text)) throw bad('control characters, or a bare CR or LF, in the head')
   const status = Number(first[2])
-  if (lines.length - 1 > limits.maxHeaders) throw bad(`more than ${limits.maxHeaders} headers`)
   const headers: string[] = []
   let length: string | undefined
   let coding: string | undefined
   let connection = ''
   let keepAliveMs: number | undefined
-  for (let at = 1; at < lines.length; at++) {
-    const [name, value] = parseHeaderLine(lines[at] ?? '')
-    headers.push(name, value)
+  while (lineEnd !== -1) {
+    const start = lineEnd + 2
+    lineEnd = text.indexOf('\r\n', start)
+    const end = lineEnd === -1 ? text.length : lineEnd
+    const colon = text.indexOf(':', start)
+    const name = text.slice(start, colon === -1 || colon > end ? start : colon)
+    const { name: lowerName, kind } = headerClass(name)
+    // A folded line begins with a space and so has no name.
+    if (kind === 'odd' && !fieldName.test(name)) throw bad(noName)
+    const value = trimBlanks(text, colon + 1, end)
+    if (headers.push(name, value) > 2 * limits.maxHeaders) throw bad(`more than ${limits.maxHeaders} headers`)
     switch (name.length) {
       case 10:
-        if (name.toLowerCase() === 'connection') connection += `,${value.toLowerCase()}`
-        else if (name.toLowerCase() === 'keep-alive') {
+        if (lowerName === 'connection') connection += `,${value.toLowerCase()}`
+        else if (lowerName === 'keep-alive') {
           const seconds = /(?:^|[,\s])timeout=([0-9]{1,6})/i.exec(value)?.[1]
           if (seconds !== undefined) keepAliveMs = Number(seconds) * 1000
         }
         break
       case 14:
-        if (name.toLowerCase() !== 'content-length') break
+        if (lowerName !== 'content-length') break
         if (length !== undefined) throw bad('Content-Length twice')
         if (!/^[0-9]{1,15}$/.test(value)) throw bad('a Content-Length that is no number')
         length = value
         break
       case 17:
-        if (name.toLowerCase() !== 'transfer-encoding') break
+        if (lowerName !== 'transfer-encoding') break
         if (coding !== undefined) throw bad('Transfer-Encoding twice')
         coding = value.toLowerCase()
         break
@@ -299,16 +317,21 @@ function parseAnswerHead(
     if (length !== undefined) throw bad('both Content-Length and Transfer-Encoding')
     if (coding !== 'chunked' || first[1] === '0') throw bad('a Transfer-Encoding other than chunked')
   }
-  const options = connection.split(',').map(option => option.trim())
-  const keepAlive = !options.includes('close') && (first[1] === '1' || options.includes('keep-alive'))
+  const isPersistent = first[1] === '1'
   return {
     status,
     headers,
     framing: framingOf(status, method, length, coding),
     length: length === undefined ? undefined : Number(length),
-    keepAlive,
+    keepAlive: connection === '' ? isPersistent : keepsAlive(connection, isPersistent),
     keepAliveMs,
   }
+}
+
+/** RFC 9112 section 9.3. @param isPersistent where nothing is said */
+function keepsAlive(connection: string, isPersistent: boolean): boolean {
+  const options = connection.split(',').map(option => option.trim())
+  return !options.includes('close') && (isPersistent || options.includes('keep-alive'))
 }
 
 function framingOf(status: number, method: string, length: string | undefined, coding: string | undefined): Framing {
@@ -318,23 +341,22 @@ function framingOf(status: number, method: string, length: string | undefined, c
   return { kind: 'until-close' }
 }
 
-function parseHeaderLine(line: string): readonly [string, string] {
+const noName = 'a header without a name, or with one that no header may have'
+
+/** A trailer is dropped, and must be one. */
+function checkHeaderLine(line: string): void {
   const colon = line.indexOf(':')
-  const name = line.slice(0, Math.max(0, colon))
-  // A folded line begins with a space and so has no name.
-  if (!fieldName.test(name)) throw bad('a header without a name, or with one that no header may have')
-  const value = trimBlanks(line, colon + 1)
-  if (!fieldValue.test(value)) throw bad('a header value with control characters')
-  return [name, value]
+  if (!fieldName.test(line.slice(0, Math.max(0, colon)))) throw bad(noName)
+  if (!fieldValue.test(line)) throw bad('a header value with control characters')
 }
 
 /** By hand: a regular expression that looks for blanks at the end tries anew at each blank inside, which for a head full of them is minutes. */
-function trimBlanks(line: string, from: number): string {
+function trimBlanks(text: string, from: number, to: number): string {
   let start = from
-  let end = line.length
-  while (start < end && isBlank(line.charCodeAt(start))) start++
-  while (end > start && isBlank(line.charCodeAt(end - 1))) end--
-  return line.slice(start, end)
+  let end = to
+  while (start < end && isBlank(text.charCodeAt(start))) start++
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
 }
 
 function isBlank(code: number): boolean {
