@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 // What benchmarks count: processor time of somebody else's process. Requests per second say little on a machine that others use as well.
 
 /** A process and all that it has started, and what those have. */
-function processTree(pid: number): readonly number[] {
+export function processTree(pid: number): readonly number[] {
   const children = new Map<number, number[]>()
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue
