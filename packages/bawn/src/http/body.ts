@@ -77,6 +77,7 @@ export function pump(
     },
   }
   const sink: BodySink = {
+    borrows: answer.borrows === true,
     chunk: bytes => answer.write(bytes),
     end: () => {
       answer.end()

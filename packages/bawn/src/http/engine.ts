@@ -8,7 +8,9 @@ import type { HttpCode, Problem } from './problem.ts'
 
 /** Takes a body, piece by piece. Exactly one of `end` and `fail` is called, once, after the last `chunk`. */
 export interface BodySink {
-  /** The bytes belong to the sink from now on. @returns false to be left alone until it calls `resume()` on the source */
+  /** What it is given is done with, or copied, when `chunk` returns: it may be lent bytes that the next read overwrites. */
+  readonly borrows?: boolean
+  /** The bytes belong to the sink from now on, but for one that borrows. @returns false to be left alone until it calls `resume()` on the source */
   chunk(bytes: Buffer): boolean
   end(): void
   fail(cause: Error): void
@@ -54,6 +56,8 @@ export interface AnswerWatcher {
 
 /** Where an answer goes. Either `send`, or `head`, `write`… and `end`, or `refuse`; and `abort` at any time. */
 export interface FrontAnswer {
+  /** Bytes given to `write` may be borrowed (`BodySink`). */
+  readonly borrows?: boolean
   watch(watcher: AnswerWatcher): void
   /** A whole answer. A front slices a large body, so that a slow reader is noticed. @param body undefined: none (HEAD, 204, 304) */
   send(status: number, headers: readonly string[], body: Buffer | undefined): void

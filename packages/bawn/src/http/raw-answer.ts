@@ -10,7 +10,7 @@ const textBytes = 4_096
 
 /** What an answer needs of its connection. */
 export interface AnswerWire {
-  /** @returns false when the client is slower than we are: `drained` is called later */
+  /** @param bytes copied, where they are borrowed and cannot leave at once @returns false when the client is slower than we are: `drained` is called later */
   write(bytes: Buffer | string): boolean
   /** Several writes that leave together. */
   together(writes: () => void): void
@@ -26,6 +26,7 @@ export interface AnswerWire {
 
 /** One answer of a raw connection. */
 export class RawAnswer implements FrontAnswer {
+  readonly borrows = true
   readonly #wire: AnswerWire
   /** HEAD: an answer without a body, whatever its headers say. */
   readonly #headOnly: boolean

@@ -194,6 +194,7 @@ function watched(body: BodySource, over: () => void): BodySource {
   return {
     start: sink => {
       const counted: BodySink = {
+        borrows: sink.borrows === true,
         chunk: bytes => sink.chunk(bytes),
         end: () => {
           over()

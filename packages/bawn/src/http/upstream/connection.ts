@@ -155,8 +155,8 @@ export class Connection {
       this.#head = head
     },
     body: slice => {
-      const bytes = this.#borrowed ? Buffer.from(slice) : slice
       const sink = this.#sink
+      const bytes = this.#borrowed && sink?.borrows !== true ? Buffer.from(slice) : slice
       if (sink === undefined) this.#stash.push(bytes)
       else if (!sink.chunk(bytes)) this.#pause()
     },

@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls'
 import { OutboundError } from '../../outbound/error.ts'
 import type { ConnectionHandshake } from '../../outbound/handshake.ts'
 import type { RequestSignature } from '../../outbound/signature.ts'
+import { slab } from '../../socket-fast-path.ts'
 import { type UpstreamOptions, urlsOf } from '../option.ts'
 import { HttpError } from '../problem.ts'
 import { createBalanced } from './balanced.ts'
@@ -30,12 +31,6 @@ export interface UpstreamDeps {
   /** Of the gateway: each connection begins with it. */
   readonly handshake?: ConnectionHandshake | undefined
 }
-
-/**
- * One for all sockets: a read is over before the next one begins. Without it every read takes a buffer of 64 KB from the allocator, for
- * an answer of some hundred bytes.
- */
-const readBuffer = Buffer.allocUnsafeSlow(65_536)
 
 /** PEM. */
 interface UpstreamTls {
@@ -156,9 +151,10 @@ class Pool implements Upstream, ConnectionOwner {
             port,
             noDelay: true,
             onread: {
-              buffer: readBuffer,
+              // Each read is over before the next one begins, whoever's it is.
+              buffer: slab,
               callback: size => {
-                received(readBuffer.subarray(0, size))
+                received(slab.subarray(0, size))
                 return true
               },
             },
