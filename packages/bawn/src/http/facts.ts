@@ -2,7 +2,7 @@ import type { RequestFacts, ResponseFacts } from '../policy/facts.ts'
 import type { FrontRequest } from './engine.ts'
 import { type HeaderKind, headerClass } from './header-class.ts'
 import type { RequestPath } from './path.ts'
-import { everyParameter } from './query.ts'
+import { everyParameter, type Parameter } from './query.ts'
 import { parseRequestHead, type RequestHead } from './request-head.ts'
 
 /** Headers that an upstream would not be shown, or that say who somebody is: policies do not believe them either. */
@@ -19,6 +19,7 @@ class HttpRequestFacts implements RequestFacts {
   readonly #path: RequestPath
   #headers: Readonly<Record<string, string>> | undefined
   #query: Readonly<Record<string, readonly string[]>> | undefined
+  #parameters: readonly Parameter[] | undefined
 
   constructor(request: Asked, head: RequestHead, path: RequestPath) {
     this.#request = request
@@ -72,8 +73,7 @@ class HttpRequestFacts implements RequestFacts {
   get query(): Readonly<Record<string, readonly string[]>> {
     if (this.#query === undefined) {
       const found: Record<string, string[]> = Object.create(null)
-      const { query } = this.#path
-      for (const { name, value } of query === '' || query === '?' ? [] : everyParameter(query)) {
+      for (const { name, value } of this.#everyParameter()) {
         const values = found[name]
         if (values === undefined) found[name] = [value]
         else values.push(value)
@@ -81,6 +81,18 @@ class HttpRequestFacts implements RequestFacts {
       this.#query = found
     }
     return this.#query
+  }
+
+  parameter(name: string): readonly string[] {
+    const values: string[] = []
+    for (const parameter of this.#everyParameter()) if (parameter.name === name) values.push(parameter.value)
+    return values
+  }
+
+  #everyParameter(): readonly Parameter[] {
+    const { query } = this.#path
+    this.#parameters ??= query === '' || query === '?' ? [] : everyParameter(query)
+    return this.#parameters
   }
 }
 

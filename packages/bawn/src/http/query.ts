@@ -1,5 +1,5 @@
 /** A parameter of a query; name and value decoded. */
-interface Parameter {
+export interface Parameter {
   readonly name: string
   readonly value: string
   /** As it came. */
@@ -8,14 +8,17 @@ interface Parameter {
 
 /** @param query with its `?` */
 export function everyParameter(query: string): readonly Parameter[] {
-  return query
-    .slice(1)
-    .split('&')
-    .map(text => {
-      const equals = text.indexOf('=')
-      const [name, value] = equals === -1 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)]
-      return { name: decode(name), value: decode(value), text }
-    })
+  const parameters: Parameter[] = []
+  for (let start = 1; start <= query.length; ) {
+    const next = query.indexOf('&', start)
+    const end = next === -1 ? query.length : next
+    const text = query.slice(start, end)
+    const equals = text.indexOf('=')
+    const name = decode(equals === -1 ? text : text.slice(0, equals))
+    parameters.push({ name, value: equals === -1 ? '' : decode(text.slice(equals + 1)), text })
+    start = end + 1
+  }
+  return parameters
 }
 
 /**

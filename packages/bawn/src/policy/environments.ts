@@ -76,8 +76,8 @@ const headers: Variable<Facts> = {
 /** The one value of a parameter: who reads the first of two and who reads the last are not asked about the same. */
 function single({ request }: Facts, name: string): string | undefined {
   if (request === undefined) return raise(noRequest)
-  const values = Object.hasOwn(request.query, name) ? request.query[name] : undefined
-  return values === undefined || values.length === 1 ? values?.[0] : raise(repeated)
+  const values = request.parameter(name)
+  return values.length <= 1 ? values[0] : raise(repeated)
 }
 
 const query: Variable<Facts> = {

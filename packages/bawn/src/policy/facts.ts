@@ -16,6 +16,8 @@ export interface RequestFacts {
   header(name: string): string | undefined
   /** Decoded; every value of every name, in order. */
   readonly query: Readonly<Record<string, readonly string[]>>
+  /** Of `query`: every value of one name, in order. */
+  parameter(name: string): readonly string[]
 }
 
 /** An upstream's answer, as policies see it. */
