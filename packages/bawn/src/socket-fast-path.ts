@@ -108,8 +108,9 @@ export function isBorrowed(bytes: Buffer): boolean {
   return bytes.buffer === slabMemory
 }
 
-/** Where borrowed bytes are copied to for a write, if nothing of an earlier write is in it any more. */
-let spare: Buffer | undefined
+/** Where borrowed bytes are copied to for a write: those in which nothing of an earlier write is any more. */
+const spares: Buffer[] = []
+const maxSpares = 16
 /** A request that was not needed: the kernel took everything at once. */
 let unused: WriteRequest | undefined
 
@@ -121,6 +122,8 @@ export class RelayOutput {
   readonly #handle: TcpHandle | undefined
   /** Bytes that were written past the socket, and that the kernel has not taken yet. */
   #pending = 0
+  /** Where they are, if it was a spare one. */
+  #copy: Buffer | undefined
 
   constructor(socket: Socket) {
     this.#socket = socket
@@ -147,11 +150,11 @@ export class RelayOutput {
     if (!isBorrowed(bytes)) return this.#now(bytes)
     // A write inside TLS is never done at once: it would keep the spare each time.
     if (this.#handle === undefined) return socket.write(Buffer.from(bytes))
-    const copy = spare ?? Buffer.allocUnsafeSlow(slab.length)
-    spare = undefined
+    const copy = spares.pop() ?? Buffer.allocUnsafeSlow(slab.length)
     bytes.copy(copy)
     const more = this.#now(copy.subarray(0, bytes.length))
-    if (!this.isBehind) spare = copy
+    if (this.#pending > 0) this.#copy = copy
+    else if (!this.isBehind) spares.push(copy)
     return more
   }
 
@@ -195,6 +198,8 @@ export class RelayOutput {
   #written(status: number): void {
     const socket = this.#socket
     this.#pending = 0
+    if (this.#copy !== undefined && spares.length < maxSpares) spares.push(this.#copy)
+    this.#copy = undefined
     if (socket.destroyed) return
     if (status < 0) {
       socket.destroy()
