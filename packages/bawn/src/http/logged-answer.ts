@@ -12,6 +12,7 @@ export class LoggedAnswer implements FrontAnswer, AnswerWatcher {
   /** Whose answer it is; set before anything is answered. */
   turn: Turn | undefined
   protected readonly inner: FrontAnswer
+  readonly borrows: boolean
   readonly #log: AccessLog
   /** Monotonic, in ms. */
   readonly #clock: () => number
@@ -23,6 +24,7 @@ export class LoggedAnswer implements FrontAnswer, AnswerWatcher {
 
   protected constructor(inner: FrontAnswer, log: AccessLog, clock: () => number) {
     this.inner = inner
+    this.borrows = inner.borrows === true
     this.#log = log
     this.#clock = clock
     this.#begun = clock()
