@@ -7,6 +7,7 @@ export interface JsonObject {
 }
 
 const maxDepth = 32
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * JSON (RFC 8259) for what an attacker may have written: tokens and key sets. Against `JSON.parse`: two members of one name are
@@ -17,8 +18,7 @@ const maxDepth = 32
  */
 export function parseJson(bytes: Uint8Array): Json | undefined {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return new Reader(text).whole()
+    return new Reader(decoder.decode(bytes)).whole()
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined
     throw error
@@ -30,11 +30,28 @@ export function isJsonObject(value: Json | undefined): value is JsonObject {
 }
 
 // Sticky: each matches at `lastIndex` or not at all. None of them can match one text in two ways.
-const blank = /[ \t\n\r]*/y
 // biome-ignore lint/suspicious/noControlCharactersInRegex: RFC 8259 section 7 forbids them in a string
 const stringToken = /"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*"/y
 const numberToken = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const wordToken = /true|false|null/y
+
+const code = {
+  tab: 0x09,
+  lineFeed: 0x0a,
+  return: 0x0d,
+  space: 0x20,
+  quote: 0x22,
+  comma: 0x2c,
+  colon: 0x3a,
+  bracket: 0x5b,
+  backslash: 0x5c,
+  bracketEnd: 0x5d,
+  f: 0x66,
+  n: 0x6e,
+  t: 0x74,
+  brace: 0x7b,
+  braceEnd: 0x7d,
+} as const
 
 class Reader {
   readonly #text: string
@@ -54,54 +71,57 @@ class Reader {
 
   #value(depth: number): Json {
     if (depth > maxDepth) throw new SyntaxError('too deep')
-    this.#take(blank)
+    this.#skipBlank()
     const value = this.#bare(depth)
-    this.#take(blank)
+    this.#skipBlank()
     return value
   }
 
   #bare(depth: number): Json {
-    switch (this.#text[this.#at]) {
-      case '{':
+    switch (this.#text.charCodeAt(this.#at)) {
+      case code.brace:
         return this.#object(depth)
-      case '[':
+      case code.bracket:
         return this.#array(depth)
-      case '"':
+      case code.quote:
         return this.#string()
-      case 't':
-      case 'f':
-      case 'n': {
+      case code.t:
+      case code.f:
+      case code.n: {
         const word = this.#take(wordToken)
         return word === 'null' ? null : word === 'true'
       }
-      default: {
-        const text = this.#take(numberToken)
-        const number = Number(text)
-        if (!Number.isFinite(number)) throw new SyntaxError('a number beyond a double')
-        if (Number.isInteger(number) && !Number.isSafeInteger(number) && /^-?[0-9]+$/.test(text)) this.#inexact = text
-        return number
-      }
+      default:
+        return this.#number()
     }
+  }
+
+  #number(): number {
+    const text = this.#take(numberToken)
+    const number = Number(text)
+    if (!Number.isFinite(number)) throw new SyntaxError('a number beyond a double')
+    if (Number.isInteger(number) && !Number.isSafeInteger(number) && /^-?[0-9]+$/.test(text)) this.#inexact = text
+    return number
   }
 
   #object(depth: number): JsonObject {
     const members: Record<string, Json> = Object.create(null)
     this.#at++
-    this.#take(blank)
-    if (this.#text[this.#at] === '}') {
+    this.#skipBlank()
+    if (this.#text.charCodeAt(this.#at) === code.braceEnd) {
       this.#at++
       return Object.freeze(members)
     }
     for (;;) {
-      this.#take(blank)
+      this.#skipBlank()
       const name = this.#string()
       if (name in members) throw new SyntaxError('a member twice')
-      this.#take(blank)
-      this.#expect(':')
+      this.#skipBlank()
+      this.#expect(code.colon)
       members[name] = this.#value(depth + 1)
       this.#keepExact(members, name)
-      if (this.#text[this.#at] === '}') break
-      this.#expect(',')
+      if (this.#text.charCodeAt(this.#at) === code.braceEnd) break
+      this.#expect(code.comma)
     }
     this.#at++
     return Object.freeze(members)
@@ -110,16 +130,16 @@ class Reader {
   #array(depth: number): readonly Json[] {
     const items: Json[] = []
     this.#at++
-    this.#take(blank)
-    if (this.#text[this.#at] === ']') {
+    this.#skipBlank()
+    if (this.#text.charCodeAt(this.#at) === code.bracketEnd) {
       this.#at++
       return Object.freeze(items)
     }
     for (;;) {
       items.push(this.#value(depth + 1))
       this.#keepExact(items, items.length - 1)
-      if (this.#text[this.#at] === ']') break
-      this.#expect(',')
+      if (this.#text.charCodeAt(this.#at) === code.bracketEnd) break
+      this.#expect(code.comma)
     }
     this.#at++
     return Object.freeze(items)
@@ -132,12 +152,23 @@ class Reader {
   }
 
   #string(): string {
-    const token = this.#take(stringToken)
-    if (!token.includes('\\')) return token.slice(1, -1)
-    const text: unknown = JSON.parse(token)
+    const text = this.#text
+    const start = this.#at + 1
+    if (text.charCodeAt(this.#at) === code.quote) {
+      // Hardly any has an escape.
+      for (let at = start; at < text.length; at++) {
+        const next = text.charCodeAt(at)
+        if (next === code.quote) {
+          this.#at = at + 1
+          return text.slice(start, at)
+        }
+        if (next === code.backslash || next < code.space) break
+      }
+    }
+    const whole: unknown = JSON.parse(this.#take(stringToken))
     // What is half a character here becomes U+FFFD on its way out: two names would be one.
-    if (typeof text !== 'string' || !text.isWellFormed()) throw new SyntaxError('not a string of characters')
-    return text
+    if (typeof whole !== 'string' || !whole.isWellFormed()) throw new SyntaxError('not a string of characters')
+    return whole
   }
 
   #take(token: RegExp): string {
@@ -148,8 +179,16 @@ class Reader {
     return found
   }
 
-  #expect(character: string): void {
-    if (this.#text[this.#at] !== character) throw new SyntaxError(`not ${character}`)
+  #skipBlank(): void {
+    for (;;) {
+      const next = this.#text.charCodeAt(this.#at)
+      if (next !== code.space && next !== code.lineFeed && next !== code.return && next !== code.tab) return
+      this.#at++
+    }
+  }
+
+  #expect(character: number): void {
+    if (this.#text.charCodeAt(this.#at) !== character) throw new SyntaxError(`not ${String.fromCharCode(character)}`)
     this.#at++
   }
 }
