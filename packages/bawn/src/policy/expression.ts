@@ -3,7 +3,7 @@ import type { Compiled, Scope } from './cel/compiled.ts'
 import type { Environment } from './cel/environment.ts'
 import { CelError, CelFault } from './cel/fault.ts'
 import { type Node, parseCel } from './cel/parser.ts'
-import { agrees, formatType, type Type } from './cel/type.ts'
+import { agrees, formatType, listOf, type Type } from './cel/type.ts'
 import { environmentOf } from './environments.ts'
 import type { Facts, PolicyUse } from './facts.ts'
 
@@ -31,6 +31,33 @@ export function compileCondition(text: string, use: PolicyUse): Condition {
     if (typeof value !== 'boolean') throw notBool
     return value
   }
+}
+
+/** An expression whose answer goes elsewhere. @throws (when called) where it has none, or none that every reader reads as the same */
+export type Value = (facts: Facts) => PlainValue
+
+/** What JSON has a word for, without objects: where one is believed to be a value, it may be an operator of a query. */
+export type PlainValue = string | number | boolean | readonly PlainValue[]
+
+/** @throws {CelError} with the place in the text */
+export function compileValue(text: string, use: PolicyUse): Value {
+  const compiled = compileCel(text, environmentOf(use))
+  if (plainTypes.some(type => agrees(compiled.type, type))) return facts => plainOf(evaluate(compiled, facts))
+  const message = `a value must be a text, a number, true or false, or a list of them, and this is of type ${formatType(compiled.type)}`
+  throw new CelError(message, { start: 0, end: text.length })
+}
+
+const plainTypes: readonly Type[] = ['string', 'int', 'double', 'bool', listOf('dyn')]
+const notPlain = new CelFault('the value is no text, no exact number, not true or false, and no list of them')
+
+function plainOf(value: unknown): PlainValue {
+  if (typeof value === 'string' || typeof value === 'boolean') return value
+  if (Array.isArray(value)) return value.map(plainOf)
+  const number = typeof value === 'bigint' ? Number(value) : value
+  // Beyond 2^53 an integer would be another one.
+  if (typeof number !== 'number' || !Number.isFinite(number)) throw notPlain
+  if (Number.isInteger(number) && !Number.isSafeInteger(number)) throw notPlain
+  return number
 }
 
 const notBool = new CelFault('the answer is neither true nor false')

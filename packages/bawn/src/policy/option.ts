@@ -4,7 +4,7 @@ import { parseNeed } from '../accounts/grant-target.ts'
 import { type Frozen, name } from '../option.ts'
 import { CelError } from './cel/fault.ts'
 import { maxTextLength } from './cel/parser.ts'
-import { compileCondition } from './expression.ts'
+import { compileCondition, compileValue } from './expression.ts'
 import { type PolicyUse, parametersOf } from './facts.ts'
 
 const grant = z.string().transform((text, context) => {
@@ -175,10 +175,15 @@ export interface ExpressionProblem {
   readonly end: number
 }
 
-/** Checks a policy's expression for one use of it. @returns undefined when nothing is wrong */
-export function expressionProblem(text: string, use: PolicyUse): ExpressionProblem | undefined {
+/** Checks an expression for one use of it. @param as what it is to yield. @returns undefined when nothing is wrong */
+export function expressionProblem(
+  text: string,
+  use: PolicyUse,
+  as: 'condition' | 'value' = 'condition',
+): ExpressionProblem | undefined {
   try {
-    compileCondition(text, use)
+    if (as === 'value') compileValue(text, use)
+    else compileCondition(text, use)
     return undefined
   } catch (error) {
     if (!(error instanceof CelError)) throw error
