@@ -548,6 +548,12 @@ export const errors = {
     sqlstate: '28000',
     hint: 'This route needs something of the token that yours does not have: ask who issues it',
   },
+  'http.hint_too_long': {
+    blame: 'caller',
+    status: 403,
+    sqlstate: '28000',
+    hint: 'The backend would have to be told more of you than this route permits: ask for a token with fewer or shorter claims and roles',
+  },
   'http.refused_here': {
     blame: 'caller',
     status: 403,

@@ -6,6 +6,7 @@ import { isMechanism } from './authn/option.ts'
 import { mechanismsAt } from './config/check-host-rules.ts'
 import type { Config } from './config/load.ts'
 import { isLoopback } from './config/unsafe.ts'
+import { explainHints, explainPlaces } from './explain-shown.ts'
 import { type Explanation, Steps } from './explanation.ts'
 import { createAcl } from './http/acl.ts'
 import { supposedRequest } from './http/facts.ts'
@@ -215,18 +216,14 @@ export async function explainRequest(
     return steps.end('refused', decision.reason ?? decision.rule)
   }
 
+  const refusal = explainHints(route, options?.hints?.fields, known, identity, action, steps)
+  if (refusal !== undefined) return steps.end('refused', refusal)
+
   const { response_allow: shownBy } = options ?? {}
   if (shownBy !== undefined) steps.add('answer', `is shown where one of these permits: ${shownBy.join(', ')}`)
-  for (const place of route.fields(path.segments)?.places ?? []) {
-    const of = known.find(({ field }) => field === place.field)
-    const shown = of ? disclosureText(of.disclosure(identity?.roles ?? [])) : 'withheld'
-    steps.add('field', `${place.field.name} in ${jsonPathText(place.path)}: ${shown}`)
-  }
+  explainPlaces(route, path.segments, known, identity, steps)
   return steps.end('permitted', decision.rule)
 }
-
-const jsonPathText = (path: readonly string[]): string =>
-  `$${path.map(step => (step === '*' ? '[*]' : `.${step}`)).join('')}`
 
 /** Why a login at the PostgreSQL door would be permitted or refused, and what of each column it would show. */
 export async function explainLogin(

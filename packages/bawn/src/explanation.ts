@@ -11,6 +11,7 @@ export interface ExplainedStep {
     | 'identity'
     | 'policy'
     | 'grants'
+    | 'hint'
     | 'answer'
     | 'field'
     | 'statement'

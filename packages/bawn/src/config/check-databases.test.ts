@@ -155,3 +155,18 @@ for (const [name, found, wanted] of rows) {
     else assert.match(found.join('\n'), wanted)
   })
 }
+
+test('row filters and hints of a route may have one list', () => {
+  const identity = 'identity: { setting: a.b, roles_setting: a.c }'
+  const filters = 'row_filters: [{ name: own, table: public.t, rows: &own [{ for: [staff], where: "a = @user" }] }]'
+  const text = example
+    .replace(
+      /^ {2}shop:\n(?: {4}.*\n)*/m,
+      `  shop: { host: localhost, allow: [authenticated], ${login}, ${identity}, ${filters} }\n`,
+    )
+    .replace('    upstream: orders\n', '    upstream: orders\n    hints: { rows: *own }\n')
+  const loaded = parseConfig('/etc/bawn/bawn.yaml', new TextEncoder().encode(text))
+  assert.ok(loaded.kind === 'ok', JSON.stringify(loaded))
+  const [route] = loaded.config.routes.filter(({ hints }) => hints !== undefined)
+  assert.deepEqual(route?.hints?.rows, [{ for: ['staff'], where: 'a = @user', values: {} }])
+})

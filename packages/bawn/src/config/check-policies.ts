@@ -19,6 +19,11 @@ function placesOf(draft: Draft): readonly Place[] {
       ? []
       : [
           { text: `routes[${at}].allow`, names: route.allow, use: routeUse('request', route.path) },
+          ...(route.hints?.rows ?? []).map((entry, row) => ({
+            text: `routes[${at}].hints.rows[${row}]`,
+            names: entry.for,
+            use: routeUse('request', route.path),
+          })),
           {
             text: `routes[${at}].response_allow`,
             names: route.response_allow ?? [],

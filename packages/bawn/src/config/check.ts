@@ -8,6 +8,7 @@ import { checkAcl } from './check-acl.ts'
 import { checkDatabases } from './check-databases.ts'
 import { checkFields } from './check-fields.ts'
 import { checkGrants } from './check-grants.ts'
+import { checkHints } from './check-hints.ts'
 import { checkHostRules } from './check-host-rules.ts'
 import { checkIssuers } from './check-issuers.ts'
 import { checkLogin } from './check-login.ts'
@@ -177,6 +178,7 @@ export function checkDraft(draft: Draft, report: Report): void {
   checkAccounts(draft, report)
   checkPolicies(draft, report)
   checkAcl(draft, report)
+  checkHints(draft, report)
   checkServices(draft, report)
   checkMechanisms(draft, report)
   checkPlugins(draft, report)

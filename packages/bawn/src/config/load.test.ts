@@ -308,6 +308,37 @@ const rows: readonly Row[] = [
     suggests: 'did you mean "staff"?',
   },
   {
+    name: 'a policy that does not exist, of hints',
+    replace: 'upstream: orders\n    allow: [staff]',
+    by: 'upstream: orders\n    allow: [staff]\n    hints: { rows: [{ for: [»stuff], where: "true" }] }',
+    says: 'no policy is called "stuff"',
+    suggests: 'did you mean "staff"?',
+  },
+  {
+    name: 'a field that does not exist, of hints',
+    replace: 'upstream: orders\n    allow: [staff]',
+    by: 'upstream: orders\n    allow: [staff]\n    hints: { fields: [»nothing] }',
+    says: 'no field is called "nothing"',
+  },
+  {
+    name: 'a value of hints that cannot be one',
+    replace: 'upstream: orders\n    allow: [staff]',
+    by: 'upstream: orders\n    allow: [staff]\n    hints: { rows: [{ for: [staff], where: "a = @a", values: { a: »identity.claims } }] }',
+    says: 'a value must be a text, a number, true or false, or a list of them, and this is of type',
+  },
+  {
+    name: 'a value of hints that is not there',
+    replace: 'upstream: orders\n    allow: [staff]',
+    by: 'upstream: orders\n    allow: [staff]\n    hints: { rows: [{ for: [staff], where: »"a = @usr" }] }',
+    says: 'no value is named @usr; there are: @user, @roles',
+  },
+  {
+    name: 'a header of hints that another has',
+    replace: 'upstream: orders\n    allow: [staff]',
+    by: 'upstream: orders\n    allow: [staff]\n    identity_headers: { id: X-Who }\n    hints: { header: »x-who, rows: [{ for: [staff], where: "true" }] }',
+    says: 'identity_headers has this header already',
+  },
+  {
     name: 'a policy that does not exist, of a database',
     replace: 'allow: [staff]',
     by: 'allow: [staff, »autenticated]',

@@ -333,7 +333,17 @@ function decide(
   const decision = gate.decide(identity, { door: 'http', verb: turn.request.method, request: facts })
   if (decision.kind === 'permit') {
     turn.rule = decision.rule
-    return admitted
+    const hints = admitted.kind === 'route' ? admitted.route.hints : undefined
+    const hinted = hints?.decide(identity, { door: 'http', verb: turn.request.method, request: facts })
+    if (hinted?.kind !== 'refused') {
+      turn.hint = hinted?.hint
+      return admitted
+    }
+    if (identity === undefined && hinted.code === 'policy.denied') return required(hinted.rule)
+    const headers =
+      identity !== undefined && isByToken(identity) ? ['WWW-Authenticate', insufficientScope(undefined)] : []
+    turn.refuse({ code: hinted.code, rule: hinted.rule, decision: 'deny', headers })
+    return undefined
   }
   const by = decision.reason ?? decision.rule
   // RFC 6750 section 3.1: only a token can have too little scope; who has none is asked for one.

@@ -34,6 +34,7 @@ export function backendRequest(
     secure: request.secure,
     requestId: turn.requestId,
     opensBodies: true,
+    hint: turn.hint,
   }
   const head = getsBody ? admitted.head : withoutContent(admitted.head)
   return {

@@ -1,6 +1,7 @@
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
 import { type BackendOptions, backendProblems } from './backend-option.ts'
 import { headerClass } from './header-class.ts'
+import { hintHeaderOf } from './hint-option.ts'
 import { createIdentityToken } from './identity-token.ts'
 import { foldKey } from './json/path-tree.ts'
 import { type AnswerShape, compileAnswerShape } from './merge-answers.ts'
@@ -80,6 +81,10 @@ export function compileDestination(
       `request_headers: ${ours} carries the gateway’s own credential towards ${upstream.name}`,
     )
   }
+  const hintHeader = hintHeaderOf(option)
+  if (hintHeader !== undefined && upstream.ownHeaders.includes(hintHeader.toLowerCase())) {
+    throw badRoute(option.path, `hints: ${hintHeader} carries the gateway’s own credential towards ${upstream.name}`)
+  }
   const target = path === undefined ? undefined : compileUpstreamPath(path, parsed)
   if (typeof target === 'string') throw badRoute(option.path, `upstream_path ${target}`)
   const { isAnyone, ...policy } = way
@@ -100,6 +105,7 @@ export function compileDestination(
         claims: Object.entries(identity?.claims ?? {}),
         signed: signedIdentity(option, upstream.name, context),
       },
+      hints: option.hints && { header: hintHeader },
     },
   }
 }

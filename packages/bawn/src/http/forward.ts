@@ -50,6 +50,7 @@ export function forward(
       secure: request.secure,
       requestId: turn.requestId,
       opensBodies: plan !== undefined || route.signing !== undefined || route.responseGate?.readsBody === true,
+      hint: turn.hint,
     },
     turn.identity,
   )

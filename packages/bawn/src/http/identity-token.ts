@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Identity } from '../authn/identity.ts'
 import { claimAt } from '../authn/jwt-claims.ts'
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
+import type { Hint } from './hints.ts'
 
 export interface IdentityTokenOptions {
   readonly signer: JwtSigner
@@ -13,7 +14,7 @@ export interface IdentityTokenOptions {
 }
 
 /** Says who is asking, signed: a backend believes it whoever brings it, and nobody can make one. */
-export type IdentityToken = (identity: Identity) => string
+export type IdentityToken = (identity: Identity, hint?: Hint) => string
 
 /** A token is sent again while this part of its time is left: signing costs more than all the rest of a request. */
 const worthSending = 1 / 2
@@ -21,11 +22,15 @@ const worthSending = 1 / 2
 /** @param clock ms since 1970 */
 export function createIdentityToken(options: IdentityTokenOptions, clock: () => number): IdentityToken {
   const { signer, audience, ttlMs, claims } = options
-  const made = new WeakMap<Identity, { readonly token: string; readonly until: number }>()
-  return identity => {
+  const made = new WeakMap<
+    Identity,
+    { readonly token: string; readonly until: number; readonly hint: string | undefined }
+  >()
+  return (identity, hint) => {
     const now = clock()
     const known = made.get(identity)
-    if (known !== undefined && now < known.until && now >= known.until - ttlMs) return known.token
+    const isGood = known !== undefined && now < known.until && now >= known.until - ttlMs
+    if (isGood && known.hint === hint?.text) return known.token
     const taken: Record<string, unknown> = Object.create(null)
     for (const path of claims) {
       const value = claimAt(identity.claims, path)
@@ -36,6 +41,8 @@ export function createIdentityToken(options: IdentityTokenOptions, clock: () => 
     const end = Math.min(now + ttlMs, identity.expiresAt ?? Infinity)
     const payload = {
       ...taken,
+      // Never the caller's own, where there is none either.
+      hints: hint?.value,
       iss: signer.issuer ?? 'bawn',
       sub: identity.id,
       aud: audience,
@@ -45,7 +52,7 @@ export function createIdentityToken(options: IdentityTokenOptions, clock: () => 
       jti: randomUUID(),
     }
     const token = signer.sign(JSON.stringify(payload), 'bawn-identity+jwt')
-    made.set(identity, { token, until: Math.min(end, now + ttlMs * worthSending) })
+    made.set(identity, { token, until: Math.min(end, now + ttlMs * worthSending), hint: hint?.text })
     return token
   }
 }

@@ -5,6 +5,7 @@ import { duration, type Frozen, listenAddress, name, serverTls, timeLimit } from
 import { outboundCredentialsOptions } from '../outbound/option.ts'
 import { celText, roleWish } from '../policy/option.ts'
 import { backendOptions, backendProblems } from './backend-option.ts'
+import { hintProblems, hintsOptions } from './hint-option.ts'
 import { hostPatternProblem } from './route-hosts.ts'
 
 const headerName = z.string().regex(/^[A-Za-z0-9-]+$/)
@@ -292,6 +293,11 @@ const plainRouteOptions = z.strictObject({
     })
     .optional()
     .describe('headers in which the upstream learns who is asking; a caller’s own are always removed'),
+  hints: hintsOptions
+    .optional()
+    .describe(
+      'what the policies say of rows and fields, for the backend to apply; without it a request does not go on',
+    ),
   response_timeout: timeLimit
     .optional()
     .describe('until the head of an answer, with backends until all answers are whole; default: that of the upstream'),
@@ -356,5 +362,6 @@ const plainRouteOptions = z.strictObject({
 
 export const routeOptions = plainRouteOptions.superRefine((route, context) => {
   backendProblems(route, (path, message) => context.addIssue({ code: 'custom', path, message }))
+  hintProblems(route, (path, message) => context.addIssue({ code: 'custom', path, message }))
 })
 export type RouteOptions = Frozen<z.output<typeof routeOptions>>

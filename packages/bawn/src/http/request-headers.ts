@@ -2,6 +2,7 @@ import type { Identity } from '../authn/identity.ts'
 import { claimTexts } from './claim-text.ts'
 import { type Carriers, noChallengeHeader } from './credentials.ts'
 import type { HeaderClass } from './header-class.ts'
+import type { Hint } from './hints.ts'
 import type { IdentityToken } from './identity-token.ts'
 import { withoutParameters } from './query.ts'
 import type { RequestHead } from './request-head.ts'
@@ -26,6 +27,8 @@ export interface HeaderPolicy {
     readonly claims: readonly (readonly [string, string])[]
     readonly signed: { readonly header: string; readonly token: IdentityToken } | undefined
   }
+  /** The upstream is told what the policies say of rows and fields: in this header, or without one in the signed token. */
+  readonly hints?: { readonly header: string | undefined } | undefined
 }
 
 export interface Forwarding {
@@ -35,6 +38,7 @@ export interface Forwarding {
   readonly requestId: string
   /** Fields stand in this request's or its answer's body: the upstream must answer whole and uncompressed. */
   readonly opensBodies: boolean
+  readonly hint?: Hint | undefined
 }
 
 /**
@@ -60,19 +64,28 @@ export function upstreamHead(
   if (forwarding.opensBodies) text += 'Accept-Encoding: identity\r\n'
   text += `X-Forwarded-For: ${forwarding.peer}\r\nX-Forwarded-Proto: ${forwarding.secure ? 'https' : 'http'}\r\n`
   text += `X-Forwarded-Host: ${head.host}\r\nX-Request-Id: ${forwarding.requestId}\r\n`
+  text += hintLine(policy, forwarding.hint, identity)
   if (identity !== undefined) {
     if (policy.identity.id !== undefined) text += `${policy.identity.id}: ${headerValue(identity.id)}\r\n`
     if (policy.identity.roles !== undefined) {
       text += `${policy.identity.roles}: ${identity.roles.map(headerValue).join(',')}\r\n`
     }
     const { signed } = policy.identity
-    if (signed !== undefined) text += `${signed.header}: ${signed.token(identity)}\r\n`
+    if (signed !== undefined) text += `${signed.header}: ${signed.token(identity, forwarding.hint)}\r\n`
     for (const [header, claim] of policy.identity.claims) {
       const values = claimTexts(identity.claims, claim)
       if (values !== undefined) text += `${header}: ${values.map(headerValue).join(',')}\r\n`
     }
   }
   return text
+}
+
+/** A request never goes on without its hint: whoever does not get one would show everything. */
+function hintLine({ hints, identity }: HeaderPolicy, hint: Hint | undefined, who: Identity | undefined): string {
+  if (hints === undefined) return ''
+  const inToken = hints.header === undefined && identity.signed !== undefined && who !== undefined
+  if (hint === undefined || (hints.header === undefined && !inToken)) throw new TypeError('a request without its hint')
+  return hints.header === undefined ? '' : `${hints.header}: ${hint.text}\r\n`
 }
 
 /** @returns undefined when nothing is left */

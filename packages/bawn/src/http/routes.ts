@@ -19,6 +19,8 @@ import {
 import { type ErrorPages, readErrorPages } from './error-page.ts'
 import { compileFieldPlans, type FieldPlan } from './field-plan.ts'
 import { headerClass } from './header-class.ts'
+import { hintHeaderOf } from './hint-option.ts'
+import { compileHints, type Hints } from './hints.ts'
 import type { RouteOptions } from './option.ts'
 import { ByHost, routeHost } from './route-hosts.ts'
 import { foldSegment, parsePattern, patternsOverlap, type RoutePattern } from './route-pattern.ts'
@@ -60,6 +62,8 @@ export interface Route extends Destination {
   readonly responseMs: number | undefined
   /** Of answers with status 200. */
   readonly signing: AnswerSigning | undefined
+  /** What the upstream is told of rows and fields. */
+  readonly hints: Hints | undefined
   readonly cors: Cors | undefined
   /** May become a WebSocket connection. */
   readonly websocket: WebSocketPolicy | undefined
@@ -137,7 +141,7 @@ export function compileRoutes(options: readonly RouteOptions[], context: RouteCo
   const reserved = new Set<string>()
   for (const route of options) {
     const { id, roles, claims = {}, signed } = route.identity_headers ?? {}
-    for (const name of [id, roles, signed?.header, ...Object.keys(claims)]) {
+    for (const name of [id, roles, signed?.header, hintHeaderOf(route), ...Object.keys(claims)]) {
       if (name !== undefined) reserved.add(identityHeader(route.path, name))
     }
   }
@@ -205,7 +209,11 @@ function compile(
     at,
     pattern: parsed,
     gate,
-    isPublic: option.allow.includes('anyone') && context.acl === undefined && option.response_allow === undefined,
+    isPublic:
+      option.allow.includes('anyone') &&
+      context.acl === undefined &&
+      option.response_allow === undefined &&
+      option.hints === undefined,
     responseGate: option.response_allow && context.gate(option.response_allow, { kind: 'response', ...place }),
     upstream: first.upstream,
     headers: first.headers,
@@ -216,6 +224,7 @@ function compile(
     maxJsonBytes: option.max_json_bytes,
     maxBodyBytes: option.max_body_bytes ?? Infinity,
     responseMs: option.response_timeout,
+    hints: option.hints && hintsOf(option, option.hints, { kind: 'request', ...place }, gate, context),
     signing: option.sign && answerSigning(option, option.sign, context),
     websocket: webSocketPolicy(option, parsed, context.catalogue),
     cors: option.cors && compileCors(option.cors, option.methods),
@@ -226,6 +235,21 @@ function compile(
     rate: compileRouteRate(option, parsed, reserved, context),
     fields,
   })
+}
+
+function hintsOf(
+  { path, identity_headers: identity }: RouteOptions,
+  options: NonNullable<RouteOptions['hints']>,
+  use: PolicyUse,
+  gate: Gate,
+  context: RouteContext,
+): Hints {
+  if (identity?.signed !== undefined && gate.open) {
+    throw badRoute(path, 'hints: who is not identified has no signed token to carry them; leave out signed, or anyone')
+  }
+  const hints = compileHints(options, use, context)
+  if (typeof hints === 'string') throw badRoute(path, `hints: ${hints}`)
+  return hints
 }
 
 /** Name of a field that has a place in this route's bodies. */
@@ -293,7 +317,7 @@ function identityHeader(path: string, name: string): string {
   const { name: lower, kind } = headerClass(name)
   const ours = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-request-id', 'forwarded', 'via']
   if (['hop', 'framing', 'host', 'content', 'credential', 'override'].includes(kind) || ours.includes(lower)) {
-    throw badRoute(path, `identity_headers: ${name} has a meaning of its own; X-User-Id would do`)
+    throw badRoute(path, `identity_headers, hints: ${name} has a meaning of its own; X-User-Id would do`)
   }
   return lower
 }

@@ -5,6 +5,7 @@ import { type ErrorCode, errors, GatewayError } from '../error.ts'
 import type { RateLimit } from '../limits/rate-limit.ts'
 import type { AnswerWatcher, FrontAnswer, FrontRequest } from './engine.ts'
 import { withPage } from './error-page.ts'
+import type { Hint } from './hints.ts'
 import { type HttpCode, isForTheLog, type Problem, problem } from './problem.ts'
 import type { Route } from './routes.ts'
 import type { HttpLog, HttpState } from './state.ts'
@@ -45,6 +46,8 @@ export class Turn implements AnswerWatcher {
   /** Of the listener; `undefined`: certificates are not looked up. */
   readonly revocation: RevocationCheck | undefined
   identity: Identity | undefined
+  /** What the upstream is told of the decision. */
+  hint: Hint | undefined
   /** The name that a refused credential stated. */
   claimedName: string | undefined
   /** What every answer to this request carries, flat: what is left of a rate, and our part of the proof of who asks. */

@@ -171,6 +171,7 @@ class Tunnel {
         secure: request.secure,
         requestId: turn.requestId,
         opensBodies: false,
+        hint: turn.hint,
       },
       turn.identity,
     )

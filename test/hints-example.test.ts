@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { spawnCompanion } from '@bawn/demo/companion'
+import { freePort } from '@bawn/demo/listen'
+import { bawn } from './world.ts'
+
+// The example of hints, as a reader has it, on other ports: what its README asks, and what it says comes back.
+
+const folder = mkdtempSync(join(import.meta.dirname, '.hints-'))
+const running: ChildProcess[] = []
+const env = { ...process.env, ACRA_MASTER_KEY: randomBytes(32).toString('base64') }
+const [program, ...first] = bawn
+let readme = ''
+
+async function start(command: string, args: readonly string[], ready: RegExp): Promise<void> {
+  const child = spawnCompanion(command, args, { atOurDeath: 'TERM', cwd: folder, env, stdout: 'pipe' })
+  running.push(child)
+  let said = ''
+  child.stderr?.on('data', bytes => {
+    said += bytes
+  })
+  await new Promise<void>((resolve, reject) => {
+    child.stdout?.on('data', bytes => {
+      said += bytes
+      if (ready.test(said)) resolve()
+    })
+    child.once('close', () => reject(new Error(`it ended: ${said}`)))
+  })
+}
+
+before(async () => {
+  cpSync(join(import.meta.dirname, '../examples/hints'), folder, { recursive: true })
+  const ports: Record<string, number> = { 8080: await freePort(), 3000: await freePort() }
+  for (const name of ['bawn.yaml', 'orders.ts', 'README.md']) {
+    const text = readFileSync(join(folder, name), 'utf8')
+    writeFileSync(
+      join(folder, name),
+      text.replace(/\b(?:8080|3000)\b/g, port => String(ports[port])),
+    )
+  }
+  readme = readFileSync(join(folder, 'README.md'), 'utf8')
+  await start(process.execPath, ['orders.ts'], /^ready: /m)
+  execFileSync(program, [...first, 'keys', 'generate', '--audit'], { cwd: folder, env })
+  await start(program, [...first, 'start'], /^listening: web /m)
+})
+
+after(async () => {
+  for (const child of running.reverse()) {
+    if (child.exitCode !== null || child.signalCode !== null) continue
+    const ended = once(child, 'close')
+    child.kill('SIGTERM')
+    child.kill('SIGTERM')
+    await ended
+  }
+  rmSync(folder, { recursive: true, force: true })
+})
+
+test('the backend gives what the policies say, as the README shows', async () => {
+  const asked = [...readme.matchAll(/^curl -H '([^':]+): ([^']+)' "?(http:[^\s"]+)"?\n```\n(?:\n```json\n(.*)\n)?/gm)]
+  assert.equal(asked.length, readme.match(/^curl /gm)?.length)
+  const statuses: number[] = []
+  for (const [, name = '', value = '', url = '', wanted] of asked) {
+    const answer = await fetch(url, { headers: { [name]: value } })
+    const body = await answer.text()
+    statuses.push(answer.status)
+    if (wanted !== undefined) assert.equal(body, wanted, url)
+    else assert.equal(JSON.parse(body).code, 'policy.denied')
+  }
+  assert.deepEqual(statuses, [200, 200, 200, 403, 401])
+})
+
+test('explaining names the entry, and who none is for', () => {
+  const explain = (role: string): string => {
+    const args = [...first, 'explain', 'request', 'GET', '/orders/eu', '--role', role]
+    try {
+      return execFileSync(program, args, { cwd: folder, env, encoding: 'utf8' })
+    } catch (error) {
+      assert.ok(error instanceof Error && 'stdout' in error)
+      return String(error.stdout)
+    }
+  }
+  const wanted = { where: 'region = @region AND owner = @user', values: { region: 'eu', user: 'somebody' } }
+  const customer = explain('customer')
+  assert.ok(customer.includes(`rows, by hints.rows.1: ${JSON.stringify(wanted)}`), customer)
+  assert.match(customer, /field mail: withheld/)
+  assert.match(explain('visitor'), /refused, by no entry of hints\.rows: policy\.denied/)
+})
