@@ -208,7 +208,9 @@ async function startNode(folder: string, n: number): Promise<IssuedNode & { stop
     },
     trail: () => readFileSync(join(folder, `audit${n}.jsonl`), 'utf8'),
     log: () => said,
-    ask: (headers, path = '/who') => fetch(`http://${at('web')}${path}`, { headers }),
+    // Each by a connection of its own: with workers, at any of them.
+    ask: (headers, path = '/who') =>
+      fetch(`http://${at('web')}${path}`, { headers: { ...headers, connection: 'close' } }),
     async listen(headers) {
       const request = get(`http://${at('web')}/events`, { headers, agent: false })
       const [answer] = (await once(request, 'response')) as [IncomingMessage]

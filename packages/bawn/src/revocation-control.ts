@@ -5,20 +5,20 @@ import { type RevocationChoice, type RevocationRow, revocationRow } from './admi
 import type { AuditTrail } from './audit/event.ts'
 import type { Config } from './config/load.ts'
 import type { RevokedTarget } from './tokens/revoked/entry.ts'
-import type { RevokedTokens } from './tokens/revoked/mirror.ts'
+import type { RevokedDesk } from './tokens/revoked/remote.ts'
 
 /** What operators do with revocations. Each has its line in the trail first; where that cannot be written, nothing happens. */
 export interface RevocationControl {
   revoke(choice: RevocationChoice, by: Operator): Promise<RevocationRow>
   /** @returns whether it was revoked */
   restore(choice: RevocationChoice, by: Operator): Promise<boolean>
-  list(): readonly RevocationRow[]
-  find(target: RevokedTarget): RevocationRow | undefined
+  list(): Promise<readonly RevocationRow[]>
+  find(target: RevokedTarget): Promise<RevocationRow | undefined>
 }
 
 /** @throws {AdminError} `admin.no_revocations` when the configuration keeps none */
 export function controlRevocations(
-  revoked: RevokedTokens | undefined,
+  revoked: RevokedDesk | undefined,
   config: Config,
   { trail, clock }: { readonly trail: AuditTrail; readonly clock: () => number },
 ): RevocationControl {
@@ -66,9 +66,9 @@ export function controlRevocations(
       const target = withIssuer(choice.target, config)
       return audited('token restore', target, by, () => revoked.restore(target))
     },
-    list: () => revoked.list().map(revocationRow),
-    find(target) {
-      const found = revoked.find(target)
+    list: async () => (await revoked.list()).map(revocationRow),
+    async find(target) {
+      const found = await revoked.find(target)
       return found && revocationRow(found)
     },
   }

@@ -19,6 +19,7 @@ import type { ServerTurns } from './server.ts'
 import { createThreadCalls, type ThreadCalls } from './thread-calls.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 import { tokenAnswers } from './tokens/remote.ts'
+import { type RevokedDesk, remoteRevoked } from './tokens/revoked/remote.ts'
 import type { FirstThreadAnswers, WorkerAnswers, WorkerStart } from './worker.ts'
 import type { NextWorkers, Workers } from './workers.ts'
 
@@ -237,13 +238,7 @@ export class WorkerThreads implements Workers {
   async #all<Result>(
     ask: (calls: ThreadCalls<WorkerAnswers>, worker: number) => Promise<Result>,
   ): Promise<readonly Result[]> {
-    const asked = this.#serving().map(async ({ calls, worker, index }) => {
-      const silent = new GatewayError(
-        'gateway.worker_silent',
-        `${worker.threadName} has not answered for ${answerMs} ms`,
-      )
-      return withTimeout(ask(calls, index + 1), answerMs, silent)
-    })
+    const asked = this.#serving().map(running => timely(running, calls => ask(calls, running.index + 1)))
     const answers = await Promise.allSettled(asked)
     return answers.flatMap(one => {
       if (one.status === 'fulfilled') return [one.value]
@@ -274,9 +269,26 @@ export class WorkerThreads implements Workers {
     await this.#all(calls => calls.call('endSessions', ids))
   }
 
-  /** Not with several workers: `check-workers.ts`. */
-  revoked(): undefined {
-    return undefined
+  revoked(): RevokedDesk | undefined {
+    if (this.#current?.config.revocations === undefined) return undefined
+    return remoteRevoked({
+      ask: question => this.#one(calls => calls.call('revoked', question)),
+      hear: async () => {
+        await this.#all(calls => calls.call('hearRevoked'))
+      },
+    })
+  }
+
+  /** Asks a worker that serves: another one where it has ended meanwhile. */
+  async #one<Result>(ask: (calls: ThreadCalls<WorkerAnswers>) => Promise<Result>): Promise<Result> {
+    for (const running of this.#serving()) {
+      try {
+        return await timely(running, ask)
+      } catch (error) {
+        if (!hasEnded(error)) throw error
+      }
+    }
+    throw new GatewayError('gateway.worker_ended', 'no worker serves')
   }
 
   async metrics(): Promise<string> {
@@ -304,6 +316,15 @@ export class WorkerThreads implements Workers {
       }),
     )
   }
+}
+
+/** Rejects with `gateway.worker_silent` too. */
+function timely<Result>(
+  { calls, worker }: Running,
+  ask: (calls: ThreadCalls<WorkerAnswers>) => Promise<Result>,
+): Promise<Result> {
+  const message = `${worker.threadName} has not answered for ${answerMs} ms`
+  return withTimeout(ask(calls), answerMs, new GatewayError('gateway.worker_silent', message))
 }
 
 /** With `reusePort` a port could be shared with another program of the same user, unnoticed. */

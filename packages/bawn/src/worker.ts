@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ReadyCheck } from './admin/door.ts'
+import { AdminError } from './admin/error.ts'
 import type { SessionRow } from './admin/sessions.ts'
 import { AccessBatch } from './audit/access-file.ts'
 import { createAccessLog } from './audit/access-log.ts'
@@ -16,6 +17,7 @@ import { createMeteredTrail } from './metered-trail.ts'
 import { remoteSlots, type SlotAnswers } from './remote-slots.ts'
 import { createThreadCalls } from './thread-calls.ts'
 import { remoteTokenStore, type TokenAnswers } from './tokens/remote.ts'
+import { answerRevoked, ownRevoked, type RevokedQuestion } from './tokens/revoked/remote.ts'
 import { shareOf } from './worker-share.ts'
 
 // The thread of one worker: doors like those of a gateway with one thread, and around them what all workers have together. Started by
@@ -51,6 +53,9 @@ export interface WorkerAnswers {
   sessions(): readonly SessionRow[]
   endSessions(ids: ReadonlySet<string>): void
   cancel(request: ForwardedCancel): Promise<void>
+  revoked(question: RevokedQuestion): Promise<unknown>
+  /** Reads what is new in the list of what was revoked. */
+  hearRevoked(): Promise<void>
   drain(timeoutMs: number): Promise<void>
   close(): Promise<void>
 }
@@ -95,6 +100,12 @@ const answers: WorkerAnswers = {
   sessions: () => doors?.sessions() ?? [],
   endSessions: ids => doors?.endSessions(ids),
   cancel: async request => doors?.cancel(request),
+  async revoked(question) {
+    const list = doors?.revoked
+    if (list === undefined) throw new AdminError('admin.no_revocations', 'the configuration has no revocations')
+    return answerRevoked(ownRevoked(list), question)
+  },
+  hearRevoked: async () => doors?.revoked?.load(),
   drain: async timeoutMs => doors?.drain(timeoutMs),
   async close() {
     await doors?.close()

@@ -1,7 +1,7 @@
 import type { ReadyCheck } from './admin/door.ts'
 import type { SessionRow } from './admin/sessions.ts'
 import type { Doors, GoodConfig, NextState } from './doors.ts'
-import type { RevokedTokens } from './tokens/revoked/mirror.ts'
+import { ownRevoked, type RevokedDesk } from './tokens/revoked/remote.ts'
 
 /** Who serves: this thread alone, or several (`worker-threads.ts`). The server above them has the trail and the door for operators. */
 export interface Workers {
@@ -14,7 +14,7 @@ export interface Workers {
   /** @param ids of sessions */
   endSessions(ids: ReadonlySet<string>): Promise<void>
   /** What was taken back before its end; `undefined` where nothing of that is kept. */
-  revoked(): RevokedTokens | undefined
+  revoked(): RevokedDesk | undefined
   /** Everything that is counted, in the text of Prometheus. */
   metrics(): Promise<string>
   drain(timeoutMs: number): Promise<void>
@@ -37,7 +37,7 @@ export function ownThread(doors: Doors, closeLimiter: () => Promise<void>): Work
     checks: () => doors.checks(),
     sessions: async () => doors.sessions(),
     endSessions: async ids => doors.endSessions(ids),
-    revoked: () => doors.revoked,
+    revoked: () => doors.revoked && ownRevoked(doors.revoked),
     metrics: async () => doors.metrics(),
     drain: timeoutMs => doors.drain(timeoutMs),
     async close() {

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { metricsContentType } from '../audit/metrics.ts'
-import { type ErrorCode, errors } from '../error.ts'
+import { type ErrorCode, errors, GatewayError } from '../error.ts'
 import { parseHostPort } from '../option.ts'
-import { TokenError } from '../tokens/error.ts'
 import type { RevokedTarget } from '../tokens/revoked/entry.ts'
 import { AdminError } from './error.ts'
 import { createHostCheck } from './host.ts'
@@ -44,8 +43,8 @@ export interface Revocations {
   revoke(choice: RevocationChoice, by: Operator): Promise<RevocationRow>
   /** @returns whether it was revoked */
   restore(choice: RevocationChoice, by: Operator): Promise<boolean>
-  list(): readonly RevocationRow[]
-  find(target: RevokedTarget): RevocationRow | undefined
+  list(): Promise<readonly RevocationRow[]>
+  find(target: RevokedTarget): Promise<RevocationRow | undefined>
 }
 
 /** Who says so: whoever has the token, by the name that is stated. */
@@ -136,8 +135,8 @@ function createRoutes(source: AdminSource, isToken: (text: string) => boolean): 
   /** As KrakenD's revoke server has it, without the claims that have to be listed there. */
   const ofClaim = (target: RevokedTarget): readonly Route[] => [
     withToken(
-      get(() => {
-        const revocation = source.revocations().find(target)
+      get(async () => {
+        const revocation = await source.revocations().find(target)
         return json(200, { revoked: revocation !== undefined, revocation: revocation ?? null })
       }),
     ),
@@ -177,7 +176,7 @@ function createRoutes(source: AdminSource, isToken: (text: string) => boolean): 
         },
       }),
     ],
-    ['/revocations', withToken(get(() => json(200, { revocations: source.revocations().list() })))],
+    ['/revocations', withToken(get(async () => json(200, { revocations: await source.revocations().list() })))],
     [
       '/revocations/revoke',
       post(async request => {
@@ -243,10 +242,7 @@ export async function createAdminDoor(
         return problemOf(error.code, requestId, { 'WWW-Authenticate': 'Bearer realm="bawn admin"' })
       }
       options.onError?.(error, requestId)
-      return problemOf(
-        error instanceof AdminError || error instanceof TokenError ? error.code : 'gateway.bug',
-        requestId,
-      )
+      return problemOf(error instanceof GatewayError ? error.code : 'gateway.bug', requestId)
     }
   }
   const send = (response: ServerResponse, answer: Answer, requestId: string, close: boolean): void => {

@@ -63,12 +63,6 @@ const drafts: readonly (readonly [name: string, value: object, platform: string,
     /^error databases\.a\.pool: the pool has 2 connections/,
   ],
   [
-    'revocations',
-    { revocations: { kind: 'sqlite', path: 'a.db' } },
-    'linux',
-    /^error revocations: revocations are taken/,
-  ],
-  [
     'plug-ins',
     { plugins: { a: { module: './a.js' } } },
     'linux',

@@ -15,10 +15,6 @@ export function checkWorkers(draft: Draft, report: Report, platform: string = pr
     const message = `digest counts the uses of a nonce in one worker, and ${count} would each let one through`
     report('error', ['mechanisms', 'digest'], 'key', message, 'workers: 1')
   }
-  if (draft.revocations !== undefined) {
-    const message = 'revocations are taken by one worker alone as yet'
-    report('error', ['revocations'], 'key', message, 'workers: 1')
-  }
   const shared = (path: ConfigPath, entry: object | undefined): void => {
     if (entry === undefined || !('max_connections' in entry) || typeof entry.max_connections !== 'number') return
     if (entry.max_connections >= count) return
