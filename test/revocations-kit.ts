@@ -29,6 +29,7 @@ export interface IssuedGateways {
 
 export interface IssuedNode {
   readonly desk: string
+  readonly web: string
   /** `SIGKILL`, and a new process with the same configuration. */
   kill(): Promise<void>
   restart(): Promise<void>
@@ -39,8 +40,12 @@ export interface IssuedNode {
   ask(headers: Readonly<Record<string, string>>, path?: string): Promise<Response>
   /** An answer that goes on until it is cut. */
   listen(headers: Readonly<Record<string, string>>): Promise<IncomingMessage>
-  /** A session at the PostgreSQL door, by a token. */
-  connect(user: string, token: string): Promise<{ readonly client: pg.Client; readonly ended: Promise<string> }>
+  /** A session at the PostgreSQL door, by a token of the issuer, or of ours where `login` says so. */
+  connect(
+    user: string,
+    token: string,
+    login?: 'jwt' | 'token',
+  ): Promise<{ readonly client: pg.Client; readonly ended: Promise<string> }>
   /** The admin door, with its token. */
   admin(method: string, path: string): Promise<{ readonly status: number; readonly body: Record<string, unknown> }>
 }
@@ -63,7 +68,13 @@ export async function startIssuedGateways(
   extra: (
     folder: string,
     node: number,
-  ) => { readonly sections: string; readonly route?: string; readonly routes?: string; readonly sql?: string },
+  ) => {
+    readonly sections: string
+    readonly route?: string
+    readonly routes?: string
+    readonly sql?: string
+    readonly tokens?: string
+  },
   count = 2,
 ): Promise<IssuedGateways> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-issued-'))
@@ -104,7 +115,13 @@ export async function startIssuedGateways(
     const apiKey = generateApiKey()
 
     const configuration = (node: number): string => {
-      const { sections, route = '', routes = '', sql = '' } = extra(folder, node)
+      const {
+        sections,
+        route = '',
+        routes = '',
+        sql = '',
+        tokens = '{ kind: sqlite, path: tokens.db }',
+      } = extra(folder, node)
       return `listeners:
   web: { door: http, address: 127.0.0.1:0 }
   sql: { door: postgres, address: 127.0.0.1:0${sql} }
@@ -117,8 +134,8 @@ issuers:
 mechanisms: { jwt: {}, api-key: { keys: [{ name: nightly, hash: "${apiKeyHash(apiKey)}", roles: [] }] } }
 host_rules:
   - { door: http, use: [token, jwt, api-key] }
-  - { door: postgres, use: [jwt] }
-tokens: { kind: sqlite, path: tokens.db }
+  - { door: postgres, use: [jwt, token] }
+tokens: ${tokens}
 routes:
   - { path: /who, methods: [GET], upstream: who, allow: [authenticated], identity_headers: { id: X-User }${route} }
   - { path: /events, methods: [GET], upstream: who, allow: [authenticated] }
@@ -198,6 +215,9 @@ async function startNode(folder: string, n: number): Promise<IssuedNode & { stop
     get desk() {
       return at('desk')
     },
+    get web() {
+      return at('web')
+    },
     kill: () => end('SIGKILL'),
     restart: start,
     stop: () => end('SIGTERM'),
@@ -218,11 +238,11 @@ async function startNode(folder: string, n: number): Promise<IssuedNode & { stop
       await once(answer, 'data')
       return answer
     },
-    async connect(user, token) {
+    async connect(user, token, login = 'jwt') {
       const [host, port] = at('sql').split(':')
       const client = new pg.Client({
         ...{ host, port: Number(port), database: 'shop', user, password: token },
-        options: '-c bawn.login=jwt',
+        options: `-c bawn.login=${login}`,
       })
       const ended = new Promise<string>(resolve => {
         client.on('error', error => resolve('code' in error ? String(error.code) : error.message))

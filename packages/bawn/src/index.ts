@@ -30,6 +30,7 @@ export type {
   TokenManagerSurroundings,
   WrittenAccount,
 } from './plugin.ts'
+export type { TokenOrigin } from './tokens/origin.ts'
 export type { TokenLimits, TokenRecord, TokenStore } from './tokens/store.ts'
 export type {
   IssuedToken,

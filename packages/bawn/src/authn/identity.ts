@@ -1,5 +1,6 @@
 import type { CredentialVersion } from '../accounts/credential-version.ts'
 import type { Account } from '../accounts/store.ts'
+import type { TokenOrigin } from '../tokens/origin.ts'
 import type { TokenMark } from '../tokens/token-mark.ts'
 import { isMechanism, type PluggedMechanism, type UsableMechanism } from './option.ts'
 
@@ -25,6 +26,8 @@ export interface Identity {
   readonly credential?: CredentialVersion | undefined
   /** The token of ours that this was proven with: a session ends with it. */
   readonly token?: TokenMark | undefined
+  /** What the token of ours was issued for that this was proven with: what takes that back takes this back. */
+  readonly origin?: TokenOrigin | undefined
   /** When the token of ours was issued that this was proven with, in ms since 1970. */
   readonly issuedAt?: number | undefined
   /** When the proof runs out, in ms since 1970; `undefined` when it does not. */

@@ -1,3 +1,4 @@
+import type { TokenOrigin } from '../tokens/origin.ts'
 import type { Presented } from '../tokens/revoked/list.ts'
 import type { RevokedTokens } from '../tokens/revoked/mirror.ts'
 import type { HttpMechanism, HttpOutcome } from './http-mechanism.ts'
@@ -69,17 +70,44 @@ export function createTakenBack(revoked: Pick<RevokedTokens, 'has'>, sources: To
   }
 }
 
+/** What a token of ours that is issued to this identity is revoked with; `undefined` for a proof that is taken back elsewhere. */
+export function originOf({ mechanism, claims, origin }: Identity): TokenOrigin | undefined {
+  if (mechanism === 'token') return origin
+  if (Object.keys(claims).length === 0) return undefined
+  const { iss, jti, sub, iat } = claims
+  return {
+    issuer: typeof iss === 'string' ? iss : undefined,
+    jti: revocable(jti),
+    sub: revocable(sub),
+    issuedAt: typeof iat === 'number' ? iat * 1000 : undefined,
+  }
+}
+
+/** What is longer cannot be named by a revocation, and need not be kept. */
+const maxValueLength = 1_024
+
+function revocable(value: unknown): string | undefined {
+  if (typeof value !== 'string' && typeof value !== 'number') return undefined
+  const text = String(value)
+  return text.length <= maxValueLength ? text : undefined
+}
+
 type Rejected = Extract<Outcome, { readonly kind: 'rejected' }> & { readonly claimedName: string }
 
 /** @returns `undefined` for a proof that is taken back elsewhere: an account is locked, a certificate revoked by its authority */
 function presentedBy(identity: Identity, { issuerOf }: TokenSources): Presented | undefined {
-  const { id, mechanism, source, claims, issuedAt } = identity
+  const { id, mechanism, source, claims, issuedAt, origin } = identity
   if (mechanism === 'api-key') return { ...nothing, apiKey: id }
   if (mechanism === 'token') {
     if (source === 'api-key') return { ...nothing, apiKey: id, issuedAt, isDerived: true }
     const issuer = source === undefined ? undefined : issuerOf(source)
+    if (origin !== undefined) {
+      const { jti, sub, issuedAt: originIssuedAt } = origin
+      const claim = (name: string): unknown => (name === 'jti' ? jti : name === 'sub' ? sub : undefined)
+      return { ...nothing, issuer: origin.issuer ?? issuer, claim, issuedAt: originIssuedAt }
+    }
     if (issuer === undefined) return undefined
-    // What the token was issued for is known by its subject alone.
+    // Of an earlier version: what the token was issued for is known by its subject alone.
     return { ...nothing, issuer, claim: name => (name === 'sub' ? id : undefined), issuedAt, isDerived: true }
   }
   const iss = claims['iss']

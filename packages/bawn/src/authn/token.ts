@@ -80,9 +80,9 @@ export function createPresentedTokenJudge(
     const now = await subjectNow(found)
     if (typeof now === 'string') return { kind: 'rejected', reason: now, claimedName }
     if (found.renewed) onRenewed(found.subject, address)
-    const { id, source, clientId } = found.subject
+    const { id, source, clientId, origin } = found.subject
     const { issuedAt, validUntil: expiresAt } = found
-    const proof = { claims: noClaims, mechanism: 'token', source, clientId, issuedAt, expiresAt } as const
+    const proof = { claims: noClaims, mechanism: 'token', source, clientId, origin, issuedAt, expiresAt } as const
     const token = found.mark === undefined ? undefined : new TokenMark(found.mark)
     return { kind: 'identified', identity: createIdentity({ ...proof, id, ...now, token }) }
   }

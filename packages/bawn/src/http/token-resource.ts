@@ -1,6 +1,7 @@
 import { isLoopbackAddress } from '../authn/address.ts'
 import type { HttpCredentials } from '../authn/http-mechanism.ts'
 import type { Identity } from '../authn/identity.ts'
+import { originOf } from '../authn/taken-back.ts'
 import { type PresentedToken, readPresentedToken } from '../authn/token.ts'
 import type { Gate } from '../policy/policy.ts'
 import { TokenError } from '../tokens/error.ts'
@@ -192,7 +193,8 @@ async function currentToken(
     return { token: presented.token, validUntil: identity.expiresAt }
   }
   const { id, roles, source, clientId, expiresAt } = identity
-  const issued = await door.manager.issue({ id, roles, source, clientId, notAfter: expiresAt }, identity.credential)
+  const subject = { id, roles, source, clientId, notAfter: expiresAt, origin: originOf(identity) }
+  const issued = await door.manager.issue(subject, identity.credential)
   if (issued.isNew) tellLogin(turn, identity, { action: 'token issue', ...byOwner })
   return issued
 }

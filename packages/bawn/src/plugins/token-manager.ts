@@ -1,5 +1,6 @@
 import type { TokenManagerKind } from '../plugin.ts'
 import { TokenError } from '../tokens/error.ts'
+import { originMember } from '../tokens/origin.ts'
 import type { IssuedToken, TokenListing, TokenManager, TokenSubject, VerifiedToken } from '../tokens/token-manager.ts'
 import { isName, readRoles } from './answer.ts'
 import { type Border, isObject, methodOf, narrowSurroundings, parseOptions } from './border.ts'
@@ -147,7 +148,8 @@ function readSubject(value: unknown): TokenSubject | undefined {
   if (!isName(id) || list === undefined) return undefined
   if (!isTextOrNothing(source) || !isTextOrNothing(clientId)) return undefined
   if (notAfter !== undefined && !isInstant(notAfter)) return undefined
-  return { id, roles: list, source, clientId, notAfter }
+  const origin = originMember(value['origin'])
+  return origin && { id, roles: list, source, clientId, notAfter, ...origin }
 }
 
 function isInstant(value: unknown): value is number {

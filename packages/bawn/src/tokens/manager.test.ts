@@ -32,6 +32,8 @@ function folder(t: TestContext): string {
   return path
 }
 
+const originOf = (jti: string) => ({ issuer: 'https://idp', jti, sub: 'a-1', issuedAt: 1_000 })
+
 /** A clock that the test moves. */
 function clock(): { readonly now: () => number; pass(ms: number): void } {
   let at = 1_800_000_000_000
@@ -123,7 +125,7 @@ const all: Readonly<Record<string, Make>> = {
 for (const [kind, make] of Object.entries(all)) {
   test(`${kind}: a token says who, at every node, until its end`, async t => {
     const { one, other, pass } = make(t)
-    const subject = { ...alice, clientId: 'ab'.repeat(64) }
+    const subject = { ...alice, clientId: 'ab'.repeat(64), origin: originOf('o-1') }
     const { token, validUntil, isNew } = await one.issue(subject)
     assert(isNew)
     assert.match(token, /^[\x21-\x7e]+$/)
@@ -146,6 +148,8 @@ for (const [kind, make] of Object.entries(all)) {
     assert.deepEqual(await one.issue({ ...alice }), { ...first, isNew: false })
     for (const other of [
       { ...alice, id: 'bob' },
+      { ...alice, origin: originOf('o-1') },
+      { ...alice, origin: originOf('o-2') },
       { ...alice, roles: ['support', 'billing'] },
       { ...alice, source: 'corp' },
       { ...alice, clientId: 'cd'.repeat(64) },

@@ -1,3 +1,4 @@
+import { originMember } from './origin.ts'
 import type { TokenRecord } from './store.ts'
 
 /** Whom a token speaks for, and since which password. */
@@ -5,8 +6,8 @@ export type IssuedSubject = Pick<TokenRecord, 'subject' | 'credential'>
 
 /** What a store keeps of a subject, as JSON. */
 export function formatSubject({ subject, credential }: IssuedSubject): string {
-  const { id, roles, source, clientId, notAfter } = subject
-  return JSON.stringify({ id, roles, source, clientId, notAfter, credential })
+  const { id, roles, source, clientId, notAfter, origin } = subject
+  return JSON.stringify({ id, roles, source, clientId, notAfter, origin, credential })
 }
 
 /** @returns `undefined` when the text is not what `formatSubject` makes */
@@ -17,8 +18,9 @@ export function parseSubject(text: unknown): IssuedSubject | undefined {
   if (typeof id !== 'string' || !isStringList(roles)) return undefined
   if (!isOptional(source, 'string') || !isOptional(clientId, 'string') || !isOptional(notAfter, 'number'))
     return undefined
-  if (!isOptional(credential, 'string')) return undefined
-  return { subject: { id, roles, source, clientId, notAfter }, credential }
+  const origin = originMember(value['origin'])
+  if (!isOptional(credential, 'string') || origin === undefined) return undefined
+  return { subject: { id, roles, source, clientId, notAfter, ...origin }, credential }
 }
 
 /** A whole record as one JSON text; the digest is not in it. */
@@ -39,12 +41,14 @@ export function parseObject(text: unknown): Readonly<Record<string, unknown>> | 
   if (typeof text !== 'string') return undefined
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined
+    return isPlainObject(value) ? value : undefined
   } catch {
     return undefined
   }
+}
+
+export function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 export function isStringList(value: unknown): value is readonly string[] {

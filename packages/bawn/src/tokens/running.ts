@@ -14,8 +14,9 @@ export interface RunningTokens<Entry> {
 const maxSubjects = 10_000
 
 /** Everything that a token says: who differs in one of them, the end of the proof among them, gets a token of its own. */
-export function subjectKey({ id, roles, source, clientId, notAfter }: TokenSubject): string {
-  return JSON.stringify([id, roles, source ?? null, clientId ?? null, notAfter ?? null])
+export function subjectKey({ id, roles, source, clientId, notAfter, origin }: TokenSubject): string {
+  const { issuer, jti, sub, issuedAt } = origin ?? {}
+  return JSON.stringify([id, roles, source, clientId, notAfter, origin && [issuer, jti, sub, issuedAt]])
 }
 
 export function createRunningTokens<Entry>(): RunningTokens<Entry> {

@@ -12,6 +12,7 @@ import {
 } from 'node:crypto'
 import type { CredentialVersion } from '../accounts/credential-version.ts'
 import { TokenError } from './error.ts'
+import { originMember } from './origin.ts'
 import { isOptional, isStringList, parseObject } from './record.ts'
 import { createRunningTokens } from './running.ts'
 import type { RevocationReading, RevocationStore } from './store.ts'
@@ -247,7 +248,7 @@ function parseMark(mark: string) {
 }
 
 function formatClaims({ subject, issuedAt, validUntil, epoch, credential }: Claims, issuer: string): string {
-  const { id, roles, source, clientId, notAfter } = subject
+  const { id, roles, source, clientId, notAfter, origin } = subject
   const claims = {
     iss: issuer,
     sub: id,
@@ -255,6 +256,7 @@ function formatClaims({ subject, issuedAt, validUntil, epoch, credential }: Clai
     src: source,
     cid: clientId,
     naf: notAfter,
+    org: origin,
     iat: issuedAt / 1000,
     exp: validUntil / 1000,
     jti: randomBytes(16).toString('base64url'),
@@ -271,10 +273,11 @@ function readToken(token: string, keys: ReadonlyMap<string, SigningKey>, issuer:
   const value = parseObject(strictBase64Url(payload)?.toString())
   if (value === undefined) return undefined
   const { iss, sub, roles, src, cid, naf, iat, exp, epoch, cred } = value
+  const origin = originMember(value['org'])
   if (iss !== issuer || typeof sub !== 'string' || !isStringList(roles)) return undefined
   if (typeof iat !== 'number' || typeof exp !== 'number' || typeof epoch !== 'number') return undefined
   if (!isOptional(src, 'string') || !isOptional(cid, 'string') || !isOptional(naf, 'number')) return undefined
-  if (!isOptional(cred, 'string')) return undefined
-  const subject = { id: sub, roles, source: src, clientId: cid, notAfter: naf }
+  if (!isOptional(cred, 'string') || origin === undefined) return undefined
+  const subject = { id: sub, roles, source: src, clientId: cid, notAfter: naf, ...origin }
   return { subject, issuedAt: iat * 1000, validUntil: exp * 1000, epoch, credential: cred }
 }

@@ -1,4 +1,5 @@
 import type { CredentialVersion } from '../accounts/credential-version.ts'
+import type { TokenOrigin } from './origin.ts'
 
 /** Who a token speaks for. `authn/identity.ts` is above this folder, so the parts stand here by themselves. */
 export interface TokenSubject {
@@ -10,6 +11,8 @@ export interface TokenSubject {
   readonly clientId: string | undefined
   /** ms since 1970: no token for it is valid, and none is renewed, beyond this. `undefined`: only the manager's own limits. */
   readonly notAfter: number | undefined
+  /** What the token is issued for, and is revoked with. Kept with the token: two tokens of different origins are never one. */
+  readonly origin?: TokenOrigin | undefined
 }
 
 export interface IssuedToken {

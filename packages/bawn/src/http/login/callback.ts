@@ -2,6 +2,7 @@ import { AuthnError } from '../../authn/error.ts'
 import type { LoginEnd } from '../../authn/oidc/browser-login.ts'
 import type { Flow } from '../../authn/oidc/flow.ts'
 import { locationOf } from '../../authn/oidc/return-to.ts'
+import { originOf } from '../../authn/taken-back.ts'
 import type { RequestCredentials } from '../credentials.ts'
 import { tellLogin } from '../login-line.ts'
 import { setCookie, type TokenCookie, type TokenDoor } from '../token-resource.ts'
@@ -83,7 +84,7 @@ async function welcome(
   const { identity } = end
   const { id, roles, source, clientId } = identity
   const notAfter = now + sessionMs
-  const issued = await manager.issue({ id, roles, source, clientId, notAfter })
+  const issued = await manager.issue({ id, roles, source, clientId, notAfter, origin: originOf(identity) })
   turn.identity = identity
   turn.rule = ruleOf(door)
   tellLogin(turn, identity, { action: 'login', resource: 'oidc', rule: turn.rule })
