@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, get, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,8 +22,17 @@ export interface IssuedGateways {
   token(claims: object): string
   readonly issuer: string
   readonly apiKey: string
-  /** Runs a command with the configuration of a node. */
+  /** Of the same name. */
+  readonly secondKey: string
+  /** Runs a command with the configuration of a node; `input` is its standard input. */
   run(node: number, ...args: readonly string[]): Promise<{ readonly status: number; readonly output: string }>
+  runWith(
+    input: string,
+    node: number,
+    ...args: readonly string[]
+  ): Promise<{ readonly status: number; readonly output: string }>
+  /** Everything that gateways have written, audit trails and stores. */
+  written(): string
   stop(): Promise<void>
 }
 
@@ -112,7 +121,8 @@ export async function startIssuedGateways(
     const shop: Postgres = await startPostgres()
     closing.push(() => shop.stop())
     write('shop.password', shop.password)
-    const apiKey = generateApiKey()
+    const [apiKey, secondKey] = [generateApiKey(), generateApiKey()]
+    const keys = [apiKey, secondKey].map(key => `{ name: nightly, hash: "${apiKeyHash(key)}", roles: [] }`)
 
     const configuration = (node: number): string => {
       const {
@@ -131,7 +141,7 @@ databases:
 upstreams: { who: { url: "http://127.0.0.1:${upstreamPort}" } }
 issuers:
   corp: { issuer: "${issuer}", audience: [shop], jwks: "${issuer}/jwks", insecure_http: true, algorithms: [EdDSA] }
-mechanisms: { jwt: {}, api-key: { keys: [{ name: nightly, hash: "${apiKeyHash(apiKey)}", roles: [] }] } }
+mechanisms: { jwt: {}, api-key: { keys: [${keys.join(', ')}] } }
 host_rules:
   - { door: http, use: [token, jwt, api-key] }
   - { door: postgres, use: [jwt, token] }
@@ -151,11 +161,12 @@ ${sections}
       closing.push(node.stop)
       nodes.push(node)
     }
-    const run: IssuedGateways['run'] = async (node, ...args) => {
+    const runWith: IssuedGateways['runWith'] = async (input, node, ...args) => {
       const [program, ...first] = bawn
       const desk = nodes[node]?.desk ?? assert.fail()
       const config = ['--config', join(folder, `bawn${node}.yaml`), '--address', desk]
-      const child = spawn(program, [...first, ...args, ...config], { stdio: ['ignore', 'pipe', 'pipe'] })
+      const child = spawn(program, [...first, ...args, ...config], { stdio: ['pipe', 'pipe', 'pipe'] })
+      child.stdin.on('error', () => {}).end(input)
       const [out, err, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
       return { status, output: out + err }
     }
@@ -163,6 +174,7 @@ ${sections}
       nodes,
       issuer,
       apiKey,
+      secondKey,
       token(claims) {
         const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
         const now = Math.floor(Date.now() / 1000)
@@ -170,7 +182,13 @@ ${sections}
         const input = `${part({ alg: 'EdDSA', kid: 'one' })}.${part(payload)}`
         return `${input}.${sign(null, Buffer.from(input), pair.privateKey).toString('base64url')}`
       },
-      run,
+      run: (node, ...args) => runWith('', node, ...args),
+      runWith,
+      written: () =>
+        readdirSync(folder)
+          .filter(name => /\.(db|db-wal|jsonl)$/.test(name))
+          .map(name => readFileSync(join(folder, name), 'latin1'))
+          .join('') + nodes.map(node => node.log()).join(''),
       stop,
     }
   } catch (error) {

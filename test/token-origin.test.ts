@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { apiKeyHash } from '../packages/bawn/src/authn/api-key.ts'
 import { bearer, eventually, type IssuedGateways, type IssuedNode, startIssuedGateways } from './revocations-kit.ts'
 
 // A token of the gateway's own that was issued for a token of an issuer is worth no more than that one: at every node, open sessions too.
@@ -116,6 +117,72 @@ for (const [kind, tokens] of kinds) {
         assert.deepEqual((await one.admin('POST', `/revocations/restore?${query}`)).body, { restored: true })
       })
     }
+
+    test('an API key, and what was issued for it, by itself or its hash, and not the other one of its name', async () => {
+      const [key, second] = [gateways.apiKey, gateways.secondKey]
+      const hash = apiKeyHash(key)
+      const withKey = (text: string): Record<string, string> => ({ 'x-api-key': text })
+      const statuses = async (...headers: readonly Record<string, string>[]): Promise<number[]> =>
+        (await Promise.all([one, other].flatMap(node => headers.map(each => node.ask(each))))).map(
+          ({ status }) => status,
+        )
+      const exchangeKey = async (text: string): Promise<string> =>
+        (await one.ask(withKey(text))).headers.get('auth-token') ?? assert.fail('no token of ours')
+      const ours = await exchangeKey(key)
+      const left = await exchangeKey(second)
+      assert.notEqual(ours, left)
+      const revoke = { post: (path: string) => async () => (await one.admin('POST', path)).status === 200 }
+      const ways: readonly (readonly [way: string, revoke: () => Promise<boolean>])[] = [
+        ['its hash', revoke.post(`/revocations/revoke?api_key=${hash}`)],
+        ['the beginning of its hash', revoke.post(`/revocations/revoke?api_key=${hash.slice(0, 15)}`)],
+        ['itself', revoke.post(`/revocations/revoke?api_key=${key}`)],
+        ['itself, as KrakenD has it', revoke.post(`/tokens/api_key/${key}`)],
+        ['its hash, as KrakenD has it', revoke.post(`/tokens/api_key/${hash}`)],
+        ['bawn, its hash', async () => (await gateways.run(0, 'tokens', 'revoke', '--api-key', hash)).status === 0],
+        [
+          'bawn, itself',
+          async () => (await gateways.runWith(`${key}\n`, 0, 'tokens', 'revoke', '--api-key-stdin')).status === 0,
+        ],
+      ]
+      for (const [way, by] of ways) {
+        assert.deepEqual(
+          await statuses(withKey(key), bearer(ours), withKey(second), bearer(left)),
+          Array(8).fill(200),
+          way,
+        )
+        const session = await other.connect('nightly', ours, 'token')
+        const goesOn = await other.connect('nightly', left, 'token')
+        assert.equal(await by(), true, way)
+        assert.equal((await one.ask(withKey(key))).status, 401, `${way}: acknowledged is in force`)
+        assert.equal(await session.ended, '57P01', way)
+        const expected = [401, 401, 200, 200]
+        await eventually(way, async () => {
+          const found = await statuses(withKey(key), bearer(ours), withKey(second), bearer(left))
+          return String(found) === String([...expected, ...expected])
+        })
+        assert.equal((await goesOn.client.query('select 1 as one')).rows[0].one, 1)
+        await goesOn.client.end()
+        assert.equal((await one.admin('GET', `/tokens/api_key/${key}`)).body['revoked'], true)
+        assert.equal((await one.admin('GET', `/tokens/api_key/${second}`)).body['revoked'], false)
+        const restored = await one.admin('POST', `/revocations/restore?api_key=${hash.slice(0, 15)}`)
+        assert.deepEqual(restored.body, { restored: true }, way)
+        await eventually(
+          'restored',
+          async () => String(await statuses(withKey(key), bearer(ours))) === '200,200,200,200',
+        )
+      }
+      for (const wrong of ['sha256:0', `sha256:${'0'.repeat(64)}`, `${key}x`, 'bawn_nobody']) {
+        assert.equal((await one.admin('POST', `/revocations/revoke?api_key=${wrong}`)).status, 400, wrong)
+      }
+      assert.deepEqual((await one.admin('POST', `/revocations/restore?api_key=${key}x`)).body, { restored: false })
+      await one.admin('POST', '/revocations/revoke?api_key=nightly')
+      assert.equal((await one.admin('GET', `/tokens/api_key/${second}`)).body['revoked'], true, 'with all of its name')
+      assert.equal((await one.ask(withKey(second))).status, 401)
+      await one.admin('POST', '/revocations/restore?api_key=nightly')
+      const written = gateways.written()
+      assert.match(written, /"action":"token revoke","resource":"API key sha256:[0-9a-f]{16}"/)
+      for (const secret of [key, second]) assert.ok(!written.includes(secret), 'a key is written nowhere')
+    })
 
     test('by POST /token too, and after a restart of the node that has issued it', async () => {
       const answer = await fetch(`http://${one.web}/token`, {

@@ -5,7 +5,7 @@ import { AdminError } from './error.ts'
 
 /** What an operator takes back, or gives back: as stated, before the configuration has its say. */
 export interface RevocationChoice {
-  /** An issuer is named as the configuration does, or by its `iss`. */
+  /** An issuer is named as the configuration does, or by its `iss`; an API key by its name, its hash or the beginning of that, or by itself. */
   readonly target: RevokedTarget
   /** ms since 1970 */
   readonly notBefore: number | undefined
@@ -18,6 +18,7 @@ export interface RevocationRow {
   readonly value?: string
   readonly issuer?: string
   readonly api_key?: string
+  readonly api_key_hash?: string
   readonly not_before: string | null
   readonly revoked_at: string
   readonly ends_at: string | null
@@ -33,7 +34,9 @@ function isPlain(text: string, max: number): boolean {
   return text !== '' && text.length <= max && !/[\p{Cc}\p{Cs}]/u.test(text)
 }
 
-function claimTarget(claim: string, value: string, issuer: string | undefined): RevokedTarget {
+type ClaimTarget = Extract<RevokedTarget, { readonly kind: 'claim' }>
+
+function claimTarget(claim: string, value: string, issuer: string | undefined): ClaimTarget {
   if (!isPlain(claim, 128) || !isPlain(value, 1_024)) throw bad('a claim has a name and a value')
   return { kind: 'claim', claim, value, issuer }
 }
@@ -51,7 +54,7 @@ export function revocationOf(target: string): RevocationChoice {
   const keepMs = keepOf(of('keep'))
   if (apiKey !== undefined) {
     if (
-      !isPlain(apiKey, 128) ||
+      !isPlain(apiKey, 1_024) ||
       claim !== undefined ||
       value !== undefined ||
       issuer !== undefined ||
@@ -82,7 +85,8 @@ function keepOf(text: string | undefined): number | undefined {
 }
 
 /**
- * The claim and the value in `/tokens/{claim}/{value}`, as KrakenD's revoke server has them; `undefined`: another path.
+ * The claim and the value in `/tokens/{claim}/{value}`, as KrakenD's revoke server has them; `undefined`: another path. `api_key` is no claim
+ * here: it is as it is in `/revocations/revoke`.
  *
  * @throws {AdminError} `admin.revocation`
  */
@@ -90,7 +94,8 @@ export function claimOfPath(path: string): RevokedTarget | undefined {
   const [, claim, value] = /^\/tokens\/([^/]+)\/([^/]+)$/.exec(path) ?? []
   if (claim === undefined || value === undefined) return undefined
   try {
-    return claimTarget(decodeURIComponent(claim), decodeURIComponent(value), undefined)
+    const target = claimTarget(decodeURIComponent(claim), decodeURIComponent(value), undefined)
+    return target.claim === 'api_key' ? { kind: 'api-key', name: target.value } : target
   } catch (cause) {
     if (cause instanceof AdminError) throw cause
     throw bad('the path is not percent-encoded')
@@ -109,5 +114,7 @@ export function revocationRow({ target, notBefore, revokedAt, endsAt }: RevokedE
       return { issuer: target.issuer, ...times }
     case 'api-key':
       return { api_key: target.name, ...times }
+    case 'api-key-hash':
+      return { api_key_hash: target.hash, ...times }
   }
 }

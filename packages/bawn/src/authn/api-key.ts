@@ -50,7 +50,8 @@ export function createApiKeyMechanism(
   for (const key of options.keys) {
     const expiresAt = key.expires === undefined ? undefined : Date.parse(key.expires)
     const proof = { claims: noClaims, clientId: undefined, mechanism: 'api-key', source: 'api-key' } as const
-    const identity = createIdentity({ ...proof, id: key.name, roles: key.roles, expiresAt })
+    const origin = { kind: 'api-key', hash: key.hash } as const
+    const identity = createIdentity({ ...proof, id: key.name, roles: key.roles, origin, expiresAt })
     const { unguessable } = key
     const known = {
       hash: Buffer.from(key.hash),

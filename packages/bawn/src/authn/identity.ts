@@ -26,7 +26,7 @@ export interface Identity {
   readonly credential?: CredentialVersion | undefined
   /** The token of ours that this was proven with: a session ends with it. */
   readonly token?: TokenMark | undefined
-  /** What the token of ours was issued for that this was proven with: what takes that back takes this back. */
+  /** Which API key this was proven with, or what the token of ours was issued for: what takes that back takes this back. */
   readonly origin?: TokenOrigin | undefined
   /** When the token of ours was issued that this was proven with, in ms since 1970. */
   readonly issuedAt?: number | undefined

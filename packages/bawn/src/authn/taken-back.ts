@@ -72,10 +72,11 @@ export function createTakenBack(revoked: Pick<RevokedTokens, 'has'>, sources: To
 
 /** What a token of ours that is issued to this identity is revoked with; `undefined` for a proof that is taken back elsewhere. */
 export function originOf({ mechanism, claims, origin }: Identity): TokenOrigin | undefined {
-  if (mechanism === 'token') return origin
+  if (mechanism === 'token' || mechanism === 'api-key') return origin
   if (Object.keys(claims).length === 0) return undefined
   const { iss, jti, sub, iat } = claims
   return {
+    kind: 'token',
     issuer: typeof iss === 'string' ? iss : undefined,
     jti: revocable(jti),
     sub: revocable(sub),
@@ -97,11 +98,12 @@ type Rejected = Extract<Outcome, { readonly kind: 'rejected' }> & { readonly cla
 /** @returns `undefined` for a proof that is taken back elsewhere: an account is locked, a certificate revoked by its authority */
 function presentedBy(identity: Identity, { issuerOf }: TokenSources): Presented | undefined {
   const { id, mechanism, source, claims, issuedAt, origin } = identity
-  if (mechanism === 'api-key') return { ...nothing, apiKey: id }
+  const apiKeyHash = origin?.kind === 'api-key' ? origin.hash : undefined
+  if (mechanism === 'api-key') return { ...nothing, apiKey: id, apiKeyHash }
   if (mechanism === 'token') {
-    if (source === 'api-key') return { ...nothing, apiKey: id, issuedAt, isDerived: true }
+    if (source === 'api-key') return { ...nothing, apiKey: id, apiKeyHash, issuedAt, isDerived: true }
     const issuer = source === undefined ? undefined : issuerOf(source)
-    if (origin !== undefined) {
+    if (origin?.kind === 'token') {
       const { jti, sub, issuedAt: originIssuedAt } = origin
       const claim = (name: string): unknown => (name === 'jti' ? jti : name === 'sub' ? sub : undefined)
       return { ...nothing, issuer: origin.issuer ?? issuer, claim, issuedAt: originIssuedAt }
@@ -125,6 +127,7 @@ const nothing: Presented = {
   issuer: undefined,
   claim: () => undefined,
   apiKey: undefined,
+  apiKeyHash: undefined,
   issuedAt: undefined,
   isDerived: false,
 }

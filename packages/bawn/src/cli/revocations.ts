@@ -1,6 +1,8 @@
+import { apiKeyHash } from '../authn/api-key.ts'
 import { addressOption, askAdminDoor } from './admin-door.ts'
 import { type Command, configOption, type Input, jsonOption } from './command.ts'
 import { CliError } from './error.ts'
+import { readSecret } from './secret-input.ts'
 import { alignedTable, type Column } from './table.ts'
 
 // Tokens of issuers, and API keys, that are taken back: by the running gateway, which holds the trail and is the first to know.
@@ -10,17 +12,23 @@ export const targetOptions = {
   claim: { value: 'NAME=VALUE', help: 'tokens of issuers with this claim, or a list that holds it' },
   jti: { value: 'ID', help: 'the token of this id: --claim jti=ID' },
   issuer: { value: 'ISSUER', help: 'of this issuer; alone: all of its tokens' },
-  'api-key': { value: 'NAME', help: 'every API key of this name' },
+  'api-key': {
+    value: 'NAME',
+    help: 'every API key of this name, or the one of this hash: sha256: and its first 8 digits, or more',
+  },
+  'api-key-stdin': { help: 'the API key that is typed, or comes by standard input' },
 } as const
 
 const otherwise = 'Add a listener with door: admin: the running gateway takes tokens back'
 
 /** Whether a token of an issuer or an API key is meant, and not tokens of ours. */
 export function namesTarget(input: Input): boolean {
-  return ['claim', 'jti', 'issuer', 'api-key'].some(name => input.text(name) !== undefined)
+  return (
+    input.flag('api-key-stdin') || ['claim', 'jti', 'issuer', 'api-key'].some(name => input.text(name) !== undefined)
+  )
 }
 
-function queryOf(input: Input): URLSearchParams {
+async function queryOf(input: Input): Promise<URLSearchParams> {
   const [claim, jti] = [input.text('claim'), input.text('jti')]
   if (claim !== undefined && jti !== undefined) throw new CliError('cli.usage', '--jti and --claim are one too many')
   const stated = claim ?? (jti === undefined ? undefined : `jti=${jti}`)
@@ -34,7 +42,13 @@ function queryOf(input: Input): URLSearchParams {
   const [issuer, apiKey] = [input.text('issuer'), input.text('api-key')]
   if (issuer !== undefined) query.set('issuer', issuer)
   if (apiKey !== undefined) query.set('api_key', apiKey)
-  if (query.size === 0) throw new CliError('cli.usage', 'say which: --claim, --jti, --issuer or --api-key')
+  if (input.flag('api-key-stdin')) {
+    if (apiKey !== undefined) throw new CliError('cli.usage', '--api-key and --api-key-stdin are one too many')
+    // The key goes no further than this process.
+    query.set('api_key', apiKeyHash(await readSecret(input.terminal, 'API key', false)))
+  }
+  if (query.size === 0)
+    throw new CliError('cli.usage', 'say which: --claim, --jti, --issuer, --api-key or --api-key-stdin')
   return query
 }
 
@@ -47,7 +61,7 @@ async function ask(input: Input, method: 'GET' | 'POST', path: string, member: s
 
 /** `bawn tokens revoke`, for what other issuers have signed, and for API keys. */
 export async function revokeTarget(input: Input): Promise<string> {
-  const query = queryOf(input)
+  const query = await queryOf(input)
   const [notBefore, keep] = [input.text('not-before'), input.text('keep')]
   if (notBefore !== undefined) query.set('not_before', notBefore === 'now' ? new Date().toISOString() : notBefore)
   if (keep !== undefined) query.set('keep', keep)
@@ -64,7 +78,7 @@ const restore: Command = {
     'Say what was said to bawn tokens revoke. What has run out meanwhile stays so; sessions that were ended stay ended.',
   ],
   async run(input) {
-    const restored = await ask(input, 'POST', `/revocations/restore?${queryOf(input)}`, 'restored')
+    const restored = await ask(input, 'POST', `/revocations/restore?${await queryOf(input)}`, 'restored')
     input.terminal.out(restored === true ? 'restored\n' : 'nothing of that was revoked\n')
     return restored === true ? 0 : 1
   },
@@ -74,6 +88,11 @@ function cell(row: unknown, of: string): string | undefined {
   const value: unknown =
     typeof row === 'object' && row !== null ? Object.getOwnPropertyDescriptor(row, of)?.value : undefined
   return typeof value === 'string' ? value : undefined
+}
+
+/** As much of its hash as tells an API key apart; `--api-key` takes it. */
+function keyOf(row: unknown): string | undefined {
+  return cell(row, 'api_key_hash')?.slice(0, 'sha256:'.length + 16)
 }
 
 const columns: readonly (Column & { readonly of: string })[] = [
@@ -98,7 +117,9 @@ const revoked: Command = {
       input.terminal.out(
         alignedTable(
           columns,
-          rows.map((row: unknown) => columns.map(({ of }) => cell(row, of))),
+          rows.map((row: unknown) =>
+            columns.map(({ of }) => cell(row, of) ?? (of === 'api_key' ? keyOf(row) : undefined)),
+          ),
         ),
       )
     return 0

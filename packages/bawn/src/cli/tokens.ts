@@ -96,7 +96,7 @@ const revoke: Command = {
       return 0
     }
     if (input.text('not-before') !== undefined || input.text('keep') !== undefined) {
-      throw new CliError('cli.usage', 'say which: --claim, --jti, --issuer or --api-key')
+      throw new CliError('cli.usage', 'say which: --claim, --jti, --issuer, --api-key or --api-key-stdin')
     }
     return withTokens(input, async manager => {
       const [id] = input.positionals

@@ -32,7 +32,7 @@ function folder(t: TestContext): string {
   return path
 }
 
-const originOf = (jti: string) => ({ issuer: 'https://idp', jti, sub: 'a-1', issuedAt: 1_000 })
+const originOf = (jti: string) => ({ kind: 'token' as const, issuer: 'https://idp', jti, sub: 'a-1', issuedAt: 1_000 })
 
 /** A clock that the test moves. */
 function clock(): { readonly now: () => number; pass(ms: number): void } {
@@ -150,6 +150,7 @@ for (const [kind, make] of Object.entries(all)) {
       { ...alice, id: 'bob' },
       { ...alice, origin: originOf('o-1') },
       { ...alice, origin: originOf('o-2') },
+      { ...alice, origin: { kind: 'api-key', hash: 'sha256:00' } as const },
       { ...alice, roles: ['support', 'billing'] },
       { ...alice, source: 'corp' },
       { ...alice, clientId: 'cd'.repeat(64) },

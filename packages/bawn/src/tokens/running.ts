@@ -1,3 +1,4 @@
+import type { TokenOrigin } from './origin.ts'
 import type { TokenSubject } from './token-manager.ts'
 
 /**
@@ -15,8 +16,13 @@ const maxSubjects = 10_000
 
 /** Everything that a token says: who differs in one of them, the end of the proof among them, gets a token of its own. */
 export function subjectKey({ id, roles, source, clientId, notAfter, origin }: TokenSubject): string {
-  const { issuer, jti, sub, issuedAt } = origin ?? {}
-  return JSON.stringify([id, roles, source, clientId, notAfter, origin && [issuer, jti, sub, issuedAt]])
+  return JSON.stringify([id, roles, source, clientId, notAfter, origin && originKey(origin)])
+}
+
+function originKey(origin: TokenOrigin): readonly unknown[] {
+  if (origin.kind === 'api-key') return [origin.hash]
+  const { issuer, jti, sub, issuedAt } = origin
+  return [issuer, jti, sub, issuedAt]
 }
 
 export function createRunningTokens<Entry>(): RunningTokens<Entry> {

@@ -8,6 +8,8 @@ export type RevokedTarget =
   | { readonly kind: 'issuer'; readonly issuer: string }
   /** Every API key of this name. */
   | { readonly kind: 'api-key'; readonly name: string }
+  /** One API key. @param hash `sha256:` and lower-case hex: the key itself is kept nowhere */
+  | { readonly kind: 'api-key-hash'; readonly hash: string }
 
 /** One revocation. Times are ms since 1970. */
 export interface RevokedEntry {
@@ -28,6 +30,8 @@ export function targetKey(target: RevokedTarget): string {
       return JSON.stringify(['issuer', target.issuer])
     case 'api-key':
       return JSON.stringify(['api-key', target.name])
+    case 'api-key-hash':
+      return JSON.stringify(['api-key-hash', target.hash])
   }
 }
 
@@ -61,6 +65,7 @@ function parseTarget(key: string): RevokedTarget | undefined {
   if (typeof first !== 'string') return undefined
   if (kind === 'issuer') return { kind, issuer: first }
   if (kind === 'api-key') return { kind, name: first }
+  if (kind === 'api-key-hash') return { kind, hash: first }
   if (kind !== 'claim' || typeof value !== 'string') return undefined
   if (issuer !== null && typeof issuer !== 'string') return undefined
   return { kind, claim: first, value, issuer: issuer ?? undefined }

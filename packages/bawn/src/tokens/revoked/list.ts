@@ -6,7 +6,10 @@ export interface Presented {
   readonly issuer: string | undefined
   /** By name of the claim, or by a dotted path. */
   readonly claim: (name: string) => unknown
+  /** Name of its API key. */
   readonly apiKey: string | undefined
+  /** `sha256:` and lower-case hex: which of the keys of that name. */
+  readonly apiKeyHash: string | undefined
   /** ms since 1970; `undefined`: nobody knows, so it was before any instant. */
   readonly issuedAt: number | undefined
   /** A token of ours that was issued for another: what that one was, only the time of a revocation tells. */
@@ -74,7 +77,7 @@ export function createRevokedList(): RevokedList {
     },
     has(presented, now) {
       if (all.size === 0) return false
-      const { issuer, apiKey, issuedAt, isDerived } = presented
+      const { issuer, apiKey, apiKeyHash, issuedAt, isDerived } = presented
       const counts: Judge = ({ target, notBefore, revokedAt, endsAt }) => {
         if (endsAt !== undefined && endsAt <= now) return false
         if (target.kind === 'claim' && target.issuer !== undefined && target.issuer !== issuer) return false
@@ -86,6 +89,7 @@ export function createRevokedList(): RevokedList {
         return entry !== undefined && counts(entry)
       }
       if (apiKey !== undefined && isIn(targetKey({ kind: 'api-key', name: apiKey }))) return true
+      if (apiKeyHash !== undefined && isIn(targetKey({ kind: 'api-key-hash', hash: apiKeyHash }))) return true
       if (issuer !== undefined && isIn(targetKey({ kind: 'issuer', issuer }))) return true
       for (const [claim, values] of byClaim) {
         const value = presented.claim(claim)

@@ -15,6 +15,7 @@ const nobody: Presented = {
   claim: () => undefined,
   apiKey: undefined,
   issuedAt: undefined,
+  apiKeyHash: undefined,
   isDerived: false,
 }
 const bearing = (claims: Record<string, unknown>, more: Partial<Presented> = {}): Presented => ({

@@ -43,6 +43,8 @@ export interface MirrorOptions {
   readonly now?: () => number
 }
 
+const isApiKey = ({ kind }: RevokedTarget): boolean => kind === 'api-key' || kind === 'api-key-hash'
+
 /** A quarter of the second within which a revocation is in force everywhere. */
 const pollMs = 200
 const sweepMs = 60_000
@@ -146,7 +148,7 @@ export function createRevokedTokens(
     },
     async revoke({ target, notBefore, keepMs: wanted }) {
       const at = clock()
-      const keep = wanted ?? (target.kind === 'api-key' ? undefined : keepMs)
+      const keep = wanted ?? (isApiKey(target) ? undefined : keepMs)
       const entry = { target, notBefore, revokedAt: at, endsAt: keep === undefined ? undefined : at + keep }
       await inTurn(async () => {
         await store.put(entry, at)
