@@ -29,6 +29,13 @@ export function parseExact(document: Uint8Array, maxDepth = 64): unknown {
   return marked === undefined ? JSON.parse(text) : restore(JSON.parse(marked))
 }
 
+/** As JSON writes it, and bigints (`authn/exact-claims.ts`) as the integers they are. */
+export function stringifyExact(document: object): string {
+  return JSON.stringify(document, (_name, value: unknown) =>
+    typeof value === 'bigint' ? json.rawJSON(String(value)) : value,
+  )
+}
+
 /** A number that was kept as it is written looks like an object, and is none. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !json.isRawJSON(value)

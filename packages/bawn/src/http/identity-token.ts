@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { withExactIntegers } from '../authn/exact-claims.ts'
 import type { Identity } from '../authn/identity.ts'
 import { claimAt } from '../authn/jwt-claims.ts'
 import type { JwtSigner } from '../tokens/jwt-signer.ts'
+import { stringifyExact } from './exact-json.ts'
 import type { Hint } from './hints.ts'
 
 export interface IdentityTokenOptions {
@@ -32,8 +34,10 @@ export function createIdentityToken(options: IdentityTokenOptions, clock: () => 
     const isGood = known !== undefined && now < known.until && now >= known.until - ttlMs
     if (isGood && known.hint === hint?.text) return known.token
     const taken: Record<string, unknown> = Object.create(null)
+    // Signed with the number of somebody else it would be believed.
+    const exact = withExactIntegers(identity.claims) as Identity['claims']
     for (const path of claims) {
-      const value = claimAt(identity.claims, path)
+      const value = claimAt(exact, path)
       if (value !== undefined) taken[path] = value
     }
     const iat = Math.floor(now / 1000)
@@ -51,7 +55,7 @@ export function createIdentityToken(options: IdentityTokenOptions, clock: () => 
       exp: Math.ceil(end / 1000),
       jti: randomUUID(),
     }
-    const token = signer.sign(JSON.stringify(payload), 'bawn-identity+jwt')
+    const token = signer.sign(stringifyExact(payload), 'bawn-identity+jwt')
     made.set(identity, { token, until: Math.min(end, now + ttlMs * worthSending), hint: hint?.text })
     return token
   }
