@@ -296,9 +296,16 @@ test('limits of time and size are for each backend, and for all together', async
     response.on('close', () => clearInterval(timer))
   }
   const two = [{ upstream: 'main' }, { upstream: 'b', required: false }]
-  const { kit, handlers } = await start(t, [
+  const { kit, handlers, lines } = await start(t, [
     { path: '/each', backends: [two[0], { ...two[1], response_timeout: '100ms' }] },
     { path: '/all', response_timeout: '200ms', sequential: true, backends: two },
+    {
+      path: '/late',
+      methods: ['POST'],
+      response_timeout: '100ms',
+      sequential: true,
+      backends: [{ ...two[1], method: 'GET' }, two[0]],
+    },
     { path: '/big', max_json_bytes: 100, backends: [{ ...two[0], max_json_bytes: 80 }, two[1]] },
   ])
   handlers['main'] = says('{"m":1}')
@@ -307,6 +314,12 @@ test('limits of time and size are for each backend, and for all together', async
     const answer = await get(kit.port, path)
     assert.deepEqual([answer.body, answer.headers.get('x-bawn-complete')], ['{"m":1}', 'false'], path)
   }
+  // When the time is over nobody is asked any more: it would be done, and the answer would say that it was not.
+  lines()
+  assert.equal(codeOf(await post(kit.port, '/late', '{}')), 'http.backend_failed')
+  await get(kit.port, '/each')
+  const asked = lines()
+  assert.deepEqual([asked[0], asked.includes('main POST /late')], ['b GET /late', false])
   handlers['main'] = slow
   assert.equal(codeOf(await get(kit.port, '/all')), 'http.backend_failed')
   const sized = (bytes: number): string => JSON.stringify({ a: 'x'.repeat(bytes - 8) })

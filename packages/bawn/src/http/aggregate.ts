@@ -121,6 +121,7 @@ function answer(
 class Calls {
   readonly #until: number
   readonly #ends = new Set<() => void>()
+  #isLate = false
 
   /** @param totalMs until all answers are whole; `undefined`: as long as upstreams take */
   constructor(totalMs: number | undefined) {
@@ -134,12 +135,17 @@ class Calls {
 
   /** @returns undefined where there is nothing (204). Rejects with what is wrong with the answer */
   async ask(backend: Backend, request: UpstreamRequest): Promise<Shaped | undefined> {
-    const ms = Math.min(backend.responseMs ?? Infinity, Math.max(1, this.#until - performance.now()))
+    const left = this.#until - performance.now()
+    // Who is asked all the same writes something of which nobody hears.
+    if (this.#isLate || left <= 0) throw new HttpError('http.upstream_timeout', 'no time was left to ask')
+    const ms = Math.min(backend.responseMs ?? Infinity, Math.max(1, left))
     const { promise: late, reject } = Promise.withResolvers<never>()
     // An answer that is in time leaves it behind.
     late.catch(() => {})
     let giveUp: (() => void) | undefined
     const expire = (): void => {
+      // A timer may be early by a part of a millisecond.
+      this.#isLate ||= ms >= left
       giveUp?.()
       reject(new HttpError('http.upstream_timeout', 'its answer was not whole in time'))
     }
