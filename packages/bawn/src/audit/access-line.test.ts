@@ -72,6 +72,13 @@ test('values that may be secret are not written, wherever they stand', () => {
     ['/a?token', '/a?token'],
     ['/a?token=', '/a?token=***'],
     ['/a?%zz=1&token=2', '/a?%zz=1&token=***'],
+    ['/a?next=/cb?token=1&x=2', '/a?next=/cb?token=***&x=2'],
+    ['/a?next=%2Fcb%3Ftoken%3D1%26y%3D2&x=2', '/a?next=***&x=2'],
+    ['/a?next=https%253A%252F%252Fh%252F%253Fx%3D1%2526code%253D7', '/a?next=***'],
+    ['/a?next=%2Fcb%3Fpage%3D1', '/a?next=%2Fcb%3Fpage%3D1'],
+    ['/a?token=/cb?x=1', '/a?token=***'],
+    ['/a?token[]=1&password%5B0%5D=2&user[pin]=3', '/a?token[]=***&password%5B0%5D=***&user[pin]=***'],
+    ['http://user:wo?rd@shop.example/a', 'http://***@shop.example/a'],
     ['http://user:word@shop.example/a', 'http://***@shop.example/a'],
     ['/users/@me?q=1', '/users/@me?q=1'],
   ]

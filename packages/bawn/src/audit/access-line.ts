@@ -136,16 +136,64 @@ const utf8 = (text: string): string => (plain.test(text) ? text : Buffer.from(te
 
 /** Without the values of parameters that may be secret, and without a name and password before the host. */
 function redacted(target: string, secret: ReadonlySet<string>, carriers: ReadonlySet<string>): string {
-  const mark = target.search(/[?#]/)
-  const before = mark === -1 ? target : target.slice(0, mark)
-  const path = before.startsWith('/') && !before.includes('@') ? before : before.replace(/\/\/[^/]*@/, '//***@')
+  const text = target.startsWith('/')
+    ? target
+    : target.replace(/^[^/?#]*\/\/[^/]*@/, whole => `${schemeOf(whole)}//***@`)
+  const mark = text.search(/[?#]/)
+  const before = mark === -1 ? text : text.slice(0, mark)
+  const path = before.includes('@') ? before.replace(/\/\/[^/]*@/, '//***@') : before
   if (mark === -1) return path
-  // Some servers divide at a semicolon too, and pages put tokens behind # as well.
-  const rest = target.slice(mark).replace(/([?&;#])([^?&;#=]*)=([^&;#]*)/g, (whole, before: string, name: string) => {
+  // `user[pin]` is a parameter to some servers, and one with members to others.
+  const isSecret = (name: string): boolean => {
     const known = nameOf(name)
-    return secret.has(known.toLowerCase()) || carriers.has(known) ? `${before}${name}=***` : whole
-  })
-  return `${path}${rest}`
+    return (
+      carriers.has(known) ||
+      known
+        .toLowerCase()
+        .split(/[[\]]/)
+        .some(part => secret.has(part))
+    )
+  }
+  return `${path}${withoutSecrets(text.slice(mark), isSecret, true)}`
+}
+
+const schemeOf = (text: string): string => text.slice(0, text.indexOf('//'))
+
+/** Some servers divide at a semicolon too, pages put tokens behind #, and a value may be an address with parameters of its own. */
+function withoutSecrets(text: string, isSecret: (name: string) => boolean, looksInside: boolean): string {
+  const begin = /[?&;#]([^?&;#=]*)=/g
+  let shown = ''
+  let copied = 0
+  for (let found = begin.exec(text); found !== null; found = begin.exec(text)) {
+    const from = begin.lastIndex
+    const isKnown = isSecret(found[1] ?? '')
+    const end = endOf(text, from, isKnown ? /[&;#]/g : /[?&;#]/g)
+    if (!isKnown && !(looksInside && hidesSecret(text.slice(from, end), isSecret))) continue
+    shown += `${text.slice(copied, from)}***`
+    copied = end
+    begin.lastIndex = end
+  }
+  return shown + text.slice(copied)
+}
+
+function endOf(text: string, from: number, delimiter: RegExp): number {
+  delimiter.lastIndex = from
+  return delimiter.exec(text)?.index ?? text.length
+}
+
+const encodedEquals = /%(?:25)*3d/i
+/** How often an address in an address is encoded; what is encoded more often is not written. */
+const maxEncoded = 3
+
+function hidesSecret(value: string, isSecret: (name: string) => boolean): boolean {
+  let text = value
+  for (let times = 0; encodedEquals.test(text); times++) {
+    const decoded = times === maxEncoded ? text : nameOf(text)
+    if (decoded === text) return true
+    text = `?${decoded}`
+    if (withoutSecrets(text, isSecret, false) !== text) return true
+  }
+  return false
 }
 
 function nameOf(text: string): string {
