@@ -52,7 +52,7 @@ test('one after the other, each with what those before it answered', async t => 
     {
       path: '/page/{id}',
       sequential: true,
-      query: ['q', 'Customer'],
+      query: ['q', 'Customer', 'customer[]', 'customer[x]', 'customers'],
       backends: [
         { upstream: 'main', name: 'user', upstream_path: '/users/{id}', target: 'data', allow: ['name'] },
         {
@@ -72,13 +72,13 @@ test('one after the other, each with what those before it answered', async t => 
   handlers['main'] = says(JSON.stringify({ data: user }).replace('"__n__"', number))
   handlers['b'] = says('[{"ref":"é x"}]')
   handlers['c'] = says('{"last":1}')
-  const answer = await get(kit.port, '/page/7?q=1;customer=2&Customer=3&z=4')
+  const answer = await get(kit.port, '/page/7?q=1;customer=2&Customer=3&z=4&customer%5B%5D=5&customer[x]=6&customers=7')
   assert.deepEqual([answer.status, answer.body], [200, '{"name":"Ann","collection":[{"ref":"é x"}],"last":1}'])
   assert.equal(answer.headers.get('x-bawn-complete'), 'true')
   assert.deepEqual(lines(), [
-    'main GET /users/7?q=1%3Bcustomer=2&Customer=3',
-    `b GET /by/${number}?q=1%3Bcustomer=2&customer=A%2F1%3Fx%3D1%26y%3Bz&page=7&kind=a%20b%26c&list=true`,
-    'c GET /%C3%A9%20x/x?q=1%3Bcustomer=2&Customer=3',
+    'main GET /users/7?q=1%3Bcustomer=2&Customer=3&customer%5B%5D=5&customer[x]=6&customers=7',
+    `b GET /by/${number}?q=1%3Bcustomer=2&customers=7&customer=A%2F1%3Fx%3D1%26y%3Bz&page=7&kind=a%20b%26c&list=true`,
+    'c GET /%C3%A9%20x/x?q=1%3Bcustomer=2&Customer=3&customer%5B%5D=5&customer[x]=6&customers=7',
   ])
 
   // What cannot be one segment of a path, or is missing, asks nobody; who is left out leaves out who needs it.

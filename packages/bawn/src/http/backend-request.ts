@@ -64,9 +64,16 @@ function targetOf(turn: Turn, admitted: Admitted, backend: Backend, earlier: Ear
   return `${path}${query}`
 }
 
+/** To many servers `name[]` and `name[x]` belong to `name`, which then is a list of theirs and ours. */
+function isOneOf(names: ReadonlySet<string>, name: string): boolean {
+  const folded = foldKey(name)
+  const bracket = folded.indexOf('[')
+  return names.has(folded) || (bracket !== -1 && names.has(folded.slice(0, bracket)))
+}
+
 /** Behind what is left of the caller's; `;` in that divides nothing, for some servers would find a parameter of ours in it. */
 function withOwn(query: string, own: readonly string[], names: ReadonlySet<string>): string {
-  const others = query === '' ? [] : everyParameter(query).filter(({ name }) => !names.has(foldKey(name)))
+  const others = query === '' ? [] : everyParameter(query).filter(({ name }) => !isOneOf(names, name))
   return `?${[...others.map(({ text }) => text.replaceAll(';', '%3B')), ...own].join('&')}`
 }
 
