@@ -102,6 +102,7 @@ const concerning: readonly (readonly [sql: string, name: string])[] = [
   ['create view v2 as select * from v1', 'v2'],
   ['create materialized view v3 as select email from v2', 'v3'],
   ['alter view v2 rename to v4', 'v4'],
+  ['explain analyze create materialized view v5 as select id, email from people', 'v5'],
   ["create table child () inherits (people)~insert into child (id, email) values (2, 'ann@x.com')", 'child'],
   [
     "create table grandchild () inherits (child)~insert into grandchild (id, email) values (3, 'ann@x.com')",

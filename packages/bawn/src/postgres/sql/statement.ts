@@ -213,10 +213,16 @@ export function examineStatement(raw: RawStmt, context: Context): Examined {
   }
   const results = examineKind(kind, statement, node, context)
   const declares = kind === 'DeclareCursorStmt'
-  const schemaChange = changesSchema(kind)
-  const apart = schemaChange && changesApart(kind, statement, context.names)
+  const [ran, run] = explained(kind, statement)
+  const schemaChange = changesSchema(ran)
+  const apart = schemaChange && changesApart(ran, run, context.names)
   const executes = 'ExecuteStmt' in node ? node.ExecuteStmt.name : undefined
   return { verb, results, schemaChange, apart, declares, executes, named: freed(node, context) }
+}
+
+/** `EXPLAIN ANALYZE` runs what it explains, be that one that makes a table or a materialized view. */
+function explained(kind: string, statement: Struct): readonly [kind: string, statement: Struct] {
+  return (kind === 'ExplainStmt' && unwrap(statement['query'])) || [kind, statement]
 }
 
 function freed(node: Node, context: Context): NamedEffect | undefined {
