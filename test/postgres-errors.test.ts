@@ -186,6 +186,9 @@ test('where something protected is at stake, the text stays here, and DETAIL as 
       "create table t as execute p ('ann'",
       'select u&"p" from t where',
       "create role x password 'a' wrong",
+      "execute function ('ann@x.com'",
+      "execute procedure/**/('ann@x.com'",
+      "execute function /**/ ('ann@x.com'",
     ]) {
       const error = await told(client, sql)
       assert.equal(error?.code, '42601')

@@ -60,7 +60,9 @@ function namesIn(snapshot: SchemaSnapshot): readonly string[] {
 /** @returns a test that is true when a text may name something protected, be it in a string, or bring a password, or a value for what was prepared */
 export function createMentions(snapshot: SchemaSnapshot): Prefilter {
   const named = [...namesIn(snapshot), 'u&"', 'password'].map(pattern)
-  const expression = new RegExp(`${named.join('|')}|\\bexecute\\b(?!\\s*(?:function\\b|procedure\\b|[0-9;]|$))`, 'i')
+  // What is prepared may be called `function`: only a trigger's goes on with a name.
+  const otherwise = String.raw`\bexecute\b(?!\s+(?:function|procedure)\s+["\w]|\s*(?:[0-9;]|$))`
+  const expression = new RegExp(`${named.join('|')}|${otherwise}`, 'i')
   return text => expression.test(text)
 }
 
