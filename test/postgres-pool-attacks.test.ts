@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
+import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
 import { MessageBuilder } from '../packages/bawn/src/postgres/wire/builder.ts'
 import { front } from '../packages/bawn/src/postgres/wire/message.ts'
 import { until } from './limits-kit.ts'
 import { listenWithPool, type PooledDoor } from './pool-kit.ts'
-import { cells, type Kit, type RawClient, rawLogin, say, startKit } from './postgres-kit.ts'
+import { cells, type Kit, type RawClient, rawLogin, say, startKit, withClient } from './postgres-kit.ts'
 
 // Clients that leave a connection of a pool in the middle of something, on purpose: nobody gets another's answer, and no byte goes to the
 // server that was not looked at.
@@ -155,3 +156,49 @@ for (const mode of modes) {
     last.socket.destroy()
   })
 }
+
+test('transaction mode: what was planned before it had to wait for a connection is planned again', async () => {
+  const { host, port, user, password } = kit.postgres
+  const catalogue = new pg.Pool({ host, port, user, password, database: 'postgres', max: 1 })
+  let gate: Promise<void> | undefined
+  let now = 0
+  let planning = 0
+  const schema = createSchemaSource({
+    async query(sql, parameters) {
+      await gate
+      return (await catalogue.query(sql, [...parameters])).rows
+    },
+    fields: kit.state.catalogue.fields,
+    database: 'shop',
+    now: () => now,
+  })
+  const fresh = schema.fresh.bind(schema)
+  schema.fresh = age => {
+    planning += 1
+    return fresh(age)
+  }
+  const pooled = await listenWithPool(kit, { mode: 'transaction', size: 1 }, { database: { schema } })
+  doors.push(pooled)
+  try {
+    await withClient(pooled.as('billy'), async first => {
+      await withClient(pooled.as('billy'), async second => {
+        await first.query("insert into people (id, email) values (70, 'ann@x.com')")
+        const { promise, resolve } = Promise.withResolvers<void>()
+        gate = promise
+        now = 60_000
+        planning = 0
+        const begun = first.query('begin')
+        await until(() => planning === 1)
+        const late = second.query('select email from late where id = 70')
+        await until(() => planning === 2)
+        resolve()
+        await begun
+        await first.query('create view late as select id, email from people')
+        await first.query('commit')
+        assert.equal((await late).rows[0]?.email, 'ann@x.com')
+      })
+    })
+  } finally {
+    await catalogue.end()
+  }
+})

@@ -78,6 +78,8 @@ export class Requests implements Turn {
       this.#presented = true
       if (this.reader.type !== front.terminate && !this.#hasServer()) {
         this.#until = this.#hasServer
+        // That may take long: grants, rules and the schema are those of then.
+        this.#planned = undefined
         return
       }
       if (this.#frame() === 'wait') return
