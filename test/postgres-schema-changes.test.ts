@@ -126,6 +126,25 @@ test('what may concern a protected table is known before the next statement', as
   })
 })
 
+test('what was sent before another change may concern a protected table by the time it is carried out', async () => {
+  const config = await door(kit.state.catalogue.fields)
+  await withClient(config, async first => {
+    await withClient(config, async second => {
+      await first.query('select pg_advisory_lock(7)')
+      const late = second.query('select pg_advisory_xact_lock(7); create view over_late as select * from late')
+      const waits = "select from pg_locks where locktype = 'advisory' and not granted"
+      for (const deadline = Date.now() + 10_000; (await kit.direct(waits)).length === 0; ) assert(Date.now() < deadline)
+      await first.query('create view late as select id, email from people')
+      await first.query('select email from late limit 1')
+      await first.query('select pg_advisory_unlock(7)')
+      await late
+      for (const client of [first, second]) {
+        assert.equal((await client.query('select email from over_late limit 1')).rows[0]?.email, 'ann@x.com')
+      }
+    })
+  })
+})
+
 /** A gateway of its own at the same database: its knowledge does not grow old either. */
 async function node(): Promise<pg.ClientConfig> {
   const shop = kit.state.databases.get('shop')

@@ -66,6 +66,8 @@ export class Conversation {
    * ends it (`PendingQueue.readySent`).
    */
   schemaChangedAt: number | undefined
+  /** Epoch by which a statement on its way was found to change nothing that is protected. */
+  apartIn: number | undefined
   /** Of which other gateways were told. */
   announcedAt: number | undefined
   /** The server reads CopyData, and over Sync: `skipping-sync`, until the end of the data was sent. */
@@ -248,11 +250,14 @@ export class Conversation {
     followChanges(this)
   }
 
-  /** To be called before the message that runs a statement is sent. */
-  noteRun(plan: LivePlan): void {
+  /** To be called before the message that runs a statement is sent. @param epoch of the schema that it was planned with */
+  noteRun(plan: LivePlan, epoch = this.snapshot?.epoch): void {
     this.runs += 1
     if (plan.kind === 'protected' && plan.declares) this.declarations += 1
-    if (plan.schemaChange && this.database.schema.isChangedBy(plan)) this.schemaChangedAt = this.pending.readySent + 1
+    if (plan.schemaChange) {
+      if (this.database.schema.isChangedBy(plan)) this.schemaChangedAt = this.pending.readySent + 1
+      else this.apartIn ??= epoch
+    }
     if (plan.makes !== undefined) this.unread = [...new Set([...this.unread, ...plan.makes])]
   }
 

@@ -34,6 +34,14 @@ export class ObjectChanges {
 export function followChanges(talk: Conversation): void {
   const { objectChanges } = talk
   const { firewall, schema } = talk.database
+  if (talk.apartIn !== undefined) {
+    // What it names may have come to be something else while it was on its way.
+    if (schema.current !== undefined && schema.current.epoch !== talk.apartIn) {
+      schema.outdate()
+      schema.announce()
+    }
+    if (talk.pending.outstandingReady === 0) talk.apartIn = undefined
+  }
   // Other sessions of this gateway must know of new views and children before they name one.
   if (talk.isSchemaStale && talk.announcedAt !== talk.schemaChangedAt) {
     talk.announcedAt = talk.schemaChangedAt

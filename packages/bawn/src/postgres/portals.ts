@@ -200,7 +200,7 @@ export function execute(turn: Turn): Step {
   talk.executedIn = talk.batch
   const done = noteTraces(talk, known?.traces, talk.noteSent(known?.plan, known?.reading, known?.match))
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
-    turn.talk.noteRun(known.plan)
+    turn.talk.noteRun(known.plan, known.snapshot.epoch)
     const { deallocates } = known.traces ?? {}
     if (typeof deallocates === 'object') talk.send({ kind: 'execute', done, answer: deallocated })
     else talk.sendPlain('execute', undefined, undefined, undefined, done)
@@ -226,7 +226,7 @@ export function execute(turn: Turn): Step {
     // By the name as the client wrote it: the server repeats it when there is no such portal.
     talk.toServer.append(buildDescribePortal(buffer.toString('latin1', start + 5, nameEnd)))
   }
-  turn.talk.noteRun(portal.plan)
+  turn.talk.noteRun(portal.plan, portal.snapshot.epoch)
   portal.describedAt = talk.runs
   const execution = turn.talk.newExecution(portal.plan, portal.snapshot, portal.sealed)
   portal.sealed = undefined

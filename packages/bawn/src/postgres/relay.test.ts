@@ -83,6 +83,7 @@ function conversation(): Conversation {
     gate: { open: false, decide: () => ({ kind: 'permit', rule: 'test' }) },
     limits: noSessionLimits,
     schema: {
+      current: undefined,
       fresh: () => snapshot,
       refresh: async () => snapshot,
       outdate: () => {},
