@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -6,6 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import { deriveScramVerifier } from '../packages/bawn/src/accounts/scram-verifier.ts'
+import type { AccountStore, ScramVerifier } from '../packages/bawn/src/accounts/store.ts'
+import { createScramMechanism } from '../packages/bawn/src/authn/scram-mechanism.ts'
 import type { Certificate } from '../packages/demo/src/certificates.ts'
 import { freePort, listen } from '../packages/demo/src/listen.ts'
 import { password, startKit } from '../test/postgres-kit.ts'
@@ -35,6 +39,9 @@ export interface Peers {
   stop(): Promise<void>
 }
 
+/** Of the passwords of clients. Only they pay for more, and two hundred of them would log in for longer than they are measured. */
+const scramRounds = 64
+
 /** What the process of the door tells the one that measures. */
 interface Ready {
   readonly door: number
@@ -42,6 +49,8 @@ interface Ready {
   readonly port: number
   readonly password: string
   readonly authority: string
+  /** What PgBouncer checks the password of its clients by, of as many rounds as the door does. */
+  readonly verifier: string
   /** For PgBouncer; of the same kind as the door's. */
   readonly certificate: Certificate
 }
@@ -65,15 +74,40 @@ async function serve(setup: string, fields: readonly unknown[]): Promise<void> {
   if (shop === undefined) throw new Error('no database')
   // In clear towards the server, as the peers.
   const databases = new Map([['shop', { ...shop, upstream: { ...shop.upstream, tls: undefined } }]])
+  // PgBouncer logs in with what its clients have proved.
+  const scram = await deriveScramVerifier(password, randomBytes(16), scramRounds)
+  const verifier = verifierText(scram)
+  await kit.direct(`create role billy superuser login password '${verifier}'`)
   const limits = { max_connections: 10_000, max_frame_bytes: 64 * 1024 * 1024 }
-  const door = await kit.listen({ ...limits, tls: undefined }, { databases })
-  const secure = await kit.listen(limits, { databases })
+  const roles = new Map([
+    ['billy', ['billing']],
+    ['sue', ['support']],
+  ])
+  const store: AccountStore = {
+    name: 'staff',
+    find: async name => {
+      const has = roles.get(name)
+      return has && { name, roles: has, scram, locked: false }
+    },
+    list: async () => [],
+    add: async () => {},
+    setVerifier: async () => {},
+    close: async () => {},
+  }
+  const [secret, decoyIterations] = [randomBytes(32), scramRounds]
+  const state = {
+    databases,
+    scram: createScramMechanism({ stores: [store], decoySecret: async () => secret, decoyIterations }),
+  }
+  const door = await kit.listen({ ...limits, tls: undefined }, state)
+  const secure = await kit.listen(limits, state)
   const ready: Ready = {
     door: door.address.port,
     secure: secure.address.port,
     port: kit.postgres.port,
     password: kit.postgres.password,
     authority: kit.authority.certificate,
+    verifier,
     certificate: kit.authority.issue('PgBouncer', 'server', ['localhost', '127.0.0.1']),
   }
   console.log(JSON.stringify(ready))
@@ -81,6 +115,12 @@ async function serve(setup: string, fields: readonly unknown[]): Promise<void> {
     await kit.stop()
     process.exit()
   })
+}
+
+/** As PostgreSQL and PgBouncer keep it. */
+function verifierText({ iterations, salt, storedKey, serverKey }: ScramVerifier): string {
+  const [salted, stored, server] = [salt, storedKey, serverKey].map(bytes => Buffer.from(bytes).toString('base64'))
+  return `SCRAM-SHA-256$${iterations}:${salted}$${stored}:${server}`
 }
 
 async function relay(port: number): Promise<void> {
@@ -121,7 +161,9 @@ export async function startPeers(file: string): Promise<Peers> {
     rmSync(folder, { recursive: true, force: true })
   }
   const own = async (role: string, ...more: string[]): Promise<{ readonly pid: number; readonly line: string }> => {
-    const child = spawn(process.execPath, [file, role, ...more], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const profile = role === '--door' ? process.argv.indexOf('--profile') : -1
+    const flags = profile === -1 ? [] : ['--cpu-prof', `--cpu-prof-dir=${process.argv[profile + 1]}`]
+    const child = spawn(process.execPath, [...flags, file, role, ...more], { stdio: ['pipe', 'pipe', 'inherit'] })
     children.push(child)
     const [line]: unknown[] = await Promise.race([
       once(createInterface({ input: child.stdout }), 'line'),
@@ -145,31 +187,30 @@ export async function startPeers(file: string): Promise<Peers> {
       name,
       port,
       pid,
-      environment: { ...plain, PGPORT: `${port}`, ...more },
+      environment: { ...plain, ...more, PGPORT: `${port}` },
     })
     const ours = { PGUSER: 'billy', PGPASSWORD: password, PGDATABASE: 'shop' }
-    const theirs = { ...root, PGDATABASE: 'shop' }
     const tls = {
       PGHOST: 'localhost',
       PGHOSTADDR: '127.0.0.1',
       PGSSLMODE: 'verify-full',
       PGSSLROOTCERT: join(folder, 'ca.pem'),
     }
-    const direct = at('direct', ready.port, undefined, root)
+    const direct = at('direct', ready.port, undefined, { ...ours, PGDATABASE: root.PGDATABASE })
     return {
       targets: [
         direct,
-        at('PgBouncer', bouncer.port, bouncer.child.pid, theirs),
-        at('haproxy', haproxy.port, haproxy.child.pid, root),
-        at('pipe', Number(pipe.line), pipe.pid, root),
+        at('PgBouncer', bouncer.port, bouncer.child.pid, ours),
+        at('haproxy', haproxy.port, haproxy.child.pid, direct.environment),
+        at('pipe', Number(pipe.line), pipe.pid, direct.environment),
         at('Bawn', ready.door, door.pid, ours),
       ],
       secure: [
         direct,
-        at('PgBouncer', bouncer.port, bouncer.child.pid, { ...theirs, ...tls }),
+        at('PgBouncer', bouncer.port, bouncer.child.pid, { ...ours, ...tls }),
         at('Bawn', ready.secure, door.pid, { ...ours, ...tls }),
       ],
-      direct: direct.environment,
+      direct: { ...direct.environment, ...root },
       stop,
     }
   } catch (error) {
@@ -186,17 +227,19 @@ interface Peer {
 async function startBouncer(folder: string, ready: Ready): Promise<Peer> {
   const port = await freePort()
   const file = join(folder, 'pgbouncer.ini')
+  writeFileSync(join(folder, 'users.txt'), `"billy" "${ready.verifier}"\n`, { mode: 0o600 })
   writeFileSync(join(folder, 'bouncer.crt'), ready.certificate.certificate)
   writeFileSync(join(folder, 'bouncer.key'), ready.certificate.key, { mode: 0o600 })
   writeFileSync(
     file,
     `[databases]
-shop = host=127.0.0.1 port=${ready.port} dbname=postgres user=postgres password=${ready.password}
+shop = host=127.0.0.1 port=${ready.port} dbname=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
-auth_type = any
+auth_type = scram-sha-256
+auth_file = ${folder}/users.txt
 pool_mode = session
 default_pool_size = 210
 max_client_conn = 400
@@ -260,5 +303,14 @@ export function rotated<Item>(items: readonly Item[], round: number): Item[] {
 /** A number of the command line. */
 export function option(name: string, otherwise: number): number {
   const at = process.argv.indexOf(name)
-  return at === -1 ? otherwise : Number(process.argv[at + 1])
+  if (at === -1) return otherwise
+  const value = Number(process.argv[at + 1])
+  if (!(value > 0)) throw new Error(`${name} wants a number`)
+  return value
+}
+
+/** What the command line says behind a name, between commas; `undefined`: nothing. */
+export function choice(name: string): readonly string[] | undefined {
+  const at = process.argv.indexOf(name)
+  return at === -1 ? undefined : (process.argv[at + 1] ?? '').split(',')
 }

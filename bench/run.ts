@@ -7,6 +7,7 @@ import { join } from 'node:path'
 // `npm run bench`: every benchmark, one after the other. Each measures what it compares side by side in one run, because only such figures may be
 // compared, and prints Markdown or plain text to stdout and its progress to stderr. With --write each becomes its section of docs/performance.md,
 // with the conditions that it ran under. Names on the command line choose: npm run bench -- --write envelope
+// What stands behind the first further option is the benchmark's own: npm run bench -- postgres --only prepared --clients 1,8
 
 const benchmarks = {
   envelope: 'Sealing and opening values',
@@ -34,10 +35,10 @@ function conditions(): string {
   ].join('\n')
 }
 
-async function run(name: string): Promise<string> {
+async function run(name: string, options: readonly string[]): Promise<string> {
   const file = join(root, 'bench', `${name}.ts`)
   if (!existsSync(file)) throw new Error(`there is no bench/${name}.ts`)
-  const child = spawn(process.execPath, [file], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [file, ...options], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text
@@ -50,8 +51,13 @@ async function run(name: string): Promise<string> {
   return text.includes('|---') ? text : `\`\`\`text\n${text}\n\`\`\``
 }
 
-const args = process.argv.slice(2)
-const chosen = args.filter(arg => arg !== '--write')
+const given = process.argv.slice(2)
+const args = given.filter(arg => arg !== '--write')
+const isWritten = given.length > args.length
+const from = args.findIndex(arg => arg.startsWith('--'))
+const chosen = from === -1 ? args : args.slice(0, from)
+const options = args.slice(chosen.length)
+if (options.length > 0 && chosen.length !== 1) throw new Error('options are those of one benchmark: name it')
 const unknown = chosen.filter(name => !(name in benchmarks))
 if (unknown.length > 0) throw new Error(`no benchmark is called ${unknown}; there are ${Object.keys(benchmarks)}`)
 
@@ -64,8 +70,8 @@ for (const [name, title] of Object.entries(benchmarks)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue
   const at = conditions()
   console.log(`## ${title}\n\n${at}\n`)
-  known.set(title, `${at}\n\n${await run(name)}`)
-  if (!args.includes('--write')) continue
+  known.set(title, `${at}\n\n${await run(name, options)}`)
+  if (!isWritten) continue
   // At once, so that what follows may be stopped.
   const sections = Object.values(benchmarks).flatMap(one => (known.has(one) ? [`## ${one}\n\n${known.get(one)}`] : []))
   writeFileSync(page, `${[intro.trim(), ...sections].join('\n\n')}\n`)
