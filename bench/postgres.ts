@@ -6,7 +6,8 @@ import { cpuMicroseconds, median } from './processor-time.ts'
 
 // pgbench -S through Bawn, straight at PostgreSQL, and through others: rounds interleaved, on one machine, in one run. The figure to look
 // at is the proxy's own CPU time per transaction: on a machine that others use as well, transactions per second say little.
-// `--seconds 5 --rounds 5` for a longer run; `--only prepared,tls --clients 1,8` for some of the rows (simple, extended, prepared, pipeline,
+// Each run is a number of transactions, not a time: pgbench counts time from before its logins, and on a busy machine nothing is left of it.
+// `--transactions 80000 --rounds 5` for a longer run; `--only prepared,tls --clients 1,8` for some of the rows (simple, extended, prepared, pipeline,
 // tls, logins); `--profile FOLDER` for a CPU profile of the door. Large results are measured by postgres-results.ts, idle sessions
 // and the search for plans by postgres-sessions.ts.
 
@@ -21,10 +22,10 @@ interface Measured {
 
 type Figures = ReadonlyMap<string, readonly Measured[]>
 
-/** More clients than this take longer to log in than a short run lasts: they have a number of transactions each in place of a time. */
-const fewClients = 64
+/** A pipeline's are this many, and one client waits for each. */
+const queriesPiped = 16
 
-const seconds = option('--seconds', 1)
+const transactions = option('--transactions', 16_000)
 const rounds = option('--rounds', 3)
 const only = choice('--only')
 const clientNumbers = choice('--clients')
@@ -39,14 +40,14 @@ function isWanted(part: string, clients?: number): boolean {
 async function measure(): Promise<void> {
   const pipeline = join(tmpdir(), `bawn-pipeline-${process.pid}.sql`)
   const select = '\\set aid random(1, 100000 * :scale)\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n'
-  writeFileSync(pipeline, `\\startpipeline\n${select.repeat(16)}\\endpipeline\n`)
+  writeFileSync(pipeline, `\\startpipeline\n${select.repeat(queriesPiped)}\\endpipeline\n`)
   const peers = await startPeers(import.meta.filename)
   try {
     await run('pgbench', ['-i', '-q', '-s', '5'], { env: peers.direct })
     for (const target of [...peers.targets, ...peers.secure]) {
       process.stderr.write(`warming ${target.name}\n`)
       for (const mode of ['simple', 'extended', 'prepared']) {
-        await benchOnce(target, ['-S', '-M', mode, '-c', '8', '-T', '1'], 0)
+        await benchOnce(target, ['-S', '-M', mode, '-c', '8', '-t', '1000'], 0)
       }
     }
     const logins = await measureLogins(peers.targets, '')
@@ -54,18 +55,18 @@ async function measure(): Promise<void> {
     printLogins([...logins, ...secureLogins])
 
     console.log(
-      `pgbench -S, scale 5, ${seconds} s a run, median of ${rounds} interleaved rounds, no protected column touched. µs are the proxy's own CPU time per transaction, without its logins; ratios are medians of those of each round.\n`,
+      `pgbench -S, scale 5, ${transactions} transactions a run (half of it with one client), median of ${rounds} interleaved rounds, no protected column touched. µs are the proxy's own CPU time per transaction, without its logins; ratios are medians of those of each round.\n`,
     )
     const heads = ['direct tps', 'Bawn, of direct', 'of PgBouncer', 'PgBouncer µs', 'haproxy µs', 'pipe µs', 'Bawn µs']
     const ratios = ['Bawn / PgBouncer', 'Bawn / pipe', 'added ms', 'of PgBouncer’s']
     console.log(`| protocol, clients | ${[...heads, ...ratios].join(' | ')} |`)
     console.log(`|---${'|---'.repeat(heads.length + ratios.length)}|`)
     const row = async (title: string, isSecure: boolean, clients: number, args: readonly string[]): Promise<void> => {
-      const length = clients > fewClients ? ['-t', `${Math.ceil(seconds * 100)}`] : ['-T', `${seconds}`]
+      const each = Math.ceil(transactions / (args.includes('-f') ? queriesPiped / 4 : 1) / Math.max(2, clients))
       const figures = await alternate(title, isSecure ? peers.secure : peers.targets, target =>
         benchOnce(
           target,
-          [...args, '-c', `${clients}`, ...length],
+          [...args, '-c', `${clients}`, '-t', `${each}`],
           clients * loginCost(isSecure ? secureLogins : logins, target),
         ),
       )
@@ -78,7 +79,7 @@ async function measure(): Promise<void> {
     }
     for (const mode of ['extended', 'prepared']) {
       if (!isWanted('pipeline', 8)) continue
-      await row(`${mode}, 16 in a pipeline, 8`, false, 8, ['-f', pipeline, '-s', '5', '-M', mode])
+      await row(`${mode}, ${queriesPiped} in a pipeline, 8`, false, 8, ['-f', pipeline, '-s', '5', '-M', mode])
     }
     for (const mode of ['simple', 'prepared']) {
       for (const clients of [1, 8, 32, 200]) {
@@ -116,7 +117,7 @@ interface LoginRow {
 
 async function measureLogins(targets: readonly Target[], suffix: string): Promise<readonly LoginRow[]> {
   const figures = await alternate(`logins${suffix}`, targets, target =>
-    benchOnce(target, ['-S', '-C', '-c', '4', '-T', `${seconds}`], 0),
+    benchOnce(target, ['-S', '-C', '-c', '4', '-t', `${Math.ceil(transactions / 400)}`], 0),
   )
   return targets.map(({ name }) => {
     const all = figures.get(name) ?? []
