@@ -39,7 +39,7 @@ export interface Peers {
   stop(): Promise<void>
 }
 
-/** Of the passwords of clients. Only they pay for more, and two hundred of them would log in for longer than they are measured. */
+/** Of the passwords of clients, who alone pay for more. With the usual 4,096 two hundred clients would log in for longer than they are measured. */
 const scramRounds = 64
 
 /** What the process of the door tells the one that measures. */
