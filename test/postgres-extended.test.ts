@@ -125,6 +125,19 @@ test('a suspended portal goes on where it was, each run with a line of its own',
   )
 })
 
+test('a portal over nothing protected that goes on is told by no line, as little as it is when it begins', async () => {
+  await ask(raw, 1, say.parse('numbers', 'select generate_series(1, 3)'), say.sync)
+  for (const begin of [say.execute('', 1), say.describe('P', '')]) {
+    await ask(raw, 1, say.query('begin'))
+    await ask(raw, 1, say.bind('', 'numbers'), begin, say.sync)
+    const { letters } = await ask(raw, 1, say.execute('', 1), say.sync)
+    assert.equal(letters, 'DsZ')
+    await ask(raw, 1, say.query('commit'))
+  }
+  assert.deepEqual(kit.events, [])
+  await ask(raw, 1, say.close('S', 'numbers'), say.sync)
+})
+
 test('1,000 messages in one write: one answer each, in order', async () => {
   const messages: Buffer[] = [say.parse('many', 'select $1::text, email from people where id = 1')]
   for (let index = 0; index < 333; index += 1)

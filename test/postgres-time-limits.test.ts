@@ -92,6 +92,21 @@ for (const { name, lift, config = {} } of liftings) {
   })
 }
 
+test('a statement that was prepared long ago takes too long by its values, and the next one is not hit', async () => {
+  const { as } = await listenWithLimits(kit, { statement_timeout: '200ms' })
+  await withClient(as('billy'), async client => {
+    const sleep = (seconds: number) => client.query({ name: 'sleep', text: 'select pg_sleep($1)', values: [seconds] })
+    // Otherwise PostgreSQL itself is quicker than the gateway.
+    await client.query('set statement_timeout = 0')
+    for (let round = 0; round < 2; round += 1) {
+      await sleep(0)
+      await sleep(0)
+      assert.equal((await failureOf(sleep(60))).code, '57014')
+    }
+    await sleep(0)
+  })
+})
+
 test('nor does a function, a role of the database, or the extended protocol without Sync lift it', async () => {
   const { as, door } = await listenWithLimits(kit, { statement_timeout: '200ms' })
   await withClient(as('billy'), async client => {

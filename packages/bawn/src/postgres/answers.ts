@@ -7,15 +7,15 @@ import { errorResponse, toGatewayError } from './failure.ts'
 import { copyFail, IncomingCopy } from './incoming-copy.ts'
 import { isAsPlanned, otherCopy, outgoingCopy } from './outgoing-copy.ts'
 import type { Pending } from './pending.ts'
+import { passPlainAnswers } from './plain-answers.ts'
 import { parameterStatuses } from './pool/connection.ts'
-import { settleBatch } from './pool/trace-notes.ts'
 import { logicalColumns, planRow, revealRow } from './rows.ts'
 import { logicalTypes } from './seal.ts'
 import { StraySyncs } from './stray-syncs.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { parseErrorResponse, rebuildErrorResponse } from './wire/error-response.ts'
 import { FrameReader } from './wire/frame-reader.ts'
-import { back, status } from './wire/message.ts'
+import { back } from './wire/message.ts'
 import {
   buildParameterDescription,
   buildRowDescription,
@@ -55,7 +55,11 @@ export class Answers {
 
   /** Takes received bytes; what they lead to is in the conversation's outputs. @throws {WireError} */
   receive(chunk: Buffer): void {
-    this.reader.push(chunk)
+    const isFree = !this.#muted && this.#outgoing === undefined && this.reader.isBetweenFrames
+    const passed = isFree ? passPlainAnswers(this.#talk, chunk, this.#strays) : 0
+    if (passed > 0) this.#talk.toClient.slice(chunk, 0, passed, false)
+    if (passed === chunk.length) return
+    this.reader.push(chunk, passed)
     while (this.reader.next()) this.#frame()
     this.#flushRows()
     this.#rowsBuffer = undefined
@@ -326,22 +330,13 @@ export class Answers {
   }
 
   #ready(head: Pending): void {
-    const talk = this.#talk
     const { buffer, start, end } = this.reader
     if (end - start !== 6) throw new WireError('ReadyForQuery of another length')
-    talk.transaction = buffer.readUInt8(start + 5)
-    talk.endCopy()
-    talk.parameters.isReset = false
     this.#outgoing = undefined
     this.#muted = false
-    this.#strays.next()
-    if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
-    talk.pending.shift()
-    if (talk.transaction === status.idle) talk.endTransaction(head.batch)
+    this.#talk.becameReady(head, buffer.readUInt8(start + 5), this.#strays)
     if (head.swallow === true) this.#dropping = true
     else this.#forward()
-    if (talk.prepared !== undefined) settleBatch(talk, this.#strays)
-    talk.settle(this.#strays)
   }
 
   /** Of a Sync that the server has answered after all. */
@@ -385,7 +380,7 @@ export class Answers {
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {
-    const revised = tellTimeout(this.#talk, head, fields)
+    const revised = tellTimeout(this.#talk, fields)
     if (reviseError(this.#talk, head, fields) || revised) this.#send(rebuildErrorResponse(fields))
     else this.#forward()
   }

@@ -17,6 +17,7 @@ import type { Leftover } from './pool/connection.ts'
 import { ReportedParameters } from './pool/reported-parameters.ts'
 import type { ServerStatements } from './pool/server-statements.ts'
 import { SessionSettings } from './pool/session-settings.ts'
+import { settleBatch } from './pool/trace-notes.ts'
 import type { FieldAbility, SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import { SqlStatements } from './sql-statements.ts'
 import type { DatabaseState, DoorState } from './state.ts'
@@ -74,8 +75,8 @@ export class Conversation {
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
   /** What becomes of that data, where columns are protected. */
   incoming: IncomingCopy | undefined
-  /** What runs for too long and was therefore cancelled. */
-  timedOut: Pending | undefined
+  /** What runs for too long and was therefore cancelled, by `headNumber`. */
+  timedOut: number | undefined
   /** Lines were added to the trail that must be written before this turn's bytes leave. */
   uncommitted = false
   /** Opened values of this run are in `toClient` and nothing in the trail speaks of them yet. */
@@ -170,7 +171,10 @@ export class Conversation {
     undo?: (() => void) | undefined,
     done?: (() => void) | undefined,
   ): void {
-    this.#queue({ kind, batch: this.batch, statement, portal, undo, done })
+    const isOfNothing = statement === undefined && portal === undefined && undo === undefined && done === undefined
+    // A description is forwarded as it is only where it is known to be of nothing protected.
+    const isPlain = isOfNothing && (kind === 'sync' || kind === 'query' || kind === 'execute')
+    this.#queue({ kind, batch: this.batch, statement, portal, undo, done, isPlain })
   }
 
   #queue(entry: Pending): void {
@@ -232,6 +236,19 @@ export class Conversation {
   /** CopyDone or CopyFail goes to the server. */
   noteCopyEnd(): void {
     if (this.copyIn === 'skipping-sync') this.copyIn = 'ending'
+  }
+
+  /** ReadyForQuery came for the head. @param transaction what it says */
+  becameReady(head: Pending, transaction: number, strays: StraySyncs): void {
+    this.transaction = transaction
+    this.endCopy()
+    this.parameters.isReset = false
+    strays.next()
+    if (head.execution !== undefined) this.tellEnd(head.execution, 'permit', undefined)
+    this.pending.shift()
+    if (transaction === status.idle) this.endTransaction(head.batch)
+    if (this.prepared !== undefined) settleBatch(this, strays)
+    this.settle(strays)
   }
 
   /** A batch has ended, or what was still to come of one. */

@@ -29,12 +29,25 @@ export interface Pending {
   readonly done?: (() => void) | undefined
   /** For positions in the server's error. */
   readonly edited?: EditedText | undefined
+  /** Nothing of it is told, put back or done when it is answered, and what answers it is nobody's to look at. */
+  readonly isPlain?: boolean
 }
+
+function plain(kind: Pending['kind']): Pending {
+  return { kind, batch: -1, statement: undefined, portal: undefined, undo: undefined, done: undefined, isPlain: true }
+}
+
+/** Messages of which one is as another, by the unnamed portal: nothing has to be remembered of each, not even its batch. */
+export const plainParse: Pending = plain('parse')
+export const plainBind: Pending = plain('bind')
+export const plainDescribe: Pending = plain('describe-portal')
+export const plainExecute: Pending = plain('execute')
 
 /** Messages that wait for their answers, in order. */
 export class PendingQueue {
   #entries: Pending[] = []
   #head = 0
+  #shifted = 0
   /** Syncs that COPY reads over. */
   #passed: readonly Pending[] = []
   /** And behind them something was sent that it does not. */
@@ -60,6 +73,11 @@ export class PendingQueue {
     return this.#entries[this.#head]
   }
 
+  /** Which one that is, of all that ever were: another number is another message. `undefined`: there is none. */
+  get headNumber(): number | undefined {
+    return this.#head === this.#entries.length ? undefined : this.#shifted
+  }
+
   /** Whether a Close of this statement, behind which ReadyForQuery was asked for, is still to be answered. @param batch the present one */
   closesBefore(batch: number, name: string): boolean {
     for (let at = this.#head; at < this.#entries.length; at += 1) {
@@ -74,6 +92,7 @@ export class PendingQueue {
     const entry = this.#entries[this.#head]
     if (entry?.kind === 'sync' || entry?.kind === 'query') this.outstandingReady -= 1
     this.#head += 1
+    this.#shifted += 1
     if (this.#head === this.#entries.length) {
       this.#entries = []
       this.#head = 0

@@ -1,9 +1,11 @@
 import type { GatewayError } from '../error.ts'
+import { isBorrowed } from '../socket-fast-path.ts'
 import type { Administered } from './accounts.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError, toGatewayError } from './failure.ts'
 import { functionCall } from './function-call.ts'
 import { copyFail, type IncomingCopy } from './incoming-copy.ts'
+import { mayBeginGroup, PlainRequests } from './plain-requests.ts'
 import { isPromise, type Planned, planStatement } from './planning.ts'
 import { bind, close, describe, execute } from './portals.ts'
 import { refuse } from './refuse.ts'
@@ -32,6 +34,7 @@ export class Requests implements Turn {
   /** The client said Terminate. */
   terminated = false
   readonly talk: Conversation
+  readonly #plain: PlainRequests
   readonly #wake: () => void
   readonly #hasServer: () => boolean
   /** Asked again after each answer of the server; the frame goes on when it says true. */
@@ -54,7 +57,20 @@ export class Requests implements Turn {
     this.talk = talk
     this.#wake = wake
     this.#hasServer = hasServer
+    this.#plain = new PlainRequests(talk)
     this.reader = new FrameReader((type, length) => this.#decide(type, length))
+  }
+
+  /**
+   * Takes received bytes. @param chunk may be borrowed: what is not forwarded in this turn is copied
+   * @param isOpen there is a connection to send to, of this session alone, and nothing else holds up what the client sends
+   */
+  receive(chunk: Buffer, isOpen: boolean): void {
+    const isFree = isOpen && mayBeginGroup(chunk) && !this.#presented && !this.isWaiting && this.reader.isBetweenFrames
+    const taken = isFree ? this.#plain.take(chunk) : 0
+    if (taken === chunk.length) return
+    if (isBorrowed(chunk)) this.reader.push(Buffer.from(chunk.subarray(taken)))
+    else this.reader.push(chunk, taken)
   }
 
   /** A part of a message was sent on, and its end is still to come. */

@@ -1,3 +1,5 @@
+// The global of this name is looked up anew each time.
+import { performance } from 'node:perf_hooks'
 import type { Activity } from './state.ts'
 
 /** How long what may last, in ms; `undefined`: any time. */
@@ -35,12 +37,14 @@ export class SessionClock {
   readonly #onDue: (due: Due) => void
   readonly #ticks: () => number
   readonly #began: number
+  /** The shortest limit that begins anew, in ms. */
+  readonly #shortest: number
   #activity: Activity = 'idle'
   #activitySince: number
-  #running: object | undefined
+  #running: object | number | undefined
   #runningSince = 0
   #transactionSince: number | undefined
-  #cancelled: { readonly running: object; readonly at: number } | undefined
+  #cancelled: { readonly running: object | number; readonly at: number } | undefined
   #lifetimeTold = false
   /** To be set when something came from the server: cheaper than a look at the clock. */
   heard = false
@@ -58,6 +62,9 @@ export class SessionClock {
     this.#limits = limits
     this.#onDue = onDue
     this.#ticks = ticks
+    const { idle, idleInTransaction, statement, transaction, silence } = limits
+    const all = [idle, idleInTransaction, statement, transaction, silence]
+    this.#shortest = Math.min(...all.map(limit => limit ?? Number.POSITIVE_INFINITY))
     this.#began = ticks()
     this.#activitySince = this.#began
     this.#arm()
@@ -72,8 +79,8 @@ export class SessionClock {
     return this.#ticks() - this.#activitySince
   }
 
-  /** @param running the request that the server works on: the same object as long as it does */
-  note(activity: Activity, inTransaction: boolean, running: object | undefined): void {
+  /** @param running the request that the server works on: the same object, or its number, as long as it does */
+  note(activity: Activity, inTransaction: boolean, running: object | number | undefined): void {
     const wasInTransaction = this.#transactionSince !== undefined
     if (activity === this.#activity && running === this.#running && inTransaction === wasInTransaction) return
     const now = this.#ticks()
@@ -87,7 +94,8 @@ export class SessionClock {
       this.#runningSince = now
     }
     if (inTransaction !== wasInTransaction) this.#transactionSince = inTransaction ? now : undefined
-    this.#arm()
+    // What begins now is due when the shortest limit is over, at the earliest; what had begun before has its place in the timer.
+    if (this.#firesAt > now + this.#shortest) this.#arm()
   }
 
   /** The statement that runs was not to be cancelled yet: it has this much longer. */

@@ -55,8 +55,10 @@ export class Session implements OpenSession {
   #bytesIn = 0
   #bytesOut = 0
   #cancelling = false
+  /** Nothing is read from the client. */
+  #isHeld: boolean | undefined
   /** What runs, and the server was asked for its answers. */
-  #asked: object | undefined
+  #asked: number | undefined
   #ended = false
   /** The client has the beginning of a message of the server, and not its end. */
   #isClientMidFrame = false
@@ -64,7 +66,7 @@ export class Session implements OpenSession {
   /** The client said Terminate, and PostgreSQL has yet to answer what came before. */
   #leaving = false
   /** And has gone: what began to answer then. */
-  #unread: object | undefined
+  #unread: number | undefined
   /** It goes on answering: PostgreSQL ends such a statement as well. */
   #isForNobody = false
 
@@ -103,19 +105,11 @@ export class Session implements OpenSession {
     })
     client.on('close', () => this.#clientGone())
     client.on('error', () => this.#clientGone())
-    if (!this.#parts.server.perTransaction)
-      server.attach(
-        () => {},
-        () => {},
-      )
-    if (server.isLost) {
-      this.#serverGone()
-      return
-    }
-    if (client.destroyed) {
-      this.#clientGone()
-      return
-    }
+    const nothing = (): void => {}
+    if (!this.#parts.server.perTransaction) server.attach(nothing, nothing)
+    if (server.isLost) this.#serverGone()
+    else if (client.destroyed) this.#clientGone()
+    if (this.#ended) return
     if (this.#parts.rest.length > 0) this.#fromServer(this.#parts.rest)
     if (this.#parts.received.length > 0) this.#fromClient(this.#parts.received)
     this.#flow()
@@ -201,7 +195,7 @@ export class Session implements OpenSession {
   #noteMoment(): void {
     const { pending, transaction } = this.#talk
     const inTransaction = transaction !== status.idle
-    this.#clock.note(this.#activity(), inTransaction, pending.head())
+    this.#clock.note(this.#activity(), inTransaction, pending.headNumber)
   }
 
   #due(due: Due): void {
@@ -222,7 +216,7 @@ export class Session implements OpenSession {
   /** Nothing more is sent until the server has heard of it: the next statement is not the one that took too long. */
   #cancelForTime(): void {
     const { pending } = this.#talk
-    const running = pending.head()
+    const running = pending.headNumber
     if (pending.outstandingReady === 0 && this.#asked !== running && !this.#requests.reader.isMidFrame) {
       // Answers may be waiting there to be asked for: without Sync or Flush the server keeps them.
       this.#asked = running
@@ -242,8 +236,7 @@ export class Session implements OpenSession {
     // Nothing counts behind Terminate.
     if (this.#ended || this.#requests.terminated) return
     this.#bytesIn += chunk.length
-    this.#requests.reader.push(chunk)
-    if (!this.#cancelling) this.#turn()
+    this.#turn(undefined, chunk)
   }
 
   #fromServer(chunk: Buffer): void {
@@ -252,9 +245,11 @@ export class Session implements OpenSession {
   }
 
   /** One turn: work on what the server has sent, or the client; the trail; then at most one write to each side. */
-  #turn(fromServer?: Buffer): void {
+  #turn(fromServer?: Buffer, fromClient?: Buffer): void {
     if (this.#ended) return
     try {
+      const isOpen = !this.#cancelling && !this.#parts.server.perTransaction
+      if (fromClient !== undefined) this.#requests.receive(fromClient, isOpen)
       if (fromServer !== undefined) this.#answers.receive(fromServer)
       if (this.#talk.settings.startsAnew) this.#release()
       if (!this.#cancelling && (fromServer === undefined || this.#requests.isWaiting)) this.#requests.run()
@@ -288,7 +283,7 @@ export class Session implements OpenSession {
     const toClient = talk.toClient.take()
     if (toClient === undefined) return
     if (this.#client.destroyed) {
-      const head = talk.pending.head()
+      const head = talk.pending.headNumber
       this.#isForNobody = head !== undefined && head === this.#unread
       this.#unread = head
       return
@@ -315,8 +310,11 @@ export class Session implements OpenSession {
 
   /** Reads from the client only what can be worked on and passed on. */
   #flow(): void {
-    if (this.#requests.isWaiting || this.#server.isFull || this.#cancelling) this.#client.pause()
-    else if (this.#client.isPaused() || this.#client.readableFlowing === null) this.#client.resume()
+    const isHeld = this.#requests.isWaiting || this.#server.isFull || this.#cancelling
+    if (isHeld === this.#isHeld) return
+    this.#isHeld = isHeld
+    if (isHeld) this.#client.pause()
+    else this.#client.resume()
   }
 
   #fault(thrown: unknown): void {

@@ -6,7 +6,9 @@ const objectNameBytes = 63
 /** Names that were read lately, by a few of their bytes: clients use the same few again and again, and a text costs more than a look. */
 const recent: string[] = Array.from({ length: 256 }, () => '')
 
-function nameOf(buffer: Buffer, from: number, to: number): string {
+/** The name of a statement or portal that lies in `buffer[from..to)`, as `BodyReader.objectName` has it. */
+export function objectNameAt(buffer: Buffer, from: number, end: number): string {
+  const to = Math.min(end, from + objectNameBytes)
   const length = to - from
   if (length === 0) return ''
   const slot = ((buffer[to - 1] ?? 0) * 31 + (buffer[to - 2] ?? 0) * 7 + length) & 255
@@ -83,7 +85,7 @@ export class BodyReader {
     while (to < end && buffer[to] !== 0) to += 1
     if (to >= end) throw new WireError('invalid string in message')
     this.at = to + 1
-    return nameOf(buffer, from, Math.min(to, from + objectNameBytes))
+    return objectNameAt(buffer, from, to)
   }
 
   /** Shares memory with the message. */

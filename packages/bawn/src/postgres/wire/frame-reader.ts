@@ -13,6 +13,15 @@ export type Decide = (type: number, length: number) => Disposition
 export type Piece = 'whole' | 'begin' | 'middle' | 'end'
 
 const headerBytes = 5
+
+/** Where the frame that begins at `start` ends; `undefined`: not in this chunk, or its length is none. */
+export function frameEnd(chunk: Buffer, start: number): number | undefined {
+  if (start + headerBytes > chunk.length) return undefined
+  const high = ((chunk[start + 1] ?? 0) << 24) | ((chunk[start + 2] ?? 0) << 16)
+  const length = high | ((chunk[start + 3] ?? 0) << 8) | (chunk[start + 4] ?? 0)
+  const end = start + 1 + length
+  return length < 4 || end > chunk.length ? undefined : end
+}
 const smallSlab = 8 * 1024
 const keepSlab = 256 * 1024
 const empty = Buffer.alloc(0)
@@ -61,10 +70,19 @@ export class FrameReader {
     return this.#streaming > 0
   }
 
-  /** @param chunk must not change until `next` has answered false */
-  push(chunk: Buffer): void {
-    if (this.#at < this.#chunk.length || this.#later.length > 0) this.#later.push(chunk)
-    else this.#take(chunk)
+  /** The next byte is the first of a frame. */
+  get isBetweenFrames(): boolean {
+    return this.#streaming === 0 && this.#held === 0 && this.#at === this.#chunk.length && this.#later.length === 0
+  }
+
+  /**
+   * @param chunk must not change until `next` has answered false
+   * @param from where its frames begin; what lies before was taken between two frames by somebody else
+   */
+  push(chunk: Buffer, from = 0): void {
+    if (this.#at < this.#chunk.length || this.#later.length > 0)
+      this.#later.push(from === 0 ? chunk : chunk.subarray(from))
+    else this.#take(chunk, from)
   }
 
   /** Presents the next piece; false when more bytes are needed. @throws {WireError} */
@@ -139,9 +157,9 @@ export class FrameReader {
     return Buffer.concat(rest)
   }
 
-  #take(chunk: Buffer): void {
+  #take(chunk: Buffer, from = 0): void {
     this.#chunk = chunk
-    this.#at = 0
+    this.#at = from
   }
 
   #size(length: number): number {
