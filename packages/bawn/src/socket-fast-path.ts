@@ -81,6 +81,18 @@ export const slab: Buffer = Buffer.allocUnsafeSlow(256 * 1024)
 
 const slabMemory = slab.buffer
 
+const shortBytes = 1_024
+/** Beginnings of the slab, made once: a view costs more than the copy of a few bytes. */
+const beginnings = Array.from<Buffer | undefined>({ length: shortBytes + 1 })
+
+/** What was read into the slab: its first bytes. */
+export function readIntoSlab(count: number): Buffer {
+  if (count > shortBytes) return slab.subarray(0, count)
+  const known = beginnings[count] ?? slab.subarray(0, count)
+  beginnings[count] = known
+  return known
+}
+
 /** What clients send is short, and a copy of it is kept: as much at a time as sockets give that are read as usual. */
 const clientSlab = slab.subarray(0, 64 * 1024)
 
@@ -96,7 +108,7 @@ export function readWithoutBuffer(socket: Socket, receive: (chunk: Buffer) => vo
   if (Reflect.get(socket, symbols.buffer) !== null) return
   Reflect.set(socket, symbols.buffer, clientSlab)
   Reflect.set(socket, symbols.callback, (count: number): boolean => {
-    const bytes = clientSlab.subarray(0, count)
+    const bytes = readIntoSlab(count)
     receive(isLent ? bytes : Buffer.from(bytes))
     return true
   })

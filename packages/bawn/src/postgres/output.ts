@@ -37,6 +37,11 @@ export class Output {
 
   /** Everything gathered, as one buffer; `undefined` when there is nothing. */
   take(): Buffer | undefined {
+    const run = this.#run
+    if (run !== undefined && this.#parts.length === 0) {
+      this.#run = undefined
+      return this.#start === 0 && this.#end === run.length ? run : run.subarray(this.#start, this.#end)
+    }
     this.#close()
     const first = this.#parts[0]
     if (first === undefined) return undefined

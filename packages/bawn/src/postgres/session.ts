@@ -93,7 +93,7 @@ export class Session implements OpenSession {
     const server = this.#server
     const receive = (chunk: Buffer): void => this.#fromClient(chunk)
     client.on('data', receive)
-    readWithoutBuffer(client, receive)
+    readWithoutBuffer(client, receive, true)
     client.on('drain', () => {
       client.setTimeout(0)
       server.resume()

@@ -1,6 +1,6 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { slab } from '../socket-fast-path.ts'
+import { readIntoSlab, slab } from '../socket-fast-path.ts'
 import { ByteInput, ConnectionLost, type Message } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
 import { type HostStanding, standingOf, standingQuestion } from './hosts.ts'
@@ -198,7 +198,7 @@ async function dial(target: UpstreamTarget): Promise<Socket> {
       ? {
           onread: {
             buffer: slab,
-            callback: (count: number): boolean => socket.emit('data', slab.subarray(0, count)) || true,
+            callback: (count: number): boolean => socket.emit('data', readIntoSlab(count)) || true,
           },
         }
       : {}
