@@ -123,11 +123,15 @@ async function tests(patterns: readonly string[], moreMs = 0): Promise<void> {
   console.log(`> node --test, ${jobs.length} processes, ${parallel} at a time`)
   const total: Counts = { tests: 0, pass: 0, fail: 0, skipped: 0, todo: 0 }
   const failed: string[] = []
+  const slow: (readonly [seconds: number, what: string])[] = []
+  const seconds = (since: number) => Math.round((performance.now() - since) / 1_000)
   const began = performance.now()
   const queue = jobs.values()
   const work = async (): Promise<void> => {
     for (const files of queue) {
+      const started = performance.now()
       const { output, status } = await testProcess(files, 240_000 + moreMs)
+      slow.push([seconds(started), files.length > 1 ? dirname(files[0] ?? '') : (files[0] ?? '')])
       process.stdout.write(output)
       const counts = countsOf(output)
       for (const name of countNames) total[name] += counts[name]
@@ -137,7 +141,14 @@ async function tests(patterns: readonly string[], moreMs = 0): Promise<void> {
     }
   }
   await Promise.all(Array.from({ length: parallel }, work))
-  console.log(`all of ${jobs.length} processes, ${Math.round((performance.now() - began) / 1_000)} s`)
+  slow.sort(([a], [b]) => b - a)
+  console.log(
+    `the longest: ${slow
+      .slice(0, 12)
+      .map(([time, what]) => `${what} ${time} s`)
+      .join(', ')}`,
+  )
+  console.log(`all of ${jobs.length} processes, ${seconds(began)} s`)
   for (const name of countNames) console.log(`ℹ ${name} ${total[name]}`)
   if (failed.length > 0) {
     console.error(`${failed.join('\n')}\nnode --test failed`)
