@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path'
 // whose server pip fetches, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input for longer,
 // `npm run test:smuggling` hostile requests in front of other servers, `npm run test:soak` half load for ten minutes while parts are killed,
 // `npm run test:h2spec` what others ask of HTTP/2, `npm run test:aws` signatures beside AWS's own library,
+// `npm run test:long` what takes longest of the end-to-end tests,
 // `npm run test:suites -- NAME` what other people wrote to test their drivers (CONTRIBUTING.md).
 
 const root = dirname(import.meta.dirname)
@@ -27,7 +28,17 @@ const parallel = Math.min(4, availableParallelism())
 const countNames = ['tests', 'pass', 'fail', 'skipped', 'todo'] as const
 type Counts = Record<(typeof countNames)[number], number>
 
+/** End-to-end tests that take longest; `npm run test:long`. */
+const long = [
+  'test/account-stores.test.ts',
+  'test/pack.test.ts',
+  'test/postgres-hosts.test.ts',
+  'test/postgres-tokens.test.ts',
+  'test/token-origin.test.ts',
+]
+
 const suites = {
+  long,
   all: ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'test/fuzz/*.test.ts'],
   fuzz: ['test/fuzz/*.test.ts'],
   clients: ['test/clients/*.test.ts'],
@@ -67,7 +78,7 @@ const wanted = process.argv[2]
 if (wanted === undefined) {
   await step('tsc', ['-p', 'tsconfig.json'])
   await step('biome', ['check', '.'])
-  await tests(suites.all)
+  await tests(suites.all, 0, long)
 } else if (wanted === 'mongo') {
   await step(process.execPath, ['test/mongo/build-ferretdb.ts'])
   await tests(suites.mongo)
@@ -101,6 +112,7 @@ if (wanted === undefined) {
   await tests(suites[wanted])
 } else if (
   wanted === 'clients' ||
+  wanted === 'long' ||
   wanted === 'browser' ||
   wanted === 'vectors' ||
   wanted === 'guessing' ||
@@ -118,8 +130,9 @@ async function step(program: string, args: readonly string[]): Promise<void> {
   await exit(spawn(program, args, { cwd: root, stdio: 'inherit' }), program)
 }
 
-async function tests(patterns: readonly string[], moreMs = 0): Promise<void> {
-  const jobs = jobsOf(patterns.flatMap(pattern => globSync(pattern, { cwd: root })))
+async function tests(patterns: readonly string[], moreMs = 0, except: readonly string[] = []): Promise<void> {
+  const files = patterns.flatMap(pattern => globSync(pattern, { cwd: root }))
+  const jobs = jobsOf(files.filter(file => !except.includes(file)))
   console.log(`> node --test, ${jobs.length} processes, ${parallel} at a time`)
   const total: Counts = { tests: 0, pass: 0, fail: 0, skipped: 0, todo: 0 }
   const failed: string[] = []
