@@ -1,4 +1,5 @@
 import type { Identity } from '../authn/identity.ts'
+import { unicodeEscape } from './line.ts'
 
 /** What the access log says of a request. Header values and targets are Latin-1, as they came. */
 export interface RequestAccess {
@@ -119,7 +120,7 @@ const plain = /^[ !#-[\]-~]*$/
 function quoted(text: string, max = maxText): string {
   const cut = text.length > max ? `${text.slice(0, max)}...` : text
   if (plain.test(cut)) return `"${cut}"`
-  return `"${cut.replace(/["\\]|[^ -~]/g, one => (one === '"' || one === '\\' ? `\\${one}` : `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`))}"`
+  return `"${cut.replace(/["\\]|[^ -~]/g, one => (one === '"' || one === '\\' ? `\\${one}` : unicodeEscape(one)))}"`
 }
 
 /** As Apache and nginx write what is not plain: `\xHH` for each byte. @param text Latin-1 */

@@ -183,5 +183,10 @@ function beyond(list: readonly unknown[], length: number): number | undefined {
 const unprintable = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
 function escapeUnprintable(json: string): string {
-  return json.replace(unprintable, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return json.replace(unprintable, unicodeEscape)
+}
+
+/** One UTF-16 code unit as JSON may write it (RFC 8259 section 7). */
+export function unicodeEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }

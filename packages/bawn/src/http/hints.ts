@@ -1,3 +1,4 @@
+import { unicodeEscape } from '../audit/line.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { Catalogue, Disclosure } from '../fields/field.ts'
 import { compileValue, whyNoAnswer } from '../policy/expression.ts'
@@ -116,8 +117,5 @@ function compileRows({ for: who, where, values }: RowsOptions, rule: string, use
 }
 
 function asciiJson(value: unknown): string {
-  return JSON.stringify(value).replace(
-    /[\u007f-\uffff]/g,
-    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  return JSON.stringify(value).replace(/[\u007f-\uffff]/g, unicodeEscape)
 }
