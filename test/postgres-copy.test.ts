@@ -531,12 +531,15 @@ test('CopyFail, another message within, and data that nobody wants', async () =>
   await billing.until(() => billing.letters() === 'G')
   billing.socket.write(Buffer.concat([say.copyData('9\tx\n9'), say.copyFail]))
   assert.equal((await outcome(billing)).error.get('C'), '57014')
-  billing.socket.write(say.query(copy))
-  await billing.until(() => billing.letters() === 'G')
-  billing.socket.write(
+  // PostgreSQL ends the connection of who says something else in the middle of its data.
+  const other = await rawLogin(kit.door.address.port, 'other', 'billing')
+  other.socket.write(say.query(copy))
+  await other.until(() => other.letters() === 'G')
+  other.socket.write(
     Buffer.concat([say.copyData('9\tx\n'), say.query('drop table notes'), say.copyData('9\ty\n'), say.copyDone]),
   )
-  assert.match((await outcome(billing)).letters, /^GEZ$/)
+  await other.untilClosed()
+  assert.equal(other.letters(), 'GEE')
   billing.socket.write(Buffer.concat([say.copyData('9\tx\n'), say.copyDone, say.query('select 1')]))
   assert.equal((await outcome(billing)).letters, 'TDCZ')
   assert.deepEqual((await run(billing, 'select count(*) from people where id = 9')).rows, [['0']])

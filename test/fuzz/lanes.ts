@@ -1,14 +1,12 @@
 import pg from 'pg'
-import { createScramCredential } from '../../packages/bawn/src/authn/scram-client.ts'
 import { poolOptions } from '../../packages/bawn/src/postgres/pool/option.ts'
 import { UpstreamPool } from '../../packages/bawn/src/postgres/pool/upstream-pool.ts'
 import { createSessionLimits } from '../../packages/bawn/src/postgres/session-limits.ts'
 import { createSchemaSource } from '../../packages/bawn/src/postgres/sql/schema.ts'
-import { applicationNameOf } from '../../packages/bawn/src/postgres/startup-settings.ts'
 import type { DoorState } from '../../packages/bawn/src/postgres/state.ts'
-import { openUpstream } from '../../packages/bawn/src/postgres/upstream.ts'
 import { buildCancelRequest } from '../../packages/bawn/src/postgres/wire/startup.ts'
 import type { Seeded } from '../../packages/envelope/testing/seeded.ts'
+import { directLogin } from '../direct-client.ts'
 import { type Kit, RawClient, rawLogin, say, startKit } from '../postgres-kit.ts'
 import { type Step, schema } from './messages.ts'
 
@@ -74,28 +72,8 @@ export async function startLanes(): Promise<Lanes> {
     const limits = createSessionLimits({ queue_length: 100, queue_timeout: patience, by_role: [] })
     return new Map([...databases].map(([name, database]) => [name, { ...database, limits, pool: connections }]))
   }
-  const credential = createScramCredential(postgres.password)
-
   async function direct(): Promise<Lane> {
-    const target = {
-      host: postgres.host,
-      port: postgres.port,
-      database: 'fuzz_direct',
-      tls: undefined,
-      user: postgres.user,
-      password: postgres.password,
-      connectTimeoutMs: patience,
-      probeAfterMs: patience,
-    }
-    const login = { user: postgres.user, scram: credential, password: undefined }
-    const upstream = await openUpstream(target, login, [
-      ['client_encoding', 'UTF8'],
-      ['standard_conforming_strings', 'on'],
-      ['application_name', applicationNameOf('fuzzer', '')],
-    ])
-    const client = new RawClient(upstream.socket)
-    upstream.socket.resume()
-    return { client, cancelPort: postgres.port, processId: upstream.processId, key: upstream.key }
+    return { ...(await directLogin(kit, 'fuzz_direct', 'fuzzer')), cancelPort: postgres.port }
   }
 
   async function through(way: DoorWay): Promise<Lane> {
@@ -244,8 +222,8 @@ function normalised(type: string, body: Buffer, newest: number): string {
     .replaceAll(/pg_temp_\d+/g, 'pg_temp_N')
     .replaceAll(/n{63}\d*/g, 'n…')
   if (type !== 'E') return text
-  // Before Execute the door may ask it to describe the portal, and in COPY either is one message too many.
-  if (/\0C08P01\0Munexpected message type 0x4[45] during COPY/.test(text)) return text.replace(/0x4[45]/, '0x4…')
+  // Before Execute the door may ask it to describe the portal, and behind Sync in COPY whether that goes on: either is one message too many.
+  if (/\0C08P01\0Munexpected message type 0x\w+ during COPY/.test(text)) return text.replace(/0x\w+/, '0x…')
   // The door refuses the function call message whatever the function is.
   if (/fastpath|function with OID 0|function call message/.test(text)) return 'of the function call'
   // What cannot be parsed and might have run something by name is refused in the door's own words.

@@ -11,7 +11,7 @@ import { passPlainAnswers } from './plain-answers.ts'
 import { parameterStatuses } from './pool/connection.ts'
 import { logicalColumns, planRow, revealRow } from './rows.ts'
 import { logicalTypes } from './seal.ts'
-import { StraySyncs } from './stray-syncs.ts'
+import { tellHeld } from './stray-syncs.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { parseErrorResponse, rebuildErrorResponse } from './wire/error-response.ts'
 import { FrameReader } from './wire/frame-reader.ts'
@@ -42,7 +42,6 @@ export class Answers {
   #converting = false
   /** After an unreadable value: nothing of the statement is shown any more, until ReadyForQuery. */
   #muted = false
-  readonly #strays = new StraySyncs()
   /** The server ends the connection and has said why. */
   endedByServer = false
 
@@ -56,7 +55,7 @@ export class Answers {
   /** Takes received bytes; what they lead to is in the conversation's outputs. @throws {WireError} */
   receive(chunk: Buffer): void {
     const isFree = !this.#muted && this.#outgoing === undefined && this.reader.isBetweenFrames
-    const passed = isFree ? passPlainAnswers(this.#talk, chunk, this.#strays) : 0
+    const passed = isFree ? passPlainAnswers(this.#talk, chunk) : 0
     if (passed > 0) this.#talk.toClient.slice(chunk, 0, passed, false)
     if (passed === chunk.length) return
     this.reader.push(chunk, passed)
@@ -114,10 +113,11 @@ export class Answers {
         return
       }
       case back.closeComplete:
-        this.#closed(this.#expect(head, 'close'))
+        if (head?.asksStrays === true) this.#send(tellHeld(talk, head))
+        this.#closed(this.#expect(talk.pending.head(), 'close'))
         return
       case back.readyForQuery:
-        if (this.#strays.isOf(head)) this.#stray()
+        if (talk.strays.isOf(head) || head?.asksStrays === true) this.#stray(head)
         else this.#ready(this.#expect(head, 'query', 'sync'))
         return
       case back.error:
@@ -169,7 +169,7 @@ export class Answers {
 
   /** The one answer of a message of the extended protocol. */
   #answered(head: Pending | undefined): void {
-    this.#strays.end()
+    this.#talk.strays.end()
     this.#show(head)
     this.#talk.pending.shift()
   }
@@ -263,7 +263,7 @@ export class Answers {
     const talk = this.#talk
     talk.endCopy()
     talk.pending.endCopy()
-    this.#strays.end()
+    this.#talk.strays.end()
     this.#outgoing = undefined
     if (head.kind === 'execute') {
       if (head.execution !== undefined) talk.tellEnd(head.execution, 'permit', undefined)
@@ -334,17 +334,24 @@ export class Answers {
     if (end - start !== 6) throw new WireError('ReadyForQuery of another length')
     this.#outgoing = undefined
     this.#muted = false
-    this.#talk.becameReady(head, buffer.readUInt8(start + 5), this.#strays)
+    this.#talk.becameReady(head, buffer.readUInt8(start + 5))
     if (head.swallow === true) this.#dropping = true
     else this.#forward()
   }
 
-  /** Of a Sync that the server has answered after all. */
-  #stray(): void {
-    this.#strays.take()
+  /** Of a Sync that the server has answered after all, or of our own behind it. */
+  #stray(head: Pending | undefined): void {
+    const { strays } = this.#talk
+    const transaction = this.reader.buffer.readUInt8(this.reader.start + 5)
+    this.#dropping = head?.asksStrays === true
+    if (this.#dropping) {
+      strays.hold(transaction)
+      return
+    }
+    strays.take()
     this.#talk.discarding = false
-    this.#talk.transaction = this.reader.buffer.readUInt8(this.reader.start + 5)
-    this.#talk.settle(this.#strays)
+    this.#talk.transaction = transaction
+    this.#talk.settle()
     this.#forward()
   }
 
@@ -360,8 +367,9 @@ export class Answers {
       return
     }
     if (head === undefined) throw new WireError('an error from PostgreSQL to nothing that was asked')
-    if (head.kind === 'query' && head.swallow === true) throw new WireError('a statement of the gateway has failed')
-    this.#strays.expect(talk.pending.failCopy())
+    if ((head.kind === 'query' || head.kind === 'sync') && head.swallow === true)
+      throw new WireError('a statement of the gateway has failed')
+    talk.strays.expect(talk.pending.failCopy())
     talk.settings.fail()
     const { execution } = head
     const failure = execution?.failure
@@ -376,7 +384,7 @@ export class Answers {
     if (head.kind === 'query' || head.kind === 'sync') return
     talk.pending.dropToSync()
     // Its Sync has not come yet: what the client sends before it is read over by the server, so it changes nothing here either.
-    if (talk.pending.length === 0) talk.discarding = true
+    if (talk.pending.length === 0 || talk.pending.head()?.asksStrays === true) talk.discarding = true
   }
 
   #relayError(head: Pending, fields: Map<string, string>): void {

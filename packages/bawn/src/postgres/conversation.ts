@@ -21,7 +21,7 @@ import { settleBatch } from './pool/trace-notes.ts'
 import type { FieldAbility, SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import { SqlStatements } from './sql-statements.ts'
 import type { DatabaseState, DoorState } from './state.ts'
-import type { StraySyncs } from './stray-syncs.ts'
+import { StraySyncs } from './stray-syncs.ts'
 import { status } from './wire/message.ts'
 import { buildQuery } from './wire/parse.ts'
 
@@ -44,6 +44,7 @@ export class Conversation {
   readonly toServer = new Output()
   readonly toClient = new Output()
   readonly pending = new PendingQueue()
+  readonly strays = new StraySyncs()
   readonly statements = new ObjectTable<Statement>()
   readonly portals = new ObjectTable<Portal>()
   readonly sqlStatements = new SqlStatements(this.statements)
@@ -179,6 +180,7 @@ export class Conversation {
 
   #queue(entry: Pending): void {
     this.isSettled = false
+    if (this.copyIn === 'skipping-sync') this.pending.stopCopy()
     this.pending.push(
       entry.kind === 'query' && this.prepared !== undefined ? this.#forgetUnnamed(entry, this.prepared) : entry,
     )
@@ -239,24 +241,24 @@ export class Conversation {
   }
 
   /** ReadyForQuery came for the head. @param transaction what it says */
-  becameReady(head: Pending, transaction: number, strays: StraySyncs): void {
+  becameReady(head: Pending, transaction: number): void {
     this.transaction = transaction
     this.endCopy()
     this.parameters.isReset = false
-    strays.next()
+    this.strays.next()
     if (head.execution !== undefined) this.tellEnd(head.execution, 'permit', undefined)
     this.pending.shift()
     if (transaction === status.idle) this.endTransaction(head.batch)
-    if (this.prepared !== undefined) settleBatch(this, strays)
-    this.settle(strays)
+    if (this.prepared !== undefined) settleBatch(this)
+    this.settle()
   }
 
   /** A batch has ended, or what was still to come of one. */
-  settle(strays: StraySyncs): void {
+  settle(): void {
     if (this.pending.length > 0) return
     this.statements.settle()
     this.portals.settle()
-    this.isSettled = this.transaction === status.idle && !strays.areDue
+    this.isSettled = this.transaction === status.idle && !this.strays.areDue
   }
 
   /** No transaction is open any more. @param batch that has ended */

@@ -19,6 +19,8 @@ export interface Pending {
   readonly functionCall?: boolean
   /** Our own message: the client sees nothing of its answer. */
   readonly swallow?: boolean
+  /** A Sync of ours that asks which Syncs before it are still to be answered (`StraySyncs`). */
+  readonly asksStrays?: boolean
   readonly statement?: Statement | undefined
   readonly portal?: Portal | undefined
   /** Close of a statement of this name, where names of clients do not reach the server. */
@@ -43,13 +45,16 @@ export const plainBind: Pending = plain('bind')
 export const plainDescribe: Pending = plain('describe-portal')
 export const plainExecute: Pending = plain('execute')
 
+/** More Syncs are not remembered in one COPY. */
+const maxPassed = 10_000
+
 /** Messages that wait for their answers, in order. */
 export class PendingQueue {
   #entries: Pending[] = []
   #head = 0
   #shifted = 0
   /** Syncs that COPY reads over. */
-  #passed: readonly Pending[] = []
+  #passed: Pending[] = []
   /** And behind them something was sent that it does not. */
   #isStopped = false
   /** ReadyForQuery messages that are still to come. */
@@ -130,6 +135,27 @@ export class PendingQueue {
    * has: otherwise the server would have ended the connection.
    *
    * @returns how many Syncs may still be answered, and nobody can know
+  /**
+   * A Sync goes to a server that is in COPY FROM STDIN, as far as is known.
+   *
+   * @returns whether it is read over there, unless the COPY has failed by now; otherwise it is to be awaited, as any other
+   */
+  passSync(batch: number): boolean {
+    if (this.#isStopped) return false
+    if (this.#passed.length < maxPassed) this.#passed.push({ kind: 'sync', batch })
+    return true
+  }
+
+  /** Whether any was. */
+  get hasPassed(): boolean {
+    return this.#passed.length > 0 && !this.#isStopped
+  }
+
+  /** Something else than data goes to a server that is in COPY FROM STDIN, as far as is known. Not behind a Sync that was passed. */
+  stopCopy(): void {
+    if (this.#passed.length === 0) this.#isStopped = true
+  }
+
    */
   failCopy(): number {
     const passed = this.#passed

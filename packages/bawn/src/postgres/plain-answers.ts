@@ -1,5 +1,4 @@
 import type { Conversation } from './conversation.ts'
-import type { StraySyncs } from './stray-syncs.ts'
 import { frameEnd } from './wire/frame-reader.ts'
 import { back } from './wire/message.ts'
 
@@ -9,8 +8,8 @@ import { back } from './wire/message.ts'
  *
  * @returns how many bytes of the chunk they have; what follows has to be looked at message by message
  */
-export function passPlainAnswers(talk: Conversation, chunk: Buffer, strays: StraySyncs): number {
-  const { pending } = talk
+export function passPlainAnswers(talk: Conversation, chunk: Buffer): number {
+  const { pending, strays } = talk
   if (talk.copyIn !== 'no' || talk.prepared !== undefined || strays.areDue) return 0
   let at = 0
   for (;;) {
@@ -46,7 +45,7 @@ export function passPlainAnswers(talk: Conversation, chunk: Buffer, strays: Stra
       case back.readyForQuery: {
         const transaction = chunk[at + 5]
         if ((head.kind !== 'sync' && head.kind !== 'query') || end - at !== 6 || transaction === undefined) return at
-        talk.becameReady(head, transaction, strays)
+        talk.becameReady(head, transaction)
         break
       }
       default:

@@ -7,7 +7,6 @@ import { ServerStatements } from './pool/server-statements.ts'
 import { column, complete, conversation, dataRow, end, ready, snapshot } from './relay.fixture.ts'
 import { Requests } from './requests.ts'
 import type { SchemaSnapshot } from './sql/plan.ts'
-import { StraySyncs } from './stray-syncs.ts'
 import { buildBind } from './wire/bind.ts'
 import { back, front as frontend } from './wire/message.ts'
 import { buildParse } from './wire/parse.ts'
@@ -198,8 +197,7 @@ test('answers are looked at one by one where a ReadyForQuery may come that nobod
   ] as const) {
     const { talk, requests } = prepared()
     requests.receive(group(bindOf('plain'), execute), true)
-    const strays = new StraySyncs()
-    strays.expect(due)
-    assert.equal(passPlainAnswers(talk, answer, strays), passed, name)
+    talk.strays.expect(due)
+    assert.equal(passPlainAnswers(talk, answer), passed, name)
   }
 })

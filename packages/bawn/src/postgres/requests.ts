@@ -4,15 +4,17 @@ import type { Administered } from './accounts.ts'
 import type { Conversation } from './conversation.ts'
 import { PostgresError, toGatewayError } from './failure.ts'
 import { functionCall } from './function-call.ts'
-import { copyFail, type IncomingCopy } from './incoming-copy.ts'
+import type { IncomingCopy } from './incoming-copy.ts'
 import { mayBeginGroup, PlainRequests } from './plain-requests.ts'
 import { isPromise, type Planned, planStatement } from './planning.ts'
+import { nobodysName } from './pool/server-statements.ts'
 import { bind, close, describe, execute } from './portals.ts'
 import { refuse } from './refuse.ts'
 import { parse, query } from './texts.ts'
 import type { Step, Turn } from './turn.ts'
 import { type Disposition, FrameReader } from './wire/frame-reader.ts'
 import { front } from './wire/message.ts'
+import { buildCloseStatement } from './wire/row-description.ts'
 import { WireError } from './wire/wire-error.ts'
 
 const maxSmallBytes = 10_000
@@ -20,6 +22,8 @@ const maxMessageBytes = 0x3fff_ffff
 
 /** Shorter ones are bounded by their number. */
 const longParseBytes = 16 * 1024
+
+const syncMessage = Buffer.from([front.sync, 0, 0, 0, 4])
 
 /** Has the server send the answers that it has. */
 export const flushMessage = Buffer.from([front.flush, 0, 0, 0, 4])
@@ -148,6 +152,8 @@ export class Requests implements Turn {
     }
     if (type === front.sync) return this.#isFull() ? 'wait' : this.#sync()
     if (this.talk.discarding) {
+      const { strays, pending } = this.talk
+      if (strays.areDue && pending.length === 0) return this.#askStrays()
       this.#dropping = true
       return 'next'
     }
@@ -160,7 +166,8 @@ export class Requests implements Turn {
       case front.copyFail:
         return this.#copy(type)
       default:
-        if (this.talk.copyIn === 'skipping-sync' && this.talk.incoming !== undefined) return this.#interrupt(type)
+        if (this.#mayHaveFailed()) return this.#askStrays()
+        if (this.#isEndInDoubt()) return 'wait'
         break
     }
     if (this.#mustWait()) return 'wait'
@@ -201,15 +208,20 @@ export class Requests implements Turn {
   }
 
   /**
-   * A message that has no place in COPY FROM STDIN of protected columns: the COPY fails, and the message is not run. In any other COPY it
-   * goes on as it does elsewhere, and the server ends the connection.
+   * A message that has no place in COPY FROM STDIN: either that has failed by now, or the server ends the connection. Where it is to be known
+   * which of the two, before the message is sent.
    */
-  #interrupt(type: number): Step {
+  #mayHaveFailed(): boolean {
+    const { copyIn, incoming, pending } = this.talk
+    return copyIn === 'skipping-sync' && (incoming !== undefined || pending.hasPassed)
+  }
+
+  /** The data has ended, and Syncs were passed before: whether the server skips what comes is known when the COPY has been answered. */
+  #isEndInDoubt(): boolean {
     const { talk } = this
-    this.#dropping = true
-    talk.toServer.append(copyFail(`unexpected message type 0x${type.toString(16)} during COPY from stdin`))
-    talk.noteCopyEnd()
-    return 'next'
+    if (talk.copyIn !== 'ending' || !talk.pending.hasPassed) return false
+    talk.toServer.append(flushMessage)
+    return this.#waitUntil(() => talk.copyIn !== 'ending')
   }
 
   /** Limits and things that must have happened before the next statement is looked at. */
@@ -341,11 +353,21 @@ export class Requests implements Turn {
   #sync(): Step {
     const talk = this.talk
     this.talk.discarding = false
-    // During COPY FROM STDIN the server reads over it; unless it has just failed, and then nobody could tell which Sync it answers.
-    if (talk.copyIn === 'skipping-sync') return 'next'
     this.forward()
-    this.talk.sendPlain('sync')
+    // During COPY FROM STDIN the server reads over it; unless that has just failed.
+    if (talk.copyIn !== 'skipping-sync' || !talk.pending.passSync(talk.batch)) talk.sendPlain('sync')
     return 'next'
+  }
+
+  /** Behind a COPY that has failed, or may have, there was a Sync: the server reads on now, unless the COPY had read over it. */
+  #askStrays(): Step {
+    const { talk } = this
+    talk.send({ kind: 'sync', swallow: true, asksStrays: true })
+    talk.send({ kind: 'close', swallow: true })
+    talk.send({ kind: 'sync', swallow: true })
+    talk.toServer.append(Buffer.concat([syncMessage, buildCloseStatement(nobodysName), syncMessage]))
+    this.#waitUntil(() => talk.pending.length === 0)
+    return 'wait'
   }
 
   /** A message that has to be opened and is longer than we keep: its bytes are read over. */

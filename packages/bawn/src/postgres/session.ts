@@ -298,7 +298,8 @@ export class Session implements OpenSession {
   /** PostgreSQL answers what came before Terminate, and then closes; so do we. */
   #leave(): void {
     if (this.#isForNobody) void this.cancel()
-    if (this.#talk.pending.length === 0 || this.#isForNobody) {
+    const { pending, strays } = this.#talk
+    if ((pending.length === 0 && !strays.areDue) || this.#isForNobody) {
       this.#finish()
       endSocket(this.#client)
       return

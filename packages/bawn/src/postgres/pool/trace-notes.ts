@@ -1,6 +1,5 @@
 import type { Conversation } from '../conversation.ts'
 import type { Statement } from '../objects.ts'
-import type { StraySyncs } from '../stray-syncs.ts'
 import { MessageBuilder } from '../wire/builder.ts'
 import { back, status } from '../wire/message.ts'
 import type { Leftover } from './connection.ts'
@@ -58,12 +57,12 @@ function pin(talk: Conversation): void {
 }
 
 /** A batch has ended: what it has set is taken along, or stays; what it has reset is led back to what the session began with. */
-export function settleBatch(talk: Conversation, strays: StraySyncs): void {
+export function settleBatch(talk: Conversation): void {
   const { pins, restore } = talk.settings.end(talk.transaction, talk.isPinned)
   if (pins) pin(talk)
   if (restore !== undefined) talk.sendOwn(restore)
   // Whatever is still to come of a COPY that failed comes before this is answered.
-  else if (strays.areDue && talk.pending.length === 0) talk.sendOwn('')
+  else if (talk.strays.areDue && talk.pending.length === 0) talk.sendOwn('')
   if (talk.pending.outstandingReady === 0) talk.settings.leadsBack = false
 }
 
