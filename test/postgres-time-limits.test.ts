@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import pg from 'pg'
+import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
 import { connected, failureOf, listenWithLimits, until } from './limits-kit.ts'
 import { type Kit, rawLogin, rules, say, startKit, withClient } from './postgres-kit.ts'
 
@@ -129,6 +130,40 @@ test('nor does a function, a role of the database, or the extended protocol with
   await raw.until(() => raw.letters().endsWith('E'))
   raw.socket.destroy()
   await until(async () => (await stillSleeping()) === 0)
+})
+
+test('the hint says whose time it was, wherever in its group a statement stands', async () => {
+  const { door } = await listenWithLimits(kit, { statement_timeout: '200ms' })
+  const [nap, quick] = ['select pg_sleep(60)', 'select 1'].map(text => [
+    say.parse('', text),
+    say.bind('', ''),
+    say.describe('P', ''),
+    say.execute(''),
+  ])
+  const groups: readonly (readonly [name: string, ...messages: readonly (Buffer | undefined)[]])[] = [
+    ['a simple query', say.query('select pg_sleep(60)')],
+    ['by itself', ...(nap ?? []), say.sync],
+    ['behind another one', ...(quick ?? []), ...(nap ?? []), say.sync],
+    ['without Sync', ...(nap ?? [])],
+    ['behind another one, without Sync', ...(quick ?? []), ...(nap ?? []), say.flush],
+    ['before other groups', ...(nap ?? []), say.sync, ...(quick ?? []), say.sync],
+  ]
+  for (const [name, ...messages] of groups) {
+    const raw = await rawLogin(door.address.port, 'tess', 'billing')
+    raw.socket.write(say.query('set statement_timeout = 0'))
+    await raw.ready()
+    raw.socket.write(Buffer.concat(messages.filter(message => message !== undefined)))
+    await raw.until(() => raw.letters().includes('E'))
+    const { body = Buffer.alloc(0) } = raw.messages().find(({ type }) => type === 'E') ?? {}
+    const fields = parseErrorResponse(body, 0, body.length)
+    assert.deepEqual(
+      [fields.get('C'), fields.get('M')],
+      ['57014', 'canceling statement due to statement timeout'],
+      name,
+    )
+    assert.match(fields.get('H') ?? '', /whatever the session sets/, name)
+    raw.socket.destroy()
+  }
 })
 
 test('statements sent ahead have their own times, and only the one that is too long is cancelled', async () => {

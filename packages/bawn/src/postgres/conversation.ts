@@ -76,7 +76,7 @@ export class Conversation {
   copyIn: 'no' | 'skipping-sync' | 'ending' = 'no'
   /** What becomes of that data, where columns are protected. */
   incoming: IncomingCopy | undefined
-  /** What runs for too long and was therefore cancelled, by `headNumber`. */
+  /** The batch that has something in it that ran for too long and was therefore cancelled, by `readyCame`. */
   timedOut: number | undefined
   /** Lines were added to the trail that must be written before this turn's bytes leave. */
   uncommitted = false

@@ -61,7 +61,7 @@ function mayReadRow(talk: Conversation, fields: RawErrorFields): boolean {
 
 /** The server was asked to cancel, and says "user request": it was the gateway, for the time. @returns whether that was so */
 export function tellTimeout({ timedOut, pending }: Conversation, fields: RawErrorFields): boolean {
-  if (pending.headNumber !== timedOut || fields.get('C') !== errors['postgres.statement_timeout'].sqlstate) return false
+  if (pending.readyCame !== timedOut || fields.get('C') !== errors['postgres.statement_timeout'].sqlstate) return false
   fields.set('M', 'canceling statement due to statement timeout')
   fields.set('H', errors['postgres.statement_timeout'].hint)
   return true

@@ -62,6 +62,11 @@ export class PendingQueue {
   /** ReadyForQuery messages that were asked for since the session began. */
   readySent = 0
 
+  /** ReadyForQuery messages that came of those: the same number is the same batch, wherever in it the server is. */
+  get readyCame(): number {
+    return this.readySent - this.outstandingReady
+  }
+
   get length(): number {
     return this.#entries.length - this.#head
   }
@@ -131,11 +136,6 @@ export class PendingQueue {
   }
 
   /**
-   * The COPY failed. It may have done so before it read: a trigger, a cancel request. Where something else than data was behind the Syncs, it
-   * has: otherwise the server would have ended the connection.
-   *
-   * @returns how many Syncs may still be answered, and nobody can know
-  /**
    * A Sync goes to a server that is in COPY FROM STDIN, as far as is known.
    *
    * @returns whether it is read over there, unless the COPY has failed by now; otherwise it is to be awaited, as any other
@@ -156,6 +156,11 @@ export class PendingQueue {
     if (this.#passed.length === 0) this.#isStopped = true
   }
 
+  /**
+   * The COPY failed. It may have done so before it read: a trigger, a cancel request. Where something else than data was behind the Syncs, it
+   * has: otherwise the server would have ended the connection.
+   *
+   * @returns how many Syncs may still be answered, and nobody can know
    */
   failCopy(): number {
     const passed = this.#passed

@@ -224,7 +224,8 @@ export class Session implements OpenSession {
       this.#clock.defer(answerMs)
       return
     }
-    this.#talk.timedOut = running
+    // What runs may be further on than what is answered: the server tells of the first ones of a group when it ends.
+    this.#talk.timedOut = pending.readyCame
     this.#cancelling = true
     void this.cancel().then(() => {
       this.#cancelling = false

@@ -24,7 +24,7 @@ const parseComplete = Buffer.from([back.parseComplete, 0, 0, 0, 4])
 export function areNamesInDoubt({ talk }: Turn): boolean {
   const { pending, takesBackAt, copyIn, prepared } = talk
   if (prepared === undefined || pending.length === 0 || copyIn === 'skipping-sync') return false
-  return pending.readySent - pending.outstandingReady < takesBackAt
+  return pending.readyCame < takesBackAt
 }
 
 /** Whether the session will have given a name already is known when everything before has been answered. */
