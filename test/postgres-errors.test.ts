@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
-import { type Kit, startKit, withClient } from './postgres-kit.ts'
+import { parseErrorResponse } from '../packages/bawn/src/postgres/wire/error-response.ts'
+import { type Kit, rawLogin, say, startKit, withClient } from './postgres-kit.ts'
 
 // Errors as PostgreSQL itself tells them, where nothing protected is at stake: the same five fields through the door as direct.
 
@@ -154,6 +155,9 @@ const statements: readonly string[] = [
   'fetch nothing',
   'declare c cursor for select 1',
   'begin~declare d cursor for select 1 / (2 - n) from generate_series(1, 3) n~fetch 1 from d~fetch 1 from d~rollback',
+  `begin~declare j cursor for select ('{"a":' || n)::json from generate_series(1, 3) n~fetch 1 from j~rollback`,
+  `begin; declare j cursor for select ('{"a":' || n)::json from generate_series(1, 3) n; fetch 1 from j~rollback`,
+  `begin~declare j scroll cursor for select ('{"a":' || n)::json from plain~declare k cursor for select 1~select 2~fetch 1 from k~fetch 1 from j~rollback`,
   'copy plain from stdin wrong',
   'copy nowhere to stdout',
 ]
@@ -211,6 +215,86 @@ test('where something protected is at stake, the text stays here, and DETAIL as 
     await client.query('create view over as select id, email from people')
     assert.equal((await told(client, 'execute q'))?.detail, undefined)
   })
+})
+
+test('what was prepared or bound by the protocol, and what a cursor reads, decides what EXECUTE and FETCH tell', async () => {
+  await kit.direct(`
+    create function opens(c refcursor) returns refcursor language plpgsql as
+      $$ begin open c for select ('{"a":' || name)::json from public.people; return c; end $$;
+    insert into people (id, name) values (7, 'Ann')`)
+  const raw = await rawLogin(kit.door.address.port, 'ray', 'billing')
+  const answered = async (message: Buffer): Promise<void> => {
+    raw.received = Buffer.alloc(0)
+    raw.socket.write(message)
+    await raw.until(() => raw.letters().endsWith('Z'))
+  }
+  /** DETAIL of the one error that the messages lead to, each sent when the one before has been answered. */
+  const detail = async (name: string, messages: readonly Buffer[]): Promise<string | undefined> => {
+    const details: (string | undefined)[] = []
+    for (const message of messages) {
+      await answered(message)
+      const failures = raw.messages().filter(({ type }) => type === 'E')
+      details.push(...failures.map(({ body }) => parseErrorResponse(body, 0, body.length).get('D')))
+    }
+    assert.equal(details.length, 1, `errors of: ${name}`)
+    return details[0]
+  }
+  const { query } = say
+  const batch = (...messages: readonly Buffer[]): Buffer => Buffer.concat([...messages, say.sync])
+  const parse = (name: string, text: string): Buffer => batch(say.parse(name, text, [23]))
+  const portal = (text: string): Buffer => Buffer.concat([say.parse('s', text), say.bind('p', 's')])
+  const [plain, hidden] = ["insert into plain values ($1, 'again')", 'insert into people (id) values ($1)']
+  const [json, sealed] = [`select ('{"a":' || id)::json from plain`, `select ('{"a":' || id)::json, email from people`]
+  const [begin, opens, fetch] = [query('begin'), query("select opens('c')"), query('fetch 1 from c')]
+  const declare = query(`declare c cursor for ${json}`)
+  const rows: readonly (readonly [name: string, isTold: boolean, ...messages: readonly Buffer[]])[] = [
+    ['prepared by the protocol', true, parse('a', plain), query('execute a (1)')],
+    ['prepared over something protected', false, parse('b', hidden), query('execute b (-1)')],
+    [
+      'SQL has taken its name',
+      false,
+      parse('a', plain),
+      query(`deallocate a; prepare a (int) as ${hidden}`),
+      query('execute a (-1)'),
+    ],
+    [
+      'the protocol has taken it back',
+      false,
+      query(`prepare d (int) as ${plain}`),
+      batch(say.close('S', 'd'), say.parse('d', hidden, [23])),
+      query('execute d (-1)'),
+    ],
+    ['a portal', true, begin, batch(portal(json)), query('fetch 1 from p')],
+    ['a portal over something protected', false, begin, batch(portal(sealed)), query('fetch 1 from p')],
+    ['a cursor', true, begin, declare, query('select 2'), fetch],
+    ['a cursor in the text of its FETCH', true, query(`begin; declare c cursor for ${json}; fetch 1 from c`)],
+    ['a cursor over something protected', false, begin, query(`declare c cursor for ${sealed}`), fetch],
+    ['a cursor of a function', false, begin, opens, fetch],
+    ['one of the name of another that was closed', false, begin, declare, query('close c'), opens, fetch],
+    [
+      'the same in one text',
+      false,
+      query(`begin; declare c cursor for ${json}; close c; select opens('c'); fetch 1 from c`),
+    ],
+    [
+      'closed by a portal',
+      false,
+      begin,
+      declare,
+      batch(say.parse('', 'close c'), say.bind('', ''), say.execute('')),
+      opens,
+      fetch,
+    ],
+    ['closed by Close', false, begin, declare, batch(say.close('P', 'c')), opens, fetch],
+    ['gone with a savepoint', false, query('begin; savepoint s'), declare, query('rollback to s'), opens, fetch],
+    ['gone with its transaction', false, begin, declare, query('commit; begin'), opens, fetch],
+  ]
+  for (const [name, isTold, ...messages] of rows) {
+    assert.equal((await detail(name, messages)) !== undefined, isTold, name)
+    await answered(query('rollback; deallocate all'))
+    await answered(batch(...['a', 'b', 'd', 's'].map(one => say.close('S', one))))
+  }
+  raw.socket.destroy()
 })
 
 test('what the server would take all the same is not run, and is refused in our words', async () => {

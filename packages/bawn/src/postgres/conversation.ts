@@ -47,7 +47,7 @@ export class Conversation {
   readonly strays = new StraySyncs()
   readonly statements = new ObjectTable<Statement>()
   readonly portals = new ObjectTable<Portal>()
-  readonly sqlStatements = new SqlStatements(this.statements)
+  readonly sqlStatements = new SqlStatements(this.statements, this.portals)
 
   /** Behind a refused message the server skips everything up to Sync, and so do we. */
   discarding = false
@@ -213,14 +213,14 @@ export class Conversation {
     return execution
   }
 
-  /** It runs nothing but what SQL has prepared, and that names nothing protected. What is under way may prepare others by the same names. */
+  /** It runs nothing but what has a name, and that names nothing protected. What is under way may give the same names to others. */
   #executesApart(
     { executes, tables }: Extract<StatementPlan, { readonly kind: 'protected' }>,
     { epoch }: SchemaSnapshot,
   ): boolean {
     if (executes === undefined || tables.length > 0 || !this.pending.list().every(({ done }) => done === undefined))
       return false
-    return executes.every(name => this.sqlStatements.isApart(name, epoch))
+    return executes.every(query => this.sqlStatements.isApart(query, epoch))
   }
 
   /** The server went into COPY FROM STDIN. */
@@ -265,7 +265,8 @@ export class Conversation {
   endTransaction(batch: number): void {
     // Portals live as long as their transaction (a cursor WITH HOLD is no portal of ours: it is planned as unknown).
     if (this.portals.size > 0) this.portals.deleteWhere(portal => portal.batch <= batch)
-    this.grants?.cursors.endTransaction(this.pending.readySent - this.pending.outstandingReady)
+    this.sqlStatements.endTransaction()
+    this.grants?.cursors.endTransaction(this.pending.readyCame)
     followChanges(this)
   }
 

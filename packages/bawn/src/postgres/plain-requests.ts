@@ -72,7 +72,7 @@ export class PlainRequests {
     if (talk.prepared !== undefined || talk.discarding || talk.copyIn !== 'no') return undefined
     if (talk.schemaChangedAt !== undefined || talk.unread.length > 0) return undefined
     // It would have to be forgotten, and known again if the server skips Bind.
-    if (talk.portals.size > 0) return undefined
+    if (talk.portals.size > 0 || talk.sqlStatements.hasCursors) return undefined
     if (database.grants !== undefined || state.auditStatements === 'all') return undefined
     if (audit.identity.expiresAt !== undefined) return undefined
     const now = database.schema.fresh(maxSchemaAgeMs)

@@ -198,7 +198,12 @@ export function execute(turn: Turn): Step {
   if (known?.account !== undefined) return accountExecute(turn, known, known.account)
   if (!mayRun(turn, 'cursor', name, known)) return 'next'
   talk.executedIn = talk.batch
-  const done = noteTraces(talk, known?.traces, talk.noteSent(known?.plan, known?.reading, known?.match))
+  talk.sqlStatements.sent(known?.text)
+  const done = noteTraces(
+    talk,
+    known?.traces,
+    talk.noteSent(known?.plan, known?.reading, known?.match),
+  )
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan, known.snapshot.epoch)
     const { deallocates } = known.traces ?? {}
@@ -316,6 +321,8 @@ export function close(turn: Turn): Step {
   const table = target?.of === 'statement' ? talk.statements : talk.portals
   const known = target?.of === 'statement' ? talk.statements.get(target.name) : undefined
   const undo = target === undefined ? undefined : table.set(target.name, undefined)
+  if (target !== undefined)
+    talk.sqlStatements.closed({ kind: target.of === 'statement' ? 'statement' : 'cursor', name: target.name })
   if (talk.prepared !== undefined && target?.of === 'statement') {
     talk.send({ kind: 'close', undo, closes: objectKey(target.name) })
     shareClose(turn, talk.prepared, target.name, known)

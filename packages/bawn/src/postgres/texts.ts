@@ -34,6 +34,7 @@ export function query(turn: Turn): Step {
   turn.talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountQuery(turn, planned.account)
   turn.talk.noteRun(plan)
+  turn.talk.sqlStatements.sent(text)
   const other = traces && deallocation(turn.talk, traces)
   const done = noteTraces(turn.talk, traces, turn.talk.noteSent(plan, reading, planned.match))
   if (plan.kind === 'pass') {

@@ -97,7 +97,7 @@ export interface ParameterUse {
   readonly as: 'sealed' | 'searched'
 }
 
-/** What a text does to the names of prepared statements, for `EXECUTE` later on. */
+/** What a text does to the names of prepared statements and cursors, for `EXECUTE` and `FETCH` later on. */
 export type NamedEffect =
   | {
       readonly kind: 'prepared'
@@ -108,6 +108,14 @@ export type NamedEffect =
     }
   /** Without a name: all. */
   | { readonly kind: 'freed'; readonly name: string | undefined }
+  /** Of a cursor. */
+  | { readonly kind: 'declared'; readonly name: string; readonly concerned: boolean }
+
+/** A query by the name that it was given before, in SQL or by the protocol's messages. */
+export interface NamedQuery {
+  readonly kind: 'statement' | 'cursor'
+  readonly name: string
+}
 
 /** What the parameters of a named statement hold; `undefined` when it cannot be told. */
 export type NamedUses = (name: string) => readonly ParameterUse[] | undefined
@@ -175,8 +183,8 @@ export type StatementPlan =
       readonly declares: boolean
       /** It gives values to statements by their names: it holds for this session only, and for now. */
       readonly forNow?: boolean | undefined
-      /** Where results come of EXECUTE only: by which names, without those that the text has prepared itself and that name nothing protected. */
-      readonly executes?: readonly string[] | undefined
+      /** Where results come of EXECUTE and FETCH only: by which names, without those that the text has given itself to what names nothing protected. */
+      readonly executes?: readonly NamedQuery[] | undefined
       /** It is the one statement of its text. */
       readonly copy?: CopyPlan | undefined
     })

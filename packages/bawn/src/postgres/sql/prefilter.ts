@@ -20,6 +20,8 @@ const words = [
   'prepare',
   'deallocate',
   'discard',
+  // names of cursors
+  'declare',
   // the schema may change
   'create',
   'alter',

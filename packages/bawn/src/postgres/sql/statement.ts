@@ -4,7 +4,7 @@ import { examineCopy } from './copy.ts'
 import { examineDefinition, examineSchemaName, verbOf } from './definition.ts'
 import { examine, refuseOutputs, type Setting } from './expression.ts'
 import { isTemporary } from './names.ts'
-import type { CopyPlan, NamedEffect, ParameterUse } from './plan.ts'
+import type { CopyPlan, NamedEffect, NamedQuery, ParameterUse } from './plan.ts'
 import { type Ctes, statementShape, storedInto } from './query.ts'
 import { Refusal } from './refusal.ts'
 import { runsText } from './running-text.ts'
@@ -27,8 +27,8 @@ export interface Examined {
   /** Does it give a query a name that the protocol knows as well? */
   readonly declares: boolean
   readonly named?: NamedEffect | undefined
-  /** Of the statement that is executed. */
-  readonly executes?: string | undefined
+  /** What is executed or fetched from. */
+  readonly executes?: NamedQuery | undefined
   /** Protected columns are copied. */
   readonly copy?: CopyPlan | undefined
 }
@@ -216,8 +216,20 @@ export function examineStatement(raw: RawStmt, context: Context): Examined {
   const [ran, run] = explained(kind, statement)
   const schemaChange = changesSchema(ran)
   const apart = schemaChange && changesApart(ran, run, context.names)
-  const executes = 'ExecuteStmt' in node ? node.ExecuteStmt.name : undefined
-  return { verb, results, schemaChange, apart, declares, executes, named: freed(node, context) }
+  const named = declared(node, context) ?? freed(node, context)
+  return { verb, results, schemaChange, apart, declares, executes: executed(node), named }
+}
+
+function executed(node: Node): NamedQuery | undefined {
+  if ('ExecuteStmt' in node) return { kind: 'statement', name: node.ExecuteStmt.name ?? '' }
+  return 'FetchStmt' in node ? { kind: 'cursor', name: node.FetchStmt.portalname ?? '' } : undefined
+}
+
+function declared(node: Node, context: Context): NamedEffect | undefined {
+  if (!('DeclareCursorStmt' in node)) return undefined
+  const { portalname = '', query } = node.DeclareCursorStmt
+  const inner = unwrap(query)
+  return { kind: 'declared', name: portalname, concerned: inner === undefined || concerns(inner[1], context) }
 }
 
 /** `EXPLAIN ANALYZE` runs what it explains, be that one that makes a table or a materialized view. */
