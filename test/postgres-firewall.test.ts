@@ -10,6 +10,7 @@ import { openLearning, parseShapes } from '../packages/bawn/src/postgres/firewal
 import { firewallOptions } from '../packages/bawn/src/postgres/firewall/option.ts'
 import type { PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
 import { createParser } from '../packages/bawn/src/postgres/sql/parser.ts'
+import type { Planner } from '../packages/bawn/src/postgres/sql/plan.ts'
 import { createPlanner } from '../packages/bawn/src/postgres/sql/planner.ts'
 import { createSchemaSource } from '../packages/bawn/src/postgres/sql/schema.ts'
 import { type Kit, rawLogin, rules, say, startKit, withClient } from './postgres-kit.ts'
@@ -433,8 +434,19 @@ async function reloadable(written: unknown) {
   const made = async (rules: unknown) =>
     createFirewall(firewallOptions.parse(rules), await createParser(), allow => createGate(allow, policies), policies)
   let firewall = await made(written)
-  const planner = await createPlanner()
-  closers.push(() => planner.close())
+  const inner = await createPlanner()
+  closers.push(() => inner.close())
+  let next: typeof firewall | undefined
+  const planner: Planner = {
+    plan(...asked) {
+      firewall = next ?? firewall
+      next = undefined
+      return inner.plan(...asked)
+    },
+    read: inner.read.bind(inner),
+    match: inner.match.bind(inner),
+    close: inner.close.bind(inner),
+  }
   const schema = createSchemaSource({
     query: async (sql, parameters) => (await pool.query(sql, [...parameters])).rows,
     fields: [],
@@ -456,7 +468,11 @@ async function reloadable(written: unknown) {
   const reload = async (rules: unknown): Promise<void> => {
     firewall = await made(rules)
   }
-  return { door, reload }
+  /** While the next text is planned: the firewall has let it pass by then. */
+  const reloadWithin = async (rules: unknown): Promise<void> => {
+    next = await made(rules)
+  }
+  return { door, reload, reloadWithin }
 }
 
 const open = { default: 'allow' }
@@ -496,6 +512,25 @@ test('what was prepared before a reload is judged by the rules of after it', asy
     await client.query(remove)
     await reload(open)
     assert.equal((await client.query(sum)).rows[0]?.y, 100)
+  })
+})
+
+test('what is being planned when a reload comes was judged by the rules of before it', async () => {
+  const { door, reload, reloadWithin } = await reloadable(open)
+  await withClient({ ...on(door, 'billy'), ssl: false }, async client => {
+    for (const text of [
+      'prepare p as delete from notes where id = -1',
+      { text: 'prepare q as delete from notes where id = -1', values: [] },
+    ]) {
+      await reload(open)
+      await client.query('select 1 as one')
+      await reloadWithin(noDeletes)
+      await client.query(text)
+      const name = typeof text === 'string' ? 'p' : 'q'
+      assert.match((await refusal(client, `execute ${name}`)).message, /^cached plan must not change/, name)
+    }
+    await client.query('prepare r as select 1 as one')
+    assert.equal((await client.query('execute r')).rows[0]?.one, 1)
   })
 })
 

@@ -281,13 +281,15 @@ export class Conversation {
     if (plan.makes !== undefined) this.unread = [...new Set([...this.unread, ...plan.makes])]
   }
 
-  /** A text is about to be sent to be run. @returns what to do when the server has carried it out */
+  /** A text is about to be sent to be run. @param judgedIn rules of the firewall by which it was judged. @returns what to do when the server has carried it out */
   noteSent(
     plan: LivePlan | undefined,
     reading: Reading | undefined,
     match?: TextMatch | undefined,
+    judgedIn?: number | undefined,
   ): (() => void) | undefined {
-    const judged = match && this.judgedNames.note(match, this.rules)
+    // Not by those of now: a reload may have come while it was planned.
+    const judged = match && this.judgedNames.note(match, judgedIn ?? 0)
     const named = this.sqlStatements.note(plan?.named, this.snapshot?.epoch)
     const granted = this.#noteGranted(reading)
     if (judged === undefined && (named === undefined || granted === undefined)) return named ?? granted

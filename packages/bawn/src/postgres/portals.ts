@@ -202,7 +202,7 @@ export function execute(turn: Turn): Step {
   const done = noteTraces(
     talk,
     known?.traces,
-    talk.noteSent(known?.plan, known?.reading, known?.match),
+    talk.noteSent(known?.plan, known?.reading, known?.match, known?.judgedIn),
   )
   if (known?.plan.kind === 'pass' && known.declarations === talk.declarations) {
     turn.talk.noteRun(known.plan, known.snapshot.epoch)

@@ -36,7 +36,7 @@ export function query(turn: Turn): Step {
   turn.talk.noteRun(plan)
   turn.talk.sqlStatements.sent(text)
   const other = traces && deallocation(turn.talk, traces)
-  const done = noteTraces(turn.talk, traces, turn.talk.noteSent(plan, reading, planned.match))
+  const done = noteTraces(turn.talk, traces, turn.talk.noteSent(plan, reading, planned.match, planned.judgedIn))
   if (plan.kind === 'pass') {
     if (other === undefined) turn.talk.sendPlain('query', undefined, undefined, undefined, done)
     else turn.talk.send({ kind: 'query', done, answer: deallocated })
