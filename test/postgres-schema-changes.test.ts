@@ -184,6 +184,29 @@ test('a change through one gateway is known to another, and one beside them when
   })
 })
 
+test('a change is known to the other sessions of its gateway before their next statement', async () => {
+  const config = await node()
+  await withClient(config, async here => {
+    await withClient(config, async there => {
+      await there.query('select email from people limit 1')
+      for (const [type, value] of [
+        ['text', "'of text'"],
+        ['int', '4711'],
+      ]) {
+        // Where the columns are not named, the gateway writes their names.
+        await here.query(`alter table people add column added ${type}`)
+        const columns = await kit.direct(
+          "select count(*)::int as n from information_schema.columns where table_name = 'people'",
+        )
+        const nulls = Array.from({ length: Number(columns[0]?.['n']) - 2 }, () => 'null')
+        await there.query(`insert into people values (${[4711, ...nulls, value].join(', ')})`)
+        await there.query('delete from people where id = 4711')
+        await here.query('alter table people drop column added')
+      }
+    })
+  })
+})
+
 test('with an event trigger every change may concern a protected table', async () => {
   await kit.direct(`
     create function beside() returns event_trigger language plpgsql as $$ begin

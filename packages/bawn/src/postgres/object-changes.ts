@@ -42,9 +42,10 @@ export function followChanges(talk: Conversation): void {
     }
     if (talk.pending.outstandingReady === 0) talk.apartIn = undefined
   }
-  // Other sessions of this gateway must know of new views and children before they name one.
+  // Other sessions of this gateway know of a change before their next statement, and read of new views and children at once.
   if (talk.isSchemaStale && talk.announcedAt !== talk.schemaChangedAt) {
     talk.announcedAt = talk.schemaChangedAt
+    schema.doubt()
     schema.announce()
   }
   if (talk.isSchemaStale && (talk.unread.length > 0 || firewall?.asksForTables === true)) schema.outdate()

@@ -86,6 +86,7 @@ export function conversation(): Conversation {
       fresh: () => snapshot,
       refresh: async () => snapshot,
       outdate: () => {},
+      doubt: () => {},
       isChangedBy: () => true,
       announce: () => {},
     },

@@ -46,7 +46,10 @@ export interface DatabaseState {
   readonly pool?: UpstreamPool | undefined
   /** How many, and for how long. */
   readonly limits: SessionLimits
-  readonly schema: Pick<SchemaSource, 'current' | 'fresh' | 'refresh' | 'outdate' | 'isChangedBy' | 'announce'>
+  readonly schema: Pick<
+    SchemaSource,
+    'current' | 'fresh' | 'refresh' | 'outdate' | 'doubt' | 'isChangedBy' | 'announce'
+  >
   readonly planner: Planner
   /**
    * Which statements go on at all. To be asked for at each statement: a reload may bring other rules, also for sessions that are open.

@@ -61,6 +61,8 @@ export interface SchemaSource {
   isChangedBy(plan: { readonly apart?: boolean | undefined }): boolean
   /** A change that `isChangedBy` told of is over, committed or rolled back: others may want to look. */
   announce(): void
+  /** A change is over: what was read before this call is fresh no more, and whoever needs it reads it again. */
+  doubt(): void
   /** Something was made that everybody has to know: what was read before this call is fresh no more, and is read again. */
   outdate(): void
 }
@@ -175,8 +177,12 @@ class DatabaseSchema implements SchemaSource {
     this.#announce?.()
   }
 
-  outdate(): void {
+  doubt(): void {
     this.#outdated += 1
+  }
+
+  outdate(): void {
+    this.doubt()
     // Who needs it asks again, and learns then why it failed.
     this.refresh().catch(() => {})
   }
