@@ -71,6 +71,13 @@ export const objects: readonly Table[] = [
         gives: [['ann@example.org'], ['ben@example.org']],
       },
       {
+        sql: "INSERT INTO flag_notes (number, note) VALUES (1, 'open'); SELECT note FROM flag_notes",
+        does: 'a view over a protected column with a default: it is given a value',
+        gives: [['open']],
+      },
+      { sql: 'UPDATE flag_list SET id = 2', does: 'or left as it is' },
+      { sql: 'SELECT number FROM flag_numbers', does: 'a view without that column is read', gives: [] },
+      {
         sql: 'SELECT id, name FROM user_names',
         does: 'a view without protected columns',
         gives: [
@@ -111,6 +118,30 @@ export const objects: readonly Table[] = [
       {
         sql: "INSERT INTO staff_entry (name) VALUES ('x')",
         does: 'a rule that would store the value in a protected column as it is: `INSERT INTO users (email) VALUES ($1)`',
+      },
+      {
+        sql: 'INSERT INTO flag_list (id) VALUES (1)',
+        does: 'the column beneath has a default, which would be stored in clear: `INSERT INTO flag_list (id, secret) VALUES (1, NULL)`',
+      },
+      {
+        sql: 'INSERT INTO flag_notes (number) VALUES (1)',
+        does: 'the same through views over views, under any name: `INSERT INTO flag_notes (number, note) VALUES (1, NULL)`',
+      },
+      {
+        sql: 'INSERT INTO flag_numbers (number) VALUES (1)',
+        does: 'the view has no such column, and nothing is written through it: `INSERT INTO flags (id, secret) VALUES (1, NULL)`',
+      },
+      {
+        sql: 'MERGE INTO flag_ids f USING staff s ON s.id = f.id WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)',
+        does: 'the same: `MERGE INTO flags f USING staff s ON s.id = f.id WHEN NOT MATCHED THEN INSERT (id, secret) VALUES (s.id, NULL)`',
+      },
+      {
+        sql: 'CREATE VIEW v AS SELECT id FROM flags; INSERT INTO v (id) VALUES (1)',
+        does: 'two texts, as above; then it is refused like the others',
+      },
+      {
+        sql: 'CREATE TEMPORARY VIEW v AS SELECT id FROM flags',
+        does: '`WITH v AS (SELECT id FROM flags) SELECT id FROM v`',
       },
       {
         sql: 'CREATE RULE r AS ON INSERT TO staff DO ALSO INSERT INTO users (email) VALUES (NEW.name::bytea)',

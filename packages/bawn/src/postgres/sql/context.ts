@@ -8,6 +8,7 @@ import { Refusal } from './refusal.ts'
 import { type Source, tableSource } from './scope.ts'
 import { Tokens } from './tokens.ts'
 import { offsetOf } from './tree.ts'
+import { hazardous } from './view-defaults.ts'
 
 /**
  * What the parser must see in place of a node once the edits are made; by kind of node and its offset, or by the struct itself where it
@@ -32,8 +33,8 @@ function hashOf(ref: ColumnRef): Node {
 function unwritable(name: string, reason: string, range: RangeVar): Refusal {
   return new Refusal(
     'postgres.statement_refused',
-    `${name} has a rule that may store values unsealed: ${reason}`,
-    'Write into the table that the rule writes into',
+    `writing into ${name} may store values unsealed: ${reason}`,
+    'Write into the table beneath it',
     offsetOf(range),
   )
 }
@@ -63,6 +64,8 @@ export class Context {
   readonly #tables = new Set<string>()
   /** Prepared, or freed, in this text. */
   readonly #prepared = new Map<string, readonly ParameterUse[]>()
+  /** Of a table or view that was named, writing may store what is not sealed: of a view over it as well. */
+  isHazardous = false
   /** Values were given to a statement by its name. */
   forNow = false
   #uses = new Map<number, ParameterUse>()
@@ -120,6 +123,7 @@ export class Context {
           throw unwritable(`${meaning.relation.schema}.${meaning.relation.name}`, meaning.relation.unwritable, range)
         }
         this.#tables.add(`${meaning.relation.schema}.${meaning.relation.name}`)
+        this.isHazardous ||= hazardous(meaning.relation).length > 0 || meaning.relation.unwritable !== undefined
         return tableSource(meaning.relation, range.alias?.aliasname, range.schemaname, meaning.ambiguous)
       case 'problem':
         throw new Refusal(meaning.problem.code, meaning.problem.message, meaning.problem.hint, offsetOf(range))
@@ -132,6 +136,7 @@ export class Context {
         )
       case 'dependent':
         if (meaning.readable) {
+          this.isHazardous = true
           if (access === 'read') return undefined
           throw unwritable(meaning.name, meaning.reason, range)
         }

@@ -28,7 +28,7 @@ export interface ProtectedRelation {
   readonly columns: readonly RelationColumn[]
   /** Not declared itself: protected through the tables that a view reads, or through the parent of a partition or child. */
   readonly derived?: 'view' | 'child' | undefined
-  /** Why nothing may be written into it: it has a rule that would store what is not sealed. */
+  /** Why nothing may be written into it: a rule of it, or a default beneath it, would store what is not sealed. */
   readonly unwritable?: string | undefined
 }
 
@@ -38,7 +38,7 @@ export interface Dependent {
   readonly name: string
   /** For the refusal; may be empty. */
   readonly reason: string
-  /** Only writing is refused: it has a rule that would store what is not sealed. */
+  /** Only writing is refused: a rule of it, or a default beneath it, would store what is not sealed. */
   readonly readable?: boolean | undefined
 }
 

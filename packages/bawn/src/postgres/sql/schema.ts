@@ -13,6 +13,7 @@ import {
   rewritesQuery,
   tablesQuery,
 } from './schema-queries.ts'
+import { hazardous } from './view-defaults.ts'
 import { type Defined, type Followed, followViews } from './views.ts'
 
 /** Runs one query with the gateway's own login; rows by column name. */
@@ -266,8 +267,9 @@ class DatabaseSchema implements SchemaSource {
       return [isDeclared ? relation : { ...relation, derived: 'child' }]
     })
     const guarded = relations.flatMap(relation =>
+      // Through a view without the column too, INSERT would have a default stored in clear.
       relation.columns
-        .filter(column => column.field !== undefined)
+        .filter(column => column.field !== undefined || hazardous(relation).length > 0)
         .map(column => ({ oid: relation.oid, attnum: column.attnum })),
     )
     const dependents = await this.#query(dependentsQuery, [

@@ -78,6 +78,27 @@ test('what computes with a protected column, or mixes fields, is refused with th
   }
 })
 
+test('a default of a protected column is one of every view that INSERT goes through, and nothing is written where it has no name', async () => {
+  const shown = view('shown', 'a b', 'SELECT f.secret AS a, f.id AS b FROM public.flags f')
+  const hidden = view('hidden', 'a', 'SELECT id AS a FROM public.flags')
+  const rows: readonly (readonly [names: string, query: string, writable: boolean, defaults: readonly boolean[]])[] = [
+    ['x y', 'SELECT b AS x, a AS y FROM public.shown', true, [false, true]],
+    ['x y', 'SELECT b AS x, b AS y FROM public.shown', false, []],
+    ['x', 'SELECT a AS x FROM public.hidden', false, []],
+    // What PostgreSQL does not write through, or not into that table.
+    ['x', 'SELECT h.a AS x FROM public.hidden h, public.users', true, []],
+    ['x', 'SELECT id AS x FROM public.users WHERE id IN (SELECT a FROM public.hidden)', true, []],
+  ]
+  for (const [names, query, writable, defaults] of rows) {
+    const defined = [view('above', names, query), shown, hidden]
+    const { relations, dependents } = await followViews({ ...known, dependents: [] }, defined, parser)
+    assert.equal(dependents.find(({ name }) => name === 'above') === undefined, writable, query)
+    assert.deepEqual(dependents.find(({ name }) => name === 'hidden')?.readable, true)
+    const above = relations.find(({ name }) => name === 'above')
+    assert.deepEqual(above?.columns.map(({ hasDefault }) => hasDefault) ?? [], defaults, query)
+  }
+})
+
 test('UNION ALL keeps a field that all its sides have', async () => {
   const all = view(
     'v',

@@ -9,6 +9,7 @@ import { statementShape } from './query.ts'
 import { Refusal } from './refusal.ts'
 import { touches } from './schema-change.ts'
 import { type Scope, type Shape, type Source, tableSource, unknownShape } from './scope.ts'
+import { ViewDefaults } from './view-defaults.ts'
 
 /** A view, materialized view or table with rules, as the catalogue has it. Definitions name every table with its schema. */
 export interface Defined {
@@ -107,6 +108,7 @@ export async function followViews(
 ): Promise<Followed> {
   const relations = [...snapshot.relations]
   const dependents = [...snapshot.dependents]
+  const defaults = new ViewDefaults(relations)
   let waiting = defined.filter(item => item.query !== undefined)
   const plain: Defined[] = []
   const reasons = new Map<Defined, string>()
@@ -120,15 +122,22 @@ export async function followViews(
     const known = names()
     const left: Defined[] = []
     for (const view of waiting) {
-      const outcome = await analyse(view.query ?? '', known, parser, (node, context) =>
-        statementShape(node, context, undefined, new Map()),
-      )
+      let query: Node | undefined
+      const outcome = await analyse(view.query ?? '', known, parser, (node, context) => {
+        query = node
+        return statementShape(node, context, undefined, new Map())
+      })
       const columns = outcome.kind === 'shape' ? fieldsOf(view, outcome.shape) : undefined
       if (columns === undefined) {
         reasons.set(view, outcome.kind === 'not' ? outcome.reason : 'which of its columns are protected cannot be told')
         left.push(view)
-      } else if (columns === view.columns) plain.push(view)
-      else relations.push({ oid: view.oid, schema: view.schema, name: view.name, columns, derived: 'view' })
+        continue
+      }
+      const { oid, schema, name } = view
+      const found = query === undefined ? { columns } : defaults.follow(view, query, columns)
+      if (columns !== view.columns) relations.push({ oid, schema, name, ...found, derived: 'view' })
+      else if (found.unwritable === undefined) plain.push(view)
+      else dependents.push({ schema, name, reason: found.unwritable, readable: true })
     }
     waiting = left
   }
