@@ -109,6 +109,47 @@ async function listenBefore(between: Between, more: Partial<UpstreamTarget> = {}
   return await listenWithLimits(kit, {}, { database: { upstream } })
 }
 
+test('cancel requests of one address that other threads do not answer keep no other address from sending one', async () => {
+  const asked: string[] = []
+  let release = (): void => {}
+  const held = new Promise<void>(resolve => {
+    release = resolve
+  })
+  const { address } = await kit.listen({
+    tls: undefined,
+    max_connections: 100,
+    threads: {
+      async cancel(processId, key) {
+        asked.push(Buffer.from(key).toString('latin1'))
+        if (processId === 1) await held
+      },
+    },
+  })
+  const send = (localAddress: string, processId: number, key: string): Socket => {
+    const socket = connect({ host: '127.0.0.1', port: address.port, localAddress })
+    socket.on('error', () => {})
+    socket.write(buildCancelRequest(processId, Buffer.from(key)))
+    return socket.resume()
+  }
+  const junk = Array.from({ length: 40 }, () => send('127.0.0.2', 1, 'junk'))
+  const deadline = performance.now() + 10_000
+  const until = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) {
+      assert.ok(performance.now() < deadline, `asked: ${asked}`)
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+  }
+  await until(() => asked.length > 0)
+  // Others are served while those are held, and are told when they have been.
+  const closed: string[] = []
+  for (const name of ['one ', 'two ', 'many']) send('127.0.0.3', 2, name).on('close', () => closed.push(name))
+  await until(() => closed.length === 3)
+  assert.ok(asked.filter(key => key === 'junk').length <= 4, `asked: ${asked}`)
+  release()
+  await until(() => asked.filter(key => key === 'junk').length === 40)
+  for (const socket of junk) socket.destroy()
+})
+
 /** Begins a statement that would take a minute, and cancels it. */
 async function cancels(port: number, minor: 0 | 2): Promise<void> {
   const client = await rawLogin(port, 'billy', 'billing', minor)

@@ -196,9 +196,9 @@ export class Doors {
     return metrics.expose()
   }
 
-  /** For a session of this thread. */
-  async cancel({ listener, processId, key }: ForwardedCancel): Promise<void> {
-    await this.#postgres.get(listener)?.cancel(processId, key)
+  /** For a session of this thread. @returns whether it was */
+  async cancel({ listener, processId, key }: ForwardedCancel): Promise<boolean> {
+    return (await this.#postgres.get(listener)?.cancel(processId, key)) === true
   }
 
   /** Takes no new connections, waits at most `timeoutMs` for open ones, then ends them. */

@@ -29,6 +29,8 @@ const backOffMs = { first: 100, last: 30_000 } as const
 const steadyMs = 60_000
 /** How long a worker that is asked by an operator may take; one that has stopped answering is told of. */
 const answerMs = 10_000
+/** Of one that is asked about a cancel request: anybody may send one. */
+const cancelMs = 2_000
 /** A worker that is asked whether it is there, during a reload, and says nothing for so long, hangs: another one takes its place. */
 const hungMs = 20_000
 const askEveryMs = 1_000
@@ -223,11 +225,15 @@ export class WorkerThreads implements Workers {
     }
   }
 
-  /** Whichever worker has the session, every other one is asked. One that hangs keeps nobody. */
+  /** Whichever worker has the session, every other one is asked, until it says so. One that hangs keeps nobody. */
   async #cancelElsewhere(request: ForwardedCancel): Promise<void> {
     const tooLate = new GatewayError('gateway.worker_silent', 'a worker does not answer')
     const others = [...this.#running].flatMap(([index, { calls }]) => (index === request.from ? [] : [calls]))
-    await Promise.allSettled(others.map(calls => withTimeout(calls.call('cancel', request), answerMs, tooLate)))
+    const asked = others.map(async calls => {
+      // The first that succeeds is waited for: not to have it counts as a failure.
+      if (!(await withTimeout(calls.call('cancel', request), cancelMs, tooLate))) throw tooLate
+    })
+    await Promise.any(asked).catch(() => {})
   }
 
   #serving(): readonly Running[] {

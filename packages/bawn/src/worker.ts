@@ -52,7 +52,7 @@ export interface WorkerAnswers {
   metrics(): string
   sessions(): readonly SessionRow[]
   endSessions(ids: ReadonlySet<string>): void
-  cancel(request: ForwardedCancel): Promise<void>
+  cancel(request: ForwardedCancel): Promise<boolean>
   revoked(question: RevokedQuestion): Promise<unknown>
   /** Reads what is new in the list of what was revoked. */
   hearRevoked(): Promise<void>
@@ -99,7 +99,7 @@ const answers: WorkerAnswers = {
   metrics: () => doors?.metrics() ?? '',
   sessions: () => doors?.sessions() ?? [],
   endSessions: ids => doors?.endSessions(ids),
-  cancel: async request => doors?.cancel(request),
+  cancel: async request => (await doors?.cancel(request)) === true,
   async revoked(question) {
     const list = doors?.revoked
     if (list === undefined) throw new AdminError('admin.no_revocations', 'the configuration has no revocations')

@@ -231,7 +231,7 @@ export class PostgresDoor {
     client.on('error', () => {})
     if (admission.kind === 'cancel') {
       // Clients take the close for the word that the server has heard: their next statement must not be hit.
-      await this.sessions.cancel(admission.request.processId, admission.request.key)
+      await this.sessions.cancel(admission.request.processId, admission.request.key, address)
       client.destroy()
       return
     }

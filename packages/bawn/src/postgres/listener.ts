@@ -17,8 +17,8 @@ export interface PostgresListener {
   sessions(): readonly SessionSummary[]
   /** Ends every session that `which` names, with 57P01. @returns those that there were */
   endSessions(which: (summary: SessionSummary) => boolean, why: EndReason): readonly SessionSummary[]
-  /** A cancel request that came to another thread. */
-  cancel(processId: number, key: Uint8Array): Promise<void>
+  /** A cancel request that came to another thread. @returns whether it was for a session here */
+  cancel(processId: number, key: Uint8Array): Promise<boolean>
   /** Accepts no more, ends idle sessions with 57P01, gives running ones `timeoutMs`, and resolves when all are gone. */
   drain(timeoutMs: number): Promise<void>
 }
@@ -50,7 +50,7 @@ export async function listenPostgres(
     renewTls: tls => door.renewTls(tls),
     sessions: () => door.sessions.list(),
     endSessions: (which, why) => door.endSessions(which, why),
-    cancel: async (processId, key) => void (await door.sessions.cancelOwn(processId, key)),
+    cancel: (processId, key) => door.sessions.cancelOwn(processId, key),
     async drain(timeoutMs) {
       proxies?.close()
       const closed = new Promise<void>(resolve => server.close(() => resolve()))

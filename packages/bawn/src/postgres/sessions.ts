@@ -1,5 +1,7 @@
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
 import type { GatewayError } from '../error.ts'
+import { networkOf } from '../limits/network.ts'
+import { ForwardedCancels } from './forwarded-cancels.ts'
 import type { SessionSummary } from './state.ts'
 
 /** What the registry needs of an open session. */
@@ -32,20 +34,13 @@ export interface OtherThreads {
 
 const alone: OtherThreads = { cancel: async () => {} }
 
-/** So many requests from one thread are on their way to others at a time; nobody has to log in to send one. */
-const maxForwarded = 16
-/** So many more wait until it is their turn. Whoever comes then is told nothing, as always, and may try again. */
-const maxWaiting = 1_000
-
 /** Sessions of one door, by the process id we gave them. */
 export class Sessions {
   readonly #byProcessId = new Map<number, Entry>()
   readonly #threads: OtherThreads
   readonly #ended: (summary: SessionSummary) => void
   #whenEmpty: (() => void) | undefined
-  /** Cancel requests that other threads are asked about. */
-  #forwarded = 0
-  readonly #waiting: (() => void)[] = []
+  readonly #forwarded = new ForwardedCancels()
   /** Set while the door stops: nobody may begin any more. */
   draining: GatewayError | undefined
 
@@ -81,21 +76,11 @@ export class Sessions {
     if (this.#byProcessId.size === 0) this.#whenEmpty?.()
   }
 
-  /** A CancelRequest. Resolves when whoever sent it may go on: what runs later is not meant. */
-  async cancel(processId: number, key: Uint8Array): Promise<void> {
+  /** A CancelRequest. Resolves when whoever sent it may go on: what runs later is not meant. @param address of whoever sent it */
+  async cancel(processId: number, key: Uint8Array, address: string): Promise<void> {
     if (await this.cancelOwn(processId, key)) return
     // Sessions at two servers may have one process id: it is the key that tells.
-    if (this.#forwarded >= maxForwarded) {
-      if (this.#waiting.length >= maxWaiting) return
-      await new Promise<void>(resolve => this.#waiting.push(resolve))
-    } else this.#forwarded += 1
-    try {
-      await this.#threads.cancel(processId, key)
-    } finally {
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#forwarded -= 1
-      else next()
-    }
+    await this.#forwarded.run(networkOf(address), () => this.#threads.cancel(processId, key))
   }
 
   /** One for a session of this thread, wherever it came in. @returns whether it was */
