@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { connect, createServer, type Socket } from 'node:net'
+import type { TestContext } from 'node:test'
 import pg from 'pg'
 import type { DoorOptions } from '../packages/bawn/src/postgres/door.ts'
 import type { PostgresListener } from '../packages/bawn/src/postgres/listener.ts'
@@ -55,10 +56,10 @@ export interface CuttableRelay {
   readonly port: number
   /** From now on no byte goes either way; what connects is accepted and hears nothing. */
   cut(): void
-  stop(): Promise<void>
 }
 
-export async function startCuttableRelay(port: number): Promise<CuttableRelay> {
+/** @param t stops it, however the test ends: one that was left would keep the process of a test that failed */
+export async function startCuttableRelay(t: TestContext, port: number): Promise<CuttableRelay> {
   const sockets = new Set<Socket>()
   let isCut = false
   const server = createServer(near => {
@@ -84,16 +85,16 @@ export async function startCuttableRelay(port: number): Promise<CuttableRelay> {
     }
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(async () => {
+    for (const socket of sockets) socket.destroy()
+    await new Promise(resolve => server.close(resolve))
+  })
   const address = server.address()
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     cut() {
       isCut = true
       for (const socket of sockets) socket.pause()
-    },
-    async stop() {
-      for (const socket of sockets) socket.destroy()
-      await new Promise(resolve => server.close(resolve))
     },
   }
 }

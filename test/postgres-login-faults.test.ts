@@ -65,12 +65,13 @@ async function startStoppingRelay(port: number, messages: number) {
   }
 }
 
-test('PostgreSQL is killed in the middle of a login, at each of its messages: every client is told', async () => {
+test('PostgreSQL is killed in the middle of a login, at each of its messages: every client is told', async t => {
   const mortal = await startPostgres()
   const logins = await Promise.all(
     // Of SCRAM three, AuthenticationOk, fifteen settings, the key; the last would be ReadyForQuery.
     [0, 1, 2, 3, 4, 5, 12, 18, 19, 20].map(async messages => {
       const relay = await startStoppingRelay(mortal.port, messages)
+      t.after(() => relay.stop())
       const upstream: UpstreamTarget = {
         ...shop.upstream,
         host: '127.0.0.1',
@@ -83,7 +84,7 @@ test('PostgreSQL is killed in the middle of a login, at each of its messages: ev
       const { as, door } = await listenWithLimits(kit, {}, { database: { upstream } })
       const failure = failureOf(connected(as('billy')))
       await relay.isStopped
-      return { messages, relay, door, failure }
+      return { messages, door, failure }
     }),
   )
   const client = new pg.Client({
@@ -103,10 +104,9 @@ test('PostgreSQL is killed in the middle of a login, at each of its messages: ev
       // It has followed the postmaster by itself.
     }
   }
-  for (const { messages, failure, door, relay } of logins) {
+  for (const { messages, failure, door } of logins) {
     assert.equal((await failure).code, '08001', `after ${messages} messages`)
     assert.equal(door.sessions().length, 0)
-    await relay.stop()
   }
   await mortal.stop()
 })
@@ -151,14 +151,15 @@ function hostsOf(targets: readonly UpstreamTarget[]): Pick<DatabaseState, 'upstr
   return { upstream, hosts }
 }
 
-test('a host that drops what is sent to it, and the known primary that says nothing any more: the next one has the session', async () => {
+test('a host that drops what is sent to it, and the known primary that says nothing any more: the next one has the session', async t => {
   const full = await startFullListener()
-  const relay = await startCuttableRelay(kit.postgres.port)
+  t.after(() => full.stop())
+  const relay = await startCuttableRelay(t, kit.postgres.port)
   const at = (port: number): UpstreamTarget => ({
     ...shop.upstream,
     host: '127.0.0.1',
     port,
-    connectTimeoutMs: 700,
+    connectTimeoutMs: 2_000,
     probeAfterMs: 300,
   })
   const alone = await listenWithLimits(kit, {}, { database: { upstream: at(full.port) } })
@@ -176,8 +177,6 @@ test('a host that drops what is sent to it, and the known primary that says noth
   await withClient(dropped.as('billy'), async client =>
     assert.equal((await client.query('select 1 as one')).rows[0].one, 1),
   )
-  await relay.stop()
-  await full.stop()
 })
 
 test('of several hosts with TLS, one whose certificate is not good is passed over, and alone it is none', async () => {
