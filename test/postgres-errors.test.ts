@@ -269,6 +269,8 @@ test('what was prepared or bound by the protocol, and what a cursor reads, decid
     ['a cursor', true, begin, declare, query('select 2'), fetch],
     ['a cursor in the text of its FETCH', true, query(`begin; declare c cursor for ${json}; fetch 1 from c`)],
     ['a cursor over something protected', false, begin, query(`declare c cursor for ${sealed}`), fetch],
+    ['MOVE', true, begin, declare, query('move 1 in c')],
+    ['MOVE over something protected', false, begin, query(`declare c cursor for ${sealed}`), query('move 1 in c')],
     ['a cursor of a function', false, begin, opens, fetch],
     ['one of the name of another that was closed', false, begin, declare, query('close c'), opens, fetch],
     [

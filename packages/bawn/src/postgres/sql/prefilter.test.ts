@@ -28,6 +28,7 @@ const rows: readonly (readonly [sql: string, parse: boolean, harmless: boolean])
   ["SELECT 'users'", true, true],
   ['EXECUTE p', true, false],
   ['FETCH c', true, false],
+  ['MOVE c', true, false],
   ['SELECT 1 FETCH FIRST ROW ONLY', true, true],
   ['CREATE TABLE t ()', true, false],
   ["DO 'x'", true, false],

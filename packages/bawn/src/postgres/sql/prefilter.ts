@@ -16,6 +16,8 @@ const words = [
   // results that may be protected although the text names nothing
   'execute',
   'fetch',
+  // and whose errors may be
+  'move',
   // names of statements
   'prepare',
   'deallocate',
@@ -76,7 +78,7 @@ export function createPrefilter(snapshot: SchemaSnapshot): Prefilter {
 }
 
 /** Words a statement may begin with and mean more than its tables tell, and words that mean so anywhere. */
-const beginnings = new Set('execute explain fetch create alter drop call do import set prepare declare'.split(' '))
+const beginnings = new Set('execute explain fetch move create alter drop call do import set prepare declare'.split(' '))
 const insides =
   /^(?:set_config|pg_settings|(?:query|cursor|table|schema|database)_to_xml.*|ts_stat|ts_rewrite|dblink.*|crosstab.*|connectby|xpath_table)$/
 

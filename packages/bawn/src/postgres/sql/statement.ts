@@ -156,7 +156,8 @@ function examineKind(kind: string, statement: Struct, node: Node, context: Conte
       execute(statement as ExecuteStmt, context)
       return true
     case 'FetchStmt':
-      return statement['ismove'] !== true
+      // MOVE yields nothing, and runs the query of the cursor: its errors may tell as much.
+      return true
     case 'CreateTableAsStmt': {
       if (unwrap(statement['query'])?.[0] === 'ExecuteStmt') {
         throw refuse('CREATE TABLE AS EXECUTE would store what a prepared statement yields', 'Write the query itself')
