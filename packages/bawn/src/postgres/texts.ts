@@ -5,7 +5,7 @@ import type { Reading } from './grants/reading.ts'
 import type { Statement } from './objects.ts'
 import { judgedIn } from './permission.ts'
 import { areNamesInDoubt, isTakenInDoubt, shareParse } from './pool/shared-names.ts'
-import { deallocated, deallocation, noteTraces, recallsOthers } from './pool/trace-notes.ts'
+import { deallocated, deallocation, lendNames, noteTraces, recallsOthers } from './pool/trace-notes.ts'
 import { type Traces, tracesOf } from './pool/traces.ts'
 import { type RefusedKind, refuse, refusePlan } from './refuse.ts'
 import { sealEdits, sealedTypes } from './seal.ts'
@@ -29,10 +29,11 @@ export function query(turn: Turn): Step {
   if (valuesInDoubt(turn, plan)) return turn.settle()
   if (plan.kind === 'refused') return refusePlan(turn.talk, 'query', text, plan)
   const traces = tracesIn(turn, text)
-  if (typeof traces?.deallocates === 'object' && turn.talk.pending.length > 0) return turn.settle()
+  if (takesNames(traces) && turn.talk.pending.length > 0) return turn.settle()
   if (traces !== undefined && recallsOthers(turn.talk, traces)) return refuseRecall(turn, 'query')
   turn.talk.tellFirewall(planned.notes)
   if (planned.account !== undefined) return accountQuery(turn, planned.account)
+  if (traces !== undefined) lendNames(turn.talk, traces)
   turn.talk.noteRun(plan)
   turn.talk.sqlStatements.sent(text)
   const other = traces && deallocation(turn.talk, traces)
@@ -122,6 +123,10 @@ export function parse(turn: Turn): Step {
 /** What a text leaves on a connection that others have too. */
 function tracesIn({ talk }: Turn, text: Uint8Array): Traces | undefined {
   return talk.prepared === undefined ? undefined : tracesOf(text)
+}
+
+function takesNames(traces: Traces | undefined): boolean {
+  return typeof traces?.deallocates === 'object' || (traces?.frees.length ?? 0) > 0
 }
 
 function refuseRecall({ talk }: Turn, kind: RefusedKind): 'next' {

@@ -2,6 +2,8 @@ import type { Conversation } from '../conversation.ts'
 import type { Statement } from '../objects.ts'
 import { MessageBuilder } from '../wire/builder.ts'
 import { back, status } from '../wire/message.ts'
+import { buildParse } from '../wire/parse.ts'
+import { buildCloseStatement } from '../wire/row-description.ts'
 import type { Leftover } from './connection.ts'
 import type { ServerStatements } from './server-statements.ts'
 import type { Traces } from './traces.ts'
@@ -17,7 +19,7 @@ export function noteTraces(
   done: (() => void) | undefined,
 ): (() => void) | undefined {
   if (talk.prepared === undefined || traces === undefined) return done
-  const { pins, setting, resets, discards, deallocates, clears } = traces
+  const { pins, setting, resets, discards, deallocates, clears, frees } = traces
   noteLeftover(talk, traces)
   const isAlone = talk.settings.run(talk.batch)
   // Where it goes into a session that keeps its connection, it stays there.
@@ -33,6 +35,7 @@ export function noteTraces(
   // By now, not when it is done: what follows has to be prepared again.
   if (discards || clears || deallocates === 'all') talk.prepared.clear()
   let left = traces.before
+  let at = 0
   return () => {
     done?.()
     // What a transaction sets it may take back again.
@@ -48,8 +51,26 @@ export function noteTraces(
     if (discards || (deallocates === 'all' && left === 0)) talk.statements.deleteWhere(one => known.has(one))
     else if (name !== undefined) talk.statements.set(name, undefined)
     left -= 1
+    for (const freed of frees) if (freed.at === at) talk.statements.set(freed.name, undefined)
+    at += 1
   }
 }
+
+/**
+ * A text is about to be sent that takes back names of the protocol among others: the server gets a statement under each of them, which has
+ * nothing in it and is there to be taken back.
+ */
+export function lendNames(talk: Conversation, { frees }: Traces): void {
+  if (talk.prepared === undefined) return
+  for (const name of new Set(frees.map(freed => freed.name))) {
+    if (talk.statements.get(name)?.sent === undefined) continue
+    talk.send({ kind: 'close', swallow: true })
+    talk.send({ kind: 'parse', swallow: true })
+    talk.toServer.append(Buffer.concat([buildCloseStatement(name), buildParse({ name, text: nothing, types: [] })]))
+  }
+}
+
+const nothing = Buffer.alloc(0)
 
 function pin(talk: Conversation): void {
   talk.isPinned = true

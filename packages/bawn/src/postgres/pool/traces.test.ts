@@ -120,6 +120,19 @@ test('names that are taken back', () => {
     assert.deepEqual([traces.deallocates, traces.before], ['all', before], text)
   }
   assert.equal(tracesOf(Buffer.from('deallocate x; select 1 as "all"')).deallocates, undefined)
+  for (const [text, ...frees] of [
+    ['deallocate x; select 1', [0, 'x']],
+    ['select 1; deallocate prepare X;; deallocate "Y""z"', [1, 'x'], [2, 'Y"z']],
+    ['select 1; deallocate all; deallocate u&"x"'],
+    ["select 'deallocate x'; prepare deallocate as select 1"],
+  ] as const) {
+    const found = tracesOf(Buffer.from(text)).frees.map(({ at, name }) => [at, name])
+    assert.deepEqual(found, frees, text)
+  }
+  for (const text of ['/* x */ deallocate x', '-- y\n DEALLOCATE PREPARE X ;']) {
+    const { deallocates, frees, clears } = tracesOf(Buffer.from(text))
+    assert.deepEqual([deallocates, frees, clears], [{ name: 'x' }, [], false], text)
+  }
   assert.equal(tracesOf(Buffer.from('discard all')).discards, true)
   assert.equal(tracesOf(Buffer.from('select 1; deallocate all')).clears, true)
   assert.equal(tracesOf(Buffer.from('discard plans')).clears, true)

@@ -22,6 +22,15 @@ export interface Traces {
   readonly before: number
   /** Among others, one that takes prepared statements off. */
   readonly clears: boolean
+  /** DEALLOCATE of one name, among others: by the place of the statement in the text. */
+  readonly frees: readonly Freed[]
+}
+
+/** @see Traces.frees */
+export interface Freed {
+  readonly at: number
+  /** As the protocol has names. */
+  readonly name: string
 }
 
 const nothing: Traces = {
@@ -34,6 +43,7 @@ const nothing: Traces = {
   deallocates: undefined,
   before: 0,
   clears: false,
+  frees: [],
 }
 
 const words = (list: string): ReadonlySet<string> => new Set(list.trim().split(/\s+/))
@@ -134,6 +144,14 @@ function nameIn(token: string): string {
   return token.startsWith('"') ? token.slice(1, -1).replaceAll('""', '"').toLowerCase() : token.toLowerCase()
 }
 
+/** The identifier that a token is, its bytes as latin1; `undefined`: it is none, or one with escapes. */
+function identifierIn(token: string): string | undefined {
+  if (/^[a-z_\x80-\xff]/i.test(token) && !/^u&/i.test(token)) {
+    return token.replace(/[A-Z]+/g, letters => letters.toLowerCase())
+  }
+  return /^".+"$/s.test(token) ? token.slice(1, -1).replaceAll('""', '"') : undefined
+}
+
 function scanned(text: Uint8Array): Traces {
   let leaves = false
   let pins = false
@@ -156,6 +174,7 @@ function scanned(text: Uint8Array): Traces {
   let deallocatesAt = -1
   let controls = false
   const resets: string[] = []
+  const frees: Freed[] = []
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.length)
   const lexed = lex(text, unlimited, ({ kind, start, end }) => {
     const token =
@@ -185,6 +204,10 @@ function scanned(text: Uint8Array): Traces {
     if (position === 1 && first === 'set' && !local.has(token)) pins = true
     if (first === 'deallocate' && token === 'all' && (position === 1 || (position === 2 && last === 'prepare')))
       deallocatesAt = statements
+    if (first === 'deallocate' && token !== 'all' && position === (last === 'prepare' ? 2 : 1) && token !== 'prepare') {
+      const name = identifierIn(bytes.toString('latin1', start, end))
+      if (name !== undefined) frees.push({ at: statements, name })
+    }
     if (position === 1 && first === 'reset') resets.push(nameIn(bytes.toString('latin1', start, end)))
     if (position === 1 && first === 'prepare' && token !== 'transaction') pins = true
     if (token === ';' && kind === 'mark') {
@@ -201,12 +224,15 @@ function scanned(text: Uint8Array): Traces {
   if (configs > 0 && bytes.toString('latin1').match(localConfig)?.length !== configs) pins = true
   if (hides && leaves && indelibleInside.test(bytes.toString('latin1'))) unfit = true
   const isAll = resets.includes('all')
+  const [freed] = frees
+  const isSingle = freed !== undefined && statements + (position > 0 ? 1 : 0) === 1
   // One that a transaction in the text may take back, or that nobody takes along, is kept with its connection.
   if (resets.length > 0 && (controls || (!isAll && resets.some(name => movable.has(name))))) pins = true
   return {
     ...nothing,
     clears,
     ...(deallocatesAt < 0 ? {} : { deallocates: 'all', before: deallocatesAt }),
+    ...(isSingle ? { deallocates: { name: Buffer.from(freed.name, 'latin1').toString() }, clears: false } : { frees }),
     setting: isAll && !pins ? 'none' : undefined,
     resets: isAll ? 'all' : resets.length > 0 ? resets : undefined,
     leftover: unfit ? 'unfit' : leaves || pins ? 'state' : 'nothing',
