@@ -11,7 +11,7 @@ import { passPlainAnswers } from './plain-answers.ts'
 import { parameterStatuses } from './pool/connection.ts'
 import { logicalColumns, planRow, revealRow } from './rows.ts'
 import { logicalTypes } from './seal.ts'
-import { tellHeld } from './stray-syncs.ts'
+import { takeStray, tellHeld } from './stray-syncs.ts'
 import { MessageBuilder } from './wire/builder.ts'
 import { parseErrorResponse, rebuildErrorResponse } from './wire/error-response.ts'
 import { FrameReader } from './wire/frame-reader.ts'
@@ -341,18 +341,13 @@ export class Answers {
 
   /** Of a Sync that the server has answered after all, or of our own behind it. */
   #stray(head: Pending | undefined): void {
-    const { strays } = this.#talk
     const transaction = this.reader.buffer.readUInt8(this.reader.start + 5)
     this.#dropping = head?.asksStrays === true
-    if (this.#dropping) {
-      strays.hold(transaction)
-      return
+    if (this.#dropping) this.#talk.strays.hold(transaction)
+    else {
+      takeStray(this.#talk, transaction)
+      this.#forward()
     }
-    strays.take()
-    this.#talk.discarding = false
-    this.#talk.transaction = transaction
-    this.#talk.settle()
-    this.#forward()
   }
 
   #error(head: Pending | undefined): void {

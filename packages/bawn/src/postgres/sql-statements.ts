@@ -8,7 +8,7 @@ const none: readonly ParameterUse[] = []
 
 /** Behind these a cursor may be gone, and its name another's. Errs on the side of finding one. */
 const closing =
-  /\b(?:close|commit|rollback|abort|discard|prepare|end(?=\s*(?:$|[;-]|\/\*|and\b|work\b|transaction\b)))\b/i
+  /\b(?:call|close|commit|rollback|abort|discard|prepare|end(?=\s*(?:$|[;-]|\/\*|and\b|work\b|transaction\b)))\b/i
 
 /**
  * What is known of queries that have names, for `EXECUTE` and `FETCH` in SQL: of those that SQL prepared or declared, and of those of the

@@ -64,6 +64,14 @@ export class StraySyncs {
   }
 }
 
+/** One of them is answered. @param transaction what its ReadyForQuery says */
+export function takeStray(talk: Conversation, transaction: number): void {
+  talk.strays.take()
+  talk.discarding = false
+  talk.transaction = transaction
+  talk.settle()
+}
+
 /**
  * What comes behind our own Sync is answered: of the Syncs before it, the COPY had not read over those whose ReadyForQuery has come.
  *
