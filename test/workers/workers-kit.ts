@@ -47,7 +47,8 @@ export interface Gateway {
 
 /** As `pg.Client` takes it, and at which worker a session of it is. */
 export interface WorkerConfig extends pg.ClientConfig {
-  workerOf(processId: number): Promise<number>
+  /** With a pool for transactions a session has no process at PostgreSQL: then it is told by its application name, or is the last that began. */
+  workerOf(processId: number, applicationName: string | undefined): Promise<number>
 }
 
 /** Who answers, ends and fails as it is told: says in which worker it is, throws where nobody catches, allocates without end. */
@@ -205,11 +206,18 @@ async function startGateway(
     get(`http://${addresses.get('desk')}${target}`, {
       authorization: `Bearer ${readFileSync(path('desk.token'), 'utf8').trim()}`,
     })
-  const workerOf = async (processId: number): Promise<number> => {
+  const workerOf: WorkerConfig['workerOf'] = async (processId, applicationName) => {
     const { sessions } = JSON.parse((await desk('/sessions')).body) as {
-      readonly sessions: readonly { readonly server_pid: number | null; readonly worker: number }[]
+      readonly sessions: readonly {
+        readonly server_pid: number | null
+        readonly application_name: string
+        readonly since: string
+        readonly worker: number
+      }[]
     }
-    const found = sessions.find(({ server_pid: pid }) => pid === processId)
+    const named = sessions.filter(({ application_name: name }) => name === (applicationName ?? ''))
+    const last = named.toSorted((one, other) => (one.since < other.since ? -1 : 1)).at(-1)
+    const found = sessions.find(({ server_pid: pid }) => pid === processId) ?? last
     assert.ok(found !== undefined, `no session has the process id ${processId}`)
     return found.worker - 1
   }
@@ -241,7 +249,7 @@ export async function connect(config: WorkerConfig): Promise<Session> {
   const ended = new Promise<Error>(resolve => client.on('error', resolve))
   await client.connect()
   const { processID } = client as unknown as { readonly processID: number }
-  return { client, worker: await config.workerOf(processID), ended }
+  return { client, worker: await config.workerOf(processID, config.application_name), ended }
 }
 
 /** Sessions until each of two workers has one. Those beyond the two are ended. */
