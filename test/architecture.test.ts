@@ -40,6 +40,7 @@ const everywhere = [
   'file-lock.ts',
   'exclusion.ts',
   'process-secret.ts',
+  'random.ts',
   'durable-file.ts',
   'database-client.ts',
   'database-target.ts',

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { identityClass } from '../authn/identity.ts'
 import type { Field, FieldView } from '../fields/field.ts'
+import { takeRandom } from '../random.ts'
 import { type AuditContext, Execution, emitStatement } from './execution.ts'
 import type { FieldUses } from './field-uses.ts'
 import { JudgedNames } from './firewall/judged-names.ts'
@@ -346,5 +346,5 @@ export class Conversation {
 
 /** @returns an id for a session: 16 hex digits */
 export function newSessionId(): string {
-  return randomBytes(8).toString('hex')
+  return takeRandom(8).toString('hex')
 }

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { createIdentity, identityOfAccount } from '../authn/identity.ts'
 import { formatOauthbearerFailure, oauthbearerDummy, oauthbearerName, parseOauthbearer } from '../authn/oauthbearer.ts'
 import type { PluggedMechanism } from '../authn/option.ts'
 import { formatScramNonce } from '../authn/scram.ts'
+import { takeRandom } from '../random.ts'
 import { PostgresError } from './failure.ts'
 import { failed, isPrivate, judge, type LoginContext, type LoginResult, throttled } from './login-result.ts'
 import type { LoginQuestion, StartupRequest } from './startup-settings.ts'
@@ -68,7 +68,7 @@ async function askScram(
   rule: string,
 ): Promise<LoginResult> {
   if (state.scram === undefined) return failed(request, rule, 'password', 'unknown-user')
-  const nonce = formatScramNonce(randomBytes(18))
+  const nonce = formatScramNonce(takeRandom(18))
   const keepKeys = state.databases.get(request.database)?.login?.kind === 'verifier'
   const exchange = await state.scram.start(request.user, { channelBinding: context.channelBinding, nonce, keepKeys })
   const { mechanism, data } = await saslInitial(context, exchange.mechanisms)

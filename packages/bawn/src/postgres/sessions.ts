@@ -1,6 +1,7 @@
-import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import { randomInt, timingSafeEqual } from 'node:crypto'
 import type { GatewayError } from '../error.ts'
 import { networkOf } from '../limits/network.ts'
+import { takeRandom } from '../random.ts'
 import { ForwardedCancels } from './forwarded-cancels.ts'
 import type { SessionSummary } from './state.ts'
 
@@ -62,7 +63,7 @@ export class Sessions {
   newKey(keyBytes: 4 | 32, serverProcessId = 0): CancelKey {
     let processId = serverProcessId > 0 ? serverProcessId : randomInt(1, 2 ** 31)
     while (this.#byProcessId.has(processId)) processId = randomInt(1, 2 ** 31)
-    return { processId, key: randomBytes(keyBytes) }
+    return { processId, key: takeRandom(keyBytes) }
   }
 
   add({ processId, key }: CancelKey, session: OpenSession): void {

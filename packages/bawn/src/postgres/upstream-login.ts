@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { formatScramNonce } from '../authn/scram.ts'
 import type { ScramCredential } from '../authn/scram-client.ts'
+import { takeRandom } from '../random.ts'
 import type { ByteInput, Message } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
 import type { UpstreamTarget } from './state.ts'
@@ -89,7 +89,7 @@ async function scram(
   for (let name = body.cstring(); name !== ''; name = body.cstring()) offered.push(name)
   const socket = input.socket
   const channelBinding = target.tls === undefined ? undefined : peerBinding(socket)
-  const nonce = formatScramNonce(randomBytes(18))
+  const nonce = formatScramNonce(takeRandom(18))
   const mustBind = target.tls?.channelBinding === 'require'
   const client = credential.start({ offered, tls: target.tls !== undefined, channelBinding, nonce, mustBind })
   const initial = new MessageBuilder().begin(front.password).cstring(client.mechanism)
@@ -114,7 +114,7 @@ async function saslData(input: ByteInput, expected: number): Promise<Buffer> {
  * What the server says about the gateway's own credential (class 28) is for the operator only: the client would take it for its
  * own password. Everything else is relayed.
  */
-export function refusal(message: Message): Error {
+export function refusal(message: Pick<Message, 'body'>): Error {
   const fields = parseErrorResponse(message.body, 0, message.body.length)
   const state = fields.get('C') ?? ''
   if (!state.startsWith('28')) return new UpstreamRefusal(fields)
