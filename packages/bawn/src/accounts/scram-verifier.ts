@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, hash, pbkdf2, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, hash, type KeyObject, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 import { saslprep } from './saslprep.ts'
 import type { ScramVerifier } from './store.ts'
@@ -76,10 +76,20 @@ export function decoyScramVerifier(
   user: string,
   iterations: number = defaultScramIterations,
 ): ScramVerifier {
-  const key = createSecretKey(secret)
-  const part = (label: string) => createHmac('sha256', key).update(label).update(user).digest()
-  return { iterations, salt: part('salt:').subarray(0, 16), storedKey: part('stored:'), serverKey: part('server:') }
+  let key = decoyKeys.get(secret)
+  if (key === undefined) {
+    key = createSecretKey(secret)
+    decoyKeys.set(secret, key)
+  }
+  const salt = createHmac('sha256', key).update('salt:').update(user).digest().subarray(0, 16)
+  return { iterations, salt, ...keysOfNobody }
 }
+
+/** Made once for each secret, which a store hands out again and again. */
+const decoyKeys = new WeakMap<Uint8Array, KeyObject>()
+
+/** What a decoy is compared to: nobody is told of it, and nobody knows what it could be made from. */
+const keysOfNobody = { storedKey: randomBytes(32), serverKey: randomBytes(32) } as const
 
 /** `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, as PostgreSQL writes it. */
 export function formatScramVerifier(verifier: ScramVerifier): string {

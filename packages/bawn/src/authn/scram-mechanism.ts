@@ -83,9 +83,10 @@ async function usualIterations(
 ): Promise<number | undefined> {
   const some = await Promise.all(stores.map(store => store.decoy?.(user)))
   const rounds = some.flatMap(account => account?.scram?.iterations ?? [])
+  if (rounds.length < 2) return rounds[0]
   // Of any store by chance: were it always the first, other rounds would tell the names of the second.
   const chance = createHmac('sha256', createSecretKey(secret)).update(`rounds of ${user}`).digest().readUInt32BE()
-  return rounds[chance % Math.max(1, rounds.length)]
+  return rounds[chance % rounds.length]
 }
 
 function identify(final: ScramFinal, account: Account | undefined, source: string | undefined): ScramLoginFinal {
