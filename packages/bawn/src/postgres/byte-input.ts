@@ -1,13 +1,17 @@
 import type { Socket } from 'node:net'
+import { isBorrowed } from '../socket-fast-path.ts'
 import { WireError } from './wire/wire-error.ts'
 
 /** The other side closed, or the connection broke, while something was awaited. */
 export class ConnectionLost extends Error {}
 
-/** One message with its letter; the body is memory of its own. */
+/** One message with its letter, in memory that is nobody else's: what is secret may be filled with zeros. */
 export interface Message {
   readonly type: number
+  /** A part of `whole`. */
   readonly body: Buffer
+  /** As it came, with letter and length. */
+  readonly whole: Buffer
 }
 
 const maxHeld = 256 * 1024
@@ -23,8 +27,9 @@ export class ByteInput {
   #wake: (() => void) | undefined
 
   readonly #onData = (chunk: Buffer): void => {
-    // Always a copy: the chunk may be a buffer that the next read overwrites.
-    this.#held = Buffer.concat([this.#held, chunk])
+    if (this.#held.length > 0) this.#held = Buffer.concat([this.#held, chunk])
+    // The next read would overwrite it.
+    else this.#held = isBorrowed(chunk) ? Buffer.from(chunk) : chunk
     if (this.#held.length > maxHeld) this.socket.pause()
     this.#wake?.()
   }
@@ -60,10 +65,8 @@ export class ByteInput {
 
   /** @throws {ConnectionLost} */
   async read(count: number): Promise<Buffer> {
-    const held = await this.peek(count)
-    this.#held = held.subarray(count)
-    if (this.#held.length <= maxHeld && this.socket.isPaused()) this.socket.resume()
-    return held.subarray(0, count)
+    await this.peek(count)
+    return this.#take(count)
   }
 
   /** A packet that begins with its own length. @throws {WireError | ConnectionLost} */
@@ -75,12 +78,29 @@ export class ByteInput {
 
   /** @param maxBytes most that the length may announce, checked before the body is kept @throws {WireError | ConnectionLost} */
   async readMessage(maxBytes: number): Promise<Message> {
-    const head = await this.peek(5)
-    const type = head.readUInt8(0)
-    const length = head.readInt32BE(1)
+    while (true) {
+      const message = this.takeMessage(maxBytes)
+      if (message !== undefined) return message
+      await this.peek(this.#held.length + 1)
+    }
+  }
+
+  /** The next message, if all of it is here: a server says twenty at a time, and each wait for what has come costs more than the look. */
+  takeMessage(maxBytes: number): Message | undefined {
+    const held = this.#held
+    if (held.length < 5) return undefined
+    const length = held.readInt32BE(1)
     if (length < 4 || length > maxBytes) throw new WireError('invalid message length')
-    const whole = await this.read(length + 1)
-    return { type, body: Buffer.from(whole.subarray(5)) }
+    if (held.length < length + 1) return undefined
+    const whole = this.#take(length + 1)
+    return { type: whole.readUInt8(0), body: whole.subarray(5), whole }
+  }
+
+  #take(count: number): Buffer {
+    const held = this.#held
+    this.#held = held.subarray(count)
+    if (this.#held.length <= maxHeld && this.socket.isPaused()) this.socket.resume()
+    return held.subarray(0, count)
   }
 
   /** Stops reading; the socket is paused and the unread bytes are the caller's. */

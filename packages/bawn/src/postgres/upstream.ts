@@ -1,7 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { readIntoSlab, slab } from '../socket-fast-path.ts'
-import { ByteInput, ConnectionLost, type Message } from './byte-input.ts'
+import { ByteInput, ConnectionLost } from './byte-input.ts'
 import { PostgresError } from './failure.ts'
 import { type HostStanding, standingOf, standingQuestion } from './hosts.ts'
 import { marksQuestion } from './session-marks.ts'
@@ -11,7 +11,6 @@ import { authenticate, maxLoginMessageBytes, refusal, type UpstreamLogin, Upstre
 import { askUpstream } from './upstream-question.ts'
 import { isVersionUnderstood, minorFor, rememberOlder, type UpstreamMinor } from './upstream-version.ts'
 import { BodyReader } from './wire/body-reader.ts'
-import { MessageBuilder } from './wire/builder.ts'
 import { back } from './wire/message.ts'
 import { buildCancelRequest, buildSslRequest, buildStartupMessage, maxCancelKeyBytes } from './wire/startup.ts'
 import { WireError } from './wire/wire-error.ts'
@@ -272,17 +271,17 @@ async function settle(
   let processId = 0
   let key: Buffer = Buffer.alloc(0)
   while (true) {
-    const message = await input.readMessage(maxLoginMessageBytes)
+    const message = input.takeMessage(maxLoginMessageBytes) ?? (await input.readMessage(maxLoginMessageBytes))
     const body = new BodyReader(message.body, 0, message.body.length)
     switch (message.type) {
       case back.error:
         throw refusal(message)
       case back.parameterStatus:
         parameters.set(body.cstring(), body.cstring())
-        greeting.push(reframe(message))
+        greeting.push(message.whole)
         break
       case back.notice:
-        greeting.push(reframe(message))
+        greeting.push(message.whole)
         break
       case back.backendKeyData:
         processId = body.int32()
@@ -331,8 +330,4 @@ async function confirm(input: ByteInput, marks: Parameters): Promise<void> {
   if (marks.every(([, value], index) => found[index] === value)) return
   const lost = marks.filter(([, value], index) => found[index] !== value).map(([name]) => name)
   throw new PostgresError('postgres.upstream_login', `the session was not given ${lost.join(', ')}`)
-}
-
-function reframe(message: Message): Buffer {
-  return new MessageBuilder(message.body.length + 5).begin(message.type).bytes(message.body).end().take()
 }

@@ -37,7 +37,7 @@ async function result(input: ByteInput, onParameter: (name: string, value: strin
     const body = new BodyReader(bytes, 0, bytes.length)
     switch (type) {
       case back.error:
-        throw refusal({ type, body: bytes })
+        throw refusal({ body: bytes })
       case back.dataRow:
         cells = Array.from({ length: body.uint16() }, () => {
           const length = body.int32()

@@ -1,3 +1,7 @@
+const leastBytes = 256
+/** Most builders are taken from once: they get no further memory before it is needed. */
+const none = Buffer.alloc(0)
+
 /**
  * Writes messages into one growing buffer, so that many of them leave in one write. Numbers are big-endian. After `take` the
  * builder starts again with a fresh buffer: what was taken is never written to again.
@@ -7,7 +11,7 @@ export class MessageBuilder {
   #at = 0
   #lengthAt = -1
 
-  constructor(initialBytes = 256) {
+  constructor(initialBytes = leastBytes) {
     this.#bytes = Buffer.allocUnsafe(initialBytes)
   }
 
@@ -101,7 +105,7 @@ export class MessageBuilder {
 
   take(): Buffer {
     const taken = this.#bytes.subarray(0, this.#at)
-    this.#bytes = Buffer.allocUnsafe(256)
+    this.#bytes = none
     this.#at = 0
     return taken
   }
@@ -109,7 +113,7 @@ export class MessageBuilder {
   #reserve(more: number): void {
     const needed = this.#at + more
     if (needed <= this.#bytes.length) return
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#bytes.length * 2))
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#bytes.length * 2, leastBytes))
     this.#bytes.copy(grown, 0, 0, this.#at)
     this.#bytes = grown
   }
