@@ -107,15 +107,18 @@ for (const listener of ['asking-http', 'asking-postgres']) {
 }
 
 test('SCRAM is bound to the certificate that was shown', async () => {
-  const door = await kit.listen({ tls: doorTlsOfTwo(kit.authority) })
-  for (const servername of ['shop.example', 'localhost', 'other.example', undefined]) {
+  const tls = doorTlsOfTwo(kit.authority)
+  const door = await kit.listen({ tls })
+  const believing = await kit.listen({ tls: { ...tls, clientCa: kit.authority.certificate } })
+  const asked = ['shop.example', 'SHOP.example', 'localhost', 'other.example', undefined]
+  for (const [{ address }, servername] of asked.flatMap(name => [[door, name] as const, [believing, name] as const])) {
     const ssl = {
       ca: kit.authority.certificate,
       checkServerIdentity: () => undefined,
       ...(servername === undefined ? {} : { servername }),
     }
     // pg names the host to the server unless it is an address. Bound to another certificate, the proof would be refused.
-    const config = kit.client('billy', { host: '127.0.0.1', port: door.address.port, ssl, enableChannelBinding: true })
+    const config = kit.client('billy', { host: '127.0.0.1', port: address.port, ssl, enableChannelBinding: true })
     assert.equal(
       await withClient(config, async client => (await client.query('select 1 as one')).rows[0].one),
       1,

@@ -33,28 +33,45 @@ export type ChooseCertificate = (
   done: (error: Error | null, context?: SecureContext) => void,
 ) => void
 
+/** Which of them a client is shown that asks for a name; `undefined`: none. */
+export function certificatesByName(
+  certificates: readonly NamedCertificate[],
+): (serverName: string) => NamedCertificate | undefined {
+  const byName = new Map(certificates.flatMap(one => one.names.map(name => [name.toLowerCase(), one])))
+  return serverName => {
+    const name = serverName.toLowerCase()
+    return byName.get(name) ?? byName.get(`*${name.slice(name.indexOf('.'))}`)
+  }
+}
+
 /**
  * @param clientCa PEM of the authorities whose client certificates are believed: a context brings its own
+ * @param ciphers as the server has them
  * @throws {Error} OpenSSL's, where a certificate and its key do not fit
  */
 export function chooseByServerName(
   { certificates, unknownName, fallback }: ServerNames,
   clientCa: string | Buffer | undefined,
+  ciphers?: string,
 ): ChooseCertificate {
-  const contexts = new Map<string, SecureContext>()
-  for (const { names, certificate, key } of certificates) {
-    const context = createSecureContext({
-      cert: certificate,
-      key,
-      minVersion: 'TLSv1.2',
-      ...(clientCa === undefined ? {} : { ca: clientCa }),
-    })
-    for (const name of names) contexts.set(name.toLowerCase(), context)
-  }
+  const find = certificatesByName(certificates)
+  const contexts = new Map(
+    certificates.map(one => {
+      const { certificate, key } = one
+      const context = createSecureContext({
+        cert: certificate,
+        key,
+        minVersion: 'TLSv1.2',
+        ...(ciphers === undefined ? {} : { ciphers }),
+        ...(clientCa === undefined ? {} : { ca: clientCa }),
+      })
+      return [one, context]
+    }),
+  )
   return (serverName, done) => {
-    const name = serverName.toLowerCase()
-    const context = contexts.get(name) ?? contexts.get(`*${name.slice(name.indexOf('.'))}`)
-    if (context === undefined && unknownName === 'refuse' && !isNameOf(fallback, name)) {
+    const named = find(serverName)
+    const context = named && contexts.get(named)
+    if (context === undefined && unknownName === 'refuse' && !isNameOf(fallback, serverName.toLowerCase())) {
       done(new Error('no certificate of the listener has the name that the client asks for'))
     } else {
       done(null, context)

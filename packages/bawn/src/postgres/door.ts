@@ -14,7 +14,7 @@ import { poolRoom } from './session-slots.ts'
 import { type OtherThreads, Sessions } from './sessions.ts'
 import { readStartupRequest, type StartupRequest } from './startup-settings.ts'
 import type { DoorState, SessionSummary } from './state.ts'
-import { createTlsFront, type DoorTls, shownBinding, type TlsFront, verifiedCertificate } from './tls.ts'
+import { createTlsFront, type DoorTls, type TlsFront, verifiedCertificate } from './tls.ts'
 import { UpstreamRefusal } from './upstream-login.ts'
 import { rebuildErrorResponse } from './wire/error-response.ts'
 import { buildNegotiateVersion, type StartupMessage } from './wire/startup.ts'
@@ -252,7 +252,7 @@ export class PostgresDoor {
         address,
         tls: admission.tls !== undefined,
         certificate: verifiedCertificate(admission.tls),
-        channelBinding: shownBinding(admission.tls),
+        channelBinding: admission.tls && tls?.shownBinding(admission.tls),
         revocation: this.#revocation,
       }
       negotiateVersion(client, admission.message)

@@ -72,10 +72,18 @@ export class Entrance {
   }
 
   /** Decides, logs in to the database, and hands over to the session. @returns whether it came to that */
-  async enter(entrant: Entrant): Promise<boolean> {
+  async enter(proven: Entrant): Promise<boolean> {
+    // What proves us to the client goes out with the next that it is told, whatever that is.
+    const entrant: Entrant = {
+      ...proven,
+      fail: error => {
+        const { serverFinal } = proven.result
+        if (serverFinal.length > 0) proven.context.socket.write(serverFinal)
+        proven.fail(error)
+      },
+    }
     const { state, result, request, context, requestId, audit, fail } = entrant
     const { identity, rule } = result
-    context.socket.write(result.serverFinal)
     const permitted = this.#permit(state, request, result)
     if (permitted.kind === 'refused') {
       audit(identity, 'deny', permitted.rule, permitted.error.code)
@@ -255,8 +263,9 @@ export class Entrance {
           })
         : new ReplicationSession({ ...parts, upstream: own, cancel: () => opened.source.cancel(), state, audit })
     this.#sessions.add(key, session)
-    const greeting = new MessageBuilder(opened.greeting.length + 64)
-    greeting.begin(back.authentication).int32(authentication.ok).end().bytes(opened.greeting)
+    const { serverFinal } = entrant.result
+    const greeting = new MessageBuilder(serverFinal.length + opened.greeting.length + 64)
+    greeting.bytes(serverFinal).begin(back.authentication).int32(authentication.ok).end().bytes(opened.greeting)
     greeting.begin(back.backendKeyData).int32(key.processId).bytes(key.key).end()
     greeting.begin(back.readyForQuery).uint8(status.idle).end()
     context.socket.write(greeting.take())

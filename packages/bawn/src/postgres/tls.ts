@@ -1,9 +1,16 @@
-import type { X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { createServer, DEFAULT_CIPHERS, type Server, type TLSSocket } from 'node:tls'
 import { serverEndPointHash } from '../authn/channel-binding.ts'
+import { withIssuers } from '../authn/revocation/chain.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
-import { chooseByServerName, type ServerNames, withoutResumption } from '../server-names.ts'
+import {
+  certificatesByName,
+  chooseByServerName,
+  type NamedCertificate,
+  type ServerNames,
+  withoutResumption,
+} from '../server-names.ts'
 
 /** PEM texts of a listener's TLS. */
 export interface DoorTls {
@@ -21,7 +28,17 @@ export interface DoorTls {
 export interface TlsFront {
   /** Resolves with `undefined` when the handshake fails; the socket is closed then. */
   start(socket: Socket): Promise<TLSSocket | undefined>
+  /** @returns hash of the certificate that was shown there, for SCRAM-SHA-256-PLUS; `undefined` where its algorithm defines none */
+  shownBinding(socket: TLSSocket): Uint8Array | undefined
 }
+
+/**
+ * Those of Node, with AES-128 before AES-256. Nothing that is guarded becomes weaker: 128 bits are what the key exchange and the certificate of
+ * such a connection have, and SHA-384, which comes with AES-256, is a tenth of a handshake.
+ */
+const ciphers = DEFAULT_CIPHERS.split(':')
+  .sort((one, other) => Number(other === 'TLS_AES_128_GCM_SHA256') - Number(one === 'TLS_AES_128_GCM_SHA256'))
+  .join(':')
 
 /**
  * TLS 1.2 and 1.3 with ALPN `postgresql`. With `optional`, a certificate that does not verify counts as none.
@@ -29,19 +46,30 @@ export interface TlsFront {
  * @param handshakeTimeoutMs after which a silent client is dropped
  */
 export function createTlsFront(tls: DoorTls, handshakeTimeoutMs: number): TlsFront {
+  const { serverNames } = tls
+  // OpenSSL would look for the issuers and verify them anew for each client.
+  const complete = (certificate: string): string => withIssuers(certificate, tls.clientCa, Date.now())
+  const names = serverNames && {
+    ...serverNames,
+    certificates: serverNames.certificates.map(named => ({ ...named, certificate: complete(named.certificate) })),
+  }
   const server: Server = createServer({
-    cert: tls.certificate,
+    cert: complete(tls.certificate),
     key: tls.key,
+    ciphers,
     ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }),
     requestCert: tls.clientCertificate !== 'off',
     rejectUnauthorized: tls.clientCertificate === 'required',
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['postgresql'],
-    ...(tls.serverNames === undefined
-      ? {}
-      : { ...withoutResumption, SNICallback: chooseByServerName(tls.serverNames, tls.clientCa) }),
+    // PostgreSQL resumes no sessions either. Each login is bound to a certificate that was shown and proves one that was asked for.
+    ...withoutResumption,
+    ...(names === undefined ? {} : { SNICallback: chooseByServerName(names, tls.clientCa, ciphers) }),
     handshakeTimeout: handshakeTimeoutMs,
   })
+  const find = names && certificatesByName(names.certificates)
+  /** Of each certificate once; `undefined` is the listener's own. */
+  const bindings = new Map<NamedCertificate | undefined, Uint8Array | undefined>()
   // A TCP connection is told from every other live one by its remote end; the server hands back the wrapped socket only.
   const waiting = new Map<string, (socket: TLSSocket | undefined) => void>()
   const settle = (key: string, socket: TLSSocket | undefined): void => {
@@ -63,13 +91,16 @@ export function createTlsFront(tls: DoorTls, handshakeTimeoutMs: number): TlsFro
         server.emit('connection', socket)
       })
     },
+    shownBinding({ servername }) {
+      // What a server has of the name is `false` where the client did not ask for one.
+      const named = typeof servername === 'string' ? find?.(servername) : undefined
+      if (!bindings.has(named)) {
+        const { certificate } = named ?? tls
+        bindings.set(named, serverEndPointHash(new X509Certificate(certificate).raw))
+      }
+      return bindings.get(named)
+    },
   }
-}
-
-/** @returns hash of the certificate that was shown there, for SCRAM-SHA-256-PLUS; `undefined` where its algorithm defines none */
-export function shownBinding(socket: TLSSocket | undefined): Uint8Array | undefined {
-  const shown = socket?.getX509Certificate()
-  return shown && serverEndPointHash(shown.raw)
 }
 
 /** @returns the client's certificate when its chain was verified, else `undefined` */

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { connect, createServer } from 'node:tls'
 import { day, type Issued, TestAuthority } from './authority.fixture.ts'
-import { chainOf, parseAuthorities } from './chain.ts'
+import { chainOf, parseAuthorities, withIssuers } from './chain.ts'
 
 const now = Date.now()
 const root = new TestAuthority('root')
@@ -46,6 +47,27 @@ const rows: readonly {
   },
 ]
 for (const row of rows) test(row.name, () => assert.equal(chain(row.leaf, row.anchors), row.expect))
+
+const shown: readonly {
+  readonly name: string
+  readonly text: string
+  readonly anchors: readonly TestAuthority[]
+  readonly expect: string
+}[] = [
+  { name: 'its issuers', text: deep.pem, anchors: [root, middle, below], expect: 'app below middle root' },
+  { name: 'no issuer that is not believed', text: deep.pem, anchors: [root, below], expect: 'app' },
+  { name: 'no namesake', text: leaf.pem, anchors: [namesake], expect: 'app' },
+  { name: 'a chain as it is', text: deep.pem + below.issued.pem, anchors: [root, middle, below], expect: 'app below' },
+  { name: 'a certificate that signs itself, alone', text: root.issued.pem, anchors: [root], expect: 'root' },
+]
+for (const row of shown) {
+  test(`a server shows ${row.name}`, () => {
+    const text = withIssuers(row.text, row.anchors.map(({ issued }) => issued.pem).join(''), now)
+    const names = text.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? []
+    assert.equal(names.map(pem => new X509Certificate(pem).subject.replace('CN=', '')).join(' '), row.expect)
+    assert.equal(withIssuers(row.text, undefined, now), row.text)
+  })
+}
 
 test('a client’s certificate is no authority for another', () => {
   const { pem } = leaf

@@ -20,6 +20,22 @@ export function parseAuthorities(pems: readonly string[]): Authorities {
   return { roots, intermediates: certificates.filter(certificate => !roots.includes(certificate)) }
 }
 
+/**
+ * A server's certificate with its issuers, as TLS shows them. Where a text has one certificate alone, OpenSSL looks for them among the
+ * authorities that are believed, and verifies what it finds, at each handshake; here that is done once, with the same outcome.
+ *
+ * @param authorities PEM
+ * @param now ms since 1970
+ * @returns PEM; the same text where it has a chain already, or none is found
+ * @throws {AuthnError} `authn.bad_certificate`
+ */
+export function withIssuers(certificate: string, authorities: string | undefined, now: number): string {
+  const [leaf, ...others] = certificate.match(pem) ?? []
+  if (leaf === undefined || others.length > 0 || authorities === undefined) return certificate
+  const issuers = chainOf(parse(leaf), parseAuthorities([authorities]), now)?.slice(1) ?? []
+  return [leaf, ...issuers.map(issuer => issuer.toString())].join('\n')
+}
+
 /** A chain longer than any that is in use: whoever made it wants to be followed. */
 const maxLength = 8
 
