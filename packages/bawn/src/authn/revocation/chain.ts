@@ -33,7 +33,7 @@ export function withIssuers(certificate: string, authorities: string | undefined
   const [leaf, ...others] = certificate.match(pem) ?? []
   if (leaf === undefined || others.length > 0 || authorities === undefined) return certificate
   const issuers = chainOf(parse(leaf), parseAuthorities([authorities]), now)?.slice(1) ?? []
-  return [leaf, ...issuers.map(issuer => issuer.toString())].join('\n')
+  return issuers.length === 0 ? certificate : [leaf, ...issuers.map(issuer => issuer.toString())].join('\n')
 }
 
 /** A chain longer than any that is in use: whoever made it wants to be followed. */
