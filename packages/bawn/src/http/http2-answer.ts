@@ -5,6 +5,9 @@ import { type HttpCode, HttpError, type Problem } from './problem.ts'
 
 const { NGHTTP2_NO_ERROR } = constants
 
+const whole = { endStream: true } as const
+const open = { endStream: false } as const
+
 /** One answer on a stream of HTTP/2. */
 export class Http2Answer implements FrontAnswer {
   readonly #stream: ServerHttp2Stream
@@ -15,13 +18,22 @@ export class Http2Answer implements FrontAnswer {
   #gone = false
   #ended = false
   #waiting = false
+  /** All of its request has come. */
+  isRequestWhole: boolean
   /** When the client must have taken what was written, in ms of the clock. */
   writeDeadline = Number.POSITIVE_INFINITY
 
   /** @param now monotonic, in ms */
-  constructor(stream: ServerHttp2Stream, method: string, writeTimeoutMs: number, now: () => number) {
+  constructor(
+    stream: ServerHttp2Stream,
+    method: string,
+    isRequestWhole: boolean,
+    writeTimeoutMs: number,
+    now: () => number,
+  ) {
     this.#stream = stream
     this.#headOnly = method === 'HEAD'
+    this.isRequestWhole = isRequestWhole
     this.#writeTimeoutMs = writeTimeoutMs
     this.#now = now
   }
@@ -45,7 +57,9 @@ export class Http2Answer implements FrontAnswer {
   lost(code?: HttpCode): void {
     if (this.#gone) return
     this.#gone = true
-    if (!this.#ended) this.#watcher?.closed(code)
+    const watcher = this.#watcher
+    this.#watcher = undefined
+    if (!this.#ended) watcher?.closed(code)
   }
 
   send(status: number, headers: readonly string[], body: Buffer | undefined): void {
@@ -53,7 +67,10 @@ export class Http2Answer implements FrontAnswer {
     const isEmpty = body === undefined || body.length === 0 || this.#headOnly
     this.#respond(status, headers, isEmpty)
     if (isEmpty) this.#finish()
-    else this.#sendSlices(body)
+    else if (body.length <= sliceBytes) {
+      this.#stream.end(body)
+      this.#finish()
+    } else this.#sendSlices(body)
   }
 
   head(status: number, headers: readonly string[]): void {
@@ -105,12 +122,9 @@ export class Http2Answer implements FrontAnswer {
   }
 
   #respond(status: number, headers: readonly string[], endStream: boolean): void {
-    const lines: string[] = [':status', String(status)]
-    for (let at = 0; at < headers.length; at += 2) {
-      lines.push((headers[at] ?? '').toLowerCase(), headers[at + 1] ?? '')
-    }
     try {
-      this.#stream.respond(lines, { endStream })
+      // Names are put in lower case there.
+      this.#stream.respond([':status', String(status), ...headers], endStream ? whole : open)
     } catch {
       // Reset at this moment, or a header that HTTP/2 does not have: no answer is better than a stream that waits for one.
       this.reset()
@@ -152,6 +166,7 @@ export class Http2Answer implements FrontAnswer {
   #finish(): void {
     this.#ended = true
     this.writeDeadline = this.#now() + this.#writeTimeoutMs
+    if (this.isRequestWhole) return
     // RFC 9113 section 8.1: the rest of a request that is answered need not come.
     this.#stream.once('finish', () => {
       if (this.#stream.readableEnded) return
