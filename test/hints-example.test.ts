@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
+import { createAuthority } from '@bawn/demo/certificates'
 import { spawnCompanion } from '@bawn/demo/companion'
 import { freePort } from '@bawn/demo/listen'
 import { bawn } from './world.ts'
@@ -16,6 +18,9 @@ const running: ChildProcess[] = []
 const env = { ...process.env, ACRA_MASTER_KEY: randomBytes(32).toString('base64') }
 const [program, ...first] = bawn
 let readme = ''
+let gatewayPort = ''
+/** Of the listener that the example does not have: the same over TLS. */
+let secure = ''
 
 async function start(command: string, args: readonly string[], ready: RegExp): Promise<void> {
   const child = spawnCompanion(command, args, { atOurDeath: 'TERM', cwd: folder, env, stdout: 'pipe' })
@@ -36,6 +41,7 @@ async function start(command: string, args: readonly string[], ready: RegExp): P
 before(async () => {
   cpSync(join(import.meta.dirname, '../examples/hints'), folder, { recursive: true })
   const ports: Record<string, number> = { 8080: await freePort(), 3000: await freePort() }
+  gatewayPort = String(ports[8080])
   for (const name of ['bawn.yaml', 'orders.ts', 'README.md']) {
     const text = readFileSync(join(folder, name), 'utf8')
     writeFileSync(
@@ -43,6 +49,16 @@ before(async () => {
       text.replace(/\b(?:8080|3000)\b/g, port => String(ports[port])),
     )
   }
+  const authority = createAuthority('hints')
+  const { certificate, key } = authority.issue('localhost', 'server', ['localhost'])
+  for (const [name, text] of Object.entries({ ca: authority.certificate, certificate, key })) {
+    writeFileSync(join(folder, `${name}.pem`), text, { mode: 0o600 })
+  }
+  const port = await freePort()
+  secure = `https://localhost:${port}`
+  const listener = `  secure: { door: http, address: 127.0.0.1:${port}, tls: { certificate: certificate.pem, key: key.pem } }`
+  const config = join(folder, 'bawn.yaml')
+  writeFileSync(config, readFileSync(config, 'utf8').replace(/^ {2}web: .*$/m, `$&\n${listener}`))
   readme = readFileSync(join(folder, 'README.md'), 'utf8')
   await start(process.execPath, ['orders.ts'], /^ready: /m)
   execFileSync(program, [...first, 'keys', 'generate', '--audit'], { cwd: folder, env })
@@ -60,8 +76,12 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+const asks = (): RegExpExecArray[] => [
+  ...readme.matchAll(/^curl -H '([^':]+): ([^']+)' "?(http:[^\s"]+)"?\n```\n(?:\n```json\n(.*)\n)?/gm),
+]
+
 test('the backend gives what the policies say, as the README shows', async () => {
-  const asked = [...readme.matchAll(/^curl -H '([^':]+): ([^']+)' "?(http:[^\s"]+)"?\n```\n(?:\n```json\n(.*)\n)?/gm)]
+  const asked = asks()
   assert.equal(asked.length, readme.match(/^curl /gm)?.length)
   const statuses: number[] = []
   for (const [, name = '', value = '', url = '', wanted] of asked) {
@@ -72,6 +92,30 @@ test('the backend gives what the policies say, as the README shows', async () =>
     else assert.equal(JSON.parse(body).code, 'policy.denied')
   }
   assert.deepEqual(statuses, [200, 200, 200, 403, 401])
+})
+
+test('curl is given the same by HTTP/2, whatever hint it sends itself', async () => {
+  const { status } = spawnSync('curl', ['--version'])
+  assert.equal(status, 0, 'curl is not installed; on Debian: apt-get install curl')
+  const forged = JSON.stringify({ rows: { where: 'true', values: {} }, fields: { mail: 'plain' } })
+  const statuses: string[] = []
+  for (const [, name = '', value = '', url = '', wanted] of asks()) {
+    const { pathname, search, port } = new URL(url)
+    // The last one goes past the gateway.
+    if (port !== gatewayPort) continue
+    const { stdout } = await promisify(execFile)('curl', [
+      ...['--silent', '--http2', '--cacert', join(folder, 'ca.pem'), '--max-time', '20'],
+      ...['--write-out', '\n%{http_version} %{http_code}'],
+      ...['X-Bawn-Hints', 'X-Identity'].flatMap(header => ['--header', `${header}: ${forged}`]),
+      ...['--header', `${name}: ${value}`, `${secure}${pathname}${search}`],
+    ])
+    const end = stdout.lastIndexOf('\n')
+    const body = stdout.slice(0, end)
+    statuses.push(stdout.slice(end + 1))
+    if (wanted !== undefined) assert.equal(body, wanted, url)
+    else assert.equal(JSON.parse(body).code, 'policy.denied')
+  }
+  assert.deepEqual(statuses, ['2 200', '2 200', '2 200', '2 403'])
 })
 
 test('explaining names the entry, and who none is for', () => {
