@@ -120,6 +120,11 @@ export function isBorrowed(bytes: Buffer): boolean {
   return bytes.buffer === slabMemory
 }
 
+/** For who keeps them: a copy of bytes that are borrowed. */
+export function owned(bytes: Buffer): Buffer {
+  return isBorrowed(bytes) ? Buffer.from(bytes) : bytes
+}
+
 /** Where borrowed bytes are copied to for a write: those in which nothing of an earlier write is any more. */
 const spares: Buffer[] = []
 const maxSpares = 16
@@ -156,7 +161,7 @@ export class RelayOutput {
   write(bytes: Buffer): boolean {
     const socket = this.#socket
     if (this.isBehind || socket.writableEnded || socket.destroyed) {
-      const taken = socket.write(isBorrowed(bytes) ? Buffer.from(bytes) : bytes)
+      const taken = socket.write(owned(bytes))
       return taken && this.#pending === 0
     }
     if (!isBorrowed(bytes)) return this.#now(bytes)

@@ -64,6 +64,8 @@ declare const WebAssembly: {
 type Kind = 'url' | 'field' | 'value'
 
 const noPieces: number[] = []
+/** Of the running call, of whichever parser, flat: kind, start, end. */
+const spansOfCall: (Kind | number)[] = []
 
 let current: RequestParser | undefined
 
@@ -114,8 +116,7 @@ export class RequestParser {
   #target = ''
   #rawHeaders: string[] = []
   #last: Kind | undefined
-  /** Of the running call, flat: kind, start, end. */
-  readonly #spans: (Kind | number)[] = []
+  readonly #spans = spansOfCall
   /** Entries of `#spans` that are of the running call: making an array shorter costs more than the whole rest of a short call. */
   #spanCount = 0
   #body: number[] = noPieces
@@ -165,7 +166,10 @@ export class RequestParser {
     this.#read(bytes, consumed)
     const bad = code !== 0 && code !== paused && code !== pausedByUpgrade
     const error = this.#tooLarge ? 'head-too-large' : bad ? 'malformed' : undefined
-    return { consumed, head: this.#head, body: this.#body, complete: this.#complete, error }
+    const head = this.#head
+    // A connection that waits for its next request does not keep the last one.
+    this.#head = undefined
+    return { consumed, head, body: this.#body, complete: this.#complete, error }
   }
 
   /** Makes strings of the spans: one of the whole stretch, and slices of it, which V8 does not copy. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { isBorrowed, RelayOutput, readWithoutBuffer } from '../socket-fast-path.ts'
+import { owned, RelayOutput, readWithoutBuffer } from '../socket-fast-path.ts'
 import type { BodySource, FrontHandlers, FrontLimits } from './engine.ts'
 import { discardedBytes, lastAnswer, lingerBytes, lingerMs } from './front-answer.ts'
 import { certificateOf } from './front-peer.ts'
@@ -29,6 +29,30 @@ export interface ConnectionContext {
   isDraining(): boolean
   closed(connection: FrontConnection): void
 }
+
+const connectionOf = Symbol('connection')
+type ServedSocket = Socket & { readonly [connectionOf]: RawConnection }
+
+// The same functions for all connections: most of them are idle, and a closure would be kept with each.
+
+function onData(this: ServedSocket, bytes: Buffer): void {
+  this[connectionOf].arrived(bytes)
+}
+
+function onDrain(this: ServedSocket): void {
+  this[connectionOf].drained()
+}
+
+function onEnd(this: ServedSocket): void {
+  this[connectionOf].ended()
+}
+
+function onClose(this: ServedSocket): void {
+  this[connectionOf].closed()
+}
+
+/** `close` follows, and says all that is to be said. */
+function ignored(): void {}
 
 /**
  * One client's connection: its requests, one after the other. What a client pipelines waits until the answer before it is complete, so
@@ -68,14 +92,13 @@ export class RawConnection implements AnswerWire, FrontConnection {
     this.#parser = new RequestParser(context.limits.maxHeaderBytes)
     this.#address = address
     this.#deadline = context.now() + this.#headTime
-    const received = (bytes: Buffer): void => this.#data(bytes)
-    readWithoutBuffer(socket, received, true)
-    socket.on('data', received)
-    socket.on('drain', () => this.#drained())
-    socket.on('end', () => this.#ended())
-    // `close` follows, and says all that is to be said.
-    socket.on('error', () => {})
-    socket.once('close', () => this.#closed())
+    Object.assign(socket, { [connectionOf]: this })
+    readWithoutBuffer(socket, bytes => this.arrived(bytes), true)
+    socket.on('data', onData)
+    socket.on('drain', onDrain)
+    socket.on('end', onEnd)
+    socket.on('error', ignored)
+    socket.on('close', onClose)
   }
 
   /** No request is under way. */
@@ -160,7 +183,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
     return Math.min(this.#context.limits.headerTimeoutMs, this.#context.limits.requestTimeoutMs)
   }
 
-  #data(bytes: Buffer): void {
+  arrived(bytes: Buffer): void {
     if (this.#lingering) {
       this.#lingered += bytes.length
       if (this.#lingered > lingerBytes) this.#socket.destroy()
@@ -173,7 +196,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
     this.#pending = this.#pending === undefined ? bytes : Buffer.concat([this.#pending, bytes])
     this.#advance()
     // A request without a body is worked through by now, and its bytes were never copied.
-    if (this.#pending !== undefined && isBorrowed(this.#pending)) this.#pending = Buffer.from(this.#pending)
+    if (this.#pending !== undefined) this.#pending = owned(this.#pending)
   }
 
   /** The first bytes of a request. */
@@ -330,13 +353,13 @@ export class RawConnection implements AnswerWire, FrontConnection {
     }
   }
 
-  #drained(): void {
+  drained(): void {
     this.#writeDeadline = Number.POSITIVE_INFINITY
     this.#answer?.drained()
   }
 
   /** The client sends nothing more. */
-  #ended(): void {
+  ended(): void {
     if (this.#lingering) this.#socket.destroySoon()
     else if (this.#upgraded) this.#body?.complete()
     else if (this.#parser.isInHead || (this.#head !== undefined && !this.#received)) this.#fail('http.bad_request')
@@ -345,7 +368,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
     else this.#socket.destroy()
   }
 
-  #closed(): void {
+  closed(): void {
     this.#parser.free()
     this.#lingering = true
     this.#pending = undefined
@@ -353,11 +376,6 @@ export class RawConnection implements AnswerWire, FrontConnection {
     this.#answer?.lost()
     this.#context.closed(this)
   }
-}
-
-/** Who is given bytes of a body may keep them. */
-function owned(bytes: Buffer): Buffer {
-  return isBorrowed(bytes) ? Buffer.from(bytes) : bytes
 }
 
 function headerValue({ rawHeaders }: ParsedHead, name: string): string | undefined {
