@@ -141,6 +141,14 @@ http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; ${
     return await this.#nginx('nginx', gatewayCore, back, listen, tlsPort)
   }
 
+  /** HTTP/2 by node:http2 alone. */
+  async startBareHttp2(upstream: Server): Promise<Server> {
+    const tlsPort = await freePort()
+    const program = join(import.meta.dirname, 'bare-http2.ts')
+    const args = [`${tlsPort}`, `${upstream.port}`, this.folder]
+    return { port: 0, tlsPort, pid: this.#start(gatewayCore, [process.execPath, program, ...args]) }
+  }
+
   /** @param checksTokens verifies the RS256 token of each request, issuer, audience, expiry and role, and writes an access log */
   async startHaproxy(upstream: Server, checksTokens: boolean): Promise<Server> {
     const home = this.#home(checksTokens ? 'haproxy-jwt' : 'haproxy')

@@ -142,6 +142,7 @@ try {
   const one = await stage.startBawn('bawn-one', upstream, { workers: 1, core: undefined })
   const two = await stage.startBawn('bawn-two', upstream, { workers: 2, core: undefined })
   const idle = await stage.startBawn('bawn-idle', upstream)
+  const bareHttp2 = await stage.startBareHttp2(upstream)
   for (const [name, server] of Object.entries({
     upstream,
     nginx,
@@ -202,6 +203,7 @@ try {
   }
   const secureBare = row('nginx, TLS, HTTP/1.1', tls(nginx, false))
   const http2Bare = row('nginx, TLS, HTTP/2', tls(nginx, true))
+  const http2OfNode = row('node:http2 in front of the same, nothing else', tls(bareHttp2, true))
   const secure = [
     row('Bawn: the same as above, TLS, HTTP/1.1', tls(bawn, false)),
     row('Bawn: TLS, HTTP/2', tls(bawn, true)),
@@ -215,7 +217,7 @@ try {
     row('one', () => loadByWrk(one, { ...items, seconds, isFree: true })),
     row('two', () => loadByWrk(two, { ...items, seconds, isFree: true })),
   ]
-  const groups = [plain, [secureBare, http2Bare, ...secure], large, workers]
+  const groups = [plain, [secureBare, http2Bare, http2OfNode, ...secure], large, workers]
 
   say('warming')
   for (const server of [bawn, onNode, one, two]) await loadByWrk(server, { ...items, seconds: warmSeconds })
@@ -228,7 +230,7 @@ try {
   for (let round = 0; round < rounds; round++) {
     await measure(plain, round)
     verifying.push(verifyMicroseconds(tokens[round] ?? token))
-    await measure([secureBare, http2Bare, ...secure], round)
+    await measure([secureBare, http2Bare, http2OfNode, ...secure], round)
     const [[, most], haproxyMost] = await whilePeaking(haproxy, () => whilePeaking(bawn, () => measure(large, round)))
     peak = Math.max(peak, most)
     haproxyPeak = Math.max(haproxyPeak, haproxyMost)
@@ -279,8 +281,8 @@ try {
   }
   console.log('Over TLS 1.3, against nginx with the same protocol; HTTP/2 over 16 connections with 4 streams each:\n')
   printCosts(
-    [secureBare, http2Bare, ...secure],
-    each => (each === http2Bare || each === secure[1] ? http2Bare : secureBare),
+    [secureBare, http2Bare, http2OfNode, ...secure],
+    each => (each === secureBare || each === secure[0] ? secureBare : http2Bare),
     targets,
   )
   const [, largeHaproxy] = large
