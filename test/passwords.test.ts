@@ -251,3 +251,30 @@ for (const row of rows) {
     assert.deepEqual(found, lets)
   })
 }
+
+test('a right password, known from a moment ago, ends where another process changes its account', async () => {
+  const elsewhere = openSqliteAccounts({ name: 'staff', path: path('accounts.db') })
+  const user = 'patricia'
+  const from = '127.0.2.200'
+  try {
+    await elsewhere.add({ name: user, roles: [], ...(await deriveVerifiers('correct horse')), locked: false })
+    const letsIn = async (password: string): Promise<boolean> => {
+      let last = await tries('basic', user, password, from)
+      // The first is hashed; what comes behind is known from it.
+      for (let n = 0; n < 3; n += 1) last = await tries('basic', user, password, from)
+      return last
+    }
+    assert.ok(await letsIn('correct horse'))
+    await elsewhere.setLocked(user, true)
+    assert.ok(!(await tries('basic', user, 'correct horse', from)))
+    await elsewhere.setLocked(user, false)
+    assert.ok(await letsIn('correct horse'))
+    await elsewhere.setVerifier(user, await deriveVerifiers('battery staple'))
+    assert.ok(!(await tries('basic', user, 'correct horse', from)))
+    assert.ok(await letsIn('battery staple'))
+    await elsewhere.remove(user)
+    assert.ok(!(await tries('basic', user, 'battery staple', from)))
+  } finally {
+    await elsewhere.close()
+  }
+})

@@ -54,7 +54,11 @@ const composeAll = (
     surroundings: kindSurroundings(environment, { clock: () => 0, log: () => {} }),
     certificate: { authenticate: () => ({ kind: 'absent' }) },
     jwt,
-    password: { check: async () => ({ kind: 'wrong', reason: 'unknown-user' }), close: async () => {} },
+    password: {
+      check: async () => ({ kind: 'wrong', reason: 'unknown-user' }),
+      recall: () => undefined,
+      close: async () => {},
+    },
     throttle: createLoginThrottle({ now: () => 0 }),
     tokens: of.tokens && tokens,
     stores: [],

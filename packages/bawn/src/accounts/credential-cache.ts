@@ -14,8 +14,10 @@ export interface CredentialCache {
     readonly verifier: string
     readonly password: string
   }): string
-  has(digest: string): boolean
-  add(digest: string): void
+  /** Until when it is kept, in ms as `now` counts; `undefined`: it is not. */
+  endOf(digest: string): number | undefined
+  /** @returns until when it is kept */
+  add(digest: string): number
 }
 
 /** @param options.now monotonic, in ms */
@@ -32,20 +34,21 @@ export function createCredentialCache(options: {
       createHmac('sha256', key)
         .update(JSON.stringify([store, user, verifier, password]))
         .digest('base64'),
-    has(digest) {
+    endOf(digest) {
       const end = until.get(digest)
-      if (end === undefined) return false
-      if (now() < end) return true
+      if (end === undefined || now() < end) return end
       until.delete(digest)
-      return false
+      return undefined
     },
     add(digest) {
+      const end = now() + ttlMs
       until.delete(digest)
-      until.set(digest, now() + ttlMs)
+      until.set(digest, end)
       for (const oldest of until.keys()) {
         if (until.size <= maxEntries) break
         until.delete(oldest)
       }
+      return end
     },
   }
 }

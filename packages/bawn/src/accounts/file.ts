@@ -63,6 +63,7 @@ export function openFileAccounts(options: FileAccountsOptions): AccountStore {
   return {
     name,
     find: async user => current().accounts.get(user),
+    version: () => current().version,
     // The next in the order of names that has a password, as chance as the name itself.
     decoy: async user => {
       const { namesWithPassword: names, accounts } = current()

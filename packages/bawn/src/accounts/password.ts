@@ -3,6 +3,7 @@ import { networkOf } from '../limits/network.ts'
 import { argon2idDefaults } from './argon2id.ts'
 import { maxBcryptBytes } from './bcrypt.ts'
 import { createCredentialCache } from './credential-cache.ts'
+import { createCredentialRecall, type StoreVersions } from './credential-recall.ts'
 import { type DigestRealm, hasDigestVerifiers, mergeDigestVerifiers } from './digest-verifier.ts'
 import { createHashQueue, type HashQueue } from './hash-queue.ts'
 import { createHashThread } from './hash-thread.ts'
@@ -21,10 +22,17 @@ import {
 
 /** What checking a name and a password came to. The reason is for the log and the trail only: callers get one text for all. */
 export type PasswordOutcome =
-  | { readonly kind: 'correct'; readonly account: Account /** Name of the store. */; readonly source: string }
+  | CorrectPassword
   | { readonly kind: 'wrong'; readonly reason: LoginFailureReason }
   /** Too many failures for this name or from this address: nothing was hashed. */
   | { readonly kind: 'throttled'; readonly retryAfterMs: number }
+
+export interface CorrectPassword {
+  readonly kind: 'correct'
+  readonly account: Account
+  /** Name of the store. */
+  readonly source: string
+}
 
 /**
  * Checks cleartext passwords against every store, for the mechanisms `basic` and `password`. Takes the same time and does the same work for
@@ -38,6 +46,13 @@ export interface PasswordCheck {
    * @throws {AccountError} `accounts.unavailable` (cannot decide), `accounts.busy` when too many checks wait
    */
   check(user: string, password: string, address: string): Promise<PasswordOutcome>
+  /**
+   * What `check` would say, where it has said so lately and no store has changed since; to be asked first. Nothing else is said here: of a password that is wrong,
+   * and of every one while the limits are reached.
+   *
+   * @throws {AccountError} `accounts.unavailable`
+   */
+  recall(user: string, password: string, address: string): CorrectPassword | undefined
   close(): Promise<void>
 }
 
@@ -69,6 +84,7 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   const { stores, throttle, now, onUpgradeFailure, digest } = options
   const queue = options.queue ?? createHashQueue()
   const cache = createCredentialCache({ now })
+  const recalled = createCredentialRecall<CorrectPassword>(stores, { now })
   const thread = createHashThread()
   const isVerified = options.isVerified ?? ((verifier, password) => isVerifiedBy(verifier, password, thread))
   /** Outlives a restart where a store can keep it: a name must not change its cost with one. */
@@ -118,11 +134,19 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
     const asked = throttle.attempt(guess.user, address)
     const attempt = asked instanceof Promise ? await asked : asked
     if (attempt.kind === 'throttled') return { kind: 'throttled', retryAfterMs: attempt.retryAfterMs }
-    if (account !== undefined && store !== undefined && !account.locked && cache.has(guess.key)) {
+    const end = cache.endOf(guess.key)
+    if (account !== undefined && store !== undefined && !account.locked && end !== undefined) {
       attempt.succeeded()
-      return { kind: 'correct', account, source: store.name }
+      return correct(account, store, guess, end)
     }
     return decide({ account, store }, guess, attempt)
+  }
+
+  const correct = (account: Account, store: AccountStore, guess: Guess, until: number): CorrectPassword => {
+    const found: CorrectPassword = { kind: 'correct', account, source: store.name }
+    const { user, password, versions } = guess
+    if (versions !== undefined) recalled.keep(user, password, { found, versions, until })
+    return found
   }
 
   const decide = async (
@@ -140,9 +164,9 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
     }
     if (account !== undefined && store !== undefined && same && !account.locked) {
       attempt.succeeded()
-      cache.add(key)
+      const end = cache.add(key)
       upgrade(store, account, password)
-      return { kind: 'correct', account, source: store.name }
+      return correct(account, store, guess, end)
     }
     // Locked is said only of the right password, and to the log alone.
     const reason = account === undefined ? 'unknown-user' : same ? 'locked' : 'wrong-password'
@@ -151,12 +175,26 @@ export function createPasswordCheck(options: PasswordCheckOptions): PasswordChec
   }
 
   return {
+    recall(user, password, address) {
+      const attempt = throttle.attemptHere?.(user, address)
+      // Whoever is limited is told so by `check`, after the same work whatever the password.
+      if (attempt?.kind !== 'permitted') return undefined
+      let found: CorrectPassword | undefined
+      try {
+        found = recalled.find(user, password)
+      } finally {
+        if (found === undefined) attempt.undecided()
+        else attempt.succeeded()
+      }
+      return found
+    },
     async check(user, password, address) {
+      const versions = recalled.versions()
       const found = await find(user)
       const { account, store } = found
       const verifier = verifiersText(account ?? {})
       const key = cache.digestOf({ store: store?.name ?? '', user, verifier, password })
-      const guess = { user, password, key, text: `${key} ${account?.locked === true}` }
+      const guess = { user, password, key, text: `${key} ${account?.locked === true}`, versions }
       const reason = throttle.failureOf(user, address, guess.text)
       if (reason !== undefined) return { kind: 'wrong', reason }
       // Whoever else sends it from elsewhere is not spared the limits.
@@ -181,6 +219,8 @@ interface Guess {
   readonly key: string
   /** By which a failed one is: an account that was locked or let in again is another question. */
   readonly text: string
+  /** Of the stores, before they were asked. */
+  readonly versions: StoreVersions | undefined
 }
 
 interface Found {

@@ -38,7 +38,10 @@ export function openSqliteAccounts(options: {
   readonly clock?: () => number
 }): SqliteAccountStore {
   const { name, path, clock = Date.now } = options
+  const changes: ChangeWatch = { isSeen: false }
   const guarded = <Result>(work: () => Result): Result => {
+    // Whatever is done may change something: whoever asks for the version looks again.
+    changes.isSeen = false
     try {
       return work()
     } catch (cause) {
@@ -49,11 +52,16 @@ export function openSqliteAccounts(options: {
 
   const database = guarded(() => openAccountFile(name, path))
   try {
-    return guarded(() => createStore(name, database, clock, guarded))
+    return guarded(() => createStore(name, database, clock, guarded, changes))
   } catch (error) {
     database.close()
     throw error
   }
+}
+
+interface ChangeWatch {
+  /** The version was read in this turn of the event loop, and nothing was done here since. */
+  isSeen: boolean
 }
 
 function createStore(
@@ -61,6 +69,7 @@ function createStore(
   database: DatabaseSync,
   clock: () => number,
   guarded: <Result>(work: () => Result) => Result,
+  changes: ChangeWatch,
 ): SqliteAccountStore {
   const columns = 'name, scram, roles, locked, password, created, password_changed, digest, credential'
   const read = `${columns}, ${grantsVersion} AS version`
@@ -116,6 +125,16 @@ function createStore(
     }
   }
 
+  // The first moves with commits of other connections, in this process or another; the second with our own.
+  const selectOthers = database.prepare('PRAGMA data_version')
+  const selectOwn = database.prepare('SELECT total_changes() AS own')
+  let version = ''
+  const readVersion = (): string => {
+    const { data_version: others } = selectOthers.get() ?? {}
+    const { own } = selectOwn.get() ?? {}
+    return `${others} ${own}`
+  }
+
   const hashed = createHashedNameIndex(database)
   const transacted = <Result>(work: () => Result): Result => guarded(() => inTransaction(database, work))
 
@@ -133,6 +152,16 @@ function createStore(
         })
         return isFound ? account : undefined
       }),
+    version: () => {
+      if (changes.isSeen) return version
+      version = guarded(readVersion)
+      changes.isSeen = true
+      // Looking costs four calls of the system: once is enough for all requests that were received together.
+      setImmediate(() => {
+        changes.isSeen = false
+      })
+      return version
+    },
     // The next in the order of names that has a password, as chance as the name itself.
     decoy: async user => guarded(() => accountsOf(() => [selectNext.get(user) ?? selectNext.get('')])[0]),
     // No account is called so: the second look costs the same.

@@ -76,6 +76,13 @@ export interface AccountStore {
   readonly name: string
   find(user: string): Promise<Account | undefined>
   /**
+   * Another one after each change of anything that `find` says, whoever made it: at once for changes made here, and for those of others
+   * from the next turn of the event loop. Absent where that is not known without asking somebody else.
+   *
+   * @throws {AccountError} `accounts.unavailable`
+   */
+  version?(): number | string
+  /**
    * The account whose name has this hash, by which digest may hide it. Absent where the store keeps nothing that digest needs; the same
    * work for a hash that no name has.
    */

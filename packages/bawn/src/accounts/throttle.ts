@@ -21,6 +21,8 @@ export interface LoginThrottle {
    * @returns at once, where tries are counted in this process
    */
   attempt(user: string, address: string): LoginAttempt | Promise<LoginAttempt>
+  /** As `attempt`, always at once; absent where others are asked about tries as well. */
+  attemptHere?(user: string, address: string): LoginAttempt
   /**
    * Takes one try with something that names nobody before it is judged. Each kind has a bucket a network of its own: guesses of keys keep
    * nobody from logging in by password.
@@ -34,6 +36,7 @@ export interface LoginThrottle {
 
 /** Counts in this process. */
 export interface LocalThrottle extends LoginThrottle {
+  attemptHere(user: string, address: string): LoginAttempt
   /** @param isTrusted whether another process knows of a success from that network */
   attempt(user: string, address: string, isTrusted?: boolean): LoginAttempt
   attemptNameless(kind: string, address: string): LoginAttempt
@@ -42,10 +45,12 @@ export interface LocalThrottle extends LoginThrottle {
   namelessTriesOf(kind: string, address: string): GuessTries
 }
 
+type Try = CountedTry & { readonly table: 'pairs' | 'accounts' | 'networks' | 'nameless' }
+
 /** Where a try is counted. */
 export interface GuessTries {
   /** Of whoever is trusted, the first alone counts. */
-  readonly tries: readonly (CountedTry & { readonly table: 'pairs' | 'accounts' | 'networks' | 'nameless' })[]
+  readonly tries: readonly Try[]
   /** By which a success is known; `undefined`: it makes nobody trusted. */
   readonly trust: string | undefined
   /** How long a success speaks for a network. */
@@ -91,6 +96,7 @@ export interface ThrottleOptions {
 }
 
 const trustMs = 7 * 86_400_000
+const trustAgainMs = 3_600_000
 
 /**
  * How long at most a failed guess is known. Each for another time: were it the same for all, a repeated guess that is hashed again too
@@ -122,7 +128,7 @@ export function createLoginThrottle({
 
   // Names and guesses have any length: a digest keeps the memory bounded.
   const digestOf = (text: string): string => hash('sha256', text, 'base64')
-  const pairOf = (user: string, address: string): string => `${digestOf(user)} ${networkOf(address)}`
+  const pairOf = (name: string, network: string): string => `${name} ${network}`
   const failureKey = (pair: string, guess: string): string => `${pair} ${digestOf(guess)}`
   const known = (key: string): LoginFailureReason | undefined => {
     const failure = failures.get(key)
@@ -130,24 +136,25 @@ export function createLoginThrottle({
   }
 
   const triesOf = (user: string, address: string): GuessTries => {
-    const pair = pairOf(user, address)
-    const tries: GuessTries['tries'][number][] = [
-      { table: 'pairs', key: pair, limit: accountAndNetwork },
-      { table: 'accounts', key: digestOf(user), limit: account },
-      { table: 'networks', key: networkOf(address), limit: network },
+    const [name, from] = [digestOf(user), networkOf(address)]
+    const pair = pairOf(name, from)
+    return { tries: [triesOfPair(pair), ...triesOfOthers(name, from, siteOf(address))], trust: pair, trustMs }
+  }
+  const triesOfPair = (pair: string): Try => ({ table: 'pairs', key: pair, limit: accountAndNetwork })
+  const triesOfOthers = (name: string, from: string, site: string | undefined): readonly Try[] => {
+    const tries: Try[] = [
+      { table: 'accounts', key: name, limit: account },
+      { table: 'networks', key: from, limit: network },
     ]
-    const site = siteOf(address)
     if (site !== undefined) {
-      tries.push({ table: 'pairs', key: `${digestOf(user)} ${site}`, limit: accountAndSite })
+      tries.push({ table: 'pairs', key: pairOf(name, site), limit: accountAndSite })
       tries.push({ table: 'networks', key: site, limit: siteLimit(network) })
     }
-    return { tries, trust: pair, trustMs }
+    return tries
   }
 
   const namelessTriesOf = (kind: string, address: string): GuessTries => {
-    const tries: GuessTries['tries'][number][] = [
-      { table: 'nameless', key: `${kind} ${networkOf(address)}`, limit: nameless },
-    ]
+    const tries: Try[] = [{ table: 'nameless', key: `${kind} ${networkOf(address)}`, limit: nameless }]
     const site = siteOf(address)
     if (site !== undefined) tries.push({ table: 'nameless', key: `${kind} ${site}`, limit: siteLimit(nameless) })
     return { tries, trust: undefined, trustMs }
@@ -169,34 +176,40 @@ export function createLoginThrottle({
     }
   }
 
+  const attempt = (user: string, address: string, isTrusted = false): LoginAttempt => {
+    const at = now()
+    const [name, from] = [digestOf(user), networkOf(address)]
+    const pair = pairOf(name, from)
+    const isAlone = isTrusted || (trusted.get(pair) ?? 0) > at
+    const first = triesOfPair(pair)
+    const took = take(isAlone ? [first] : [first, ...triesOfOthers(name, from, siteOf(address))], at)
+    if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
+    return {
+      kind: 'permitted',
+      succeeded() {
+        took.giveBack()
+        // Once in an hour is often enough for what holds for days.
+        if ((trusted.get(pair) ?? 0) < at + trustMs - trustAgainMs) trusted.set(pair, at + trustMs)
+      },
+      undecided: took.giveBack,
+      failed(guess, reason) {
+        const failure = failureKey(pair, guess)
+        if (known(failure) !== undefined) took.giveBack()
+        else failures.set(failure, Math.ceil(now() + failureMs * random()) * 4 + failureReasons.indexOf(reason))
+      },
+    }
+  }
+
   return {
     triesOf,
     namelessTriesOf,
-    attempt(user, address, isTrusted = false) {
-      const at = now()
-      const { tries } = triesOf(user, address)
-      const pair = pairOf(user, address)
-      const took = take(isTrusted || (trusted.get(pair) ?? 0) > at ? tries.slice(0, 1) : tries, at)
-      if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
-      return {
-        kind: 'permitted',
-        succeeded() {
-          took.giveBack()
-          trusted.set(pair, now() + trustMs)
-        },
-        undecided: took.giveBack,
-        failed(guess, reason) {
-          const failure = failureKey(pair, guess)
-          if (known(failure) !== undefined) took.giveBack()
-          else failures.set(failure, Math.ceil(now() + failureMs * random()) * 4 + failureReasons.indexOf(reason))
-        },
-      }
-    },
+    attempt,
+    attemptHere: attempt,
     attemptNameless(kind, address) {
       const took = take(namelessTriesOf(kind, address).tries, now())
       if (typeof took === 'number') return { kind: 'throttled', retryAfterMs: took }
       return { kind: 'permitted', succeeded: took.giveBack, undecided: took.giveBack, failed: () => {} }
     },
-    failureOf: (user, address, guess) => known(failureKey(pairOf(user, address), guess)),
+    failureOf: (user, address, guess) => known(failureKey(pairOf(digestOf(user), networkOf(address)), guess)),
   }
 }

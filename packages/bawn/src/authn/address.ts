@@ -148,6 +148,7 @@ function problem(message: string): Extract<AddressReading, { readonly kind: 'pro
 
 /** Does this peer's traffic stay on this machine? @param text an address as a socket gives it; what is none is not */
 export function isLoopbackAddress(text: string): boolean {
+  if (text === '127.0.0.1') return true
   const address = parseAddress(text)
   return address !== undefined && loopback.some(range => isInRange(address, range))
 }

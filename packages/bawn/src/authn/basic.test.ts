@@ -26,6 +26,7 @@ const passwords: PasswordCheck = {
     if (user === 'outage') throw new Error('the store is away')
     return outcomes[`${user}:${password}`] ?? { kind: 'wrong', reason: 'unknown-user' }
   },
+  recall: () => undefined,
   close: async () => {},
 }
 const mechanism = createBasicMechanism(basicOptions.parse({ realm: 'the "shop"' }), passwords)

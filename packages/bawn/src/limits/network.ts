@@ -25,8 +25,11 @@ export function siteLimit({ burst, intervalMs }: BucketLimit): BucketLimit {
   return { burst: burst * networksOfSite, intervalMs: intervalMs / networksOfSite }
 }
 
+const ipv4Form = /^[0-9.]+$/
+
 /** The eight groups of an IPv6 address, lower-case hex without leading zeros; the text of any other. */
 function groupsOf(address: string): string | readonly string[] {
+  if (ipv4Form.test(address)) return address
   const plain = address.toLowerCase().replace(/%.*$/, '')
   if (!isIPv6(plain)) return plain
   // The last 32 bits may be written as IPv4.
