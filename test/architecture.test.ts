@@ -45,6 +45,7 @@ const everywhere = [
   'database-client.ts',
   'database-target.ts',
   'json-path.ts',
+  'latin1.ts',
   'listening.ts',
   'answer-body.ts',
   'oauth.ts',

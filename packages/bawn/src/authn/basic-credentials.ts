@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer'
 import { afterScheme } from './auth-params.ts'
 import type { HttpCredentials } from './http-mechanism.ts'
 
@@ -27,7 +28,7 @@ export function readBasic({ authorization }: HttpCredentials): BasicCredentials 
   if (bytes.toString('base64').replace(/=+$/, '') !== encoded.replace(/=+$/, '')) return 'malformed'
   let text: string
   try {
-    text = decoder.decode(bytes)
+    text = isAscii(bytes) ? bytes.toString('latin1') : decoder.decode(bytes)
   } catch {
     return 'malformed'
   }

@@ -173,8 +173,24 @@ export function createHostRules(
     return { because, isUndecided: false }
   }
 
+  /** Where no rule looks at addresses, what the HTTP door gets for a route is always the same; there are only so many of them. */
+  const byRoute = { withTls: new Map<string, HostRuleMatch>(), plain: new Map<string, HostRuleMatch>() }
+  const matchRoute = (arrival: Arrival, route: string): HostRuleMatch | Promise<HostRuleMatch> => {
+    const known = arrival.tls ? byRoute.withTls : byRoute.plain
+    const before = known.get(route)
+    if (before !== undefined) return before
+    const found = matchFrom(0, arrival, undefined)
+    if (!(found instanceof Promise) && known.size < maxRoutesKept) known.set(route, found)
+    return found
+  }
+
   return {
-    match: arrival => matchFrom(0, arrival, looksAtAddresses ? parseAddress(arrival.address) : undefined),
+    match(arrival) {
+      if (looksAtAddresses) return matchFrom(0, arrival, parseAddress(arrival.address))
+      const { door, user, database, route } = arrival
+      const isOfRoute = door === 'http' && user === undefined && database === undefined && route !== undefined
+      return isOfRoute ? matchRoute(arrival, route) : matchFrom(0, arrival, undefined)
+    },
     async explain(arrival) {
       let decided = false
       const readings: HostRuleReading[] = []
@@ -190,6 +206,8 @@ export function createHostRules(
 }
 
 type Condition = 'door' | 'tls' | 'database' | 'route' | 'user' | 'address'
+const maxRoutesKept = 10_000
+
 /** All but the address, which may need somebody else's word. */
 const conditions = ['door', 'tls', 'database', 'route', 'user'] as const
 

@@ -93,7 +93,8 @@ export function isAccountOf(identity: Identity, store: string): boolean {
 
 /** Freezes, sorts and deduplicates; the one way to make an `Identity`. */
 export function createIdentity(from: Omit<Identity, 'roles'> & { readonly roles: Iterable<string> }): Identity {
-  return Object.freeze({ ...from, roles: Object.freeze([...new Set(from.roles)].sort()) })
+  const roles = [...from.roles]
+  return Object.freeze({ ...from, roles: Object.freeze(roles.length < 2 ? roles : [...new Set(roles)].sort()) })
 }
 
 /** Of identities that come without a token. */

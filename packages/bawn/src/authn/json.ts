@@ -1,3 +1,5 @@
+import { isAscii } from 'node:buffer'
+import { latin1 } from '../latin1.ts'
 import { keepExact } from './exact-claims.ts'
 
 /** A value of JSON as `parseJson` makes it: objects have no prototype, everything is frozen. */
@@ -18,11 +20,16 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  */
 export function parseJson(bytes: Uint8Array): Json | undefined {
   try {
-    return new Reader(decoder.decode(bytes)).whole()
+    return new Reader(textOf(bytes)).whole()
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return undefined
     throw error
   }
+}
+
+/** @throws {TypeError} for what is not UTF-8 */
+function textOf(bytes: Uint8Array): string {
+  return Buffer.isBuffer(bytes) && isAscii(bytes) ? latin1(bytes) : decoder.decode(bytes)
 }
 
 export function isJsonObject(value: Json | undefined): value is JsonObject {

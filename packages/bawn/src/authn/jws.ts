@@ -19,15 +19,32 @@ export const maxTokenLength = 16_384
 /** @returns `undefined` for anything but three strict parts whose first is a JSON object */
 export function parseCompactJws(token: string): CompactJws | undefined {
   if (token.length > maxTokenLength) return undefined
-  const [first = '', second = '', third = '', ...more] = token.split('.', 4)
-  if (more.length > 0 || first === '' || third === '') return undefined
-  const headerBytes = decodeBase64Url(first)
-  const payload = decodeBase64Url(second)
-  const signature = decodeBase64Url(third)
-  if (headerBytes === undefined || payload === undefined || signature === undefined) return undefined
-  const header = parseJson(headerBytes)
+  const firstEnd = token.indexOf('.')
+  const secondEnd = token.indexOf('.', firstEnd + 1)
+  if (firstEnd <= 0 || secondEnd === -1 || secondEnd + 1 === token.length) return undefined
+  // A further dot is no character of base64url.
+  const signature = decodeBase64Url(token.slice(secondEnd + 1))
+  const payload = decodeBase64Url(token.slice(firstEnd + 1, secondEnd))
+  if (payload === undefined || signature === undefined) return undefined
+  const header = readHeader(token.slice(0, firstEnd))
+  return header && { header, payload, signature, signingInput: Buffer.from(token.slice(0, secondEnd), 'latin1') }
+}
+
+/** Headers that were read before, by their text: an issuer writes the same one into all of its tokens. Nothing of it is secret, or proven. */
+const headers = new Map<string, JsonObject>()
+const maxHeaders = 64
+const maxKeptHeader = 512
+
+function readHeader(text: string): JsonObject | undefined {
+  const known = headers.get(text)
+  if (known !== undefined) return known
+  const bytes = decodeBase64Url(text)
+  const header = bytes && parseJson(bytes)
   if (!isJsonObject(header)) return undefined
-  return { header, payload, signature, signingInput: Buffer.from(`${first}.${second}`, 'latin1') }
+  // Anybody may write one: when there are too many, those that are used come back soon.
+  if (headers.size >= maxHeaders) headers.clear()
+  if (text.length <= maxKeptHeader) headers.set(text, header)
+  return header
 }
 
 /** Whether the signature is the key's. False too when the algorithm is not one of the key's. */

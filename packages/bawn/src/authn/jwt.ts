@@ -177,10 +177,19 @@ export function createJwtMechanism(
     return version === undefined ? rejected('untrusted') : decide(token, digest, version)
   }
 
+  /** What was recalled in vain, which is then authenticated: its digest is a good part of what a new token costs. */
+  let missed: { readonly text: string; readonly digest: string } | undefined
+
+  const digestOf = (text: string): string => {
+    const digest = missed?.text === text ? missed.digest : cache.digestOf(text)
+    missed = undefined
+    return digest
+  }
+
   return {
     authenticate(text) {
       if (text.length > maxTokenLength) return rejected('malformed')
-      const digest = cache.digestOf(text)
+      const digest = digestOf(text)
       const known = recallBy(digest)
       if (known !== undefined) return known
       if (decryption === undefined || !hasJweForm(text)) return judge(text, digest)
@@ -190,7 +199,13 @@ export function createJwtMechanism(
       opening.set(digest, outcome)
       return outcome
     },
-    recall: text => (text.length > maxTokenLength ? undefined : recallBy(cache.digestOf(text))),
+    recall(text) {
+      if (text.length > maxTokenLength) return undefined
+      const digest = cache.digestOf(text)
+      const known = recallBy(digest)
+      missed = known === undefined ? { text, digest } : undefined
+      return known
+    },
     async claimsOf(text, name, typs) {
       const token = readToken(text, byIssuer, typs)
       if (token.kind === 'rejected') return token
