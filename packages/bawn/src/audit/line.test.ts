@@ -3,7 +3,7 @@ import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { createIdentity } from '../authn/identity.ts'
 import type { AuditEvent } from './event.ts'
-import { formatBody, formatLine, genesisMac, macOf, maxLineBytes, parseLine } from './line.ts'
+import { formatBody, formatLine, genesisMac, macOf, maxLineBytes, nextMac, parseLine } from './line.ts'
 
 const key = createSecretKey(Buffer.alloc(32, 1))
 const at = Date.UTC(2026, 0, 2, 3, 4, 5, 6)
@@ -21,9 +21,28 @@ const event: AuditEvent = {
   code: 'wrong-password',
 }
 
+const genesis = genesisMac.toString('hex')
+
+test('the mac of the next line as text is that of its bytes, short, long or beyond ASCII', () => {
+  for (const body of [
+    '',
+    'a',
+    'é'.repeat(100),
+    '中'.repeat(2_730),
+    'x'.repeat(2_731),
+    'y'.repeat(10_000),
+    '\u{1f600}'.repeat(4_000),
+  ]) {
+    const previous = macOf(key, genesisMac, body.slice(1))
+    const wanted = createHmac('sha256', key).update(previous).update(body).digest('hex')
+    assert.equal(nextMac(key, previous.toString('hex'), body), wanted)
+    assert.equal(macOf(key, previous, body).toString('hex'), wanted)
+  }
+})
+
 test('the line of docs/format/audit.md', () => {
   const body = formatBody(1, at, event)
-  const line = formatLine(body, macOf(key, genesisMac, body))
+  const line = formatLine(body, nextMac(key, genesis, body))
   assert.equal(
     line,
     '{"n":1,"at":"2026-01-02T03:04:05.006Z","kind":"login","request":"r1","door":"postgres","claimedName":"alice","address":"10.0.0.1","action":"connect","resource":"shop","decision":"deny","rule":"host rule 2","code":"wrong-password","mac":"9fc1fd9ea012fc87ff9356ff62ede50859a25b9fda63d281c84b25d1f0e461af"}\n',
@@ -67,7 +86,7 @@ test('a line is JSON, and parses into what was signed', () => {
     expiresAt: 5,
   })
   const body = formatBody(12, at, { ...event, identity, fields: [{ field: 'email', as: 'plain', count: 3 }] })
-  const line = Buffer.from(formatLine(body, macOf(key, genesisMac, body)))
+  const line = Buffer.from(formatLine(body, nextMac(key, genesis, body)))
   const parsed = parseLine(line.subarray(0, -1))
   assert.equal(parsed?.n, 12)
   assert.equal(parsed.body.toString(), body)
@@ -108,7 +127,7 @@ test('no event makes a line longer than the limit', () => {
     code: long,
     fields: Array.from({ length: 5000 }, () => ({ field: long, as: 'withheld', count: Number.MAX_SAFE_INTEGER })),
   })
-  assert.ok(Buffer.byteLength(formatLine(body, genesisMac)) < maxLineBytes)
+  assert.ok(Buffer.byteLength(formatLine(body, genesis)) < maxLineBytes)
   const value = JSON.parse(`${body}}`)
   assert.equal(value.moreFields, 5000 - 128)
   assert.equal(value.identity.moreRoles, 5000 - 64)
@@ -117,7 +136,7 @@ test('no event makes a line longer than the limit', () => {
 
 test('random and cut input is no line', () => {
   for (let round = 0; round < 2000; round++) assert.equal(parseLine(randomBytes(round % 200)), undefined)
-  const line = Buffer.from(formatLine(formatBody(1, at, event), genesisMac)).subarray(0, -1)
+  const line = Buffer.from(formatLine(formatBody(1, at, event), genesis)).subarray(0, -1)
   for (let cut = 0; cut < line.length; cut++) {
     assert.equal(parseLine(line.subarray(0, cut)), undefined)
     assert.equal(parseLine(line.subarray(cut + 1)), undefined)

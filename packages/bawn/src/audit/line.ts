@@ -58,15 +58,16 @@ const identityTexts = new WeakMap<Identity, string>()
 function identityText(identity: Identity): string {
   const known = identityTexts.get(identity)
   if (known !== undefined) return known
-  const members = {
-    id: cut(identity.id, limits.name),
-    roles: cutList(identity.roles, limits.roles).map(role => cut(role, limits.role)),
-    moreRoles: beyond(identity.roles, limits.roles),
-    mechanism: identity.mechanism,
-    source: identity.source && cut(identity.source, limits.name),
-    clientId: identity.clientId && cut(identity.clientId, limits.name),
-  }
-  const text = escapeUnprintable(JSON.stringify(members))
+  const { id, roles, mechanism, source, clientId } = identity
+  const more = beyond(roles, limits.roles)
+  let text = `{"id":${quote(id, limits.name)},"roles":[`
+  text += cutList(roles, limits.roles)
+    .map(role => quote(role, limits.role))
+    .join(',')
+  text += `]${more === undefined ? '' : `,"moreRoles":${more}`},"mechanism":${quote(mechanism, limits.name)}`
+  if (source !== undefined) text += `,"source":${quote(source, limits.name)}`
+  if (clientId !== undefined) text += `,"clientId":${quote(clientId, limits.name)}`
+  text += '}'
   if (Object.isFrozen(identity) && Object.isFrozen(identity.roles)) identityTexts.set(identity, text)
   return text
 }
@@ -93,10 +94,13 @@ function quote(text: string, characters: number): string {
 
 const blockBytes = 64
 const macBytes = 32
+const bodyStart = blockBytes + macBytes
 /** Both hashes of HMAC (RFC 2104 section 2) with room for what they are of: beginning with the key, padded. */
 interface HmacInput {
   readonly inner: Buffer
   readonly outer: Buffer
+  /** Beginnings of `inner`, by their length. */
+  readonly views: (Buffer | undefined)[]
 }
 
 const hmacInputs = new WeakMap<KeyObject, HmacInput>()
@@ -114,7 +118,8 @@ function hmacInputOf(key: KeyObject): HmacInput {
     inner[at] = byte ^ 0x36
     outer[at] = byte ^ 0x5c
   }
-  const made = { inner, outer }
+  const views = Array.from<Buffer | undefined>({ length: maxView + 1 })
+  const made = { inner, outer, views }
   hmacInputs.set(key, made)
   return made
 }
@@ -131,17 +136,35 @@ export function macOf(key: KeyObject, previous: Uint8Array, body: Uint8Array | s
   }
   const { inner, outer } = hmacInputOf(key)
   inner.set(previous, blockBytes)
-  const start = blockBytes + macBytes
   let length = body.length
-  if (typeof body === 'string') length = inner.write(body, start)
-  else inner.set(body, start)
-  outer.write(hash('sha256', inner.subarray(0, start + length), 'binary'), blockBytes, 'latin1')
+  if (typeof body === 'string') length = inner.write(body, bodyStart)
+  else inner.set(body, bodyStart)
+  outer.write(hash('sha256', inner.subarray(0, bodyStart + length), 'binary'), blockBytes, 'latin1')
   return Buffer.from(hash('sha256', outer, 'binary'), 'latin1')
 }
 
-/** The whole line, its newline included. */
-export function formatLine(body: string, mac: Buffer): string {
-  return `${body},"mac":"${mac.toString('hex')}"}\n`
+/** Beginnings of the input that are hashed: lines have a few hundred lengths, and a view costs as much as its hash. */
+const maxView = 1_024
+
+/**
+ * The same, for whoever writes line after line: 64 hex digits of the mac before for those of the next. Each is needed as text anyway.
+ *
+ * @param previous 64 hex digits
+ */
+export function nextMac(key: KeyObject, previous: string, body: string): string {
+  if (body.length * 3 > maxJoined) return macOf(key, Buffer.from(previous, 'hex'), body).toString('hex')
+  const { inner, outer, views } = hmacInputOf(key)
+  inner.write(previous, blockBytes, macBytes, 'hex')
+  const end = bodyStart + inner.write(body, bodyStart)
+  const view = views[end] ?? inner.subarray(0, end)
+  if (end <= maxView) views[end] = view
+  outer.write(hash('sha256', view, 'binary'), blockBytes, 'latin1')
+  return hash('sha256', outer, 'hex')
+}
+
+/** The whole line, its newline included. @param mac 64 hex digits */
+export function formatLine(body: string, mac: string): string {
+  return `${body},"mac":"${mac}"}\n`
 }
 
 export interface ParsedLine {

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { Exclusion, ExclusionTimeout } from '../exclusion.ts'
 import { AuditError } from './error.ts'
 import type { AuditEvent, AuditTrail } from './event.ts'
-import { formatLine, formatUnnumbered, macOf, numbered } from './line.ts'
+import { formatLine, formatUnnumbered, nextMac, numbered } from './line.ts'
 import { type ChainEnd, recoverChain } from './recover.ts'
 import { type AuditTrailOptions, openTrailFile, recovered, refuseStrangers } from './trail.ts'
 
@@ -213,17 +213,18 @@ class ThreadTrail implements AuditTrail {
   #write(): void {
     const { end, fd } = this
     refuseStrangers(fd, end.size)
-    let { n, mac } = end
+    let { n } = end
+    let mac = end.mac.toString('hex')
     let lines = ''
     for (const unnumbered of this.#pending) {
       n += 1
       const body = numbered(n, unnumbered)
-      mac = macOf(this.options.key, mac, body)
+      mac = nextMac(this.options.key, mac, body)
       lines += formatLine(body, mac)
     }
     const bytes = Buffer.from(lines)
     this.#writeWhole(bytes, end.size)
-    end.moveTo({ n, mac, size: end.size + bytes.length })
+    end.moveTo({ n, mac: Buffer.from(mac, 'hex'), size: end.size + bytes.length })
     end.works()
     this.#pending = []
     if (bytes.length > 0) end.wrote()

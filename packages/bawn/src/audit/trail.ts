@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { syncDirectory } from '../durable-file.ts'
 import { AuditError } from './error.ts'
 import type { AuditEvent, AuditTrail } from './event.ts'
-import { formatBody, formatLine, macOf } from './line.ts'
+import { formatBody, formatLine, nextMac } from './line.ts'
 import { lockTrail } from './lock.ts'
 import { PendingLines } from './pending.ts'
 import { type ChainEnd, recoverChain } from './recover.ts'
@@ -107,7 +107,8 @@ class FileTrail implements AuditTrail {
   readonly #unlock: () => void
   /** Of the last line that was emitted. */
   #n: number
-  #mac: Buffer
+  /** 64 hex digits. */
+  #mac: string
   readonly #pending: PendingLines
   /** What the file must measure: anything else means that somebody else writes or cuts it. */
   #size: number
@@ -131,15 +132,15 @@ class FileTrail implements AuditTrail {
     this.#fd = fd
     this.#unlock = unlock
     this.#n = end.n
-    this.#mac = end.mac
-    this.#pending = new PendingLines(end.mac)
+    this.#mac = end.mac.toString('hex')
+    this.#pending = new PendingLines(this.#mac)
     this.#size = end.size
     // process.exit() within a turn would skip the write at its end.
     process.once('exit', this.#atExit)
   }
 
   get head(): string {
-    return this.#pending.writtenMac.toString('hex')
+    return this.#pending.writtenMac
   }
 
   emit(event: AuditEvent): void {
@@ -147,7 +148,7 @@ class FileTrail implements AuditTrail {
     // While writing fails nothing is taken on: the buffer stays bounded and the caller knows.
     if (this.#failing) this.#flush()
     const body = formatBody(this.#n + 1, this.#options.clock(), event)
-    this.#mac = macOf(this.#options.key, this.#mac, body)
+    this.#mac = nextMac(this.#options.key, this.#mac, body)
     this.#n++
     this.#pending.add(formatLine(body, this.#mac), this.#mac)
     if (this.#scheduled) return
