@@ -2,9 +2,6 @@ import { headerClass } from './header-class.ts'
 
 const tokenNames = new Set(['auth-token', 'auth-token-valid-until', 'auth-token-location'])
 
-// Shared caches go by the ones that are theirs before Cache-Control (RFC 9213; Surrogate-Control of Edge Architecture; nginx).
-const sharedCacheRules = /^(?:surrogate-control|x-accel-expires|(?:[a-z0-9-]+-)?cdn-cache-control)$/
-const cacheRules = /^(?:cache-control|expires|pragma)$/
 /** Directives by which a shared cache keeps what it otherwise would not (RFC 9111 sections 3.5, 5.2.2). */
 const forSharedCaches = /^(?:public|private|proxy-revalidate|s-maxage)$/
 
@@ -49,8 +46,8 @@ export function answerHeaders(raw: readonly string[], answer: AnswerContext): st
     if (named?.includes(header.name)) continue
     if (token.length > 0 && tokenNames.has(header.name)) continue
     if (header.name === 'authentication-info' && own.includes('Authentication-Info')) continue
-    if ((unstored || isPrivate) && sharedCacheRules.test(header.name)) continue
-    if ((unstored || maxAge !== undefined) && cacheRules.test(header.name)) continue
+    if ((unstored || isPrivate) && header.caching === 'shared') continue
+    if ((unstored || maxAge !== undefined) && header.caching === 'own') continue
     if (isPrivate && header.name === 'cache-control') {
       caching ??= []
       caching.push(raw[at + 1] ?? '')

@@ -27,7 +27,13 @@ export interface HeaderClass {
   /** Lower case. */
   readonly name: string
   readonly kind: HeaderKind
+  /** Which caches it speaks to; `undefined`: none. */
+  readonly caching: 'own' | 'shared' | undefined
 }
+
+// Shared caches go by the ones that are theirs before Cache-Control (RFC 9213; Surrogate-Control of Edge Architecture; nginx).
+const sharedCacheRules = /^(?:surrogate-control|x-accel-expires|(?:[a-z0-9-]+-)?cdn-cache-control)$/
+const cacheRules = /^(?:cache-control|expires|pragma)$/
 
 const table: Readonly<Record<Exclude<HeaderKind, 'pass' | 'odd'>, readonly string[]>> = {
   hop: [
@@ -131,10 +137,16 @@ for (const [kind, names] of Object.entries(table) as [HeaderKind, readonly strin
 }
 
 function classify(raw: string): HeaderClass {
-  const name = raw.toLowerCase()
-  if (!/^[a-z0-9-]+$/.test(name)) return { name, kind: 'odd' }
+  const name = internal(raw.toLowerCase())
+  const caching = sharedCacheRules.test(name) ? 'shared' : cacheRules.test(name) ? 'own' : undefined
+  if (!/^[a-z0-9-]+$/.test(name)) return { name, kind: 'odd', caching }
   const family = families.find(([prefix]) => name.startsWith(prefix))
-  return { name, kind: family?.[1] ?? known.get(name) ?? 'pass' }
+  return { name, kind: family?.[1] ?? known.get(name) ?? 'pass', caching }
+}
+
+/** The same text as names in a program are kept: V8 then compares it with those without looking at its characters. */
+function internal(name: string): string {
+  return Object.keys({ [name]: true })[0] ?? name
 }
 
 // Clients choose names, so the cache is bounded: full, it keeps what it has, which are the names of ordinary clients.

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { latin1 } from '../latin1.ts'
 
 // Binding to llhttp, the HTTP parser of Node itself, as WebAssembly: undici carries the build that the Node project makes (decision
 // 0021). One instance for the thread; a parser is a few hundred bytes in its memory. Nothing here decides what a request means:
@@ -61,11 +62,14 @@ declare const WebAssembly: {
   ) => { readonly exports: Llhttp }
 }
 
-type Kind = 'url' | 'field' | 'value'
+const url = 1
+const field = 2
+const value = 3
+type Kind = typeof url | typeof field | typeof value
 
 const noPieces: number[] = []
 /** Of the running call, of whichever parser, flat: kind, start, end. */
-const spansOfCall: (Kind | number)[] = []
+const spansOfCall: number[] = []
 
 let current: RequestParser | undefined
 
@@ -76,9 +80,9 @@ function load(): { llhttp: Llhttp; input: number } {
     env: {
       wasm_on_message_begin: () => 0,
       wasm_on_status: () => 0,
-      wasm_on_url: span('url'),
-      wasm_on_header_field: span('field'),
-      wasm_on_header_value: span('value'),
+      wasm_on_url: span(url),
+      wasm_on_header_field: span(field),
+      wasm_on_header_value: span(value),
       wasm_on_headers_complete: (_parser: number, _status: number, upgrade: number, keepAlive: number) =>
         current?.headersComplete(upgrade !== 0, keepAlive !== 0) ?? 1,
       wasm_on_body: (_parser: number, at: number, length: number) => current?.piece(at, length) ?? 1,
@@ -104,6 +108,10 @@ function methodName(llhttp: Llhttp, method: number): string {
   return name
 }
 
+function versionOf(major: number, minor: number): string {
+  return major === 1 && minor === 1 ? '1.1' : `${major}.${minor}`
+}
+
 /** Reads the requests of one connection, one after the other. `free` must be called, once. */
 export class RequestParser {
   readonly #llhttp: Llhttp
@@ -115,7 +123,7 @@ export class RequestParser {
   #headDone = false
   #target = ''
   #rawHeaders: string[] = []
-  #last: Kind | undefined
+  #last: number | undefined
   readonly #spans = spansOfCall
   /** Entries of `#spans` that are of the running call: making an array shorter costs more than the whole rest of a short call. */
   #spanCount = 0
@@ -177,16 +185,19 @@ export class RequestParser {
     const spans = this.#spans
     const count = this.#spanCount
     if (count > 0) {
-      const first = Number(spans[1])
-      const text = bytes.toString('latin1', first, Number(spans[count - 1]))
+      const first = spans[1] ?? 0
+      const text = latin1(bytes, first, spans[count - 1])
+      const rawHeaders = this.#rawHeaders
+      let last = this.#last
       for (let at = 0; at < count; at += 3) {
         const kind = spans[at]
-        const piece = text.slice(Number(spans[at + 1]) - first, Number(spans[at + 2]) - first)
-        if (kind === 'url') this.#target += piece
-        else if (kind === this.#last) this.#rawHeaders[this.#rawHeaders.length - 1] += piece
-        else this.#rawHeaders.push(piece)
-        this.#last = kind === 'field' ? 'field' : kind === 'value' ? 'value' : 'url'
+        const piece = text.slice((spans[at + 1] ?? 0) - first, (spans[at + 2] ?? 0) - first)
+        if (kind === url) this.#target = last === url ? this.#target + piece : piece
+        else if (kind === last) rawHeaders[rawHeaders.length - 1] += piece
+        else rawHeaders.push(piece)
+        last = kind
       }
+      this.#last = last
     }
     const head = this.#head
     if (head !== undefined) {
@@ -230,7 +241,7 @@ export class RequestParser {
 
   headersComplete(upgrade: boolean, keepAlive: boolean): number {
     const llhttp = this.#llhttp
-    const version = `${llhttp.llhttp_get_http_major(this.#parser)}.${llhttp.llhttp_get_http_minor(this.#parser)}`
+    const version = versionOf(llhttp.llhttp_get_http_major(this.#parser), llhttp.llhttp_get_http_minor(this.#parser))
     const method = methodName(llhttp, llhttp.llhttp_get_method(this.#parser))
     this.#head = { method, target: '', httpVersion: version, rawHeaders: [], upgrade, keepAlive }
     this.#headDone = true

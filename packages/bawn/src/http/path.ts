@@ -45,8 +45,17 @@ export function parsePath(target: string): RequestPath | undefined {
   return { segments, path: raw.endsWith('/') ? `${path}/` : path, query }
 }
 
+/** By hand: `split` of a text that was received a moment ago costs several times as much. */
 function split(raw: string): string[] {
-  return (raw.endsWith('/') ? raw.slice(1, -1) : raw.slice(1)).split('/')
+  const end = raw.endsWith('/') ? raw.length - 1 : raw.length
+  const segments: string[] = []
+  let start = 1
+  for (let next = raw.indexOf('/', start); next !== -1 && next < end; next = raw.indexOf('/', start)) {
+    segments.push(raw.slice(start, next))
+    start = next + 1
+  }
+  segments.push(raw.slice(start, end))
+  return segments
 }
 
 function decode(segment: string): { readonly text: string; readonly normal: string } | undefined {

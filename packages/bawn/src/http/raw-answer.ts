@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http'
+import { latin1 } from '../latin1.ts'
 import type { AnswerWatcher, BodySource, FrontAnswer } from './engine.ts'
 import { sliceBytes } from './front-answer.ts'
 import type { HttpCode, Problem } from './problem.ts'
@@ -81,7 +82,7 @@ export class RawAnswer implements FrontAnswer {
       this.#wire.write(head)
       this.#finish()
     } else if (body.length <= textBytes) {
-      this.#wire.write(head + body.toString('latin1'))
+      this.#wire.write(head + latin1(body))
       this.#finish()
     } else if (body.length <= joinedBytes) {
       const whole = Buffer.allocUnsafe(head.length + body.length)
@@ -161,7 +162,7 @@ export class RawAnswer implements FrontAnswer {
 
   /** @param length of the body where it is known */
   #start(status: number, headers: readonly string[], length: number | undefined): string {
-    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
+    let head = statusLine(status)
     let framed = false
     let dated = false
     for (let at = 0; at < headers.length; at += 2) {
@@ -211,6 +212,16 @@ export class RawAnswer implements FrontAnswer {
     this.#ended = true
     this.#wire.done(this.#close)
   }
+}
+
+const statusLines: string[] = []
+
+function statusLine(status: number): string {
+  const known = statusLines[status]
+  if (known !== undefined) return known
+  const line = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
+  if (status < 1_000) statusLines[status] = line
+  return line
 }
 
 const plain = { prefix: '', suffix: '' }

@@ -278,17 +278,10 @@ export class RawConnection implements AnswerWire, FrontConnection {
       this.#refuse(handlers.refuse('http.bad_request', this.#address))
       return
     }
+    const { method, target, httpVersion, rawHeaders } = head
+    const request = { method, target, httpVersion, rawHeaders, secure, remoteAddress: this.#address, body }
     handlers.request(
-      {
-        method: head.method,
-        target: head.target,
-        httpVersion: head.httpVersion,
-        rawHeaders: head.rawHeaders,
-        secure,
-        remoteAddress: this.#address,
-        ...(asksForCertificates ? { clientCertificate: () => certificateOf(this.#socket) } : {}),
-        body,
-      },
+      asksForCertificates ? { ...request, clientCertificate: () => certificateOf(this.#socket) } : request,
       answer,
     )
   }

@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto'
 
-const batch = 64
+const batch = 256
 const idBytes = 16
 const idLength = 36
 const digits = Buffer.from('0123456789abcdef', 'latin1')

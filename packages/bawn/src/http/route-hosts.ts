@@ -38,9 +38,14 @@ export class ByHost<Value> {
     return found
   }
 
+  /** Whether any is of one host, or of those under one: otherwise `find` does not look at it. */
+  get areNamed(): boolean {
+    return this.#exact.size > 0 || this.#under.size > 0
+  }
+
   /** @param host as `routeHost` gives it. @returns what the first gives that gives anything */
   find<Found>(host: string, ask: (value: Value) => Found | undefined): Found | undefined {
-    if (this.#exact.size > 0 || this.#under.size > 0) {
+    if (this.areNamed) {
       const exact = this.#exact.get(host)
       const found = exact === undefined ? undefined : ask(exact)
       if (found !== undefined) return found

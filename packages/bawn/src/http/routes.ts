@@ -158,7 +158,7 @@ export function compileRoutes(options: readonly RouteOptions[], context: RouteCo
   return Object.freeze({
     routes: Object.freeze(routes),
     match: (segments, host) => {
-      const methods = roots.find(routeHost(host), root => find(root, segments, 0))
+      const methods = roots.find(roots.areNamed ? routeHost(host) : '', root => find(root, segments, 0))
       if (methods === undefined || methods === nowhere) return undefined
       let match = matches.get(methods)
       if (match === undefined) {

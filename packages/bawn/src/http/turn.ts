@@ -1,4 +1,4 @@
-import type { FieldUse } from '../audit/event.ts'
+import type { AuditEvent, FieldUse } from '../audit/event.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import { type ErrorCode, errors, GatewayError } from '../error.ts'
@@ -35,6 +35,20 @@ export interface Refusal {
   readonly malformed?: boolean
   /** What the trail learns beyond the code. */
   readonly reason?: string | undefined
+}
+
+function withMore(
+  usual: AuditEvent,
+  claimedName: string | undefined,
+  fields: readonly FieldUse[],
+  code: string | undefined,
+): AuditEvent {
+  return {
+    ...usual,
+    ...(claimedName === undefined ? {} : { claimedName }),
+    ...(fields.length === 0 ? {} : { fields }),
+    ...(code === undefined ? {} : { code }),
+  }
 }
 
 /** One request from its head to the end of its answer: what is known of it, its one line in the trail, and its one answer. */
@@ -99,20 +113,20 @@ export class Turn implements AnswerWatcher {
     if (this.#recorded) return
     this.#recorded = true
     const { request, state } = this
-    state.trail.emit({
+    const usual: AuditEvent = {
       kind: 'request',
       requestId: this.requestId,
       door: 'http',
       identity: this.identity,
-      ...(this.claimedName === undefined ? {} : { claimedName: this.claimedName }),
       address: request.remoteAddress,
       action: request.method,
       resource: this.resource,
       decision,
       rule: this.rule,
-      ...(fields.length === 0 ? {} : { fields }),
-      ...(code === undefined ? {} : { code }),
-    })
+    }
+    const { claimedName } = this
+    const isUsual = claimedName === undefined && fields.length === 0 && code === undefined
+    state.trail.emit(isUsual ? usual : withMore(usual, claimedName, fields, code))
     state.metrics.request(this.resource, request.method, status, this.#deps.clock() - this.#begun)
   }
 

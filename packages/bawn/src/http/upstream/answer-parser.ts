@@ -1,5 +1,7 @@
+import { latin1 } from '../../latin1.ts'
 import { headerClass } from '../header-class.ts'
 import { HttpError } from '../problem.ts'
+import { scanHead, scanned } from './head-scan.ts'
 
 /** How the end of an answer's body is found (RFC 9112 section 6.3). */
 export type Framing =
@@ -145,7 +147,12 @@ export class AnswerParser {
     const start = kept === undefined ? at : 0
     const before = kept?.length ?? 0
     const limit = this.#limits.maxHeadBytes
-    const end = headEnd(whole, start, start + Math.max(0, before - 3), limit)
+    // Hardly any head comes in two pieces; one that does is searched in what is new of it, so that a dribble costs no more than its length.
+    let end = kept === undefined ? scanHead(whole, start, limit) : undefined
+    if (end === undefined) {
+      end = headEnd(whole, start, start + Math.max(0, before - 3), limit)
+      if (end !== undefined) scanHead(whole, start, limit)
+    }
     if (end === undefined) {
       if (whole.length - start >= limit) throw bad(`a head of more than ${limit} bytes`)
       // Copied: the piece it is a slice of must not be held.
@@ -153,7 +160,7 @@ export class AnswerParser {
       return bytes.length
     }
     this.#kept = undefined
-    const head = parseAnswerHead(whole.toString('latin1', start, end), this.#method, this.#limits, this.#mayUpgrade)
+    const head = parseAnswerHead(latin1(whole, start, end), this.#method, this.#limits, this.#mayUpgrade)
     const next = at + end - start + 4 - before
     if (head === undefined) {
       if (++this.#interim > maxInterim) throw bad(`more than ${maxInterim} interim answers`)
@@ -247,34 +254,38 @@ function headEnd(bytes: Buffer, start: number, from: number, limit: number): num
 }
 
 const statusLine = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/
+/** What nearly every answer begins with. */
+const usualStatus = 'HTTP/1.1 200 '
 const fieldName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/
-/** Of a head: control characters, CR or LF alone. */
-const notInHead = /[^\t\x20-\x7e\x80-\xff\r\n]|\r(?!\n)|(?<!\r)\n/
 
-/** @returns undefined for an interim answer */
+/**
+ * @param text of the head that `scanHead` has gone through last
+ * @returns undefined for an interim answer
+ */
 function parseAnswerHead(
   text: string,
   method: string,
   limits: AnswerLimits,
   mayUpgrade: boolean,
 ): AnswerHead | undefined {
-  let lineEnd = text.indexOf('\r\n')
-  const first = statusLine.exec(lineEnd === -1 ? text : text.slice(0, lineEnd))
+  const { marks, count, isBad } = scanned
+  // A line has no other character than those of the status line, or else the head is bad.
+  const isUsual = text.startsWith(usualStatus)
+  const first = isUsual ? undefined : statusLine.exec(text.slice(0, marks[1]))
   if (first === null) throw bad('no status line of HTTP/1.1')
-  if (notInHead.test(text)) throw bad('control characters, or a bare CR or LF, in the head')
-  const status = Number(first[2])
+  if (isBad) throw bad('control characters, or a bare CR or LF, in the head')
+  const status = first === undefined ? 200 : Number(first[2])
+  const isOld = first?.[1] === '0'
   const headers: string[] = []
   let length: string | undefined
   let coding: string | undefined
   let connection = ''
   let keepAliveMs: number | undefined
-  while (lineEnd !== -1) {
-    const start = lineEnd + 2
-    lineEnd = text.indexOf('\r\n', start)
-    const end = lineEnd === -1 ? text.length : lineEnd
-    const colon = text.indexOf(':', start)
-    const name = text.slice(start, colon === -1 || colon > end ? start : colon)
+  for (let line = 2; line < count; line += 2) {
+    const start = (marks[line - 1] ?? 0) + 2
+    const [colon, end] = [marks[line] ?? -1, marks[line + 1] ?? 0]
+    const name = text.slice(start, colon === -1 ? start : colon)
     const { name: lowerName, kind } = headerClass(name)
     // A folded line begins with a space and so has no name.
     if (kind === 'odd' && !fieldName.test(name)) throw bad(noName)
@@ -302,7 +313,7 @@ function parseAnswerHead(
     }
   }
   if (status === 101) {
-    if (!mayUpgrade || first[1] === '0') throw bad('101, which nobody asked for')
+    if (!mayUpgrade || isOld) throw bad('101, which nobody asked for')
     return {
       status,
       headers,
@@ -315,21 +326,21 @@ function parseAnswerHead(
   if (status < 200) return undefined
   if (coding !== undefined) {
     if (length !== undefined) throw bad('both Content-Length and Transfer-Encoding')
-    if (coding !== 'chunked' || first[1] === '0') throw bad('a Transfer-Encoding other than chunked')
+    if (coding !== 'chunked' || isOld) throw bad('a Transfer-Encoding other than chunked')
   }
-  const isPersistent = first[1] === '1'
   return {
     status,
     headers,
     framing: framingOf(status, method, length, coding),
     length: length === undefined ? undefined : Number(length),
-    keepAlive: connection === '' ? isPersistent : keepsAlive(connection, isPersistent),
+    keepAlive: connection === '' ? !isOld : keepsAlive(connection, !isOld),
     keepAliveMs,
   }
 }
 
 /** RFC 9112 section 9.3. @param isPersistent where nothing is said */
 function keepsAlive(connection: string, isPersistent: boolean): boolean {
+  if (connection === ',keep-alive') return true
   const options = connection.split(',').map(option => option.trim())
   return !options.includes('close') && (isPersistent || options.includes('keep-alive'))
 }

@@ -4,7 +4,7 @@ import { connect as connectTls } from 'node:tls'
 import { OutboundError } from '../../outbound/error.ts'
 import type { ConnectionHandshake } from '../../outbound/handshake.ts'
 import type { RequestSignature } from '../../outbound/signature.ts'
-import { slab } from '../../socket-fast-path.ts'
+import { readIntoSlab, slab } from '../../socket-fast-path.ts'
 import { type UpstreamOptions, urlsOf } from '../option.ts'
 import { HttpError } from '../problem.ts'
 import { createBalanced } from './balanced.ts'
@@ -154,7 +154,7 @@ class Pool implements Upstream, ConnectionOwner {
               // Each read is over before the next one begins, whoever's it is.
               buffer: slab,
               callback: size => {
-                received(slab.subarray(0, size))
+                received(readIntoSlab(size))
                 return true
               },
             },
