@@ -71,11 +71,16 @@ async function measure(rows: readonly Row[], round: number): Promise<void> {
   }
 }
 
-async function untilServes(name: string, { port }: Server, headers: Record<string, string>): Promise<void> {
+async function untilServes(
+  name: string,
+  { port }: Server,
+  headers: Record<string, string>,
+  path = '/items/17',
+): Promise<void> {
   const deadline = Date.now() + 60_000
   for (;;) {
     try {
-      const answer = await fetch(`http://127.0.0.1:${port}/items/17`, { headers })
+      const answer = await fetch(`http://127.0.0.1:${port}${path}`, { headers })
       if (answer.status === 200 && (await answer.text()) === body) return
       throw new Error(`status ${answer.status}`)
     } catch (error) {
@@ -175,10 +180,11 @@ try {
     return slice
   })
   const others = [
-    row(
-      'Bawn: Basic, password checked before',
-      wrk(bawn, { path: '/basic/17', headers: [`Authorization: Basic ${credentials}`] }),
-    ),
+    row('Bawn: Basic, password checked before', async () => {
+      // A password is hashed once a minute, and slices are further apart: in each, the hash would count for two seconds' requests.
+      await untilServes('bawn', bawn, { authorization: `Basic ${credentials}` }, '/basic/17')
+      return await wrk(bawn, { path: '/basic/17', headers: [`Authorization: Basic ${credentials}`] })()
+    }),
     row('Bawn: API key', wrk(bawn, { path: '/key/17', headers: [`X-API-Key: ${apiKey}`] })),
     row('Bawn: no authentication', wrk(bawn, { path: '/anyone/17' })),
   ]
