@@ -134,3 +134,31 @@ test('explaining names the entry, and who none is for', () => {
   assert.match(customer, /field mail: withheld/)
   assert.match(explain('visitor'), /refused, by no entry of hints\.rows: policy\.denied/)
 })
+
+test('the trail says what the backend was told of each, and nothing that came with the request', () => {
+  const trail = readFileSync(join(folder, 'data/audit.jsonl'), 'utf8')
+  const lines: { identity?: { id: string }; resource: string; decision: string; hints?: object }[] = trail
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line))
+  const asked = lines.filter(({ resource }) => resource === '/orders/{region}')
+  const region = { fromRequest: ['region'] }
+  const ofAnn = {
+    ...{ by: 'hints.rows.1', where: 'region = @region AND owner = @user', values: { user: 'ann' }, ...region },
+    fields: { mail: 'withheld' },
+  }
+  assert.deepEqual(
+    asked.map(({ identity, decision, hints }) => [identity?.id, decision, hints]),
+    [
+      [
+        'sue',
+        'permit',
+        { by: 'hints.rows.0', where: 'region = @region', values: {}, ...region, fields: { mail: 'plain' } },
+      ],
+      ['ann', 'permit', ofAnn],
+      ['ann', 'permit', ofAnn],
+      ['tom', 'deny', undefined],
+    ],
+  )
+  assert.doesNotMatch(trail, /"eu"|OR '1'/)
+})

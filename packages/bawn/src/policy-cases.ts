@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { createIdentity, type Identity } from './authn/identity.ts'
 import { type UsableMechanism, usableMechanisms } from './authn/option.ts'
@@ -5,6 +6,7 @@ import type { Config } from './config/load.ts'
 import type { Problem } from './config/problem.ts'
 import type { Source } from './config/yaml.ts'
 import { createResponseFacts, supposedRequest } from './http/facts.ts'
+import type { Hint } from './http/hints.ts'
 import { parsePath } from './http/path.ts'
 import type { Kinds } from './kinds.ts'
 import { fieldsOf } from './known-fields.ts'
@@ -28,6 +30,14 @@ const identity = z.strictObject({
   source: z.string().optional(),
 })
 
+/** What the backend is told; a member that is left out is not compared. */
+const hints = z
+  .strictObject({
+    rows: z.strictObject({ where: z.unknown(), values: z.record(z.string(), z.unknown()).optional() }).optional(),
+    fields: z.record(z.string(), z.enum(['plain', 'masked', 'withheld'])).optional(),
+  })
+  .refine(({ rows, fields }) => rows !== undefined || fields !== undefined, 'needs rows, or fields, or both')
+
 const policyCase = z
   .strictObject({
     name: z.string().optional(),
@@ -49,9 +59,12 @@ const policyCase = z
     now: z.iso.datetime({ offset: true }).optional(),
     expect: z.enum(['permit', 'deny']),
     rule: z.string().optional(),
+    hints: hints.optional(),
   })
   .refine(one => (one.request === undefined) !== (one.database === undefined), 'needs request or database, one of them')
   .refine(one => one.response === undefined || one.request !== undefined, 'needs request, where it has response')
+  .refine(one => one.hints === undefined || one.request !== undefined, 'needs request, where it has hints')
+  .refine(one => one.hints === undefined || one.expect === 'permit', 'who is denied has no hints: leave them out')
 
 const table = z.strictObject({ cases: z.array(policyCase).min(1) })
 type PolicyCase = z.output<typeof policyCase>
@@ -64,6 +77,10 @@ export interface CaseResult {
   readonly decided: 'permit' | 'deny'
   /** Who decided. */
   readonly by: string
+  /** What the backend would be told; `undefined` where the route tells nothing, or somebody is denied. */
+  readonly hints?: Hint['value'] | undefined
+  /** In words, where the decision is right and the hints are not. */
+  readonly wrongHints?: string | undefined
   readonly isAsExpected: boolean
 }
 
@@ -95,19 +112,40 @@ export function runCases(
   return cases.map((one, at) => {
     now = one.now === undefined ? clock() : Date.parse(one.now)
     const who = one.identity && identityOf(one.identity)
-    const decision =
+    const { decision, told } =
       one.database === undefined
         ? decideRequest(one, who, table)
-        : decideLogin(one.database, who, config, grants, () => now)
+        : { decision: decideLogin(one.database, who, config, grants, () => now), told: undefined }
     const by = decision.kind === 'deny' ? (decision.reason ?? decision.rule) : decision.rule
-    const isRule = one.rule === undefined || [decision.rule, by].includes(one.rule) || by.startsWith(`${one.rule}: `)
+    const isRule =
+      one.rule === undefined ||
+      [decision.rule, by].includes(one.rule) ||
+      by.startsWith(`${one.rule}: `) ||
+      by.startsWith(`${one.rule}, `)
     const asked = one.request === undefined ? `connect to ${one.database}` : `${one.request.method} ${one.request.path}`
+    const wrongHints = decision.kind === 'permit' ? differenceOf(one.hints, told) : undefined
     return {
       name: one.name ?? `case ${at + 1}`,
       ...{ asked: `${who?.id ?? 'nobody'}: ${asked}`, expected: one.expect, decided: decision.kind, by },
-      isAsExpected: decision.kind === one.expect && isRule,
+      ...(told === undefined ? {} : { hints: told }),
+      ...(wrongHints === undefined ? {} : { wrongHints }),
+      isAsExpected: decision.kind === one.expect && isRule && wrongHints === undefined,
     }
   })
+}
+
+function differenceOf(expected: z.output<typeof hints> | undefined, told: Hint['value'] | undefined) {
+  for (const part of ['rows', 'fields'] as const) {
+    const wanted = expected?.[part]
+    if (wanted === undefined) continue
+    const got = told?.[part]
+    if (got === undefined) return `the backend is told of no ${part}`
+    // As JSON says it: that is how it goes to the backend.
+    const text = JSON.stringify(got)
+    if (!isDeepStrictEqual(JSON.parse(text), JSON.parse(JSON.stringify(wanted))))
+      return `the backend is told ${part} ${text}`
+  }
+  return undefined
 }
 
 function identityOf({
@@ -124,27 +162,35 @@ function identityOf({
 
 const denied = (rule: string): Decision => ({ kind: 'deny', rule })
 
+interface Decided {
+  readonly decision: Decision
+  readonly told?: Hint['value'] | undefined
+}
+const refused = (rule: string): Decided => ({ decision: denied(rule) })
+
 function decideRequest(
   { request, response }: PolicyCase,
   who: Identity | undefined,
   routes: ReturnType<typeof routesOf>,
-): Decision {
-  if (request === undefined) return denied('no request')
+): Decided {
+  if (request === undefined) return refused('no request')
   const path = parsePath(request.path)
-  if (path === undefined) return denied('well-formed path')
+  if (path === undefined) return refused('well-formed path')
   const route = routes.match(path.segments, request.host)?.methods.get(request.method)
-  if (route === undefined) return denied('no route')
+  if (route === undefined) return refused('no route')
   const flat = Object.entries(request.headers).flat()
   const facts = supposedRequest({ ...request, headers: flat }, path)
-  if (facts === undefined) return denied('well-formed request')
+  if (facts === undefined) return refused('well-formed request')
   const action = { door: 'http', verb: request.method, request: facts } as const
   const decision = route.gate.decide(who, action)
-  if (decision.kind === 'deny' || response === undefined || route.responseGate === undefined) return decision
+  if (decision.kind === 'deny') return { decision }
+  const hinted = route.hints?.decide(who, action)
+  if (hinted?.kind === 'refused') return refused(hinted.rule)
+  const told = hinted?.hint.value
+  if (response === undefined || route.responseGate === undefined) return { decision, told }
   const { status, headers: answered, body } = response
-  return route.responseGate.decide(who, {
-    ...action,
-    response: createResponseFacts(status, Object.entries(answered).flat(), body),
-  })
+  const answer = createResponseFacts(status, Object.entries(answered).flat(), body)
+  return { decision: route.responseGate.decide(who, { ...action, response: answer }), told }
 }
 
 function decideLogin(

@@ -48,8 +48,13 @@ export function routesOf(
   const catalogue: Catalogue = {
     fields: known.map(({ field }) => field),
     find: name => known.find(({ field }) => field.name === name)?.field,
-    view: field => {
-      throw new TypeError(`no view of ${field.name}: explaining opens no keys`)
+    view: (field, { roles }) => {
+      const disclosure = known.find(one => one.field === field)?.disclosure(roles)
+      if (disclosure === undefined) throw new TypeError(`no field ${field.name}`)
+      const none = (): never => {
+        throw new TypeError(`no value of ${field.name}: explaining opens no keys`)
+      }
+      return { field, disclosure, reveal: none, protect: none, searchHash: none }
     },
   }
   const gate = (allow: readonly string[], use: PolicyUse) => createGate(allow, config.policies, grants, { use, now })

@@ -8,6 +8,20 @@ export interface FieldUse {
   readonly count: number
 }
 
+/** What a backend was told of rows and fields. */
+export interface HintUse {
+  /** The entry of `hints.rows` that decided; `undefined` without rows. */
+  readonly by?: string | undefined
+  /** The condition as the configuration has it: names, no values. JSON where it is none. */
+  readonly where?: string | undefined
+  /** Of the names in it, those that are about who asks. */
+  readonly values?: Readonly<Record<string, unknown>> | undefined
+  /** The other names: what they stood for came with the request, and may be anything, a protected value too. */
+  readonly fromRequest?: readonly string[] | undefined
+  /** Names of fields, and how they are seen. */
+  readonly fields?: Readonly<Record<string, 'plain' | 'masked' | 'withheld'>> | undefined
+}
+
 /**
  * One line of the trail. Never holds a token, password, key, plaintext, row or statement text: `resource` is a route, or
  * `database/table,table`, and `action` a verb.
@@ -25,6 +39,7 @@ export interface AuditEvent {
   readonly action: string
   readonly resource: string
   readonly fields?: readonly FieldUse[]
+  readonly hints?: HintUse | undefined
   readonly decision: 'permit' | 'deny' | 'error'
   /** The rule that decided: a host rule, a policy, a field's disclosure rule. */
   readonly rule: string

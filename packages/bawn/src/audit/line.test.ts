@@ -70,6 +70,19 @@ test('the mac is HMAC-SHA256 of the mac before and the body, whatever key and bo
   }
 })
 
+test('of hints a line has all, or who decided', () => {
+  const said = (hints: AuditEvent['hints']) => JSON.parse(`${formatBody(1, at, { ...event, hints })}}`).hints
+  const told = {
+    by: 'hints.rows.0',
+    where: 'a = @user',
+    values: { user: 'ann\u202e' },
+    fields: { mail: 'masked' },
+  } as const
+  assert.deepEqual(said(told), told)
+  assert.ok(!formatBody(1, at, { ...event, hints: told }).includes('\u202e'))
+  assert.deepEqual(said({ ...told, where: 'x'.repeat(40_000) }), { by: 'hints.rows.0', characters: 40_089 })
+})
+
 test('times are those of ISO 8601, in whatever order they come', () => {
   for (const ms of [at, at + 1, at + 993, at + 994, at - 7, 0, 999, 1_000, at])
     assert.ok(formatBody(1, ms, event).includes(`"at":"${new Date(ms).toISOString()}"`))

@@ -1,6 +1,6 @@
 import { createHmac, hash, type KeyObject } from 'node:crypto'
 import type { Identity } from '../authn/identity.ts'
-import type { AuditEvent, FieldUse } from './event.ts'
+import type { AuditEvent, FieldUse, HintUse } from './event.ts'
 
 // docs/format/audit.md describes these bytes for whoever verifies a trail with other means: change both or neither.
 
@@ -11,7 +11,7 @@ export const maxLineBytes = 262_144
 /** What stands for the mac before the first line. */
 export const genesisMac = Buffer.alloc(32)
 
-const limits = { name: 256, role: 128, roles: 64, resource: 1024, text: 512, fields: 128 } as const
+const limits = { name: 256, role: 128, roles: 64, resource: 1024, text: 512, fields: 128, hints: 32_768 } as const
 
 /**
  * A line without its mac member and newline: `{"n":1,"at":"…",…`, without a closing brace. Put together by hand: the members and their
@@ -35,6 +35,7 @@ export function formatUnnumbered(atMs: number, event: AuditEvent): string {
   if (event.address !== undefined) body += `,"address":${quote(event.address, limits.name)}`
   body += `,"action":${quote(event.action, limits.name)},"resource":${quote(event.resource, limits.resource)}`
   if (event.fields !== undefined) body += fieldsText(event.fields)
+  if (event.hints !== undefined) body += `,"hints":${hintsText(event.hints)}`
   body += `,"decision":"${event.decision}","rule":${quote(event.rule, limits.text)}`
   return event.code === undefined ? body : `${body},"code":${quote(event.code, limits.name)}`
 }
@@ -81,6 +82,13 @@ function fieldsText(fields: readonly FieldUse[]): string {
   const more = beyond(fields, limits.fields)
   const text = escapeUnprintable(JSON.stringify(shown))
   return `,"fields":${text}${more === undefined ? '' : `,"moreFields":${more}`}`
+}
+
+/** Whole, or not but for who decided: cut, a condition could say something else. */
+function hintsText(hints: HintUse): string {
+  const text = escapeUnprintable(JSON.stringify(hints))
+  if (text.length <= limits.hints) return text
+  return `{"by":${quote(hints.by ?? 'hints.fields', limits.name)},"characters":${text.length}}`
 }
 
 /** Needs no escape in JSON, nor for a terminal. */

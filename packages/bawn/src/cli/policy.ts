@@ -39,7 +39,10 @@ const test: Command = {
     if (input.flag('json')) terminal.out(`${JSON.stringify({ ok: wrong === 0, cases: results })}\n`)
     else {
       const verdict = wrong === 0 ? 'all as expected' : `${wrong} of ${results.length} not as expected`
-      terminal.out(`${alignedTable(columns, results.map(row))}${verdict}\n`)
+      const hints = results.flatMap(({ name, wrongHints }) =>
+        wrongHints === undefined ? [] : [`${name}: ${wrongHints}\n`],
+      )
+      terminal.out(`${alignedTable(columns, results.map(row))}${hints.join('')}${verdict}\n`)
     }
     return wrong === 0 ? 0 : 1
   },

@@ -1,6 +1,8 @@
+import type { HintUse } from '../audit/event.ts'
 import { unicodeEscape } from '../audit/line.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { Catalogue, Disclosure } from '../fields/field.ts'
+import { CelError } from '../policy/cel/fault.ts'
 import { compileValue, whyNoAnswer } from '../policy/expression.ts'
 import type { Facts, PolicyUse } from '../policy/facts.ts'
 import type { Action, Gate } from '../policy/policy.ts'
@@ -16,6 +18,8 @@ export interface Hint {
     readonly rows?: RowCondition
     readonly fields?: Readonly<Record<string, Disclosure['kind']>>
   }
+  /** For the trail. */
+  readonly told: HintUse
 }
 
 /** Without a hint, a request that should have one does not go on. */
@@ -26,7 +30,14 @@ export interface NoHint {
   readonly rule: string
 }
 
-export type RowsDecision = NoHint | { readonly kind: 'rows'; readonly rule: string; readonly rows: RowCondition }
+interface RowsGiven {
+  readonly kind: 'rows'
+  readonly rule: string
+  readonly rows: RowCondition
+  /** For the trail. */
+  readonly told: HintUse
+}
+export type RowsDecision = NoHint | RowsGiven
 export type HintDecision = NoHint | { readonly kind: 'hint'; readonly hint: Hint }
 
 export interface Hints {
@@ -72,16 +83,14 @@ export function compileHints(options: HintsOptions, use: PolicyUse, around: Hint
     decide(identity, action) {
       const decided = entries.length === 0 ? undefined : rows(identity, action)
       if (decided?.kind === 'refused') return decided
-      const value = {
-        ...(decided === undefined ? {} : { rows: decided.rows }),
-        ...(fields.length === 0 ? {} : { fields: shown(identity) }),
-      }
+      const seen = fields.length === 0 ? {} : { fields: shown(identity) }
+      const value = { ...(decided === undefined ? {} : { rows: decided.rows }), ...seen }
       const text = asciiJson(value)
       // Cut, it could say something else.
       if (text.length > options.max_bytes) {
         return { kind: 'refused', code: 'http.hint_too_long', rule: decided?.rule ?? 'hints.fields' }
       }
-      return { kind: 'hint', hint: { text, value } }
+      return { kind: 'hint', hint: { text, value, told: { ...decided?.told, ...seen } } }
     },
   }
 }
@@ -92,7 +101,14 @@ type Rows = (identity: Identity | undefined, action: Action, facts: Facts) => Ro
 function compileRows({ for: who, where, values }: RowsOptions, rule: string, use: PolicyUse, around: HintSurroundings) {
   const gate = around.gate(who, use)
   const expressions = new Map(Object.entries(values).map(([name, text]) => [name, compileValue(text, use)]))
-  const ofCaller = [...namesIn(where)].some(name => !expressions.has(name))
+  const names = [...namesIn(where)]
+  const ofCaller = names.some(name => !expressions.has(name))
+  const fromRequest = names.filter(name => values[name] !== undefined && !asksAboutWho(values[name]))
+  const condition = typeof where === 'string' ? where : JSON.stringify(where)
+  const tell = (bound: Readonly<Record<string, Bound>>): HintUse => ({
+    ...{ by: rule, where: condition, values: bound },
+    ...(fromRequest.length === 0 ? {} : { fromRequest }),
+  })
   const decide: Rows = (identity, action, facts) => {
     const decision = gate.decide(identity, action)
     if (decision.kind === 'deny') {
@@ -101,19 +117,29 @@ function compileRows({ for: who, where, values }: RowsOptions, rule: string, use
       return { kind: 'refused', code: 'policy.denied', rule: `${rule}, ${decision.reason}` }
     }
     if (ofCaller && identity === undefined) return { kind: 'refused', code: 'policy.denied', rule }
-    const value = (name: string): Bound => {
-      const expression = expressions.get(name)
-      if (expression !== undefined) return expression(facts)
-      const { id, roles } = identity ?? nobody
-      return name === 'user' ? id : roles
-    }
+    const { id, roles } = identity ?? nobody
+    const value = (name: string): Bound => expressions.get(name)?.(facts) ?? (name === 'user' ? id : roles)
     try {
-      return { kind: 'rows', rule, rows: bindCondition(where, value) }
+      const bound = Object.fromEntries(names.map(name => [name, value(name)]))
+      const rows = bindCondition(where, name => bound[name] ?? '')
+      const known = Object.entries(bound).filter(([name]) => !fromRequest.includes(name))
+      return { kind: 'rows', rule, rows, told: tell(Object.fromEntries(known)) }
     } catch (cause) {
       return { kind: 'refused', code: 'http.unusable_claim', rule: `${rule}, ${whyNoAnswer(cause)}` }
     }
   }
   return decide
+}
+
+/** Whether an expression names nothing of the request. It is known to be one. */
+function asksAboutWho(text: string): boolean {
+  try {
+    compileValue(text, { kind: 'identity' })
+    return true
+  } catch (error) {
+    if (error instanceof CelError) return false
+    throw error
+  }
 }
 
 function asciiJson(value: unknown): string {

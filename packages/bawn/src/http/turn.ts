@@ -39,14 +39,19 @@ export interface Refusal {
 
 function withMore(
   usual: AuditEvent,
-  claimedName: string | undefined,
-  fields: readonly FieldUse[],
-  code: string | undefined,
+  more: {
+    readonly claimedName: string | undefined
+    readonly fields: readonly FieldUse[]
+    readonly hint: Hint | undefined
+    readonly code: string | undefined
+  },
 ): AuditEvent {
+  const { claimedName, fields, hint, code } = more
   return {
     ...usual,
     ...(claimedName === undefined ? {} : { claimedName }),
     ...(fields.length === 0 ? {} : { fields }),
+    ...(hint === undefined ? {} : { hints: hint.told }),
     ...(code === undefined ? {} : { code }),
   }
 }
@@ -124,9 +129,9 @@ export class Turn implements AnswerWatcher {
       decision,
       rule: this.rule,
     }
-    const { claimedName } = this
-    const isUsual = claimedName === undefined && fields.length === 0 && code === undefined
-    state.trail.emit(isUsual ? usual : withMore(usual, claimedName, fields, code))
+    const { claimedName, hint } = this
+    const isUsual = claimedName === undefined && fields.length === 0 && hint === undefined && code === undefined
+    state.trail.emit(isUsual ? usual : withMore(usual, { claimedName, fields, hint, code }))
     state.metrics.request(this.resource, request.method, status, this.#deps.clock() - this.#begun)
   }
 
