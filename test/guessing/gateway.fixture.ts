@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createLoginThrottle } from '../../packages/bawn/src/accounts/throttle.ts'
 import { createMetrics } from '../../packages/bawn/src/audit/metrics.ts'
+import { createNoncePlace, openNonceMemory } from '../../packages/bawn/src/authn/nonce-memory.ts'
 import { compose } from '../../packages/bawn/src/compose.ts'
 import { parseConfig } from '../../packages/bawn/src/config/load.ts'
 import { createHttpDoor } from '../../packages/bawn/src/http/door.ts'
@@ -30,6 +31,7 @@ const composition = await compose(
     throttle: createLoginThrottle({ now, accountAndNetwork: endless, account: endless, network: endless }),
     limiter: createRateLimiter({ now }),
     slots: new SessionSlots(),
+    nonces: openNonceMemory(createNoncePlace(0), 1),
     memoryTokens: createMemoryTokenStore(),
   },
   process.env,

@@ -159,10 +159,10 @@ const digest: TrustedMechanismKind<DigestOptions> = {
   kind: 'digest',
   doors: ['http'],
   options: digestOptions,
-  create: (options, { throttle, secret, stores, clock }) => {
+  create: (options, { throttle, secret, stores, nonces }) => {
     const { realm, algorithms, userhash, nonce_lifetime: nonceLifetimeMs, nonce_key: key } = options
     const nonceKey = key === undefined ? undefined : parseNonceKey(secret(key), realm)
-    const settings = { realm, algorithms, userhash, nonceLifetimeMs, nonceKey, startedAt: clock(), throttle }
+    const settings = { realm, algorithms, userhash, nonceLifetimeMs, nonceKey, nonces, throttle }
     const asked = asksAccounts(options) ? stores : []
     return { http: createDigestMechanism(digestUsers(options, secret), { ...settings, stores: asked }) }
   },

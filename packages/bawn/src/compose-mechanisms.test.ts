@@ -5,6 +5,7 @@ import { createLoginThrottle } from './accounts/throttle.ts'
 import type { TokenJudge } from './authn/bearer.ts'
 import { credentials } from './authn/http-credentials.fixture.ts'
 import { createJwtMechanism } from './authn/jwt.ts'
+import { createNoncePlace, openNonceMemory } from './authn/nonce-memory.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { issuerOptions } from './authn/option.ts'
 import { composeLogin } from './compose-login.ts'
@@ -59,6 +60,7 @@ const composeAll = (
       recall: () => undefined,
       close: async () => {},
     },
+    nonces: openNonceMemory(createNoncePlace(0), 1),
     throttle: createLoginThrottle({ now: () => 0 }),
     tokens: of.tokens && tokens,
     stores: [],

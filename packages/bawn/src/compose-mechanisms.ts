@@ -5,6 +5,7 @@ import type { TokenJudge } from './authn/bearer.ts'
 import type { CertificateMechanism } from './authn/certificate.ts'
 import { createHttpCertificateMechanism } from './authn/http-certificate.ts'
 import type { HttpMechanism } from './authn/http-mechanism.ts'
+import type { NonceMemory } from './authn/nonce-memory.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { createSessionMechanism } from './authn/oidc/session.ts'
 import { type PluggedMechanism, pluggedMechanism } from './authn/option.ts'
@@ -35,6 +36,7 @@ export interface MechanismParts {
   /** `undefined`: no account store is there. */
   readonly password: PasswordCheck | undefined
   readonly throttle: LoginThrottle
+  readonly nonces: NonceMemory
   readonly tokens: TokenManager | undefined
   readonly stores: readonly AccountStore[]
   /** A use has moved the end of a token of ours. */
@@ -89,7 +91,7 @@ export async function composeMechanisms(config: Config, parts: MechanismParts): 
   try {
     for (const one of configured) {
       const leavesOpaque = opaque.some(other => other !== one)
-      const given = { ...surroundings, throttle, passwords, issuers, leavesOpaque, stores }
+      const given = { ...surroundings, throttle, passwords, issuers, leavesOpaque, stores, nonces: parts.nonces }
       const mechanism = await one.kind.create(one.options, given)
       made.push(mechanism)
       const name = pluggedMechanism(one.kind.kind)

@@ -9,6 +9,7 @@ import { openSqliteAccounts } from './accounts/sqlite.ts'
 import { createLoginThrottle } from './accounts/throttle.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { createIdentity } from './authn/identity.ts'
+import { createNoncePlace, openNonceMemory } from './authn/nonce-memory.ts'
 import { type Composition, compose } from './compose.ts'
 import { parseConfig } from './config/load.ts'
 import { generateAuditKey, generateKeys } from './keys/generate.ts'
@@ -75,6 +76,7 @@ audit: { file: audit.jsonl }
     throttle: createLoginThrottle({ now: () => 0 }),
     limiter: createRateLimiter({ now: () => 0 }),
     slots: new SessionSlots(),
+    nonces: openNonceMemory(createNoncePlace(0), 1),
     memoryTokens: createMemoryTokenStore(),
   }
   return compose(loaded.config, plainKinds, surroundings, environment)

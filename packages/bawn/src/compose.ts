@@ -12,6 +12,7 @@ import { createHostRules, openHostNames } from './authn/host-rules.ts'
 import type { Identity } from './authn/identity.ts'
 import { createIdentity } from './authn/identity.ts'
 import type { JwtMechanism } from './authn/jwt.ts'
+import type { NonceMemory } from './authn/nonce-memory.ts'
 import { tokenSourceOf } from './authn/oauthbearer.ts'
 import type { BrowserLogin } from './authn/oidc/browser-login.ts'
 import { asksAccounts } from './authn/option.ts'
@@ -78,6 +79,8 @@ export interface Surroundings {
   readonly numbers?: NumbersFor | undefined
   /** Places of sessions in databases. */
   readonly slots: Slots
+  /** What was used of digest nonces: none is new again after a reload. */
+  readonly nonces: NonceMemory
   /** Tokens of kind memory: a reload keeps them. */
   readonly memoryTokens: TokenStore
   /** For names in host rules; the system's servers when it is not given. */
@@ -248,6 +251,7 @@ export async function compose(
       jwt,
       password: stores.length === 0 ? undefined : password,
       throttle,
+      nonces: surroundings.nonces,
       tokens,
       stores,
       onRenewed,

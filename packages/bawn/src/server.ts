@@ -5,9 +5,10 @@ import { problemAt, problemOf, type ReloadProblem, type ReloadResult } from './a
 import { createAccessLog } from './audit/access-log.ts'
 import type { AuditTrail } from './audit/event.ts'
 import { createMetrics, type Metrics } from './audit/metrics.ts'
-import { openSharedTrail } from './audit/shared-trail.ts'
+import { firstThread, openSharedTrail } from './audit/shared-trail.ts'
 import { type AuditTrailOptions, openAuditTrail } from './audit/trail.ts'
 import type { NameResolver } from './authn/host-names.ts'
+import { createNoncePlace, openNonceMemory } from './authn/nonce-memory.ts'
 import { openKeystore } from './compose.ts'
 import { composeLimits } from './compose-limits.ts'
 import { describeChanges, listenersThatDiffer } from './config/changes.ts'
@@ -94,7 +95,7 @@ async function oneThread(
   trailOptions: AuditTrailOptions,
   resolver: NameResolver | undefined,
 ): Promise<Server> {
-  const { loaded, metrics, clock, log, accessFile } = parts
+  const { loaded, metrics, clock, log, accessFile, startedAt } = parts
   const { limiter, throttle, close } = await composeLimits(loaded.config, { environment: process.env, log, metrics })
   const trail = createMeteredTrail(openAuditTrail(trailOptions), metrics)
   const { access_log: options } = loaded.config
@@ -108,6 +109,7 @@ async function oneThread(
     throttle,
     limiter,
     slots: new SessionSlots(),
+    nonces: openNonceMemory(createNoncePlace(startedAt), firstThread),
     memoryTokens: createMemoryTokenStore(),
   })
   return new Server(parts, trail, () => ownThread(doors, close))

@@ -6,6 +6,7 @@ import type { AccessSink } from './audit/access-file.ts'
 import type { Metrics } from './audit/metrics.ts'
 import { sumExpositions } from './audit/metrics-sum.ts'
 import { firstThread, type SharedTrail } from './audit/shared-trail.ts'
+import { createNoncePlace, type NoncePlace, nonceThreadEnded } from './authn/nonce-memory.ts'
 import type { ForwardedCancel, GoodConfig } from './doors.ts'
 import { GatewayError } from './error.ts'
 import { createNumbersPlace, numbersThreadEnded } from './limits/shared-numbers.ts'
@@ -65,6 +66,7 @@ interface Running {
 export class WorkerThreads implements Workers {
   readonly #options: WorkerThreadsOptions
   readonly #numbers = createNumbersPlace()
+  readonly #nonces: NoncePlace
   readonly #slots = new SessionSlots()
   readonly #tokens = tokenAnswers(createMemoryTokenStore())
   readonly #running = new Map<number, Running>()
@@ -78,6 +80,7 @@ export class WorkerThreads implements Workers {
 
   constructor(options: WorkerThreadsOptions) {
     this.#options = options
+    this.#nonces = createNoncePlace(options.startedAt)
     // Before the first of them, so that it is the same in all.
     processSecret('workers')
   }
@@ -100,7 +103,7 @@ export class WorkerThreads implements Workers {
     const thread = firstThread + 1 + index
     const data: WorkerStart = {
       ...{ configPath, index, count, thread, version, startedAt },
-      ...{ trail: trail.place, numbers: this.#numbers },
+      ...{ trail: trail.place, numbers: this.#numbers, nonces: this.#nonces },
     }
     // Built packages hold JavaScript under the same names.
     const file = new URL(import.meta.url.endsWith('.ts') ? 'worker.ts' : 'worker.js', import.meta.url)
@@ -126,6 +129,7 @@ export class WorkerThreads implements Workers {
       this.#running.delete(index)
       trail.ended(thread)
       numbersThreadEnded(this.#numbers, thread, firstThread)
+      nonceThreadEnded(this.#nonces, thread, firstThread)
       slots.ended()
       this.#counted = sumExpositions('', [], [this.#counted, running.counted])
       const error = new GatewayError('gateway.worker_ended', `worker ${index + 1} has ended`, { cause })

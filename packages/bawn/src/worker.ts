@@ -6,6 +6,7 @@ import { AccessBatch } from './audit/access-file.ts'
 import { createAccessLog } from './audit/access-log.ts'
 import { createMetrics } from './audit/metrics.ts'
 import { joinSharedTrail, type TrailPlace } from './audit/shared-trail.ts'
+import { type NoncePlace, openNonceMemory } from './authn/nonce-memory.ts'
 import { openKeystore, type Surroundings } from './compose.ts'
 import { composeLimits } from './compose-limits.ts'
 import { ConfigError, parseSource } from './config/load.ts'
@@ -33,6 +34,7 @@ export interface WorkerStart {
   readonly thread: number
   readonly trail: TrailPlace
   readonly numbers: NumbersPlace
+  readonly nonces: NoncePlace
   readonly version: string
   readonly startedAt: number
 }
@@ -164,6 +166,7 @@ async function surroundingsOf({ config }: GoodConfig): Promise<Surroundings> {
     throttle,
     limiter,
     numbers,
+    nonces: openNonceMemory(start.nonces, thread),
     slots: remoteSlots(first),
     memoryTokens: remoteTokenStore(first),
   }

@@ -18,6 +18,7 @@ import { createDigestMechanism, type DigestSettings, digestResponse } from './di
 import { calm, credentials } from './http-credentials.fixture.ts'
 import type { HttpOutcome } from './http-mechanism.ts'
 import { isAccountOf } from './identity.ts'
+import { createNoncePlace, openNonceMemory } from './nonce-memory.ts'
 
 // Digest against the accounts that other mechanisms know too.
 
@@ -61,6 +62,7 @@ const create = (more: Partial<DigestSettings> = {}) =>
       algorithms: digestAlgorithms,
       userhash: true,
       nonceLifetimeMs: 60_000,
+      nonces: openNonceMemory(createNoncePlace(0), 1),
       throttle: calm,
       stores: [staff, legacy],
       ...more,

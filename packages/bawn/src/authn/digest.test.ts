@@ -6,6 +6,7 @@ import { createLoginThrottle } from '../accounts/throttle.ts'
 import { parseAuthParams } from './auth-params.ts'
 import { createDigestMechanism, digestResponse } from './digest.ts'
 import { calm, credentials, summary } from './http-credentials.fixture.ts'
+import { createNoncePlace, openNonceMemory } from './nonce-memory.ts'
 
 const now = Date.UTC(2027, 0, 1)
 
@@ -41,8 +42,18 @@ const user = (name: string) => ({
   ha1: Object.fromEntries(algorithms.map(one => [one, digestHash(one, `${name}:${realm}:${password}`)])),
 })
 const users = [user('alice'), user('Jäsøn Doe'), { name: 'old', roles: [], ha1: { MD5: user('old').ha1['MD5'] ?? '' } }]
-const create = (more: { userhash?: boolean; algorithms?: readonly DigestAlgorithm[]; maxNonces?: number } = {}) =>
-  createDigestMechanism(users, { realm, algorithms, userhash: true, nonceLifetimeMs: 60_000, throttle: calm, ...more })
+const nonces = () => openNonceMemory(createNoncePlace(0), 1)
+const create = (more: { userhash?: boolean; algorithms?: readonly DigestAlgorithm[] } = {}) => {
+  const around = { nonces: nonces(), throttle: calm }
+  return createDigestMechanism(users, {
+    realm,
+    algorithms,
+    userhash: true,
+    nonceLifetimeMs: 60_000,
+    ...around,
+    ...more,
+  })
+}
 
 type Mechanism = ReturnType<typeof create>
 
@@ -203,7 +214,7 @@ test('random and cut input ends in an answer', () => {
 test('a hidden name takes the tries of the name, whether anybody has it or not', () => {
   for (const name of ['alice', 'nobody']) {
     const throttle = createLoginThrottle({ now: () => 0 })
-    const settings = { realm, algorithms, userhash: true, nonceLifetimeMs: 60_000, throttle }
+    const settings = { realm, algorithms, userhash: true, nonceLifetimeMs: 60_000, nonces: nonces(), throttle }
     const mechanism = createDigestMechanism(users, settings)
     const guess = (change: Readonly<Record<string, string>>) =>
       summary(mechanism.authenticate(sent(answer(nonceOf(mechanism), { name, password: 'x' }, change))))
@@ -216,7 +227,7 @@ test('a hidden name takes the tries of the name, whether anybody has it or not',
 test('what was overheard and is sent again speaks for no network', () => {
   const limits = { burst: 2, intervalMs: 10_000 }
   const throttle = createLoginThrottle({ now: () => 0, network: limits })
-  const settings = { realm, algorithms, userhash: false, nonceLifetimeMs: 60_000, throttle }
+  const settings = { realm, algorithms, userhash: false, nonceLifetimeMs: 60_000, nonces: nonces(), throttle }
   const mechanism = createDigestMechanism(users, settings)
   const header = answer(nonceOf(mechanism))
   assert.equal(summary(mechanism.authenticate(sent(header))), 'alice')
@@ -235,6 +246,7 @@ test('guessing is slowed down, and the right one gives its try back', () => {
     algorithms,
     userhash: false,
     nonceLifetimeMs: 60_000,
+    nonces: nonces(),
     throttle,
   })
   for (let round = 0; round < 50; round++) {

@@ -6,6 +6,7 @@ import { type AuthParams, afterScheme, parseAuthParams, quotedString } from './a
 import { createDigestNonces } from './digest-nonce.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
 import { createIdentity, type Identity, identityOfAccount, noClaims } from './identity.ts'
+import type { NonceMemory } from './nonce-memory.ts'
 
 /** A user that may prove a password by digest. */
 export interface DigestUser {
@@ -24,12 +25,10 @@ export interface DigestSettings {
   readonly throttle: LoginThrottle
   /** Asked for users besides those that are named, in order: the first that knows the name decides. All are asked for every name. */
   readonly stores?: readonly AccountStore[]
-  /** Nonces whose counts are kept. */
-  readonly maxNonces?: number
+  /** What was used of nonces. */
+  readonly nonces: NonceMemory
   /** Of nonces, shared with other nodes; `undefined`: the process's own. */
   readonly nonceKey?: KeyObject | undefined
-  /** ms since 1970: what was used at other nodes before is not known. */
-  readonly startedAt?: number
 }
 
 /** What `response` must be (RFC 7616 section 3.4.1), for qop=auth. Lower-case hex. */
@@ -80,12 +79,8 @@ interface Candidate {
  */
 export function createDigestMechanism(users: readonly DigestUser[], settings: DigestSettings): HttpMechanism {
   const { realm, algorithms, userhash, stores = [] } = settings
-  const nonces = createDigestNonces({
-    lifetimeMs: settings.nonceLifetimeMs,
-    key: settings.nonceKey,
-    ...(settings.maxNonces === undefined ? {} : { maxNonces: settings.maxNonces }),
-    ...(settings.startedAt === undefined ? {} : { startedAt: settings.startedAt }),
-  })
+  const { nonceLifetimeMs: lifetimeMs, nonceKey: key } = settings
+  const nonces = createDigestNonces(settings.nonces, { lifetimeMs, realm, key })
   const byName = new Map(users.map(user => [user.name, user]))
   const byHash = new Map(
     users.flatMap(user => algorithms.map(algorithm => [digestHash(algorithm, `${user.name}:${realm}`), user] as const)),

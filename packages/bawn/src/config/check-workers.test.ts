@@ -36,12 +36,6 @@ for (const [name, more, wanted] of rows) {
 const drafts: readonly (readonly [name: string, value: object, platform: string, wanted: RegExp | undefined])[] = [
   ['another system', {}, 'darwin', /^error workers: several workers share a port/],
   [
-    'digest',
-    { mechanisms: { digest: { realm: 'a', users: {} } } },
-    'linux',
-    /^error mechanisms\.digest: digest counts/,
-  ],
-  [
     'connections',
     { upstreams: { a: { url: 'http://a', max_connections: 2 } } },
     'linux',

@@ -11,10 +11,6 @@ export function checkWorkers(draft: Draft, report: Report, platform: string = pr
     const message = `several workers share a port as Linux lets them, and this is ${platform}`
     report('error', ['workers'], 'value', message, 'leave workers out: one is the default')
   }
-  if (draft.mechanisms?.digest !== undefined) {
-    const message = `digest counts the uses of a nonce in one worker, and ${count} would each let one through`
-    report('error', ['mechanisms', 'digest'], 'key', message, 'workers: 1')
-  }
   const shared = (path: ConfigPath, entry: object | undefined): void => {
     if (entry === undefined || !('max_connections' in entry) || typeof entry.max_connections !== 'number') return
     if (entry.max_connections >= count) return

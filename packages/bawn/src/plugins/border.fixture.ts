@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { calm } from '../authn/http-credentials.fixture.ts'
+import { createNoncePlace, openNonceMemory } from '../authn/nonce-memory.ts'
 import type { KindSurroundings } from '../plugin.ts'
 import { createBorder } from './border.ts'
 
@@ -27,6 +28,7 @@ export const mechanismSurroundings = {
   passwords: undefined,
   issuers: undefined,
   leavesOpaque: false,
+  nonces: openNonceMemory(createNoncePlace(0), 1),
   stores: [],
 } as const
 

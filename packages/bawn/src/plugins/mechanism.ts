@@ -37,7 +37,7 @@ export function guardMechanism(kind: MechanismKind, name: PluggedMechanism, bord
     options: kind.options,
     carries: placesOf,
     judgesOpaque: written => border.askNow(what, (): unknown => kind.judgesOpaque?.(optionsOf(written))) === true,
-    async create(written, { stores, passwords, issuers, ...given }): Promise<TrustedMechanism> {
+    async create(written, { stores, nonces: _nonces, passwords, issuers, ...given }): Promise<TrustedMechanism> {
       const surroundings = {
         ...narrowSurroundings(border, what, written, given),
         // To ask, and not to close.

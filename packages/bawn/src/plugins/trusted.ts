@@ -1,5 +1,6 @@
 import type { AccountStore } from '../accounts/store.ts'
 import type { HttpMechanism } from '../authn/http-mechanism.ts'
+import type { NonceMemory } from '../authn/nonce-memory.ts'
 import type { PasswordJudge } from '../authn/password-judge.ts'
 import type { TokenCheck } from '../authn/token-check.ts'
 import type {
@@ -27,6 +28,7 @@ export interface TrustedMechanism extends Mechanism {
 export interface TrustedMechanismSurroundings extends MechanismSurroundings {
   /** In order: the first that knows a name decides. */
   readonly stores: readonly AccountStore[]
+  readonly nonces: NonceMemory
 }
 
 export interface TrustedMechanismKind<Options = unknown> extends MechanismKind<Options, TrustedMechanism> {
