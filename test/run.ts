@@ -34,6 +34,7 @@ const long = [
   'test/pack.test.ts',
   'test/postgres-hosts.test.ts',
   'test/postgres-tokens.test.ts',
+  'test/token-claims.test.ts',
   'test/token-origin.test.ts',
 ]
 

@@ -148,9 +148,9 @@ export async function composeTokens(
 
 function tokenDoor(config: Config, manager: TokenManager | undefined): TokenDoor | undefined {
   if (config.tokens === undefined || manager === undefined) return undefined
-  const { resource, endpoint, headers, cookie } = config.tokens
+  const { resource, endpoint, headers, claims, cookie } = config.tokens
   const site = config.mechanisms.oidc === undefined ? 'Strict' : 'Lax'
-  return { manager, resource, endpoint, headers, cookie: cookie && tokenCookie(cookie, site) }
+  return { manager, resource, endpoint, headers, claims, cookie: cookie && tokenCookie(cookie, site) }
 }
 
 function usesTokensAtPostgres({ listeners, host_rules: rules }: Config): boolean {

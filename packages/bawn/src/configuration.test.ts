@@ -66,6 +66,7 @@ host_rules: [{ door: http, use: [token, web-only, badge] }, { door: postgres, us
     resource: '/tokens',
     endpoint: '/token',
     headers: true,
+    claims: [],
     cookie: undefined,
   })
   assert.deepEqual(Reflect.get(config.mechanisms, 'badge'), {

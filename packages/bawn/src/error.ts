@@ -97,6 +97,12 @@ export const errors = {
     sqlstate: '53400',
     hint: 'No more tokens are kept: raise max_tokens, or shorten ttl and lifetime of tokens; nothing that runs was ended',
   },
+  'tokens.claims_too_long': {
+    blame: 'operator',
+    status: 503,
+    sqlstate: '53400',
+    hint: 'The claims that tokens.claims names are too long to go along in a token: name fewer, or ask for the first token each time',
+  },
   'tokens.expired_proof': {
     blame: 'caller',
     status: 401,

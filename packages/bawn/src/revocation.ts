@@ -75,7 +75,7 @@ async function isTokenOver(
   if (token === undefined) return false
   if ((await tokens?.isGood?.(token.text)) !== true) return true
   if (stores.some(({ name }) => isAccountOf(identity, name))) return false
-  return tokens?.isConfigured({ ...identity, notAfter: undefined }) !== true
+  return tokens?.isConfigured({ ...identity, claims: undefined, notAfter: undefined }) !== true
 }
 
 async function isAccountOver(identity: Identity, stores: readonly AccountStore[]): Promise<boolean> {

@@ -105,12 +105,18 @@ function presentedBy(identity: Identity, { issuerOf }: TokenSources): Presented 
     const issuer = source === undefined ? undefined : issuerOf(source)
     if (origin?.kind === 'token') {
       const { jti, sub, issuedAt: originIssuedAt } = origin
-      const claim = (name: string): unknown => (name === 'jti' ? jti : name === 'sub' ? sub : undefined)
+      const claim = (name: string): unknown => (name === 'jti' ? jti : name === 'sub' ? sub : claimAt(claims, name))
       return { ...nothing, issuer: origin.issuer ?? issuer, claim, issuedAt: originIssuedAt }
     }
     if (issuer === undefined) return undefined
     // Of an earlier version: what the token was issued for is known by its subject alone.
-    return { ...nothing, issuer, claim: name => (name === 'sub' ? id : undefined), issuedAt, isDerived: true }
+    return {
+      ...nothing,
+      issuer,
+      claim: name => (name === 'sub' ? id : claimAt(claims, name)),
+      issuedAt,
+      isDerived: true,
+    }
   }
   const iss = claims['iss']
   const { iat } = claims

@@ -4,7 +4,8 @@ import { TokenMark } from '../tokens/token-mark.ts'
 import { readBasic } from './basic-credentials.ts'
 import { bearerChallenge, readBearer } from './bearer.ts'
 import type { HttpCredentials, HttpMechanism, HttpOutcome } from './http-mechanism.ts'
-import { createIdentity, noClaims, type RejectionReason } from './identity.ts'
+import { createIdentity, type Identity, noClaims, type RejectionReason } from './identity.ts'
+import { isJsonObject, parseJson } from './json.ts'
 import { isFromOwnPage } from './own-page.ts'
 import type { PasswordJudge } from './password-judge.ts'
 
@@ -77,15 +78,24 @@ export function createPresentedTokenJudge(
     const claimedName = presented.user
     const found = await tokens.verify(presented.token, presented.user)
     if (found === undefined) return { kind: 'rejected', reason: 'untrusted', claimedName }
+    const claims = readClaims(found.subject)
+    if (claims === undefined) return { kind: 'rejected', reason: 'untrusted', claimedName }
     const now = await subjectNow(found)
     if (typeof now === 'string') return { kind: 'rejected', reason: now, claimedName }
     if (found.renewed) onRenewed(found.subject, address)
     const { id, source, clientId, origin } = found.subject
     const { issuedAt, validUntil: expiresAt } = found
-    const proof = { claims: noClaims, mechanism: 'token', source, clientId, origin, issuedAt, expiresAt } as const
+    const proof = { claims, mechanism: 'token', source, clientId, origin, issuedAt, expiresAt } as const
     const token = found.mark === undefined ? undefined : new TokenMark(found.mark)
     return { kind: 'identified', identity: createIdentity({ ...proof, id, ...now, token }) }
   }
+}
+
+/** @returns `undefined` when they are not what a token of ours has: then nothing of it is believed */
+function readClaims({ claims }: TokenSubject): Identity['claims'] | undefined {
+  if (claims === undefined) return noClaims
+  const read = parseJson(Buffer.from(claims))
+  return isJsonObject(read) ? read : undefined
 }
 
 /**

@@ -45,9 +45,9 @@ const pluggedTokens = (kinds: PluginKinds['tokens']) =>
     commonTokenOptions
       .extend({ kind: z.literal(kind) })
       .catchall(z.unknown())
-      .transform(({ kind: _, ttl, resource, endpoint, headers, cookie, ...written }, context) => ({
+      .transform(({ kind: _, ttl, resource, endpoint, headers, claims, cookie, ...written }, context) => ({
         ...judged(check, kind, written, context),
-        ...{ ttl, resource, endpoint, headers, cookie },
+        ...{ ttl, resource, endpoint, headers, claims, cookie },
       })),
   )
 

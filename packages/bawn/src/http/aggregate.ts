@@ -97,7 +97,8 @@ function answer(
   }
   const plan = route.fields(path.segments)
   const opened = plan && revealBody(merged, plan, turn.state.catalogue, turn.identity ?? nobody)
-  const body = signing === undefined ? (opened?.bytes ?? merged) : signAnswer(merged, signing, turn.state.now())
+  const body =
+    signing === undefined ? (opened?.bytes ?? merged) : signAnswer(merged, signing, turn.state.now(), turn.identity)
   // What backends say of caches is of their parts: the whole is kept where the route says so, and never when something is missing.
   const maxAge = isComplete && turn.request.method === 'GET' ? route.cacheMaxAge : undefined
   const said = ['Content-Type', 'application/json', 'X-Bawn-Complete', String(isComplete)]

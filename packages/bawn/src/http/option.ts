@@ -8,6 +8,9 @@ import { backendOptions, backendProblems } from './backend-option.ts'
 import { hintProblems, hintsOptions } from './hint-option.ts'
 import { hostPatternProblem } from './route-hosts.ts'
 
+/** Of a token that is signed here: whose it is, for whom and how long. */
+const ownClaims = ['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti']
+
 const headerName = z.string().regex(/^[A-Za-z0-9-]+$/)
 
 export const trustedProxiesOptions = z.strictObject({
@@ -322,6 +325,19 @@ const plainRouteOptions = z.strictObject({
         .regex(/^[A-Za-z0-9!#$&^_.+-]{1,64}$/, 'must be a media type without application/: at+jwt')
         .default('JWT')
         .describe('type that the header of a token states'),
+      claims: z
+        .array(
+          z
+            .string()
+            .min(1)
+            .max(256)
+            .refine(text => !ownClaims.includes(text), 'is said by the gateway, or the login'),
+        )
+        .max(32)
+        .default([])
+        .describe(
+          'claims at the top of the token that the caller has proven itself with; they go along, exactly as they are, and what the login says of them does not',
+        ),
       ttl: duration.default(900_000).describe('how long a token is good: where exp is missing, and at most'),
     })
     .optional()

@@ -86,7 +86,7 @@ function headersOf(turn: Turn, head: AnswerHead, length: number | undefined, rep
 
 function respondSigned(turn: Turn, head: AnswerHead, signing: AnswerSigning, document: Buffer): void {
   checkReadable(head)
-  const signed = signAnswer(document, signing, turn.state.now())
+  const signed = signAnswer(document, signing, turn.state.now(), turn.identity)
   send(turn, head.status, headersOf(turn, head, signed.length, true), signed, [])
 }
 

@@ -309,8 +309,8 @@ function answerSigning(
     field.json.some(place => patternsOverlap(pattern(place.route), pattern(path))),
   )
   if (protectedHere !== undefined) throw badRoute(path, `sign: field ${protectedHere.name} has a place in its answers`)
-  const { members, typ, format, ttl: ttlMs } = sign
-  return { signer: signerOf(path, sign.signing, context), members, typ, format, ttlMs }
+  const { members, claims, typ, format, ttl: ttlMs } = sign
+  return { signer: signerOf(path, sign.signing, context), members, claims, typ, format, ttlMs }
 }
 
 function identityHeader(path: string, name: string): string {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto'
 import { test } from 'node:test'
+import { createBearerMechanism } from '../authn/bearer.ts'
+import { createIdentity } from '../authn/identity.ts'
+import { isJsonObject, parseJson } from '../authn/json.ts'
 import { createJwtSigner } from '../tokens/jwt-signer.ts'
 import { signingOptions } from '../tokens/signing-option.ts'
 import { codeOf, field, get, post, send, startDoor, startUpstream } from './kit.test.ts'
@@ -140,4 +143,43 @@ test('signing and fields on one route stop the start', async t => {
   await assert.rejects(startDoor(t, { upstream: 'http://127.0.0.1:9', signers, fields, routes }), {
     code: 'http.bad_route',
   })
+})
+
+test('claims of the caller’s token go along, exactly, and the login has no say in them', async t => {
+  const upstream = await startUpstream(t, (_request, response) => {
+    response
+      .writeHead(200, { 'content-type': 'application/json' })
+      .end('{"access_token":{"sub":"alice","tenant":"forged","absent":"forged","n":1.50}}')
+  })
+  const mechanism = createBearerMechanism(
+    {
+      authenticate: async token => {
+        const claims = parseJson(Buffer.from(token, 'base64url'))
+        assert.ok(isJsonObject(claims))
+        const proof = { clientId: undefined, mechanism: 'jwt', source: 'test', expiresAt: undefined } as const
+        return { kind: 'identified', identity: createIdentity({ id: 'alice', roles: [], claims, ...proof }) }
+      },
+    },
+    { realm: 'bawn', base64: false },
+  )
+  const sign = { signing: 'ours', members: ['access_token'], claims: ['tenant', 'account', 'absent'] }
+  const kit = await startDoor(t, {
+    ...{ upstream, signers, mechanisms: [mechanism] },
+    routes: [{ path: '/exchange', methods: ['GET'], allow: ['anyone'], sign }],
+  })
+  const caller = (text: string): string => `Authorization: Bearer ${Buffer.from(text).toString('base64url')}`
+  const asked = async (...lines: string[]): Promise<string> => {
+    const { status, body } = await get(kit.port, '/exchange', lines)
+    assert.equal(status, 200, body)
+    const token: string = JSON.parse(body).access_token
+    opened(token)
+    return Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()
+  }
+  const claims = await asked(caller('{"tenant":"acme","account":9007199254740993,"other":1}'))
+  assert.match(claims, /"tenant":"acme","account":9007199254740993/)
+  assert.match(claims, /"n":1\.50/)
+  assert.doesNotMatch(claims, /forged|other/)
+  assert.doesNotMatch(await asked(), /forged|tenant|absent/)
+  const long = await get(kit.port, '/exchange', [caller(`{"tenant":"${'x'.repeat(5_000)}"}`)])
+  assert.deepEqual([long.status, codeOf(long)], [503, 'tokens.claims_too_long'])
 })

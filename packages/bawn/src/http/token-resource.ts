@@ -10,6 +10,7 @@ import { collectBody } from './body.ts'
 import { tellLogin } from './login-line.ts'
 import { HttpError, type Problem } from './problem.ts'
 import type { RequestHead } from './request-head.ts'
+import { carriedClaims } from './token-claims.ts'
 import type { Turn } from './turn.ts'
 
 /** Tokens of our own at this door: what the configuration says of them, compiled. */
@@ -21,6 +22,8 @@ export interface TokenDoor {
   readonly endpoint: string
   /** Answers to whoever identified by another mechanism carry a token. */
   readonly headers: boolean
+  /** Names of claims that go along into a token of ours. */
+  readonly claims: readonly string[]
   readonly cookie: TokenCookie | undefined
 }
 
@@ -193,7 +196,8 @@ async function currentToken(
     return { token: presented.token, validUntil: identity.expiresAt }
   }
   const { id, roles, source, clientId, expiresAt } = identity
-  const subject = { id, roles, source, clientId, notAfter: expiresAt, origin: originOf(identity) }
+  const claims = carriedClaims(identity, door.claims)
+  const subject = { id, roles, source, clientId, notAfter: expiresAt, origin: originOf(identity), claims }
   const issued = await door.manager.issue(subject, identity.credential)
   if (issued.isNew) tellLogin(turn, identity, { action: 'token issue', ...byOwner })
   return issued

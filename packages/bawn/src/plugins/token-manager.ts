@@ -1,6 +1,7 @@
 import type { TokenManagerKind } from '../plugin.ts'
 import { TokenError } from '../tokens/error.ts'
 import { originMember } from '../tokens/origin.ts'
+import { claimsMember, isOptional } from '../tokens/record.ts'
 import type { IssuedToken, TokenListing, TokenManager, TokenSubject, VerifiedToken } from '../tokens/token-manager.ts'
 import { isName, readRoles } from './answer.ts'
 import { type Border, isObject, methodOf, narrowSurroundings, parseOptions } from './border.ts'
@@ -143,13 +144,14 @@ function readListing(answer: unknown): readonly TokenListing[] | string {
 
 function readSubject(value: unknown): TokenSubject | undefined {
   if (!isObject(value)) return undefined
-  const { id, roles, source, clientId, notAfter } = value
+  const { id, roles, source, clientId, notAfter, claims } = value
   const list = readRoles(roles)
   if (!isName(id) || list === undefined) return undefined
   if (!isTextOrNothing(source) || !isTextOrNothing(clientId)) return undefined
   if (notAfter !== undefined && !isInstant(notAfter)) return undefined
+  if (!isOptional(claims, 'string')) return undefined
   const origin = originMember(value['origin'])
-  return origin && { id, roles: list, source, clientId, notAfter, ...origin }
+  return origin && { id, roles: list, source, clientId, notAfter, ...origin, ...claimsMember(claims) }
 }
 
 function isInstant(value: unknown): value is number {

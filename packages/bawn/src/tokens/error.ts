@@ -2,6 +2,7 @@ import { GatewayError } from '../error.ts'
 
 export class TokenError extends GatewayError<
   | 'tokens.full'
+  | 'tokens.claims_too_long'
   | 'tokens.expired_proof'
   | 'tokens.unavailable'
   | 'tokens.newer_schema'

@@ -29,6 +29,11 @@ const common = {
     .boolean()
     .default(true)
     .describe('add Auth-Token, -Valid-Until and -Location where somebody identified by another mechanism'),
+  claims: z
+    .array(z.string().min(1).max(256))
+    .max(32)
+    .default([])
+    .describe('claims at the top of the token that a token of ours is issued for; they go along, exactly as they are'),
   cookie: cookieOptions.optional().describe('believe the token in a cookie as well; this cookie reaches no upstream'),
 }
 
@@ -96,6 +101,7 @@ export const commonTokenKeys = {
   resource: true,
   endpoint: true,
   headers: true,
+  claims: true,
   cookie: true,
 } as const
 /** What one kind has besides: for whoever opens it. */

@@ -6,22 +6,26 @@ export type IssuedSubject = Pick<TokenRecord, 'subject' | 'credential'>
 
 /** What a store keeps of a subject, as JSON. */
 export function formatSubject({ subject, credential }: IssuedSubject): string {
-  const { id, roles, source, clientId, notAfter, origin } = subject
-  return JSON.stringify({ id, roles, source, clientId, notAfter, origin, credential })
+  const { id, roles, source, clientId, notAfter, origin, claims } = subject
+  return JSON.stringify({ id, roles, source, clientId, notAfter, origin, claims, credential })
 }
 
 /** @returns `undefined` when the text is not what `formatSubject` makes */
 export function parseSubject(text: unknown): IssuedSubject | undefined {
   const value = parseObject(text)
   if (value === undefined) return undefined
-  const { id, roles, source, clientId, notAfter, credential } = value
+  const { id, roles, source, clientId, notAfter, claims, credential } = value
   if (typeof id !== 'string' || !isStringList(roles)) return undefined
   if (!isOptional(source, 'string') || !isOptional(clientId, 'string') || !isOptional(notAfter, 'number'))
     return undefined
   const origin = originMember(value['origin'])
-  if (!isOptional(credential, 'string') || origin === undefined) return undefined
-  return { subject: { id, roles, source, clientId, notAfter, ...origin }, credential }
+  if (!isOptional(credential, 'string') || !isOptional(claims, 'string') || origin === undefined) return undefined
+  return { subject: { id, roles, source, clientId, notAfter, ...origin, ...claimsMember(claims) }, credential }
 }
+
+/** As a member of a subject. */
+export const claimsMember = (claims: string | undefined): { readonly claims?: string } =>
+  claims === undefined ? {} : { claims }
 
 /** A whole record as one JSON text; the digest is not in it. */
 export function formatRecord({ issuedAt, validUntil, ...issued }: Omit<TokenRecord, 'digest'>): string {

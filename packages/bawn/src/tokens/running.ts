@@ -15,8 +15,8 @@ export interface RunningTokens<Entry> {
 const maxSubjects = 10_000
 
 /** Everything that a token says: who differs in one of them, the end of the proof among them, gets a token of its own. */
-export function subjectKey({ id, roles, source, clientId, notAfter, origin }: TokenSubject): string {
-  return JSON.stringify([id, roles, source, clientId, notAfter, origin && originKey(origin)])
+export function subjectKey({ id, roles, source, clientId, notAfter, origin, claims }: TokenSubject): string {
+  return JSON.stringify([id, roles, source, clientId, notAfter, origin && originKey(origin), claims])
 }
 
 function originKey(origin: TokenOrigin): readonly unknown[] {

@@ -13,7 +13,7 @@ import {
 import type { CredentialVersion } from '../accounts/credential-version.ts'
 import { TokenError } from './error.ts'
 import { originMember } from './origin.ts'
-import { isOptional, isStringList, parseObject } from './record.ts'
+import { claimsMember, isOptional, isStringList, parseObject } from './record.ts'
 import { createRunningTokens } from './running.ts'
 import type { RevocationReading, RevocationStore } from './store.ts'
 import { createTokenCache } from './token-cache.ts'
@@ -248,7 +248,7 @@ function parseMark(mark: string) {
 }
 
 function formatClaims({ subject, issuedAt, validUntil, epoch, credential }: Claims, issuer: string): string {
-  const { id, roles, source, clientId, notAfter, origin } = subject
+  const { id, roles, source, clientId, notAfter, origin, claims: carried } = subject
   const claims = {
     iss: issuer,
     sub: id,
@@ -257,6 +257,7 @@ function formatClaims({ subject, issuedAt, validUntil, epoch, credential }: Clai
     cid: clientId,
     naf: notAfter,
     org: origin,
+    clm: carried,
     iat: issuedAt / 1000,
     exp: validUntil / 1000,
     jti: randomBytes(16).toString('base64url'),
@@ -272,12 +273,12 @@ function readToken(token: string, keys: ReadonlyMap<string, SigningKey>, issuer:
   if (more.length > 0 || keys.get(header)?.verifies(`${header}.${payload}`, signature) !== true) return undefined
   const value = parseObject(strictBase64Url(payload)?.toString())
   if (value === undefined) return undefined
-  const { iss, sub, roles, src, cid, naf, iat, exp, epoch, cred } = value
+  const { iss, sub, roles, src, cid, naf, clm, iat, exp, epoch, cred } = value
   const origin = originMember(value['org'])
   if (iss !== issuer || typeof sub !== 'string' || !isStringList(roles)) return undefined
   if (typeof iat !== 'number' || typeof exp !== 'number' || typeof epoch !== 'number') return undefined
   if (!isOptional(src, 'string') || !isOptional(cid, 'string') || !isOptional(naf, 'number')) return undefined
-  if (!isOptional(cred, 'string') || origin === undefined) return undefined
-  const subject = { id: sub, roles, source: src, clientId: cid, notAfter: naf, ...origin }
+  if (!isOptional(cred, 'string') || !isOptional(clm, 'string') || origin === undefined) return undefined
+  const subject = { id: sub, roles, source: src, clientId: cid, notAfter: naf, ...origin, ...claimsMember(clm) }
   return { subject, issuedAt: iat * 1000, validUntil: exp * 1000, epoch, credential: cred }
 }

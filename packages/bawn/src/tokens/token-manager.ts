@@ -13,6 +13,11 @@ export interface TokenSubject {
   readonly notAfter: number | undefined
   /** What the token is issued for, and is revoked with. Kept with the token: two tokens of different origins are never one. */
   readonly origin?: TokenOrigin | undefined
+  /**
+   * Claims of what the token is issued for that go along: an object of JSON, as text, for a number that is parsed may be another one. Kept
+   * with the token, like `origin`: two tokens with different claims are never one.
+   */
+  readonly claims?: string | undefined
 }
 
 export interface IssuedToken {

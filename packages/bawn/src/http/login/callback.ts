@@ -5,6 +5,7 @@ import { locationOf } from '../../authn/oidc/return-to.ts'
 import { originOf } from '../../authn/taken-back.ts'
 import type { RequestCredentials } from '../credentials.ts'
 import { tellLogin } from '../login-line.ts'
+import { carriedClaims } from '../token-claims.ts'
 import { setCookie, type TokenCookie, type TokenDoor } from '../token-resource.ts'
 import type { Turn } from '../turn.ts'
 import { failLogin, goTo, refuseLogin, ruleOf } from './answer.ts'
@@ -76,7 +77,7 @@ interface Success {
 async function welcome(
   turn: Turn,
   door: LoginDoor,
-  { manager, cookie }: TokenDoor & { readonly cookie: TokenCookie },
+  { manager, claims: names, cookie }: TokenDoor & { readonly cookie: TokenCookie },
   { now }: RequestCredentials,
   { end, hint, flow, over }: Success,
 ): Promise<void> {
@@ -84,7 +85,8 @@ async function welcome(
   const { identity } = end
   const { id, roles, source, clientId } = identity
   const notAfter = now + sessionMs
-  const issued = await manager.issue({ id, roles, source, clientId, notAfter, origin: originOf(identity) })
+  const claims = carriedClaims(identity, names)
+  const issued = await manager.issue({ id, roles, source, clientId, notAfter, origin: originOf(identity), claims })
   turn.identity = identity
   turn.rule = ruleOf(door)
   tellLogin(turn, identity, { action: 'login', resource: 'oidc', rule: turn.rule })
