@@ -225,7 +225,7 @@ export interface ProvenIdentity {
   readonly id: string
   /** Each a name of letters, digits, `_`, `-`, `.`. */
   readonly roles: readonly string[]
-  /** JSON, at most 1,000 values, nested 16 deep. */
+  /** JSON, at most 1,000 values, nested 16 deep. An integer beyond 2^53 has to be a bigint: as a number it may be its neighbour, and policies take it for missing. */
   readonly claims?: Readonly<Record<string, unknown>>
   /** ms since 1970; `undefined`: the proof does not run out. */
   readonly expiresAt?: number | undefined
@@ -249,7 +249,7 @@ export interface TokenCheckSurroundings extends KindSurroundings {
  */
 export interface ClaimsCheck {
   /**
-   * @param claims frozen, and without prototypes
+   * @param claims frozen, and without prototypes; integers beyond 2^53 are bigints, exactly as the token has them (`JSON.stringify` takes none)
    * @returns the reason of a refusal goes to the log: it holds nothing of the token
    * @throws when it cannot decide: 503, and nothing is kept
    */

@@ -14,6 +14,12 @@ export function keepExact(holder: object, place: string | number, text: string):
   kept.set(place, BigInt(text))
 }
 
+/** For whoever copies a member. @param from and `to`: the objects or lists that have the value at `place` */
+export function copyExact(from: object, to: object, place: string | number): void {
+  const known = exact.get(from)?.get(place)
+  if (known !== undefined) keepExact(to, place, String(known))
+}
+
 /**
  * A document of JSON as policies compare it: integers beyond 2^53 are bigints, exactly as they were written, for as doubles they equal their neighbours. Where it is
  * not known any more how one was written, the member that has it is not there: a policy that asks for it has no answer, and denies.

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { withExactIntegers } from '../authn/exact-claims.ts'
 import { copyClaims } from './claims.ts'
 
 test('claims are copied, frozen at every level, and without prototypes', () => {
@@ -12,6 +13,20 @@ test('claims are copied, frozen at every level, and without prototypes', () => {
   assert.equal(Reflect.set(Object(copy?.['d']), 'e', false), false)
   assert.equal(Object.getPrototypeOf(copy), null)
   assert.equal(Object.getPrototypeOf(copy?.['d']), null)
+})
+
+test('an integer that no double holds stays known', () => {
+  const copy = copyClaims({ a: 9007199254740993n, b: [1n, { c: -9007199254740993n }], d: 2 ** 60 })
+  assert(copy !== undefined)
+  assert.deepEqual([copy['a'], typeof copy['a']], [9007199254740992, 'number'])
+  const exact = withExactIntegers(copy) as Record<string, unknown>
+  assert.equal(exact['a'], 9007199254740993n)
+  assert.deepEqual(
+    exact['b'],
+    [1, Object.assign(Object.create(null), { c: -9007199254740993n })],
+    'also in lists and below',
+  )
+  assert.equal('d' in exact, false, 'nobody knows which one a plug-in meant by a double')
 })
 
 test('a member called __proto__ is one like any other', () => {
@@ -33,7 +48,8 @@ const rows: readonly (readonly [name: string, value: unknown, isGood: boolean])[
   ['a Map inside', { a: new Map() }, false],
   ['a function inside', { a: () => 1 }, false],
   ['a symbol inside', { a: Symbol('x') }, false],
-  ['a big integer', { a: 1n }, false],
+  ['a big integer', { a: 1n }, true],
+  ['a big integer beyond a double', { a: 10n ** 400n }, false],
   ['no number', { a: Number.NaN }, false],
   ['no end', { a: Number.POSITIVE_INFINITY }, false],
   ['sixteen deep', deep(16), true],

@@ -1,6 +1,7 @@
 import { type AccountStore, findAccount } from '../accounts/store.ts'
+import type { TokenJudge } from '../authn/bearer.ts'
 import type { HttpMechanism, HttpOutcome } from '../authn/http-mechanism.ts'
-import { createIdentity, identityOfAccount } from '../authn/identity.ts'
+import { createIdentity, identityOfAccount, type Outcome } from '../authn/identity.ts'
 import type { PluggedMechanism } from '../authn/option.ts'
 import type { PasswordJudge } from '../authn/password-judge.ts'
 import type { CredentialPlaces, KindSurroundings, MechanismKind } from '../plugin.ts'
@@ -14,6 +15,7 @@ import {
   narrowSurroundings,
   parseOptions,
 } from './border.ts'
+import { exactIdentity } from './claims.ts'
 import { credentialsForPlugin } from './credentials.ts'
 import type { TrustedMechanism, TrustedMechanismKind } from './trusted.ts'
 
@@ -42,7 +44,7 @@ export function guardMechanism(kind: MechanismKind, name: PluggedMechanism, bord
         ...narrowSurroundings(border, what, written, given),
         // To ask, and not to close.
         passwords: passwords && { check: passwords.check.bind(passwords) },
-        issuers: issuers && { authenticate: issuers.authenticate.bind(issuers) },
+        issuers: issuers && exactJudge(issuers),
       }
       const made = await border.ask(`creating ${what}`, () => kind.create(optionsOf(written), surroundings))
       if (!isObject(made)) throw border.fault(what, 'was created as nothing')
@@ -56,6 +58,18 @@ export function guardMechanism(kind: MechanismKind, name: PluggedMechanism, bord
           await border.ask(`closing ${what}`, () => methodOf(made, 'close')?.())
         },
       }
+    },
+  }
+}
+
+/** The judge, which tells of integers beyond 2^53 which ones they are. */
+function exactJudge(judge: TokenJudge): TokenJudge {
+  const exact = (outcome: Outcome): Outcome =>
+    outcome.kind === 'identified' ? { kind: 'identified', identity: exactIdentity(outcome.identity) } : outcome
+  return {
+    authenticate(token) {
+      const outcome = judge.authenticate(token)
+      return outcome instanceof Promise ? outcome.then(exact) : exact(outcome)
     },
   }
 }

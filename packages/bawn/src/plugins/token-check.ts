@@ -1,5 +1,6 @@
 import type { TokenCheckKind } from '../plugin.ts'
 import { type Border, isObject, methodOf, narrowSurroundings, parseOptions, printable } from './border.ts'
+import { exactIdentity } from './claims.ts'
 import type { TrustedTokenCheckKind } from './trusted.ts'
 
 /** A check of a plug-in behind the border: what is neither yes nor no, or comes later, is "cannot decide". */
@@ -15,8 +16,9 @@ export function guardTokenCheck(kind: TokenCheckKind, border: Border): TrustedTo
       const check = isObject(made) ? methodOf(made, 'check') : undefined
       if (check === undefined) throw border.fault(what, 'was created as nothing that has check')
       return {
-        check(claims, identity) {
-          const answer = border.askNow(what, () => check(claims, identity))
+        check(_claims, identity) {
+          const exact = exactIdentity(identity)
+          const answer = border.askNow(what, () => check(exact.claims, exact))
           const verdict = border.askNow(what, () => {
             if (answer === 'accept') return answer
             const reject = isObject(answer) ? answer['reject'] : undefined

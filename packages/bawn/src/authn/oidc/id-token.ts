@@ -1,4 +1,5 @@
 import { isAccountName } from '../../accounts/store.ts'
+import { copyExact } from '../exact-claims.ts'
 import { createIdentity, type Outcome, type RejectionReason } from '../identity.ts'
 import type { IssuerOptions } from '../issuer-option.ts'
 import { isJsonObject, type Json, type JsonObject } from '../json.ts'
@@ -55,8 +56,17 @@ export async function judgeIdToken(
 
 function merged(claims: JsonObject, userinfo: JsonObject | undefined): JsonObject {
   if (userinfo === undefined) return claims
-  const all: Record<string, Json> = Object.assign(Object.create(null), claims)
-  for (const [name, value] of Object.entries(userinfo)) if (!ofTheToken.has(name)) all[name] = value
+  const all: Record<string, Json> = Object.create(null)
+  for (const [from, has] of [
+    [claims, (name: string) => !(name in userinfo) || ofTheToken.has(name)],
+    [userinfo, (name: string) => !ofTheToken.has(name)],
+  ] as const) {
+    for (const [name, value] of Object.entries(from)) {
+      if (!has(name)) continue
+      all[name] = value
+      copyExact(from, all, name)
+    }
+  }
   return Object.freeze(all)
 }
 

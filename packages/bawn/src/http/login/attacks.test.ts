@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { after, before, test } from 'node:test'
 import { type OpenId, startOpenId } from '@bawn/demo/openid'
-import { type CryptoKey, exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
+import { CompactSign, type CryptoKey, exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
 import { base, Client, navigation, type Site, startSite, upToCallback } from './site.fixture.ts'
 
 // Who would log in as somebody else, or have somebody else log in as them. First against a certified provider; then with a provider that
@@ -453,6 +453,77 @@ test('what userinfo says is about the same person, and changes nothing of what t
     behaviour.nonce = nonce ?? ''
     assert.equal((await client.get(`${base}/login/callback?code=c&state=${state}`)).status, status, what)
     if (status === 302) assert.equal((await client.get(`${base}/orders`)).status, 200)
+  }
+})
+
+/** A plug-in that looks at claims, and one that gives what it was given. */
+const exactPlugin = `
+const account = 9007199254740993n
+const options = { '~standard': { version: 1, vendor: 'exact', validate: value => ({ value }) } }
+const check = {
+  kind: 'exact', options,
+  create: () => ({
+    check: (claims, identity) =>
+      claims.account === account && claims.list[0] === account && identity.claims.account === account
+        ? 'accept' : { reject: 'another number' },
+  }),
+}
+const passes = {
+  kind: 'passes', doors: ['http'], options, carries: () => ({ headers: ['x-pass'] }),
+  create: (_options, { issuers }) => ({
+    http: {
+      async authenticate(credentials) {
+        const [token] = credentials.header('x-pass')
+        if (token === undefined) return { kind: 'absent' }
+        const judged = await issuers.authenticate(token)
+        if (judged.kind !== 'identified') return judged
+        const { id, roles, claims } = judged.identity
+        return { kind: 'identified', identity: { id, roles, claims: { ...claims } } }
+      },
+    },
+  }),
+}
+export default { name: 'exact', api: 1, mechanisms: [passes], tokenChecks: [check] }
+`
+
+test('integers beyond 2^53 stay what they are: of userinfo, for plug-ins and from them', async t => {
+  const hostile = await startHostile()
+  t.after(hostile.close)
+  const { issuer, behaviour, good } = hostile
+  const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown }
+  const exactly = (payload: object): Promise<string> =>
+    new CompactSign(Buffer.from(JSON.stringify(payload))).setProtectedHeader({ alg: 'ES256', kid: 'k' }).sign(good)
+  const trusting = await startSite(t, {
+    ...{ issuer, jwks: hostile.jwks, oidc: ', userinfo: true', secrets: { 'exact.js': exactPlugin } },
+    tokens: '{ kind: memory, cookie: {}, renew: true, headers: false, claims: [account, list] }',
+    ...{ mechanisms: 'passes: {}', use: 'oidc, token, passes, jwt', issuerOptions: ', checks: [{ check: exact }]' },
+    more: `plugins: { exact: { module: ./exact.js } }
+acl: [{ name: exact, effect: deny, path: /orders, when: "!(identity.claims.account == 9007199254740993 && 9007199254740993 in identity.claims.list)" }]`,
+  })
+  for (const [text, status] of [
+    ['9007199254740993', 200],
+    ['9007199254740992', 403],
+  ] as const) {
+    // The ID token says another number under the same name, and its check is of a token alone.
+    const own = { account: rawJSON('9007199254740993'), list: [rawJSON('9007199254740993')] }
+    behaviour.idToken = nonce => exactly(claims(issuer, nonce, own))
+    behaviour.userinfo = `{"sub":"alice","account":${text},"list":[${text}]}`
+    const client = new Client(trusting)
+    const { location } = (await client.get(`${base}/orders`)).headers
+    const { state, nonce } = Object.fromEntries(new URL(location ?? '').searchParams)
+    behaviour.nonce = nonce ?? ''
+    assert.equal(
+      (await client.get(`${base}/login/callback?code=c&state=${state}`)).status,
+      302,
+      trusting.logged.join('\n'),
+    )
+    assert.equal((await client.get(`${base}/orders`)).status, status, text)
+    const numbers = { aud: 'shop', account: rawJSON(text), list: [rawJSON(text)] }
+    const token = await exactly(claims(issuer, '', numbers))
+    const asked = new Client(trusting)
+    const wanted = status === 200 ? 200 : 401
+    assert.equal((await asked.get(`${base}/orders`, { authorization: `Bearer ${token}` })).status, wanted)
+    assert.equal((await asked.get(`${base}/orders`, { 'x-pass': token })).status, wanted)
   }
 })
 
