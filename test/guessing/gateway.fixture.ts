@@ -7,8 +7,8 @@ import { parseConfig } from '../../packages/bawn/src/config/load.ts'
 import { createHttpDoor } from '../../packages/bawn/src/http/door.ts'
 import { plainKinds } from '../../packages/bawn/src/kinds.ts'
 import { createRateLimiter } from '../../packages/bawn/src/limits/rate-limit.ts'
+import { SessionSlots } from '../../packages/bawn/src/limits/session-slots.ts'
 import { listenPostgres } from '../../packages/bawn/src/postgres/listener.ts'
-import { SessionSlots } from '../../packages/bawn/src/postgres/session-slots.ts'
 import { createMemoryTokenStore } from '../../packages/bawn/src/tokens/memory.ts'
 
 // The gateway that login-times.test.ts measures, as a process of its own: both doors as they are, of a real configuration. Only the limits of
@@ -39,8 +39,8 @@ const composition = await compose(
 let ids = 0
 for (const [name, listener] of Object.entries(config.listeners)) {
   if (listener.door === 'http') {
-    const deps = { requestId: () => `r${ids++}`, log: { error: () => {} } }
-    const door = createHttpDoor({ listener, tls: undefined }, composition.http, deps)
+    const deps = { requestId: () => `r${ids++}`, slots: new SessionSlots(), log: { error: () => {} } }
+    const door = createHttpDoor({ name, listener, tls: undefined }, composition.http, deps)
     console.log(`http ${(await door.listen('127.0.0.1', 0)).port}`)
   } else if (listener.door === 'postgres') {
     const options = { ...listener, databases: undefined, name, tls: undefined }

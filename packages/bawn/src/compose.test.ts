@@ -15,7 +15,7 @@ import { parseConfig } from './config/load.ts'
 import { generateAuditKey, generateKeys } from './keys/generate.ts'
 import { plainKinds } from './kinds.ts'
 import { createRateLimiter } from './limits/rate-limit.ts'
-import { SessionSlots } from './postgres/session-slots.ts'
+import { SessionSlots } from './limits/session-slots.ts'
 import { createMemoryTokenStore } from './tokens/memory.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bawn-compose-'))

@@ -118,7 +118,8 @@ export class Doors {
     const rateLimit = rate && limiter.limit(`listener ${name}`, 'listener', rate)
     switch (listener.door) {
       case 'http': {
-        const door = createHttpDoor({ listener, tls, rateLimit }, state.http, {
+        const door = createHttpDoor({ name, listener, tls, rateLimit }, state.http, {
+          slots: this.#surroundings.slots,
           requestId: createRequestIds(),
           accessLog,
           log: {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { type Place, type PlaceAnswer, poolRoom, SessionSlots } from './postgres/session-slots.ts'
+import { type Place, type PlaceAnswer, poolRoom, SessionSlots } from './limits/session-slots.ts'
 import { type PostedPlace, remoteSlots, slotsOfWorker } from './remote-slots.ts'
 
 const one = { sessions: 1, queueLength: 10, queueTimeoutMs: 60_000 }

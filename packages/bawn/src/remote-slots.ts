@@ -5,7 +5,7 @@ import {
   type PlaceAnswer,
   SessionSlots,
   type Slots,
-} from './postgres/session-slots.ts'
+} from './limits/session-slots.ts'
 
 // Places of sessions are counted in the first thread, for all workers: the queue of a database is one.
 

@@ -4,6 +4,7 @@ import { AuthnError } from '../authn/error.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
 import type { RateLimit } from '../limits/rate-limit.ts'
+import type { Slots } from '../limits/session-slots.ts'
 import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
 import { aggregate } from './aggregate.ts'
 import { createFindClient } from './client-address.ts'
@@ -29,6 +30,8 @@ export interface HttpDoorTls extends FrontTls {
 }
 
 export interface HttpDoorOptions {
+  /** Of the listener, in the configuration. */
+  readonly name: string
   /** As in the configuration; its TLS files are read by whoever composes. */
   readonly listener: Omit<HttpListenerOptions, 'tls' | 'door'>
   readonly tls: HttpDoorTls | undefined
@@ -43,6 +46,8 @@ export interface HttpDoorDeps {
   /** A new one for each request; goes into a header, so letters, digits and '-'. */
   readonly requestId: () => string
   readonly log: HttpLog
+  /** Where WebSocket connections have their places. */
+  readonly slots: Pick<Slots, 'ask'>
   /** `undefined`: none is written. */
   readonly accessLog?: AccessLog | undefined
 }
@@ -74,7 +79,10 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   const clock = deps.clock ?? (() => performance.now())
   let revocation = options.tls?.revocation
   const streams = new Set<Turn>()
-  const tunnels = createTunnels(listener.max_websockets, listener.max_websockets_per_identity)
+  const tunnels = createTunnels({
+    ...{ slots: deps.slots, room: `WebSocket connections of ${options.name}` },
+    ...{ max: listener.max_websockets, maxOfOne: listener.max_websockets_per_identity },
+  })
   const turnDeps: TurnDeps = {
     clock,
     log: deps.log,

@@ -11,6 +11,7 @@ import { createIdentity, type Identity } from '../authn/identity.ts'
 import { GatewayError } from '../error.ts'
 import type { Catalogue, Field, FieldView, JsonPlace } from '../fields/field.ts'
 import { createRateLimiter, type RateLimit } from '../limits/rate-limit.ts'
+import { SessionSlots } from '../limits/session-slots.ts'
 import type { OutboundCredentials } from '../outbound/credentials.ts'
 import { createGate } from '../policy/gate.ts'
 import type { PolicyOptions } from '../policy/option.ts'
@@ -238,6 +239,7 @@ export async function startDoor(t: TestContext, options: KitOptions): Promise<Ki
   let count = 0
   const door = createHttpDoor(
     {
+      name: 'web',
       listener,
       tls: options.tls,
       rateLimit: options.rateLimit,
@@ -246,6 +248,7 @@ export async function startDoor(t: TestContext, options: KitOptions): Promise<Ki
     state,
     {
       requestId: () => `req-${++count}`,
+      slots: new SessionSlots(),
       accessLog: options.accessLog,
       log: { error: (message, detail) => logged.push({ message, code: detail['code'] }) },
     },

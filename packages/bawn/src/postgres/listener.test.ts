@@ -4,9 +4,9 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import { createLoginThrottle } from '../accounts/throttle.ts'
+import { SessionSlots } from '../limits/session-slots.ts'
 import { listenPostgres } from './listener.ts'
 import { postgresListenerOptions } from './option.ts'
-import { SessionSlots } from './session-slots.ts'
 import type { DoorState } from './state.ts'
 
 const startup = (user: string): Buffer => {

@@ -1,7 +1,7 @@
 import type { Identity } from '../authn/identity.ts'
+import type { Allowance, DatabasePlaces } from '../limits/session-slots.ts'
 import type { DatabaseOptions } from './option.ts'
 import type { TimeLimits } from './session-clock.ts'
-import type { Allowance, DatabasePlaces } from './session-slots.ts'
 
 /** Limits of the sessions in one database. */
 export interface SessionLimits extends DatabasePlaces {

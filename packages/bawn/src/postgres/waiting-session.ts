@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { GatewayError } from '../error.ts'
-import type { Place, PlaceAnswer } from './session-slots.ts'
+import type { Place, PlaceAnswer } from '../limits/session-slots.ts'
 import type { OpenSession } from './sessions.ts'
 import type { SessionSummary } from './state.ts'
 

@@ -1,6 +1,7 @@
 import { randomBytes, type X509Certificate } from 'node:crypto'
 import { AuthnError } from '../../authn/error.ts'
 import type { Identity } from '../../authn/identity.ts'
+import type { Place, PlaceAnswer, PlaceRefusal, Slots } from '../../limits/session-slots.ts'
 import type { Admitted } from '../admit.ts'
 import type { BodySource } from '../engine.ts'
 import { upstreamTarget } from '../forward.ts'
@@ -30,9 +31,37 @@ export interface Tunnels {
   drain(): void
 }
 
-/** @param max at a time @param maxOfOne of one identity */
-export function createTunnels(max: number, maxOfOne: number): Tunnels {
+/** Where the places of a listener's connections are counted, for all workers. */
+export interface TunnelPlaces {
+  readonly slots: Pick<Slots, 'ask'>
+  /** The room of the listener, which no other listener and no database has. */
+  readonly room: string
+  /** At a time. */
+  readonly max: number
+  readonly maxOfOne: number
+}
+
+export function createTunnels(places: TunnelPlaces): Tunnels {
   const open = new Set<Tunnel>()
+  let isDraining = false
+
+  /** @throws {HttpError} `http.websockets_full` */
+  const begin = (turn: Turn, admitted: Admitted, handshake: Handshake, place: Place): void => {
+    if (place.kind === 'refused')
+      throw new HttpError('http.websockets_full', whatIsFull(place.reason, admitted, places))
+    // Who has left, while it was asked whether there is a place.
+    if (turn.isOver || isDraining) place.leave()
+    if (turn.isOver) return
+    if (isDraining) {
+      throw new HttpError('http.upstream_busy', 'a handshake that was under way when the gateway was to stop')
+    }
+    const tunnel: Tunnel = new Tunnel(turn, admitted, handshake, () => {
+      open.delete(tunnel)
+      place.leave()
+    })
+    open.add(tunnel)
+    tunnel.start()
+  }
   return {
     serve: (turn, admitted) => {
       const { websocket } = admitted.route
@@ -48,12 +77,14 @@ export function createTunnels(max: number, maxOfOne: number): Tunnels {
         turn.refuse({ code: 'authn.foreign_page', rule: 'origin', decision: 'deny' })
         return true
       }
-      const client = clientOf(turn)
-      const full = whatIsFull(open, max, websocket, client, maxOfOne)
-      if (full !== undefined) throw new HttpError('http.websockets_full', full)
-      const tunnel: Tunnel = new Tunnel(turn, admitted, offer.handshake, client, () => open.delete(tunnel))
-      open.add(tunnel)
-      tunnel.start()
+      const { handshake } = offer
+      const answer = askForPlace(turn, websocket, places)
+      if (answer.kind !== 'waiting') {
+        begin(turn, admitted, handshake, answer)
+        return true
+      }
+      turn.giveUp = answer.withdraw
+      answer.place.then(place => begin(turn, admitted, handshake, place)).catch(error => turn.fail(error))
       return true
     },
     identities: () => [...open].flatMap(({ identity }) => identity ?? []),
@@ -67,6 +98,7 @@ export function createTunnels(max: number, maxOfOne: number): Tunnels {
       }
     },
     drain: () => {
+      isDraining = true
       for (const tunnel of [...open]) tunnel.end(goingAway)
     },
   }
@@ -77,24 +109,31 @@ function clientOf({ identity }: Turn): string | undefined {
   return identity && JSON.stringify([identity.source ?? null, identity.id])
 }
 
+function askForPlace(turn: Turn, { name, max: maxOfRoute }: WebSocketPolicy, places: TunnelPlaces): PlaceAnswer {
+  const { slots, room, max, maxOfOne } = places
+  const client = clientOf(turn)
+  return slots.ask(
+    room,
+    client ?? '',
+    { sessions: max, queueLength: 0, queueTimeoutMs: 0 },
+    {
+      perIdentity: client === undefined ? undefined : maxOfOne,
+      group: maxOfRoute === undefined ? undefined : { name, sessions: maxOfRoute },
+    },
+  )
+}
+
 /** @returns which of the limits is reached, in words */
-function whatIsFull(
-  open: ReadonlySet<Tunnel>,
-  max: number,
-  { name, max: maxOfRoute }: WebSocketPolicy,
-  client: string | undefined,
-  maxOfOne: number,
-): string | undefined {
-  if (open.size >= max) return `${max} WebSocket connections are open`
-  let ofRoute = 0
-  let ofClient = 0
-  for (const tunnel of open) {
-    if (tunnel.routeName === name) ofRoute++
-    if (client !== undefined && tunnel.client === client) ofClient++
+function whatIsFull(reason: PlaceRefusal, { route }: Admitted, { max, maxOfOne }: TunnelPlaces): string {
+  switch (reason) {
+    case 'identity':
+      return `${maxOfOne} WebSocket connections of one identity are open`
+    case 'role':
+      return `${route.websocket?.max} WebSocket connections of the route are open`
+    case 'queue-full':
+    case 'timed-out':
+      return `${max} WebSocket connections are open`
   }
-  if (maxOfRoute !== undefined && ofRoute >= maxOfRoute)
-    return `${maxOfRoute} WebSocket connections of the route are open`
-  return ofClient >= maxOfOne ? `${maxOfOne} WebSocket connections of one identity are open` : undefined
 }
 
 /**
@@ -116,7 +155,6 @@ function isOwnPage({ identity, request }: Turn, { head, route }: Admitted, allow
 
 /** One connection, from its handshake to its end. */
 class Tunnel {
-  readonly client: string | undefined
   readonly #turn: Turn
   readonly #admitted: Admitted
   readonly #handshake: Handshake
@@ -128,8 +166,7 @@ class Tunnel {
   #isOpen = false
   #isOver = false
 
-  constructor(turn: Turn, admitted: Admitted, handshake: Handshake, client: string | undefined, closed: () => void) {
-    this.client = client
+  constructor(turn: Turn, admitted: Admitted, handshake: Handshake, closed: () => void) {
     this.#turn = turn
     this.#admitted = admitted
     this.#handshake = handshake
@@ -138,10 +175,6 @@ class Tunnel {
 
   get identity(): Identity | undefined {
     return this.#turn.identity
-  }
-
-  get routeName(): string | undefined {
-    return this.#admitted.route.websocket?.name
   }
 
   get certificate(): X509Certificate | undefined {

@@ -1,6 +1,6 @@
+import type { PlaceAnswer } from '../../limits/session-slots.ts'
 import { PostgresError } from '../failure.ts'
 import type { ServerSource } from '../server-side.ts'
-import type { PlaceAnswer } from '../session-slots.ts'
 import type { Upstream } from '../upstream.ts'
 import type { Leftover, PooledConnection } from './connection.ts'
 import { changedProfile, type Profile, type SettingChange, type Settings } from './profile.ts'
