@@ -5,6 +5,7 @@ import type { Config } from './config/load.ts'
 import { resolveSecret } from './config/secret.ts'
 import { GatewayError } from './error.ts'
 import { guessDigest, parseGuessKey } from './limits/guess-key.ts'
+import { noGuessKey, watchGuessKeys } from './limits/guess-key-watch.ts'
 import type { NumbersFor } from './limits/numbers.ts'
 import { createRateLimiter, type RateLimiter } from './limits/rate-limit.ts'
 import { createSharedCounts } from './limits/shared-counts.ts'
@@ -47,6 +48,12 @@ export async function composeLimits(
     answerMs: options.timeout,
   })
   metrics.sharedLimitsAway.set(0)
+  const keys = watchGuessKeys(connection, digest?.('check of the key') ?? noGuessKey, isApart => {
+    const message = 'nodes with another rate_limits.guess_key, or without one, count in the same Redis'
+    const cause = new GatewayError('gateway.guess_keys_differ', `${message}: they and this one count guesses apart`)
+    if (isApart) log({ level: 'warn', message, requestId: '-', cause })
+    else log({ level: 'info', message: 'all nodes in Redis have the same guess_key again', requestId: '-' })
+  })
   const isCountedHere = options.when_away === 'count_here'
   const counts = createSharedCounts(connection, {
     now: counting.now,
@@ -67,6 +74,9 @@ export async function composeLimits(
     limiter: createSharedRateLimiter(counts, { here: isCountedHere ? here.limiter : undefined, digest }),
     throttle:
       digest === undefined ? here.throttle : createSharedThrottle(here.throttle, createSharedTries(counts, digest)),
-    close: () => connection.close(),
+    async close() {
+      await keys.close()
+      await connection.close()
+    },
   }
 }

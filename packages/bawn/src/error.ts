@@ -1170,6 +1170,12 @@ export const errors = {
     sqlstate: 'F0000',
     hint: 'Make a key: openssl rand -base64 32; rate_limits.guess_key names where it is',
   },
+  'gateway.guess_keys_differ': {
+    blame: 'operator',
+    status: 500,
+    sqlstate: 'F0000',
+    hint: 'Give every node the same rate_limits.guess_key; or another prefix, where they are not to count together',
+  },
   'gateway.worker_ended': {
     blame: 'gateway',
     status: 500,
