@@ -23,6 +23,13 @@ export function checkAcl(draft: Draft, report: Report): void {
     const message = `acl rule ${rule.name} is never asked: ${before.rule.name} decides before it`
     report('warning', ['acl', at], 'value', message, 'lower numbers of priority are asked first')
   }
+  for (const { rule, at } of ordered) {
+    const shut = waysIn(draft).filter(way => denies(rule, way, ordered))
+    if (shut.length === 0) continue
+    const message = `acl rule ${rule.name} denies everybody what the gateway answers itself: ${shut.map(({ path }) => path).join(', ')}`
+    const suggestion = 'allow these paths by a rule with a lower priority, or say whom it is about: addresses, roles'
+    report('warning', ['acl', at], 'value', message, suggestion)
+  }
   const hasAcl = draft.acl.length > 0
   for (const [index, route] of draft.routes.entries()) {
     const place = route?.allow.indexOf('acl') ?? -1
@@ -49,6 +56,43 @@ export function checkAcl(draft: Draft, report: Report): void {
 const onlyRequests = 'the acl decides about requests to routes, and about nothing else'
 
 const rank = ({ effect }: AclRuleOptions): number => (effect === 'deny' ? 0 : 1)
+
+interface Way {
+  readonly method: string
+  readonly path: string
+}
+
+/** What has to be asked before anybody is known, or a token believed; not behind the gate of a route. */
+function waysIn({ mechanisms, tokens, signing }: Draft): readonly Way[] {
+  const login = mechanisms?.oidc?.login
+  const endpoint = tokens.options?.endpoint
+  const keySets = [...signing.values()].flatMap(one => one?.jwks ?? [])
+  return [
+    ...(login === undefined ? [] : [login, `${login}/callback`]).map(path => ({ method: 'GET', path })),
+    ...(endpoint === undefined ? [] : [{ method: 'POST', path: endpoint }]),
+    ...keySets.map(path => ({ method: 'GET', path })),
+  ]
+}
+
+/** Whether a rule about every path denies this to everybody, and none before it may allow it (`Acl.deniedBefore`). */
+function denies(rule: AclRuleOptions, way: Way, ordered: readonly { readonly rule: AclRuleOptions }[]): boolean {
+  const { effect, path = '/*', addresses, roles, when } = rule
+  const isForAll = addresses === undefined && roles === undefined && when === undefined
+  if (effect !== 'deny' || path !== '/*' || !isForAll || !isAbout(rule, way)) return false
+  const before = ordered.slice(
+    0,
+    ordered.findIndex(one => one.rule === rule),
+  )
+  return !before.some(other => other.rule.effect === 'allow' && isAbout(other.rule, way))
+}
+
+/** Whether its path and methods may be those. */
+function isAbout({ path = '/*', methods }: AclRuleOptions, way: Way): boolean {
+  const isMethod = methods === undefined || methods.some(method => method === way.method)
+  const text = path.split('{')[0] ?? ''
+  const below = path.endsWith('/*') && `${way.path}/`.startsWith(path.slice(0, -1))
+  return isMethod && (path === way.path || below || (text !== path && way.path.startsWith(text)))
+}
 
 /** Whether wherever the second would hold, the first does: as far as that shows without asking an expression. */
 function covers(first: AclRuleOptions, second: AclRuleOptions): boolean {
