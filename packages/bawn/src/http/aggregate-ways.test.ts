@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
+import type { HttpMechanism } from '../authn/http-mechanism.ts'
+import { createIdentity } from '../authn/identity.ts'
 import { policyOptions } from '../policy/option.ts'
 import { createJwtSigner } from '../tokens/jwt-signer.ts'
 import { signingOptions } from '../tokens/signing-option.ts'
@@ -98,6 +100,94 @@ test('one after the other, each with what those before it answered', async t => 
   handlers['main'] = says('{}', 500)
   assert.equal(codeOf(await get(kit.port, '/page/7')), 'http.backend_failed')
   assert.deepEqual(lines(), ['main GET /users/7'])
+})
+
+test('what each backend gets is made once, and not once more to see whether it can be', async t => {
+  let read = 0
+  const claims = Object.defineProperty({}, 'tenant', {
+    enumerable: true,
+    get() {
+      read += 1
+      return 'acme'
+    },
+  })
+  const mechanism: HttpMechanism = {
+    name: 'jwt',
+    carries: { headers: [], query: [] },
+    authenticate: () => ({
+      kind: 'identified',
+      identity: createIdentity({
+        ...{ id: 'ann', roles: ['staff'], claims, clientId: undefined },
+        ...{ mechanism: 'jwt', source: undefined, expiresAt: undefined },
+      }),
+    }),
+    challenge: () => 'Bearer',
+  }
+  const tenant = { upstream_path: '/{identity.claims.tenant}' }
+  const { kit, handlers, lines } = await start(
+    t,
+    [
+      {
+        path: '/page',
+        allow: ['staff'],
+        backends: [
+          { upstream: 'main', ...tenant },
+          { upstream: 'b', ...tenant },
+        ],
+      },
+      {
+        path: '/chain',
+        allow: ['staff'],
+        sequential: true,
+        backends: [
+          { upstream: 'main', name: 'first', ...tenant },
+          { upstream: 'b', upstream_path: '/{identity.claims.tenant}/{answers.first.id}' },
+        ],
+      },
+    ],
+    { mechanisms: [mechanism] },
+  )
+  handlers['main'] = says('{"id":7}')
+  assert.equal((await get(kit.port, '/page')).status, 200)
+  assert.deepEqual(lines().sort(), ['b GET /acme', 'main GET /acme'])
+  assert.equal(read, 2)
+  read = 0
+  assert.equal((await get(kit.port, '/chain')).status, 200)
+  assert.deepEqual(lines(), ['main GET /acme', 'b GET /acme/7'])
+  assert.equal(read, 3, 'what goes by an answer is known only then')
+})
+
+test('behind a slow backend, the token that says who asks is made anew when it has run out', async t => {
+  const ids: unknown[] = []
+  const signed = { header: 'X-Who', signing: 'ours', ttl: '1s' }
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const signer = createJwtSigner('ours', signingOptions.parse({ key: 'env:K' }), () =>
+    privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  )
+  const { kit, handlers } = await start(
+    t,
+    [
+      {
+        path: '/chain',
+        allow: ['staff'],
+        sequential: true,
+        identity_headers: { signed },
+        backends: [{ upstream: 'main' }, { upstream: 'b' }],
+      },
+    ],
+    { signers: new Map([['ours', signer]]) },
+  )
+  const note =
+    (delayMs: number): Handler =>
+    ({ headers }, response) => {
+      const payload = String(headers['x-who']).split('.')[1] ?? ''
+      ids.push(JSON.parse(Buffer.from(payload, 'base64url').toString()).jti)
+      setTimeout(() => says('{}')({ headers } as IncomingMessage, response), delayMs)
+    }
+  handlers['main'] = note(1_200)
+  handlers['b'] = note(0)
+  assert.equal((await get(kit.port, '/chain', [alice])).status, 200)
+  assert.deepEqual([ids.length, new Set(ids).size], [2, 2])
 })
 
 test('a write and what is read after it; only who writes gets the body', async t => {

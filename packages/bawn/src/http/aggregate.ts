@@ -38,8 +38,7 @@ export async function aggregate(
   maxBodyBytes: number,
 ): Promise<void> {
   const { route } = admitted
-  // What of the caller's cannot be sent shows before anybody was asked: whatever is answered, it would be a text.
-  for (const backend of backends) backendRequest(turn, admitted, backend, undefined, () => 'x')
+  const asked = backends.map(backend => ({ backend, request: backendRequest(turn, admitted, backend) }))
   const body = await backendBody(turn, admitted, backends, maxBodyBytes)
   // Who has left meanwhile gets nothing done: nobody would give it up.
   if (turn.isOver) return
@@ -48,10 +47,9 @@ export async function aggregate(
   turn.giveUp = () => calls.end()
   const answered = new Map<string, unknown>()
   const earlier: EarlierAnswers = (name, path) => memberText(answered.get(name), path)
-  const ask = async (backend: Backend): Promise<Outcome> => {
+  const ask = async ({ backend, request }: (typeof asked)[number]): Promise<Outcome> => {
     try {
-      const request = backendRequest(turn, admitted, backend, body?.bytes, earlier)
-      const shaped = await calls.ask(backend, request)
+      const shaped = await calls.ask(backend, request(body?.bytes, earlier))
       if (shaped !== undefined && backend.answerName !== undefined) answered.set(backend.answerName, shaped.target)
       return { shaped, isLeftOut: false }
     } catch (cause) {
@@ -63,11 +61,11 @@ export async function aggregate(
   }
   const outcomes: Outcome[] = []
   if (isSequential) {
-    for (const backend of backends) {
-      outcomes.push(await ask(backend))
+    for (const one of asked) {
+      outcomes.push(await ask(one))
       if (turn.isOver) return
     }
-  } else outcomes.push(...(await Promise.all(backends.map(ask))))
+  } else outcomes.push(...(await Promise.all(asked.map(ask))))
 
   const isComplete = outcomes.every(({ isLeftOut }) => !isLeftOut)
   if (!isComplete && outcomes.every(({ shaped }) => shaped === undefined)) {

@@ -13,21 +13,26 @@ import type { UpstreamRequest } from './upstream/upstream.ts'
 import type { EarlierAnswers } from './upstream-path.ts'
 
 /**
- * What one of several backends gets: as a route with one upstream would send it.
+ * What one of several backends is to get, but for its body and for what an earlier one answers.
  *
  * @param body for backends that are not asked by GET
- * @throws {HttpError} `http.unusable_claim`; `http.unreadable_answer` for what an earlier backend should have said
+ * @throws {HttpError} `http.unreadable_answer` for what an earlier backend should have said
  */
-export function backendRequest(
-  turn: Turn,
-  admitted: Admitted,
-  backend: Backend,
-  body: Buffer | undefined,
-  earlier: EarlierAnswers,
-): UpstreamRequest {
+export type BackendRequest = (body: Buffer | undefined, earlier: EarlierAnswers) => UpstreamRequest
+
+/** A token that says who asks may be good for a second: behind a slow backend, or a slow body, it is made anew. */
+const keptMs = 100
+
+/**
+ * Makes of a request what one of several backends gets: as a route with one upstream would send it. What of the caller's cannot be sent
+ * shows here, before anybody is asked.
+ *
+ * @throws {HttpError} `http.unusable_claim`, `http.bad_path`
+ */
+export function backendRequest(turn: Turn, admitted: Admitted, backend: Backend): BackendRequest {
   const { request } = turn
   const method = backend.method ?? request.method
-  const getsBody = method !== 'GET' && body !== undefined
+  const getsBody = method !== 'GET' && admitted.head.hasBody
   const forwarding = {
     method,
     peer: request.remoteAddress,
@@ -36,13 +41,22 @@ export function backendRequest(
     opensBodies: true,
     hint: turn.hint,
   }
-  const head = getsBody ? admitted.head : withoutContent(admitted.head)
-  return {
+  const own = getsBody ? admitted.head : withoutContent(admitted.head)
+  const makeHead = (): string => upstreamHead(own, backend.headers, forwarding, turn.identity)
+  const head = makeHead()
+  const madeAt = performance.now()
+  let waits = false
+  // Whatever is answered, it would be a text.
+  const target = targetOf(turn, admitted, backend, () => {
+    waits = true
+    return 'x'
+  })
+  return (body, earlier) => ({
     method,
-    target: targetOf(turn, admitted, backend, earlier),
-    head: upstreamHead(head, backend.headers, forwarding, turn.identity),
-    body: getsBody ? { kind: 'bytes', bytes: body } : { kind: 'none' },
-  }
+    target: waits ? targetOf(turn, admitted, backend, earlier) : target,
+    head: performance.now() - madeAt < keptMs ? head : makeHead(),
+    body: getsBody && body !== undefined ? { kind: 'bytes', bytes: body } : { kind: 'none' },
+  })
 }
 
 /** Who gets no body is told nothing of one. */
