@@ -67,6 +67,6 @@ export function routesOf(
     carriers: configuredCarriers(config, kinds),
     issuers: new Set(Object.keys(config.issuers)),
     signers: new Map(Object.keys(config.signing).map(name => [name, signsNothing])),
-    clock: () => 0,
+    clock: now,
   })
 }

@@ -7,8 +7,9 @@ import { type NonceMemory, nonceBytes } from './nonce-memory.ts'
  * password, so asking for nonces costs no memory. From then on its counts are kept, each to be used once.
  *
  * A nonce is base64url of: 6 bytes time in ms, 6 bytes that say which process made it, 6 random bytes, 16 bytes of HMAC-SHA256 over all of
- * them. Any thread of the process can check one, and what was used they know together. Nodes that share the key believe each other's. What was used is known to each node alone, so that one answer can be sent once to
- * each; what was used before a node was started, it does not know, and therefore it takes none that is as old.
+ * them. Any thread of the process can check one, and what was used they know together. Nodes that share the key believe each other's. What
+ * was used is known to each node alone, so that one answer can be sent once to each; what was used before a node was started, it does not
+ * know, and therefore it takes none that is as old.
  */
 export interface DigestNonces {
   issue(now: number): string
