@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readFileSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { exchange, writeConfiguration } from './gateway.ts'
 
@@ -84,10 +84,17 @@ function pour(socket: Socket, text: string): void {
   go()
 }
 
-async function startBawn(folder: string): Promise<{ child: ChildProcess; port: number }> {
+/** Runs until the test is over, and its folder goes with it; also where it does not come to serve: a child that is left keeps the tests from ending. */
+async function startBawn(t: TestContext, folder: string): Promise<{ child: ChildProcess; port: number }> {
   const bin = join(import.meta.dirname, '../../packages/bawn/bin/bawn.js')
   const child = spawn(process.execPath, [bin, 'start', '--config', join(folder, 'bawn.yaml')], {
     stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const ended = once(child, 'close')
+  t.after(async () => {
+    child.kill('SIGKILL')
+    await ended
+    rmSync(folder, { recursive: true, force: true })
   })
   let said = ''
   child.stderr.on('data', bytes => {
@@ -137,17 +144,12 @@ async function neverReads(port: number): Promise<void> {
 test('slow and endless clients and servers hold little memory, and hold up nobody', async t => {
   const liar = await startLiar()
   t.after(() => liar.close())
+  // Long enough that a busy machine does not make an honest client or server late.
   const folder = writeConfiguration(liar.port, {
-    listener: 'header_timeout: 1s, request_timeout: 5s, keep_alive_timeout: 1s, max_body_bytes: 1000000',
-    upstream: 'response_timeout: 2s, idle_timeout: 2s',
+    listener: 'header_timeout: 5s, request_timeout: 15s, keep_alive_timeout: 1s, max_body_bytes: 1000000',
+    upstream: 'response_timeout: 10s, idle_timeout: 2s',
   })
-  const { child, port } = await startBawn(folder)
-  t.after(async () => {
-    const ended = once(child, 'exit')
-    child.kill('SIGKILL')
-    await ended
-    rmSync(folder, { recursive: true, force: true })
-  })
+  const { child, port } = await startBawn(t, folder)
   const others = async (): Promise<void> => {
     const text = await exchange(port, 'GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
     assert.match(text, /^HTTP\/1\.1 200 [\s\S]*\r\n\r\nok$/)
