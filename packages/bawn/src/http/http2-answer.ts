@@ -178,11 +178,7 @@ export class Http2Answer implements FrontAnswer {
 }
 
 /** The body of a request on its stream. @param invite tells a client that waits for it to send */
-export function http2Body(
-  stream: ServerHttp2Stream,
-  invite: (() => void) | undefined,
-  received: () => void,
-): BodySource {
+export function http2Body(stream: ServerHttp2Stream, invite: (() => void) | undefined): BodySource {
   let stop: (() => void) | undefined
   return {
     start: sink => {
@@ -207,7 +203,6 @@ export function http2Body(
           return
         }
         finish()
-        received()
         sink.end()
       }
       stop = finish
@@ -217,8 +212,11 @@ export function http2Body(
       }
       invite?.()
       stream.on('data', data)
-      stream.once('end', end)
       stream.once('close', left)
+      // Of a body without bytes Node says the end as soon as it is there, and only once: whoever asks first who sends it would wait for ever.
+      // Later all the same, for whoever starts it may still be putting together what takes it.
+      if (stream.readableEnded) queueMicrotask(() => over || end())
+      else stream.once('end', end)
     },
     resume: () => {
       stream.resume()

@@ -39,6 +39,14 @@ function aborted(this: Stream): void {
   this.destroy()
 }
 
+/** The whole request is there, also where nobody reads a body without bytes. Node says so of a stream that was reset, too. */
+function received(this: Stream): void {
+  const open = this[underWay]
+  if (open === undefined || this.closed || this.aborted || this.destroyed) return
+  open.deadline = Number.POSITIVE_INFINITY
+  open.answer.isRequestWhole = true
+}
+
 function closed(this: Stream): void {
   const open = this[underWay]
   this[underWay] = undefined
@@ -152,6 +160,7 @@ export class Http2Connection implements FrontConnection {
     stream[underWay] = open
     stream.on('aborted', aborted)
     stream.on('close', closed)
+    if (!endsHere) stream.once('end', received)
     if (head.kind === 'refused') {
       answer.refuse(handlers.refuse(head.code, this.#address))
       return
@@ -169,10 +178,6 @@ export class Http2Connection implements FrontConnection {
         body: http2Body(
           stream,
           expects ? () => answer.begun || stream.additionalHeaders({ ':status': 100 }) : undefined,
-          () => {
-            open.deadline = Number.POSITIVE_INFINITY
-            answer.isRequestWhole = true
-          },
         ),
       },
       answer,

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import type { HttpMechanism } from '../authn/http-mechanism.ts'
 import { block, connectFrames, endHeaders, endStream, frame, headOf, types } from './http2-frames.fixture.ts'
 import { startHttp2 } from './http2-kit.fixture.ts'
 import { startUpstream } from './kit.test.ts'
@@ -159,4 +161,62 @@ test('a header line that nobody could write is nobody’s', async t => {
       client.socket.destroy()
     })
   }
+})
+
+test('a body that ends while it is still asked who sends it, is whole', async t => {
+  const bodies: string[] = []
+  const upstream = await startUpstream(t, async (request, response) => {
+    bodies.push(await text(request))
+    response.end('ok')
+  })
+  let decide: (() => void) | undefined
+  const mechanism: HttpMechanism = {
+    name: 'jwt',
+    carries: { headers: [], query: [] },
+    authenticate: () =>
+      new Promise(resolve => {
+        decide = () => resolve({ kind: 'absent' })
+      }),
+    challenge: () => undefined,
+  }
+  const kit = await startHttp2(t, { upstream, mechanisms: [mechanism] })
+  for (const body of ['', 'abc']) {
+    const client = await connectFrames(kit.port)
+    const last = frame(types.data, endStream, 1, Buffer.from(body))
+    client.send(frame(types.headers, endHeaders, 1, headOf('POST', '/')), last)
+    // Acknowledged when all that came before it has been read.
+    client.send(frame(types.ping, 0, 0, Buffer.alloc(8)))
+    assert.ok(await client.until(() => client.has(types.ping) !== undefined))
+    decide?.()
+    assert.equal(await client.fate(1), 'answered')
+    client.socket.destroy()
+  }
+  assert.deepEqual(bodies, ['', 'abc'])
+  assert.deepEqual(
+    kit.metrics.map(({ status }) => status),
+    [200, 200],
+  )
+})
+
+test('the time for a request ends with it, also where nobody reads the body that it does not have', async t => {
+  let answer: (() => void) | undefined
+  const upstream = await startUpstream(t, (request, response) => {
+    if (request.url === '/whole') answer = () => response.end('ok')
+    request.on('error', () => {})
+  })
+  const kit = await startHttp2(t, { upstream, listener: { request_timeout: '200ms' } })
+  const client = await connectFrames(kit.port)
+  client.send(frame(types.headers, endHeaders, 1, headOf('POST', '/whole', 'content-length', '0')))
+  client.send(frame(types.data, endStream, 1))
+  // Began later, and its time is over.
+  client.send(frame(types.headers, endHeaders, 3, headOf('POST', '/')))
+  assert.equal(await client.fate(3), 'answered')
+  assert.equal(client.has(types.headers, 1), undefined)
+  answer?.()
+  assert.equal(await client.fate(1), 'answered')
+  assert.deepEqual(
+    kit.metrics.map(({ status }) => status),
+    [408, 200],
+  )
+  client.socket.destroy()
 })

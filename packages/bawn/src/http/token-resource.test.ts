@@ -208,6 +208,10 @@ test('POST /token answers as OAuth does', async t => {
     assert.deepEqual([refused.status, JSON.parse(refused.body)], [400, { error }])
   }
   assert.equal(codeOf(await form('x'.repeat(9000))), 'http.body_too_large')
+  // Over HTTP/2 a body that turns out to be none looks like this.
+  const chunked = `POST /token HTTP/1.1\r\nHost: gate.example\r\n${alice}\r\nTransfer-Encoding: chunked\r\n\r\n`
+  const empty = await send(port, `${chunked}0\r\n\r\n`)
+  assert.equal(JSON.parse(empty.body).access_token, document.access_token)
   // A token that asks for a token gets itself: it cannot prolong its own life.
   const again = JSON.parse((await ask(port, 'POST /token', bearer(document.access_token))).body)
   assert.equal(again.access_token, document.access_token)

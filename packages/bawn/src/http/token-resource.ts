@@ -221,6 +221,7 @@ async function badGrant(turn: Turn, head: RequestHead): Promise<Problem | undefi
   const tooLarge = (): HttpError => new HttpError('http.body_too_large', `a body of more than ${maxFormBytes} bytes`)
   if ((head.contentLength ?? 0) > maxFormBytes) throw tooLarge()
   const text = (await collectBody(turn.request.body, maxFormBytes, tooLarge)).toString()
+  if (text === '') return undefined
   const isForm = /^application\/x-www-form-urlencoded(;|$)/i.test(head.contentType ?? '')
   const grants = isForm ? new URLSearchParams(text).getAll('grant_type') : []
   if (grants.length === 1 && grants[0] === 'client_credentials') return undefined
