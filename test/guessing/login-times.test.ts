@@ -16,12 +16,14 @@ import {
 import { openSqliteAccounts } from '../../packages/bawn/src/accounts/sqlite.ts'
 import { digestResponse } from '../../packages/bawn/src/authn/digest.ts'
 import { generateAuditKey, generateKeys } from '../../packages/bawn/src/keys/generate.ts'
+import { type RedisServer, startRedis } from '../clients/redis-server.ts'
 import { type Comparison, compareRounds, quantile, shuffled } from './comparison.ts'
 import { createHttpClient, nonceOf, passwordLogin, scramLogin, TimedSocket } from './timed-client.ts'
 
 // Can it be told from the time of a failed login whether the user exists? Some thousand tries of every kind, at both doors of a gateway in a
 // process of its own: one of each kind a round, in random order, so that what else the machine does falls on all of them. Each kind is compared
-// with a wrong password of a user who exists, and so is a second wrong password: that is the noise.
+// with a wrong password of a user who exists, and so is a second wrong password: that is the noise. Once where tries are counted in the process
+// alone, and once where a real Redis counts them as well (`rate_limits.guess_key`; needs redis-server).
 //
 //   npm run test:guessing                              BAWN_GUESSING_ROUNDS=5000 for a closer look; the table is printed
 
@@ -64,16 +66,23 @@ const salt = randomBytes(16)
 const userOf = (kind: Kind, round: number): string => `${prefixes[kind]}-${order[round]}`
 const passwordOf = (kind: Kind): string => (kind === 'locked user, right password' ? rightPassword : wrongPassword())
 
-let gateway: ChildProcess | undefined
+/** Where tries are counted. */
+const places = ['the process', 'Redis'] as const
+type Place = (typeof places)[number]
+const gateways: ChildProcess[] = []
 const ports = new Map<string, number>()
+const portOf = (place: Place, door: 'http' | 'postgres'): number => ports.get(`${place} ${door}`) ?? 0
+let redis: RedisServer | undefined
 
 before(async () => {
   const masterKey = randomBytes(32)
   generateAuditKey({ path: path('keys'), masterKey })
   generateKeys({ path: path('keys'), masterKey, clientId: 'shop-fields' })
-  writeFileSync(
-    path('bawn.yaml'),
-    `listeners: { web: { door: http, address: "127.0.0.1:0" }, sql: { door: postgres, address: "127.0.0.1:0" } }
+  const redisPassword = randomBytes(16).toString('hex')
+  redis = await startRedis(redisPassword)
+  // What it does with its disk would drown what is looked for.
+  redis.command('CONFIG', 'SET', 'appendonly', 'no')
+  const configuration = `listeners: { web: { door: http, address: "127.0.0.1:0" }, sql: { door: postgres, address: "127.0.0.1:0" } }
 databases: { shop: { host: 127.0.0.1, port: 1, tls: off, login: { user: b, password: env:PASSWORD }, allow: [authenticated] } }
 upstreams: { main: { url: "http://127.0.0.1:1" } }
 accounts: { staff: { kind: sqlite, path: accounts.db } }
@@ -86,8 +95,8 @@ host_rules:
 routes: [{ path: /who, methods: [GET], upstream: main, allow: [authenticated] }]
 keys: { store: { kind: directory, path: keys }, master: env:MASTER, client_id: shop-fields }
 audit: { file: audit.jsonl }
-`,
-  )
+`
+  const limits = `rate_limits: { kind: redis, url: "redis://127.0.0.1:${redis.port}", password: env:REDIS, guess_key: env:GUESS_KEY }\n`
   const store = openSqliteAccounts({ name: 'staff', path: path('accounts.db') })
   const hashed = await deriveArgon2idVerifier(rightPassword, cost)
   const scram = await deriveScramVerifier(rightPassword, salt)
@@ -110,19 +119,27 @@ audit: { file: audit.jsonl }
   }
   await store.close()
 
-  const env = { ...process.env, MASTER: masterKey.toString('base64'), PASSWORD: 'x' }
+  const env = {
+    ...{ ...process.env, MASTER: masterKey.toString('base64'), PASSWORD: 'x' },
+    ...{ REDIS: redisPassword, GUESS_KEY: randomBytes(32).toString('base64') },
+  }
   const fixture = join(import.meta.dirname, 'gateway.fixture.ts')
-  gateway = spawn(process.execPath, [fixture, path('bawn.yaml')], { env, stdio: ['ignore', 'pipe', 'inherit'] })
-  assert(gateway.stdout)
-  for await (const line of createInterface({ input: gateway.stdout })) {
-    if (line === 'ready') break
-    const [door = '', port] = line.split(' ')
-    ports.set(door, Number(port))
+  for (const [at, place] of places.entries()) {
+    const file = path(`bawn-${at}.yaml`)
+    writeFileSync(file, place === 'Redis' ? configuration + limits : configuration)
+    const gateway = spawn(process.execPath, [fixture, file], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    gateways.push(gateway)
+    for await (const line of createInterface({ input: gateway.stdout })) {
+      if (line === 'ready') break
+      const [door = '', port] = line.split(' ')
+      ports.set(`${place} ${door}`, Number(port))
+    }
   }
 })
 
-after(() => {
-  gateway?.kill()
+after(async () => {
+  for (const gateway of gateways) gateway.kill()
+  await redis?.remove()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -166,57 +183,64 @@ function judge(door: string, times: Record<Kind, readonly number[]>): void {
   }
 }
 
-test('HTTP, basic', async () => {
-  const socket = await TimedSocket.connect(ports.get('http') ?? 0, '127.0.0.2')
-  const get = createHttpClient(socket)
-  const times = await measure(async (kind, round) => {
-    const pair = Buffer.from(`${userOf(kind, round)}:${passwordOf(kind)}`).toString('base64')
-    const { ms, status } = await get(`Basic ${pair}`)
-    assert.equal(status, 401)
-    return ms
-  })
-  socket.destroy()
-  judge('HTTP, basic', times)
-})
-
-test('HTTP, digest', async () => {
-  const socket = await TimedSocket.connect(ports.get('http') ?? 0, '127.0.0.3')
-  const get = createHttpClient(socket)
-  const nonce = nonceOf((await get(undefined)).answer)
-  assert.notEqual(nonce, '')
-  const times = await measure(async (kind, round) => {
-    const user = userOf(kind, round)
-    const of = { method: 'GET', uri: '/who', nonce, nc: '00000001', cnonce: randomBytes(8).toString('hex') }
-    const ha1 = digestHash('SHA-256', `${user}:${realm}:${passwordOf(kind)}`)
-    const response = digestResponse('SHA-256', ha1, of)
-    const { ms, status } = await get(
-      `Digest username="${user}", realm="${realm}", uri="/who", algorithm=SHA-256, nonce="${nonce}", nc=00000001, cnonce="${of.cnonce}", qop=auth, response="${response}"`,
-    )
-    assert.equal(status, 401)
-    return ms
-  })
-  socket.destroy()
-  judge('HTTP, digest', times)
-})
-
-test('PostgreSQL, password', async () => {
-  const times = await measure(async (kind, round) => {
-    const socket = await TimedSocket.connect(ports.get('postgres') ?? 0, '127.0.0.4')
-    const ms = await passwordLogin(socket, userOf(kind, round), passwordOf(kind))
+for (const place of places) {
+  test(`HTTP, basic, tries counted in ${place}`, async () => {
+    const socket = await TimedSocket.connect(portOf(place, 'http'), '127.0.0.2')
+    const get = createHttpClient(socket)
+    const times = await measure(async (kind, round) => {
+      const pair = Buffer.from(`${userOf(kind, round)}:${passwordOf(kind)}`).toString('base64')
+      const { ms, status } = await get(`Basic ${pair}`)
+      assert.equal(status, 401)
+      return ms
+    })
     socket.destroy()
-    return ms
+    judge(`HTTP, basic, ${place}`, times)
   })
-  judge('PostgreSQL, password', times)
-})
 
-test('PostgreSQL, SCRAM', async () => {
-  // The keys of those who are tried with the right password; for all others, whose salts differ, they are wrong ones.
-  const keys = await deriveScramKeys(rightPassword, salt, defaultScramIterations)
-  const times = await measure(async (kind, round) => {
-    const socket = await TimedSocket.connect(ports.get('postgres') ?? 0, '127.0.0.5')
-    const ms = await scramLogin(socket, userOf(kind, round), keys)
+  test(`HTTP, digest, tries counted in ${place}`, async () => {
+    const socket = await TimedSocket.connect(portOf(place, 'http'), '127.0.0.3')
+    const get = createHttpClient(socket)
+    const nonce = nonceOf((await get(undefined)).answer)
+    assert.notEqual(nonce, '')
+    const times = await measure(async (kind, round) => {
+      const user = userOf(kind, round)
+      const of = { method: 'GET', uri: '/who', nonce, nc: '00000001', cnonce: randomBytes(8).toString('hex') }
+      const ha1 = digestHash('SHA-256', `${user}:${realm}:${passwordOf(kind)}`)
+      const response = digestResponse('SHA-256', ha1, of)
+      const { ms, status } = await get(
+        `Digest username="${user}", realm="${realm}", uri="/who", algorithm=SHA-256, nonce="${nonce}", nc=00000001, cnonce="${of.cnonce}", qop=auth, response="${response}"`,
+      )
+      assert.equal(status, 401)
+      return ms
+    })
     socket.destroy()
-    return ms
+    judge(`HTTP, digest, ${place}`, times)
   })
-  judge('PostgreSQL, SCRAM', times)
+
+  test(`PostgreSQL, password, tries counted in ${place}`, async () => {
+    const times = await measure(async (kind, round) => {
+      const socket = await TimedSocket.connect(portOf(place, 'postgres'), '127.0.0.4')
+      const ms = await passwordLogin(socket, userOf(kind, round), passwordOf(kind))
+      socket.destroy()
+      return ms
+    })
+    judge(`PostgreSQL, password, ${place}`, times)
+  })
+
+  test(`PostgreSQL, SCRAM, tries counted in ${place}`, async () => {
+    // The keys of those who are tried with the right password; for all others, whose salts differ, they are wrong ones.
+    const keys = await deriveScramKeys(rightPassword, salt, defaultScramIterations)
+    const times = await measure(async (kind, round) => {
+      const socket = await TimedSocket.connect(portOf(place, 'postgres'), '127.0.0.5')
+      const ms = await scramLogin(socket, userOf(kind, round), keys)
+      socket.destroy()
+      return ms
+    })
+    judge(`PostgreSQL, SCRAM, ${place}`, times)
+  })
+}
+
+test('every try of the latter was counted in Redis', () => {
+  const [, calls] = /^cmdstat_eval:calls=(\d+)/m.exec(redis?.command('INFO', 'commandstats') ?? '') ?? []
+  assert.ok(Number(calls) >= 4 * rounds * kinds.length, `${calls} calls`)
 })
