@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 // needs programs npm cannot install, `npm run test:browser` a person at Chromium, `npm run test:mongo` the one with a server that Go builds,
 // `npm run test:drivers` clients of other languages (`-- --write` writes what they can into docs/clients.md), `npm run test:keycloak` the one
 // with an identity provider that Maven fetches, `npm run test:vectors` the one whose data is not ours to ship, `npm run test:guessing` the one
-// that takes some minutes to compare times, `npm run test:workers` what holds for any number of workers with two of them, `npm run test:ntlm` the one
+// that takes some minutes to compare times (needs redis-server), `npm run test:workers` what holds for any number of workers with two of them, `npm run test:ntlm` the one
 // whose server pip fetches, `npm run test:postgres-15` SQL with the oldest server, `npm run test:fuzz -- SECONDS` random input for longer,
 // `npm run test:smuggling` hostile requests in front of other servers, `npm run test:soak` half load for ten minutes while parts are killed,
 // `npm run test:h2spec` what others ask of HTTP/2, `npm run test:aws` signatures beside AWS's own library,

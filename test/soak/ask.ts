@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { Agent, request } from 'node:http'
-import { text } from 'node:stream/consumers'
 import pg from 'pg'
+import type { Answers } from './answers.ts'
+import { Connections, protocols, type Request } from './connections.ts'
 import type { Fault, Outcome } from './ledger.ts'
 import { canary, type Node, type SoakWorld } from './world.ts'
 
@@ -24,17 +24,19 @@ export interface Question {
 
 export class Asker {
   readonly #nodes: SoakWorld['nodes']
-  readonly #agent: Agent
+  readonly #answers: Answers
+  readonly #connections: Connections
   /** By request id, what was answered: the trails have to say the same. */
   readonly answered = new Map<string, { readonly node: string; readonly status: number }>()
 
-  constructor(nodes: SoakWorld['nodes'], connections: number) {
+  constructor({ nodes, ca }: Pick<SoakWorld, 'nodes' | 'ca'>, answers: Answers, connections: number) {
     this.#nodes = nodes
-    this.#agent = new Agent({ keepAlive: true, maxSockets: connections })
+    this.#answers = answers
+    this.#connections = new Connections(ca, connections)
   }
 
   close(): void {
-    this.#agent.destroy()
+    this.#connections.close()
   }
 
   get someNode(): Node {
@@ -61,9 +63,9 @@ export class Asker {
   ): Promise<Outcome> {
     const reach = reachOf(node)
     try {
-      const { status, body } = await this.#ask(node, question)
+      const { protocol, status, body } = await this.#ask(node, question)
       if (isRight(status, body)) return { kind: 'right' }
-      const what = `${node.name}: ${status} ${body.slice(0, 300)}`
+      const what = `${node.name}: ${protocol}: ${status} ${body.slice(0, 300)}`
       // Whatever is away: a value that is not theirs is nobody's excuse.
       const isAway = undecided.includes(status) && !body.includes(canary)
       return isAway ? { kind: 'away', what, needs: [...needs, ...reach] } : { kind: 'wrong', what }
@@ -72,20 +74,56 @@ export class Asker {
     }
   }
 
+  /** In any of the ways that there are. */
   async #ask(node: Node, { path, headers, method = 'GET' }: Omit<Question, 'needs'>) {
-    return await new Promise<{ readonly status: number; readonly body: string }>((resolve, reject) => {
-      const options = { host: '127.0.0.1', port: node.webPort, path, headers, method, agent: this.#agent }
-      const sent = request({ ...options, timeout: 60_000 }, answer => {
-        const status = answer.statusCode ?? 0
-        this.answered.set(String(answer.headers['x-request-id']), { node: node.name, status })
-        text(answer).then(body => resolve({ status, body }), reject)
-      })
-      sent.once('timeout', () => sent.destroy(new Error('no answer in a minute')))
-      sent.once('error', reject)
-      sent.end()
-    })
+    const protocol = pick(protocols)
+    const from = performance.now()
+    const question: Request = { path, headers, method }
+    try {
+      const port = protocol === 'HTTP/1.1' ? node.webPort : node.securePort
+      const { status, requestId, body } = await this.#connections.ask(protocol, port, question)
+      this.answered.set(requestId, { node: node.name, status })
+      this.#answers.note(protocol, String(status), from)
+      return { protocol, status, body }
+    } catch (error) {
+      this.#answers.note(protocol, failureOf(error), from)
+      throw new Error(`${protocol}: ${error}`, { cause: error })
+    }
+  }
+
+  /** One session, one question. @param judge of its rows; where there should be no session, `undefined` */
+  async sql(
+    login: { readonly user: string; readonly token: string },
+    query: { readonly text: string; readonly values: readonly unknown[] },
+    judge: ((rows: readonly Record<string, unknown>[]) => boolean) | undefined,
+  ): Promise<Outcome> {
+    const node = this.someNode
+    const client = sqlClient(node, login.user, login.token)
+    const from = performance.now()
+    try {
+      await client.connect()
+      if (judge === undefined) return { kind: 'wrong', what: `${node.name}: a session` }
+      const { rows } = await client.query(query.text, [...query.values])
+      this.#answers.note('PostgreSQL', 'rows', from)
+      return judge(rows) ? { kind: 'right' } : { kind: 'wrong', what: `${node.name}: ${JSON.stringify(rows)}` }
+    } catch (error) {
+      this.#answers.note('PostgreSQL', failureOf(error), from)
+      if (judge === undefined && ['28P01', '42501'].includes(codeOf(error) ?? '')) return { kind: 'right' }
+      // Who is refused is refused before PostgreSQL is asked for anything.
+      return sqlFailure(node, error, judge === undefined ? ['issuer', 'redis'] : ['issuer', 'redis', 'postgres'])
+    } finally {
+      await client.end().catch(() => {})
+    }
   }
 }
+
+/** A code, where there is one: of the system, or of PostgreSQL. */
+const failureOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && error.code !== undefined
+    ? String(error.code)
+    : error instanceof Error
+      ? error.message
+      : String(error)
 
 /** What may be away so that nobody answers there at all. */
 export function reachOf(node: Node): readonly Fault[] {
@@ -113,28 +151,6 @@ export function sqlFailure(node: Node, error: unknown, needs: readonly Fault[]):
   return /^(?:57P0[1-3]|08)/.test(code)
     ? { kind: 'away', what, needs: [...needs, ...reachOf(node)] }
     : { kind: 'wrong', what }
-}
-
-/** One session, one question. @param judge of its rows; where there should be no session, `undefined` */
-export async function sqlAnswer(
-  node: Node,
-  login: { readonly user: string; readonly token: string },
-  query: { readonly text: string; readonly values: readonly unknown[] },
-  judge: ((rows: readonly Record<string, unknown>[]) => boolean) | undefined,
-): Promise<Outcome> {
-  const client = sqlClient(node, login.user, login.token)
-  try {
-    await client.connect()
-    if (judge === undefined) return { kind: 'wrong', what: `${node.name}: a session` }
-    const { rows } = await client.query(query.text, [...query.values])
-    return judge(rows) ? { kind: 'right' } : { kind: 'wrong', what: `${node.name}: ${JSON.stringify(rows)}` }
-  } catch (error) {
-    if (judge === undefined && ['28P01', '42501'].includes(codeOf(error) ?? '')) return { kind: 'right' }
-    // Who is refused is refused before PostgreSQL is asked for anything.
-    return sqlFailure(node, error, judge === undefined ? ['issuer', 'redis'] : ['issuer', 'redis', 'postgres'])
-  } finally {
-    await client.end().catch(() => {})
-  }
 }
 
 export function pick<T>(of: readonly T[]): T {

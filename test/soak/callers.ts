@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { type Asker, basic, bearer, type Headers, pick, sqlAnswer } from './ask.ts'
+import { type Asker, basic, bearer, type Headers, pick } from './ask.ts'
 import type { HeldToken } from './issuer.ts'
 import type { Outcome } from './ledger.ts'
 import type { RevokedCredentials } from './revoking.ts'
@@ -48,18 +48,18 @@ export function createCallers(world: SoakWorld, asker: Asker, revoked: RevokedCr
       const { id } = pick(people)
       const person = people[id] ?? assert.fail()
       const query = { text: 'select id, email from people where id = $1', values: [id] }
-      return sqlAnswer(asker.someNode, { user, token }, query, rows => {
+      return asker.sql({ user, token }, query, rows => {
         const isLeaked = reader !== 'billing' && JSON.stringify(rows).includes(canary)
         return !isLeaked && rows.length === 1 && String(rows[0]?.['email']) === shown(person)
       })
     })
   const own = { text: "select current_setting('application_name') as who, $1::text as nonce" }
   const session = (token: HeldToken, nonce: string) =>
-    sqlAnswer(asker.someNode, { user: token.user, token: token.text }, { ...own, values: [nonce] }, rows => {
+    asker.sql({ user: token.user, token: token.text }, { ...own, values: [nonce] }, rows => {
       return rows.length === 1 && rows[0]?.['who'] === `bawn:${token.user}` && rows[0]['nonce'] === nonce
     })
   const noSession = (user: string, token: string) =>
-    sqlAnswer(asker.someNode, { user, token }, { text: 'select 1', values: [] }, undefined)
+    asker.sql({ user, token }, { text: 'select 1', values: [] }, undefined)
 
   // Tokens of the gateway's own outlive everything that is killed; each is used at both gateways.
   const ours = new Map<string, string>()

@@ -1,7 +1,7 @@
 /** What a gateway of the soak has around it. */
 export interface Surroundings {
   readonly name: string
-  readonly ports: { readonly web: number; readonly sql: number; readonly desk: number }
+  readonly ports: { readonly web: number; readonly secure: number; readonly sql: number; readonly desk: number }
   readonly upstreamPort: number
   /** URL. */
   readonly issuer: string
@@ -13,14 +13,16 @@ export interface Surroundings {
 /** How long what is known of revocations holds when Redis is away. */
 export const staleMs = 3_000
 
-/** Revocations, rates and tokens are common to all gateways, in Redis; each has a trail of its own. */
+/** Two workers each. Revocations, rates and tokens are common to all gateways, in Redis; each has a trail of its own. */
 export function configuration(around: Surroundings): string {
   const { name, ports, upstreamPort, issuer, redisPort, databasePort, apiKeys } = around
   const inRedis = `kind: redis, url: "redis://127.0.0.1:${redisPort}", password: file:redis.password`
   const identified = 'identity_headers: { id: X-User }, rate_limit: { per: client, rate: 1000000/s }'
   const keys = apiKeys.map(key => `{ name: ${key.name}, hash: "${key.hash}", roles: [staff] }`).join(', ')
-  return `listeners:
+  return `workers: 2
+listeners:
   web: { door: http, address: 127.0.0.1:${ports.web} }
+  secure: { door: http, address: 127.0.0.1:${ports.secure}, tls: { certificate: server.pem, key: server.key } }
   sql: { door: postgres, address: 127.0.0.1:${ports.sql} }
   desk: { door: admin, address: 127.0.0.1:${ports.desk}, token_file: ${name}.token }
 databases:

@@ -26,6 +26,8 @@ export interface HeldToken {
 export const tokenLifetimeMs = 40_000
 /** Before its end, so that an outage of the provider is over in time. */
 const renewMs = 22_000
+/** Of a good token: no answer of a busy machine takes that long. */
+const goodForMs = 10_000
 /** How long a new key is published before it signs: every gateway has fetched it by then. */
 const announcedMs = 5_000
 /** When a key was taken back, everybody has seen it after this: gateways ask each second, when somebody needs the keys. */
@@ -34,7 +36,7 @@ export const withdrawnAfterMs = 3_000
 export interface Issuer {
   readonly part: Part
   readonly url: string
-  /** One that is good, or `undefined` where the provider could not give one in time. */
+  /** One that is good and stays so for a while, or `undefined` where the provider could not give one in time. */
   tokenOf(user: string): HeldToken | undefined
   /** One that nobody has shown yet. */
   freshToken(): HeldToken | undefined
@@ -107,7 +109,7 @@ export async function startIssuer(
     given++
     return { text, user, jti: String(jti), expiresAt: Number(exp) * 1_000, kid: String(part(0)['kid']) }
   }
-  const isGood = (token: HeldToken): boolean => token.expiresAt - Date.now() > 1_000 && !leaving.has(token.kid)
+  const isGood = (token: HeldToken): boolean => token.expiresAt - Date.now() > goodForMs && !leaving.has(token.kid)
 
   const stopping = new AbortController()
   const renew = async (user: string): Promise<void> => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
+import { Answers } from './answers.ts'
 import { Asker, pick } from './ask.ts'
 import { createCallers } from './callers.ts'
 import { watchExpiry } from './expiring.ts'
@@ -10,9 +11,10 @@ import { verifyTrail } from './processes.ts'
 import { RevokedCredentials } from './revoking.ts'
 import { type Killable, type SoakWorld, startSoakWorld } from './world.ts'
 
-// Half of what the machine carries, for minutes, at two gateways, while what they need is killed and comes back, one of them too. Every answer is
-// judged: who is right gets what they asked for and nobody else's, who is wrong gets nothing, ever, and nobody sees what is not theirs. Only
-// what needs the part that is away, and for `recoveryMs` after, may go undecided. One wrong decision ends the run with status 1.
+// Half of what the machine carries, for minutes, at two gateways with two workers each: by HTTP/1.1 with and without TLS, by HTTP/2, and at the
+// PostgreSQL door; while what they need is killed and comes back, one of them too. Every answer is judged: who is right gets what they asked for
+// and nobody else's, who is wrong gets nothing, ever, and nobody sees what is not theirs. Only what needs the part that is away, and for
+// `recoveryMs` after, may go undecided. One wrong decision ends the run with status 1.
 //
 //   npm run test:soak                                  BAWN_SOAK_MINUTES=3 for a shorter one; needs redis-server
 
@@ -36,11 +38,12 @@ try {
 }
 process.exitCode = status
 
-async function soak({ nodes, upstream, issuer, redis, database, ...around }: SoakWorld): Promise<number> {
+async function soak({ nodes, ca, upstream, issuer, redis, database, ...around }: SoakWorld): Promise<number> {
   const weather = new Weather()
   const ledger = new Ledger(weather)
-  const asker = new Asker(nodes, lanes)
-  const whole = { nodes, upstream, issuer, redis, database, ...around }
+  const answers = new Answers(weather)
+  const asker = new Asker({ nodes, ca }, answers, lanes)
+  const whole = { nodes, ca, upstream, issuer, redis, database, ...around }
   const revoked = new RevokedCredentials(whole, asker, ledger, weather)
   const held = new HeldSessions(whole, ledger)
   const callers = createCallers(whole, asker, revoked)
@@ -117,6 +120,7 @@ async function soak({ nodes, upstream, issuer, redis, database, ...around }: Soa
   asker.close()
 
   let isGood = ledger.close(console.log)
+  answers.print(console.log)
   console.log(`${issuer.given()} tokens given out by the identity provider`)
   console.log(`the longest that anything passed after it was taken back: ${Math.round(revoked.latestMs)} ms`)
   console.log(`the longest that a session lived on: ${Math.round(revoked.latestSessionMs)} ms`)

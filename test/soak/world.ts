@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createAuthority } from '@bawn/demo/certificates'
 import { freePort } from '@bawn/demo/listen'
 import { startPostgres } from '@bawn/demo/postgres'
 import { importPublicKey, sealAcraStruct } from '@bawn/envelope'
@@ -27,6 +28,8 @@ export interface Node {
   readonly configPath: string
   readonly trailPath: string
   readonly webPort: number
+  /** TLS: HTTP/1.1 and HTTP/2. */
+  readonly securePort: number
   readonly sqlPort: number
   /** The admin door, with its token. @returns status */
   admin(method: string, path: string): Promise<number>
@@ -42,6 +45,8 @@ export interface Person {
 export interface SoakWorld {
   /** The first is never killed. */
   readonly nodes: readonly [Node, Node]
+  /** Who has issued the certificate of both, PEM. */
+  readonly ca: string
   readonly upstream: Part
   readonly issuer: Issuer
   readonly redis: RedisServer
@@ -66,7 +71,7 @@ export const locked: readonly string[] = Array.from({ length: 12 }, (_, at) => `
 /** In every value that is protected: where it shows up, and the reader is not `billing`, something has leaked. */
 export const canary = 'canary'
 
-/** Two gateways as processes of their own; around them real PostgreSQL and Redis, an OpenID provider and an upstream. */
+/** Two gateways as processes of their own, with two workers each; around them real PostgreSQL and Redis, an OpenID provider and an upstream. */
 export async function startSoakWorld(): Promise<SoakWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'bawn-soak-'))
   // PostgreSQL may be another user, and has to pass through.
@@ -78,6 +83,10 @@ export async function startSoakWorld(): Promise<SoakWorld> {
   const path = (name: string): string => join(folder, name)
   const write = (name: string, text: string): void => writeFileSync(path(name), text, { mode: 0o600 })
   try {
+    const authority = createAuthority('the soak')
+    const server = authority.issue('gate', 'server', ['127.0.0.1'])
+    write('server.pem', server.certificate)
+    write('server.key', server.key)
     const masterKey = randomBytes(32)
     write('master', masterKey.toString('base64'))
     generateKeys({ path: path('keys'), masterKey, clientId: 'soak-keys' })
@@ -121,7 +130,7 @@ export async function startSoakWorld(): Promise<SoakWorld> {
       ['nightly', ...Array.from({ length: 40 }, (_, at) => `key${at}`)].map(name => [name, generateApiKey()]),
     )
     const start = async (name: Node['name']): Promise<Node> => {
-      const ports = { web: await freePort(), sql: await freePort(), desk: await freePort() }
+      const ports = { web: await freePort(), secure: await freePort(), sql: await freePort(), desk: await freePort() }
       write(
         `${name}.yaml`,
         configuration({
@@ -131,12 +140,13 @@ export async function startSoakWorld(): Promise<SoakWorld> {
       )
       const configPath = path(`${name}.yaml`)
       const command = [...bawn, 'start', '--drain', '1s', '--config', configPath] as const
-      const listening = ['web', 'sql', 'desk'].map(door => new RegExp(`^listening: ${door} `, 'm'))
+      const listening = ['web', 'secure', 'sql', 'desk'].map(door => new RegExp(`^listening: ${door} `, 'm'))
       const [program, ...args] = command
       const part = await startPart([program, ...args], folder, listening)
       closing.push(part.stop)
       return {
-        ...{ name, part, configPath, trailPath: path(`${name}.jsonl`), webPort: ports.web, sqlPort: ports.sql },
+        ...{ name, part, configPath, trailPath: path(`${name}.jsonl`), webPort: ports.web },
+        ...{ securePort: ports.secure, sqlPort: ports.sql },
         async admin(method, target) {
           const authorization = `Bearer ${readFileSync(path(`${name}.token`), 'utf8').trim()}`
           const answer = await fetch(`http://127.0.0.1:${ports.desk}${target}`, { method, headers: { authorization } })
@@ -148,7 +158,8 @@ export async function startSoakWorld(): Promise<SoakWorld> {
     const nodes = [await start('first'), await start('second')] as const
     await fill(nodes[0], await issuer.fetchToken('billing'), people)
     const { direct } = database
-    return { nodes, upstream, issuer, redis, database, people, accounts, apiKeys, password, direct, stop }
+    const { certificate: ca } = authority
+    return { nodes, ca, upstream, issuer, redis, database, people, accounts, apiKeys, password, direct, stop }
   } catch (error) {
     await stop()
     throw error
