@@ -96,9 +96,11 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
   let current = state
 
   const begin = (request: FrontRequest, answer: FrontAnswer): Turn => {
-    if (accessLog === undefined) return new Turn(deps.requestId(), current, request, answer, turnDeps)
+    const requestId = deps.requestId()
+    answer.requestId = requestId
+    if (accessLog === undefined) return new Turn(requestId, current, request, answer, turnDeps)
     const logged = LoggedAnswer.of(answer, accessLog, clock)
-    const turn = new Turn(deps.requestId(), current, request, logged, turnDeps)
+    const turn = new Turn(requestId, current, request, logged, turnDeps)
     logged.turn = turn
     return turn
   }
@@ -133,8 +135,8 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
         turn.fail(error)
       }
     },
-    refuse: (code, remoteAddress) => {
-      const requestId = deps.requestId()
+    refuse: (code, remoteAddress, known) => {
+      const requestId = known ?? deps.requestId()
       const document = problem(code, requestId)
       if (remoteAddress === undefined) return document
       try {

@@ -58,6 +58,8 @@ export interface AnswerWatcher {
 export interface FrontAnswer {
   /** Bytes given to `write` may be borrowed (`BodySink`). */
   readonly borrows?: boolean
+  /** The door's, for its request: what the client is told where a front refuses the rest, so that it finds the line in the trail. */
+  requestId: string | undefined
   watch(watcher: AnswerWatcher): void
   /** A whole answer. A front slices a large body, so that a slow reader is noticed. @param body undefined: none (HEAD, 204, 304) */
   send(status: number, headers: readonly string[], body: Buffer | undefined): void
@@ -88,8 +90,9 @@ export interface FrontHandlers {
    * Something that is no request. The front sends what is returned, as it is, and closes.
    *
    * @param remoteAddress `undefined` when it was the rest of a request that the door knows, and hears of by `closed`
+   * @param requestId of that request
    */
-  refuse(code: HttpCode, remoteAddress: string | undefined): Problem
+  refuse(code: HttpCode, remoteAddress: string | undefined, requestId?: string): Problem
 }
 
 export interface FrontLimits {

@@ -221,9 +221,11 @@ for (const engine of engines) {
     await raw(kit.port, '')
     const slowBody = await raw(kit.port, `${post}Content-Length: 10\r\n\r\nabc`)
     assert.equal(codeOf(parse(slowBody)), 'http.request_timeout')
+    // The client is told the id under which the trail has it.
+    const [, told] = /^x-request-id: (.*)\r$/im.exec(slowBody) ?? []
     assert.deepEqual(
-      kit.events.filter(event => event.action === 'POST').map(event => event.code),
-      ['http.request_timeout'],
+      kit.events.filter(event => event.action === 'POST').map(({ code, requestId }) => [code, requestId]),
+      [['http.request_timeout', told]],
     )
     const idle = await raw(kit.port, `${get}Host: a\r\n\r\n`)
     assert.equal(parse(idle).status, 200)

@@ -14,6 +14,7 @@ export class Http2Answer implements FrontAnswer {
   readonly #headOnly: boolean
   readonly #writeTimeoutMs: number
   readonly #now: () => number
+  requestId: string | undefined
   #watcher: AnswerWatcher | undefined
   #gone = false
   #ended = false

@@ -192,7 +192,7 @@ export class Http2Connection implements FrontConnection {
     if (answer.ended) return
     const begun = answer.begun
     answer.lost('http.request_timeout')
-    const problem = handlers.refuse('http.request_timeout', undefined)
+    const problem = handlers.refuse('http.request_timeout', undefined, answer.requestId)
     if (begun) answer.reset()
     else answer.last(problem)
   }

@@ -207,6 +207,7 @@ test('slow and silent clients are dropped', async t => {
   slow.write('abc')
   const [answer] = await once(slow, 'response')
   assert.equal(answer[':status'], 408)
+  assert.equal(answer['x-request-id'], kit.events.find(({ code }) => code === 'http.request_timeout')?.requestId)
   slow.close()
 
   // The window is never opened: what was taken from the upstream is bounded, and the request does not last.

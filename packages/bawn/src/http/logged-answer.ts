@@ -11,6 +11,7 @@ const clientLeft = 499
 export class LoggedAnswer implements FrontAnswer, AnswerWatcher {
   /** Whose answer it is; set before anything is answered. */
   turn: Turn | undefined
+  requestId: string | undefined
   protected readonly inner: FrontAnswer
   readonly borrows: boolean
   readonly #log: AccessLog

@@ -22,6 +22,7 @@ export class NodeAnswer implements FrontAnswer {
   readonly #response: ServerResponse
   readonly #context: AnswerContext
   readonly #uninvited: boolean
+  requestId: string | undefined
   #watcher: AnswerWatcher | undefined
   #timer: NodeJS.Timeout | undefined
   #close = false

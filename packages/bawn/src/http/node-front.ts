@@ -102,9 +102,9 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
   const refuse = (code: HttpCode, socket: Socket): void => {
     if (refused.has(socket)) return
     const open = [...(contexts.get(socket)?.unanswered ?? [])]
-    const known = open.some(answer => answer.isReceiving)
+    const known = open.find(answer => answer.isReceiving)
     for (const answer of open) answer.lost(answer.isReceiving ? code : undefined)
-    close(socket, handlers.refuse(code, known ? undefined : entry.addressOf(socket)))
+    close(socket, handlers.refuse(code, known ? undefined : entry.addressOf(socket), known?.requestId))
   }
 
   const onRequest: RequestListener = (request, response) => serve(request, response, false)

@@ -31,6 +31,7 @@ export class RawAnswer implements FrontAnswer {
   readonly #wire: AnswerWire
   /** HEAD: an answer without a body, whatever its headers say. */
   readonly #headOnly: boolean
+  requestId: string | undefined
   #watcher: AnswerWatcher | undefined
   #head: string | undefined
   #framing: 'length' | 'chunked' | 'none' = 'none'

@@ -311,7 +311,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
     const begun = answer?.begun === true
     answer?.lost(this.#received ? undefined : code)
     this.#body?.cancel()
-    const problem = this.#context.handlers.refuse(code, known ? undefined : this.#address)
+    const problem = this.#context.handlers.refuse(code, known ? undefined : this.#address, answer?.requestId)
     // In the middle of an answer, ours would be read as a part of it.
     if (begun) this.#socket.destroy()
     else this.#refuse(problem)
