@@ -102,7 +102,10 @@ export class Asker {
     const from = performance.now()
     try {
       await client.connect()
-      if (judge === undefined) return { kind: 'wrong', what: `${node.name}: a session` }
+      if (judge === undefined) {
+        this.#answers.note('PostgreSQL', 'a session', from)
+        return { kind: 'wrong', what: `${node.name}: a session` }
+      }
       const { rows } = await client.query(query.text, [...query.values])
       this.#answers.note('PostgreSQL', 'rows', from)
       return judge(rows) ? { kind: 'right' } : { kind: 'wrong', what: `${node.name}: ${JSON.stringify(rows)}` }
