@@ -3,6 +3,7 @@ import type { AccessLog } from '../audit/access-log.ts'
 import { AuthnError } from '../authn/error.ts'
 import type { Identity } from '../authn/identity.ts'
 import type { RevocationCheck } from '../authn/revocation/revocation-check.ts'
+import { GatewayError } from '../error.ts'
 import type { RateLimit } from '../limits/rate-limit.ts'
 import type { Slots } from '../limits/session-slots.ts'
 import { type AdmittedToTokens, type AnyAdmitted, admit } from './admit.ts'
@@ -135,26 +136,40 @@ export function createHttpDoor(options: HttpDoorOptions, state: HttpState, deps:
         turn.fail(error)
       }
     },
+    commit: () => {
+      try {
+        current.trail.commit()
+        return undefined
+      } catch (error) {
+        const requestId = deps.requestId()
+        const code = error instanceof GatewayError ? error.code : 'gateway.bug'
+        deps.log.error('the audit trail cannot be written', { requestId, resource: 'none', code, error })
+        return problem(code, requestId)
+      }
+    },
     refuse: (code, remoteAddress, known) => {
       const requestId = known ?? deps.requestId()
       const document = problem(code, requestId)
-      if (remoteAddress === undefined) return document
       try {
-        current.trail.emit({
-          kind: 'request',
-          requestId,
-          door: 'http',
-          identity: undefined,
-          address: remoteAddress,
-          action: 'unreadable',
-          resource: 'none',
-          decision: 'error',
-          rule: 'well-formed request',
-          code,
-        })
+        if (remoteAddress !== undefined) {
+          current.trail.emit({
+            kind: 'request',
+            requestId,
+            door: 'http',
+            identity: undefined,
+            address: remoteAddress,
+            action: 'unreadable',
+            resource: 'none',
+            decision: 'error',
+            rule: 'well-formed request',
+            code,
+          })
+        }
+        current.trail.commit()
       } catch (error) {
         deps.log.error('the audit trail cannot be written', { requestId, resource: 'none', code, error })
       }
+      if (remoteAddress === undefined) return document
       current.metrics.request('none', 'unreadable', document.status, 0)
       accessLog?.request(unreadable(requestId, remoteAddress, document))
       return document

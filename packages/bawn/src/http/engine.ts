@@ -87,6 +87,12 @@ export interface FrontAnswer {
 export interface FrontHandlers {
   request(request: FrontRequest, answer: FrontAnswer): void
   /**
+   * Has the lines written that the trail was told: a front calls it before anything of an answer leaves.
+   *
+   * @returns what the client is told in place of the answer, and nothing behind it, where they cannot be written
+   */
+  commit(): Problem | undefined
+  /**
    * Something that is no request. The front sends what is returned, as it is, and closes.
    *
    * @param remoteAddress `undefined` when it was the rest of a request that the door knows, and hears of by `closed`

@@ -2,6 +2,7 @@ import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { AnswerWatcher, BodySource, FrontAnswer } from './engine.ts'
 import { sliceBytes } from './front-answer.ts'
 import { type HttpCode, HttpError, type Problem } from './problem.ts'
+import type { ConnectionContext } from './raw-connection.ts'
 
 const { NGHTTP2_NO_ERROR } = constants
 
@@ -12,8 +13,7 @@ const open = { endStream: false } as const
 export class Http2Answer implements FrontAnswer {
   readonly #stream: ServerHttp2Stream
   readonly #headOnly: boolean
-  readonly #writeTimeoutMs: number
-  readonly #now: () => number
+  readonly #context: ConnectionContext
   requestId: string | undefined
   #watcher: AnswerWatcher | undefined
   #gone = false
@@ -24,19 +24,11 @@ export class Http2Answer implements FrontAnswer {
   /** When the client must have taken what was written, in ms of the clock. */
   writeDeadline = Number.POSITIVE_INFINITY
 
-  /** @param now monotonic, in ms */
-  constructor(
-    stream: ServerHttp2Stream,
-    method: string,
-    isRequestWhole: boolean,
-    writeTimeoutMs: number,
-    now: () => number,
-  ) {
+  constructor(stream: ServerHttp2Stream, method: string, isRequestWhole: boolean, context: ConnectionContext) {
     this.#stream = stream
     this.#headOnly = method === 'HEAD'
     this.isRequestWhole = isRequestWhole
-    this.#writeTimeoutMs = writeTimeoutMs
-    this.#now = now
+    this.#context = context
   }
 
   /** A part of it is on its way. */
@@ -64,7 +56,7 @@ export class Http2Answer implements FrontAnswer {
   }
 
   send(status: number, headers: readonly string[], body: Buffer | undefined): void {
-    if (this.#isOver()) return
+    if (this.#isOver() || this.#isUntold()) return
     const isEmpty = body === undefined || body.length === 0 || this.#headOnly
     this.#respond(status, headers, isEmpty)
     if (isEmpty) this.#finish()
@@ -75,7 +67,7 @@ export class Http2Answer implements FrontAnswer {
   }
 
   head(status: number, headers: readonly string[]): void {
-    if (!this.#isOver()) this.#respond(status, headers, false)
+    if (!this.#isOver() && !this.#isUntold()) this.#respond(status, headers, false)
   }
 
   write(bytes: Buffer): boolean {
@@ -97,6 +89,8 @@ export class Http2Answer implements FrontAnswer {
   }
 
   abort(): void {
+    // What it is told instead is on its way.
+    if (this.#gone && this.#ended) return
     this.#ended = true
     this.reset()
   }
@@ -118,6 +112,18 @@ export class Http2Answer implements FrontAnswer {
     this.#finish()
   }
 
+  /**
+   * The trail cannot be told: the client gets another answer, and no more. Asked for each answer, for what node:http2 was given leaves before
+   * our own end of this turn, in which the lines of others could be written with it.
+   */
+  #isUntold(): boolean {
+    const instead = this.#context.handlers.commit()
+    if (instead === undefined) return false
+    this.lost()
+    this.last(instead)
+    return true
+  }
+
   #isOver(): boolean {
     return this.#gone || this.#ended || this.#stream.destroyed
   }
@@ -133,7 +139,7 @@ export class Http2Answer implements FrontAnswer {
   }
 
   #await(): void {
-    this.writeDeadline = this.#now() + this.#writeTimeoutMs
+    this.writeDeadline = this.#context.now() + this.#context.limits.writeTimeoutMs
     if (this.#waiting) return
     this.#waiting = true
     this.#stream.once('drain', () => {
@@ -166,7 +172,7 @@ export class Http2Answer implements FrontAnswer {
 
   #finish(): void {
     this.#ended = true
-    this.writeDeadline = this.#now() + this.#writeTimeoutMs
+    this.writeDeadline = this.#context.now() + this.#context.limits.writeTimeoutMs
     if (this.isRequestWhole) return
     // RFC 9113 section 8.1: the rest of a request that is answered need not come.
     this.#stream.once('finish', () => {

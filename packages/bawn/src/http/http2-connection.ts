@@ -149,7 +149,7 @@ export class Http2Connection implements FrontConnection {
     const endsHere = (flags & NGHTTP2_FLAG_END_STREAM) !== 0
     const head = parseHttp2Head(raw, endsHere, limits.maxHeaderBytes)
     const method = head.kind === 'head' ? head.method : 'GET'
-    const answer = new Http2Answer(stream, method, endsHere, limits.writeTimeoutMs, now)
+    const answer = new Http2Answer(stream, method, endsHere, this.#context)
     const open: Open = {
       connection: this,
       answer,

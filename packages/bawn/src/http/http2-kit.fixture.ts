@@ -28,11 +28,12 @@ export interface Http2Answer {
   readonly body: string
 }
 
-/** @returns undefined when the stream was reset */
+/** @param onBegin when the first of the answer has come @returns undefined when the stream was reset */
 export async function ask(
   client: ClientHttp2Session,
   headers: Readonly<Record<string, string | string[]>>,
   body?: string | Buffer,
+  onBegin: () => void = () => {},
 ): Promise<Http2Answer | undefined> {
   const request = client.request({ ':authority': 'gate.example', ...headers }, { endStream: body === undefined })
   let failed = false
@@ -43,6 +44,7 @@ export async function ask(
   let got: IncomingHttpHeaders | undefined
   request.on('response', answer => {
     got = answer
+    onBegin()
   })
   const pieces: Buffer[] = []
   request.on('data', bytes => pieces.push(bytes))

@@ -10,6 +10,8 @@ export interface AnswerContext {
   /** An answer is in it until it is complete or lost. */
   readonly unanswered: Set<NodeAnswer>
   refuse(problem: Problem): void
+  /** @see FrontHandlers.commit */
+  commit(): Problem | undefined
   /** The connection is to be closed after this answer. */
   isDraining(): boolean
   /** The answer is complete, or lost. */
@@ -80,14 +82,14 @@ export class NodeAnswer implements FrontAnswer {
 
   send(status: number, headers: readonly string[], body: Buffer | undefined): void {
     if (this.#gone || this.#ended) return
-    this.#writeHead(status, headers)
+    if (!this.#writeHead(status, headers)) return
     if (body === undefined || body.length <= sliceBytes) this.#finish(body)
     else this.#slices(body)
   }
 
   head(status: number, headers: readonly string[]): void {
     if (this.#gone || this.#ended) return
-    this.#writeHead(status, headers)
+    if (!this.#writeHead(status, headers)) return
     // A body that is there already leaves together with the head; one that comes later does not hold it up.
     process.nextTick(() => {
       if (!this.#written && !this.#ended && !this.#gone) this.#response.flushHeaders()
@@ -126,11 +128,19 @@ export class NodeAnswer implements FrontAnswer {
     this.#request.socket.destroy()
   }
 
-  #writeHead(status: number, headers: readonly string[]): void {
+  /** @returns false when the trail cannot be told, and nothing may leave */
+  #writeHead(status: number, headers: readonly string[]): boolean {
+    const instead = this.#context.commit()
+    if (instead !== undefined) {
+      this.lost()
+      this.#context.refuse(instead)
+      return false
+    }
     // An answer before the end of the request: the rest is not worth waiting for, and nothing can follow it.
     if (!this.#request.complete && (this.#uninvited || !this.#mayDiscard())) this.#close = true
     if (this.#context.isDraining()) this.#close = true
     this.#response.writeHead(status, this.#close ? [...headers, 'Connection', 'close'] : [...headers])
+    return true
   }
 
   /** A body that nobody reads, small enough to be read and dropped in the ordinary way. */

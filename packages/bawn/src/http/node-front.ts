@@ -44,6 +44,7 @@ export function createNodeFront(limits: FrontLimits, tls: FrontTls | undefined, 
     remoteAddress: entry.addressOf(socket),
     unanswered: new Set(),
     refuse: problem => close(socket, problem),
+    commit: () => handlers.commit(),
     isDraining: () => draining,
     // Node knows the connection as idle only when it has done its own part of the end.
     over: () => draining && setImmediate(() => server.closeIdleConnections()),

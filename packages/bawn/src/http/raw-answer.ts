@@ -13,6 +13,8 @@ const textBytes = 4_096
 export interface AnswerWire {
   /** @param bytes copied, where they are borrowed and cannot leave at once @returns false when the client is slower than we are: `drained` is called later */
   write(bytes: Buffer | string): boolean
+  /** A whole answer behind which others may follow: leaves at the end of this turn of the event loop, or before what is written next. */
+  hold(text: string): void
   /** Several writes that leave together. */
   together(writes: () => void): void
   /** Whether the connection has to be closed after this answer; asked once, when its head is written. */
@@ -80,11 +82,9 @@ export class RawAnswer implements FrontAnswer {
     const head = this.#start(status, headers, body?.length ?? 0)
     this.#begun = true
     if (body === undefined || body.length === 0 || this.#headOnly) {
-      this.#wire.write(head)
-      this.#finish()
+      this.#leave(head)
     } else if (body.length <= textBytes) {
-      this.#wire.write(head + latin1(body))
-      this.#finish()
+      this.#leave(head + latin1(body))
     } else if (body.length <= joinedBytes) {
       const whole = Buffer.allocUnsafe(head.length + body.length)
       whole.write(head, 0, 'latin1')
@@ -207,6 +207,12 @@ export class RawAnswer implements FrontAnswer {
       if (!this.#gone) this.end()
     }
     this.#slices()
+  }
+
+  #leave(whole: string): void {
+    if (this.#close) this.#wire.write(whole)
+    else this.#wire.hold(whole)
+    this.#finish()
   }
 
   #finish(): void {

@@ -1,13 +1,14 @@
 import type { Socket } from 'node:net'
-import { owned, RelayOutput, readWithoutBuffer } from '../socket-fast-path.ts'
+import { owned, readWithoutBuffer } from '../socket-fast-path.ts'
 import type { BodySource, FrontHandlers, FrontLimits } from './engine.ts'
-import { discardedBytes, lastAnswer, lingerBytes, lingerMs } from './front-answer.ts'
+import { lastAnswer, lingerBytes, lingerMs } from './front-answer.ts'
 import { certificateOf } from './front-peer.ts'
-import { headerClass } from './header-class.ts'
 import { type ParsedHead, RequestParser } from './llhttp.ts'
 import type { HttpCode, Problem } from './problem.ts'
 import { type AnswerWire, RawAnswer } from './raw-answer.ts'
 import { RawBody } from './raw-body.ts'
+import { expectsContinue, mayDiscard } from './raw-head.ts'
+import { RawOutput } from './raw-output.ts'
 
 /** One client's connection, whichever HTTP it speaks. */
 export interface FrontConnection {
@@ -27,6 +28,8 @@ export interface ConnectionContext {
   /** Monotonic, in ms. */
   now(): number
   isDraining(): boolean
+  /** Calls `release` at the end of this turn of the event loop. */
+  releaseLater(output: RawOutput): void
   closed(connection: FrontConnection): void
 }
 
@@ -60,7 +63,7 @@ function ignored(): void {}
  */
 export class RawConnection implements AnswerWire, FrontConnection {
   readonly #socket: Socket
-  readonly #output: RelayOutput
+  readonly #output: RawOutput
   readonly #context: ConnectionContext
   readonly #parser: RequestParser
   readonly #address: string
@@ -82,12 +85,11 @@ export class RawConnection implements AnswerWire, FrontConnection {
   /** What is to happen by then, in ms of the context's clock. */
   #deadline: number
   #requestDeadline = 0
-  #writeDeadline = Number.POSITIVE_INFINITY
 
   /** @param address of the client */
   constructor(socket: Socket, address: string, context: ConnectionContext) {
     this.#socket = socket
-    this.#output = new RelayOutput(socket)
+    this.#output = new RawOutput(socket, context)
     this.#context = context
     this.#parser = new RequestParser(context.limits.maxHeaderBytes)
     this.#address = address
@@ -111,18 +113,19 @@ export class RawConnection implements AnswerWire, FrontConnection {
   }
 
   destroy(): void {
+    this.#output.release()
     this.#socket.destroy()
   }
 
   /** Closes the connection when its time is over. */
   sweep(now: number): void {
-    if (now >= this.#writeDeadline) {
+    if (now >= this.#output.deadline) {
       if (this.#output.isBehind) {
         this.#answer?.lost()
         this.#socket.destroy()
         return
       }
-      this.#writeDeadline = Number.POSITIVE_INFINITY
+      this.#output.deadline = Number.POSITIVE_INFINITY
     }
     if (now < this.#deadline) return
     if (this.#lingering || this.#silent || this.#isIdle) this.#socket.destroy()
@@ -132,9 +135,11 @@ export class RawConnection implements AnswerWire, FrontConnection {
   // What an answer asks for.
 
   write(bytes: Buffer | string): boolean {
-    const taken = typeof bytes === 'string' ? this.#output.writeText(bytes) : this.#output.write(bytes)
-    if (!taken) this.#writeDeadline = this.#context.now() + this.#context.limits.writeTimeoutMs
-    return taken
+    return this.#output.write(bytes)
+  }
+
+  hold(text: string): void {
+    this.#output.hold(text)
   }
 
   together(writes: () => void): void {
@@ -152,7 +157,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
   done(close: boolean): void {
     this.#answer = undefined
     if (this.#output.isBehind) {
-      this.#writeDeadline = this.#context.now() + this.#context.limits.writeTimeoutMs
+      this.#output.deadline = this.#context.now() + this.#context.limits.writeTimeoutMs
     }
     if (close) {
       this.#body?.cancel()
@@ -261,6 +266,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
   #begin(head: ParsedHead, isWhole: boolean): void {
     this.#head = head
     this.#received = false
+    this.#output.begin()
     this.#deadline = this.#requestDeadline
     this.#answer = new RawAnswer(this, head.method)
     // Who has sent everything waits for nothing.
@@ -287,7 +293,8 @@ export class RawConnection implements AnswerWire, FrontConnection {
   }
 
   #invite(): void {
-    if (!this.#received && this.#answer?.begun === false) this.#output.writeText('HTTP/1.1 100 Continue\r\n\r\n')
+    if (this.#received || this.#answer?.begun !== false) return
+    this.#output.pass('HTTP/1.1 100 Continue\r\n\r\n')
   }
 
   /** The answer is complete and so is its request. */
@@ -318,16 +325,18 @@ export class RawConnection implements AnswerWire, FrontConnection {
   }
 
   #refuse(problem: Problem): void {
+    this.#output.release()
     if (!this.#socket.writable) {
       this.#socket.destroy()
       return
     }
-    this.#output.write(lastAnswer(problem))
+    this.#output.pass(lastAnswer(problem))
     this.#linger()
   }
 
   /** Nothing can follow. Closing a socket that has unread bytes resets it, and a reset takes the answer from the client. */
   #close(): void {
+    this.#output.release()
     if (this.#received && this.#pending === undefined) {
       this.#lingering = true
       this.#socket.destroySoon()
@@ -347,12 +356,13 @@ export class RawConnection implements AnswerWire, FrontConnection {
   }
 
   drained(): void {
-    this.#writeDeadline = Number.POSITIVE_INFINITY
+    this.#output.deadline = Number.POSITIVE_INFINITY
     this.#answer?.drained()
   }
 
   /** The client sends nothing more. */
   ended(): void {
+    this.#output.release()
     if (this.#lingering) this.#socket.destroySoon()
     else if (this.#upgraded) this.#body?.complete()
     else if (this.#parser.isInHead || (this.#head !== undefined && !this.#received)) this.#fail('http.bad_request')
@@ -362,6 +372,7 @@ export class RawConnection implements AnswerWire, FrontConnection {
   }
 
   closed(): void {
+    this.#output.drop()
     this.#parser.free()
     this.#lingering = true
     this.#pending = undefined
@@ -369,23 +380,4 @@ export class RawConnection implements AnswerWire, FrontConnection {
     this.#answer?.lost()
     this.#context.closed(this)
   }
-}
-
-function headerValue({ rawHeaders }: ParsedHead, name: string): string | undefined {
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    if (headerClass(rawHeaders[at] ?? '').name === name) return rawHeaders[at + 1]
-  }
-  return undefined
-}
-
-/** RFC 9110 section 10.1.1. */
-function expectsContinue(head: ParsedHead): boolean {
-  return headerValue(head, 'expect')?.toLowerCase() === '100-continue'
-}
-
-/** A body that nobody reads, small enough to be read and dropped in the ordinary way. */
-function mayDiscard(head: ParsedHead): boolean {
-  const length = headerValue(head, 'content-length')
-  if (headerValue(head, 'transfer-encoding') !== undefined || headerValue(head, 'expect') !== undefined) return false
-  return length === undefined || Number(length) <= discardedBytes
 }

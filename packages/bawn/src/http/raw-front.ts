@@ -6,6 +6,7 @@ import { createFrontEntry } from './front-entry.ts'
 import { asksForCertificates, renewableChoice, showsBadCertificate, tlsOptions } from './front-peer.ts'
 import { Http2Connection } from './http2-connection.ts'
 import { type ConnectionContext, type FrontConnection, RawConnection } from './raw-connection.ts'
+import type { RawOutput } from './raw-output.ts'
 
 /**
  * The front on bare sockets: llhttp in its strict mode settles message framing, and nothing else stands between the bytes and the door.
@@ -16,6 +17,12 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
   let draining = false
   let drained: (() => void) | undefined
   let now = performance.now()
+  /** Whole answers that were given in this turn of the event loop: the lines of all of them are written by one call. */
+  const holding: RawOutput[] = []
+  const releaseAll = (): void => {
+    for (const output of holding) output.release()
+    holding.length = 0
+  }
   const context: ConnectionContext = {
     limits,
     handlers,
@@ -23,6 +30,9 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
     asksForCertificates: asksForCertificates(tls),
     now: () => now,
     isDraining: () => draining,
+    releaseLater: output => {
+      if (holding.push(output) === 1) setImmediate(releaseAll)
+    },
     closed: connection => {
       connections.delete(connection)
       if (draining && connections.size === 0) drained?.()
