@@ -128,7 +128,9 @@ test('per header, parameter and claim at both nodes together, and Redis is not t
   assert.equal(await permitted({}, '/h'), 4)
   assert.equal(await permitted({}, '/p/wren-tenant'), 4)
   assert.equal(await permitted({}, '/p/heron-tenant'), 4)
-  const keys = redis.command('-n', '5', 'KEYS', '*').trim().split('\n')
+  const found = redis.command('-n', '5', 'KEYS', '*').trim().split('\n')
+  // By it nodes find out whether their keys for guesses differ.
+  const keys = found.filter(key => !key.endsWith('guess-keys'))
   assert.equal(keys.length, 8)
   assert.doesNotMatch(keys.join(' '), /wren|heron/)
   for (const key of keys) assert(Number(redis.command('-n', '5', 'PTTL', key)) > 0, `${key} ends by itself`)
