@@ -8,6 +8,9 @@ import { Http2Connection } from './http2-connection.ts'
 import { type ConnectionContext, type FrontConnection, RawConnection } from './raw-connection.ts'
 import type { RawOutput } from './raw-output.ts'
 
+/** Connections whose answers leave together: one call for so many lines costs next to nothing, and the first need not wait for many. */
+const maxHolding = 8
+
 /**
  * The front on bare sockets: llhttp in its strict mode settles message framing, and nothing else stands between the bytes and the door.
  * What it saves against node:http: bench/http.ts, decision 0021. Over TLS, ALPN says which connections speak HTTP/2.
@@ -31,7 +34,9 @@ export function createRawFront(limits: FrontLimits, tls: FrontTls | undefined, h
     now: () => now,
     isDraining: () => draining,
     releaseLater: output => {
-      if (holding.push(output) === 1) setImmediate(releaseAll)
+      const count = holding.push(output)
+      if (count === 1) setImmediate(releaseAll)
+      else if (count >= maxHolding) releaseAll()
     },
     closed: connection => {
       connections.delete(connection)

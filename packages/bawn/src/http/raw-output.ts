@@ -44,8 +44,9 @@ export class RawOutput {
 
   /** A whole answer. Those of one turn of the event loop leave at its end: their lines are written by one call. */
   hold(text: string): void {
-    if (this.#held === '') this.#context.releaseLater(this)
+    const isFirst = this.#held === ''
     this.#held += text
+    if (isFirst) this.#context.releaseLater(this)
     if (this.#held.length > maxHeld) this.release()
   }
 
