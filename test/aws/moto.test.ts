@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { generateAuditKey, generateKeys } from '../../packages/bawn/src/keys/generate.ts'
+import { heard } from '../heard.ts'
 import { bawn } from '../world.ts'
 import { installPython } from './install.ts'
 
@@ -19,21 +20,6 @@ let gateway: ChildProcess
 let direct: string
 let keyId: string
 let base: string
-
-/** What a program prints that looks so. */
-function heard(child: ChildProcess, pattern: RegExp): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let said = ''
-    const read = (bytes: Buffer): void => {
-      said += String(bytes)
-      const found = pattern.exec(said)?.[1]
-      if (found !== undefined) resolve(found)
-    }
-    child.stdout?.on('data', read)
-    child.stderr?.on('data', read)
-    child.once('exit', status => reject(new Error(`it ended with ${status}: ${said}`)))
-  })
-}
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'bawn-aws-'))

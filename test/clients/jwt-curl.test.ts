@@ -14,6 +14,7 @@ import { CompactEncrypt, exportJWK, SignJWT } from 'jose'
 import { generateAuditKey, generateKeys } from '../../packages/bawn/src/keys/generate.ts'
 import { createAuthority } from '../../packages/demo/src/certificates.ts'
 import { type OpenId, startOpenId } from '../../packages/demo/src/openid.ts'
+import { heard } from '../heard.ts'
 import { bawn } from '../world.ts'
 
 // Tokens of a certified provider and of jose, brought by curl to a gateway that was started from the command line: signed with a public key or a
@@ -103,17 +104,7 @@ audit: { file: audit.jsonl }
   gateway = spawn(program, [...args, 'start', '--config', join(folder, 'bawn.yaml')], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  base = await new Promise<string>((resolve, reject) => {
-    let said = ''
-    const read = (bytes: Buffer): void => {
-      said += String(bytes)
-      const address = /^listening: web \(http\) on (\S+)\n/m.exec(said)?.[1]
-      if (address !== undefined) resolve(`http://${address}`)
-    }
-    gateway.stdout?.on('data', read)
-    gateway.stderr?.on('data', read)
-    gateway.once('exit', status => reject(new Error(`the gateway ended with ${status}: ${said}`)))
-  })
+  base = `http://${await heard(gateway, /^listening: web \(http\) on (\S+)\n/m)}`
 })
 after(async () => {
   if (gateway?.exitCode === null) {

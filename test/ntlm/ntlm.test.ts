@@ -12,6 +12,7 @@ import { promisify } from 'node:util'
 import { generateAuditKey, generateKeys } from '../../packages/bawn/src/keys/generate.ts'
 import { openHandshake } from '../../packages/bawn/src/outbound/open.ts'
 import { outboundCredentialsOptions } from '../../packages/bawn/src/outbound/option.ts'
+import { heard } from '../heard.ts'
 import { bawn } from '../world.ts'
 
 // A gateway that was started from the command line, towards an acceptor that somebody else wrote (pyspnego), with curl --ntlm beside it: npm run test:ntlm
@@ -23,21 +24,6 @@ let acceptor: ChildProcess
 let gateway: ChildProcess
 let direct: string
 let base: string
-
-/** What a program prints first that looks so. */
-function heard(child: ChildProcess, pattern: RegExp): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let said = ''
-    const read = (bytes: Buffer): void => {
-      said += String(bytes)
-      const found = pattern.exec(said)?.[1]
-      if (found !== undefined) resolve(found)
-    }
-    child.stdout?.on('data', read)
-    child.stderr?.on('data', read)
-    child.once('exit', status => reject(new Error(`it ended with ${status}: ${said}`)))
-  })
-}
 
 /** Python with pyspnego, installed once. */
 async function python(): Promise<string> {
