@@ -3,8 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
-import { createLoginThrottle } from '../accounts/throttle.ts'
-import { SessionSlots } from '../limits/session-slots.ts'
+import { withoutLogins } from './door-state.fixture.ts'
 import { listenPostgres } from './listener.ts'
 import { postgresListenerOptions } from './option.ts'
 import type { DoorState } from './state.ts'
@@ -27,17 +26,7 @@ test('who has left before its address could be had does not log in', async t => 
         return { kind: 'none' }
       },
     },
-    certificate: undefined,
-    scram: undefined,
-    jwt: undefined,
-    password: undefined,
-    trust: undefined,
-    findAccount: async () => undefined,
-    plugged: new Map(),
-    token: undefined,
-    tokenSource: undefined,
-    throttle: createLoginThrottle({ now: () => 0 }),
-    slots: new SessionSlots(),
+    ...withoutLogins(),
     catalogue: { fields: [], find: () => undefined, view: () => assert.fail('no fields') },
     audit: { emit: () => {}, commit: () => {}, head: '', close: async () => {} },
     auditStatements: 'protected',

@@ -1,9 +1,8 @@
-import { createLoginThrottle } from '../accounts/throttle.ts'
 import { createIdentity } from '../authn/identity.ts'
 import { GatewayError } from '../error.ts'
 import type { Field, FieldView } from '../fields/field.ts'
-import { SessionSlots } from '../limits/session-slots.ts'
 import { Conversation } from './conversation.ts'
+import { withoutLogins } from './door-state.fixture.ts'
 import { noSessionLimits } from './session-limits.ts'
 import type { SchemaSnapshot, StatementPlan } from './sql/plan.ts'
 import type { DatabaseState, DoorState } from './state.ts'
@@ -100,17 +99,7 @@ export function conversation(): Conversation {
   const state: DoorState = {
     databases: new Map([['shop', database]]),
     hostRules: { match: () => ({ kind: 'none' }) },
-    certificate: undefined,
-    scram: undefined,
-    jwt: undefined,
-    password: undefined,
-    trust: undefined,
-    findAccount: async () => undefined,
-    plugged: new Map(),
-    token: undefined,
-    tokenSource: undefined,
-    throttle: createLoginThrottle({ now: () => 0 }),
-    slots: new SessionSlots(),
+    ...withoutLogins(),
     catalogue: { fields: [secret], find: () => secret, view: () => view },
     audit,
     auditStatements: 'protected',
