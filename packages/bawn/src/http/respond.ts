@@ -13,8 +13,8 @@ import type { AnswerHead } from './upstream/answer-parser.ts'
 import type { UpstreamAnswer } from './upstream/upstream.ts'
 
 /**
- * Gives an upstream's answer to the client. Nothing of it leaves before the trail has its line, and nothing of a body with opened fields
- * before that line is written.
+ * Gives an upstream's answer to the client. Nothing of it leaves before its line of the trail is written: fronts see to that. Of a body with
+ * opened fields it is tried here, before anybody is told that the request went well.
  *
  * @param maxJsonBytes of a body in which fields are opened
  * @returns a promise only where a body with fields has to be waited for
